@@ -1,1 +1,4 @@
 //! Runtime.
+
+#[doc(hidden)]
+pub mod store;

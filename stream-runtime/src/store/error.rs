@@ -1,0 +1,111 @@
+//! What goes wrong with a store.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// A store could not be opened, read or written.
+///
+/// The text names the directory, the table and partition where there is one, and what to do next.
+#[derive(Clone, Debug)]
+pub struct StoreError {
+    kind: Kind,
+    text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    InUse,
+    Corrupt,
+    Full,
+    Io,
+    Closed,
+}
+
+impl StoreError {
+    /// Another process has the directory open.
+    pub fn is_in_use(&self) -> bool {
+        self.kind == Kind::InUse
+    }
+
+    /// What is on disk cannot be read as a store. The next opening sets it aside and starts empty.
+    pub fn is_corrupt(&self) -> bool {
+        self.kind == Kind::Corrupt
+    }
+
+    /// The disk, or the quota, is full: the same round may succeed once there is room.
+    pub fn is_disk_full(&self) -> bool {
+        self.kind == Kind::Full
+    }
+
+    pub(super) fn in_use(path: &Path) -> Self {
+        let text = format!(
+            "the store {} is in use by another process: stop it, or give this one another --data-dir",
+            path.display()
+        );
+        StoreError {
+            kind: Kind::InUse,
+            text,
+        }
+    }
+
+    pub(super) fn corrupt(what: impl fmt::Display, why: impl fmt::Display) -> Self {
+        let text = format!(
+            "the store of {what} is corrupt ({why}): restart the worker, it sets the store aside and rebuilds it \
+             from the changelog"
+        );
+        StoreError {
+            kind: Kind::Corrupt,
+            text,
+        }
+    }
+
+    pub(super) fn closed(path: &Path) -> Self {
+        let text = format!(
+            "the store {} is closed after an earlier write error; the next round opens it again",
+            path.display()
+        );
+        StoreError {
+            kind: Kind::Closed,
+            text,
+        }
+    }
+
+    /// The storer is gone: its thread could not be started or has ended.
+    pub(super) fn stopped() -> Self {
+        StoreError {
+            kind: Kind::Closed,
+            text: "the storer has been stopped".to_owned(),
+        }
+    }
+
+    pub(super) fn io(doing: &str, path: &Path, error: &io::Error) -> Self {
+        use io::ErrorKind as K;
+        let (kind, next) = match error.kind() {
+            K::StorageFull | K::QuotaExceeded | K::FileTooLarge => {
+                (Kind::Full, "make room on that disk; the worker tries again")
+            }
+            K::PermissionDenied | K::ReadOnlyFilesystem => (
+                Kind::Io,
+                "make it writable for this user, or give another --data-dir",
+            ),
+            K::NotADirectory | K::AlreadyExists => (
+                Kind::Io,
+                "something that is no directory is in the way: move it, or give another --data-dir",
+            ),
+            _ => (Kind::Io, "check that disk, or give another --data-dir"),
+        };
+        StoreError {
+            kind,
+            text: format!("cannot {doing} {}: {error}: {next}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for StoreError {}
