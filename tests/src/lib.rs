@@ -1,1 +1,13 @@
-//! Harness.
+//! What the end-to-end tests and the benchmark stand on: brokers in processes of their own, clients, data, skips.
+
+pub mod apache;
+pub mod bins;
+pub mod broker;
+pub mod cache;
+pub mod client;
+
+pub mod embedded;
+pub mod leash;
+pub mod net;
+pub mod sasl;
+pub mod skip;

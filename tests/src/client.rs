@@ -1,0 +1,355 @@
+//! A plain client's view of a broker, for tests: topics, records, offsets. It shares nothing with the framework.
+
+use anyhow::{Context, Result, bail};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Message, Timestamp};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// A record as it lies in a topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub partition: i32,
+    pub offset: i64,
+    pub timestamp: Option<i64>,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+}
+
+impl Record {
+    /// The key as text.
+    pub fn key(&self) -> &str {
+        std::str::from_utf8(self.key.as_deref().expect("a key")).expect("a text key")
+    }
+
+    /// The value read as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(self.value.as_deref().expect("a value")).expect("a JSON value")
+    }
+}
+
+pub fn config(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("broker.address.family", "v4");
+    config
+}
+
+fn admin(bootstrap: &str) -> Result<AdminClient<DefaultClientContext>> {
+    Ok(config(bootstrap).create()?)
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .request_timeout(Some(LONG))
+        .operation_timeout(Some(LONG))
+}
+
+/// Creates a topic and waits until clients see it.
+pub fn create_topic(
+    bootstrap: &str,
+    name: &str,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) -> Result<()> {
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    for (setting, value) in settings {
+        topic = topic.set(setting, value);
+    }
+    let results = block_on(admin(bootstrap)?.create_topics(&[topic], &options()))?;
+    for result in results {
+        result.map_err(|(topic, code)| anyhow::anyhow!("cannot create {topic}: {code}"))?;
+    }
+    let until = Instant::now() + LONG;
+    while self::partitions(bootstrap, name)? != partitions {
+        if Instant::now() > until {
+            bail!("topic {name} was created and cannot be seen");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Deletes topics and waits until they are gone.
+pub fn delete_topics(bootstrap: &str, names: &[&str]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    for result in block_on(admin(bootstrap)?.delete_topics(names, &options()))? {
+        result.map_err(|(topic, code)| anyhow::anyhow!("cannot delete {topic}: {code}"))?;
+    }
+    let until = Instant::now() + LONG;
+    while topics(bootstrap)?
+        .iter()
+        .any(|topic| names.contains(&topic.as_str()))
+    {
+        if Instant::now() > until {
+            bail!("{names:?} were deleted and are still seen");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Deletes all topics and groups that tests made.
+pub fn delete_everything(bootstrap: &str) -> Result<()> {
+    let topics = topics(bootstrap)?;
+    delete_topics(
+        bootstrap,
+        &topics.iter().map(String::as_str).collect::<Vec<_>>(),
+    )?;
+    let consumer: BaseConsumer = config(bootstrap).create()?;
+    let groups = consumer.fetch_group_list(None, LONG)?;
+    let names: Vec<&str> = groups.groups().iter().map(|group| group.name()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    // A group whose member was killed is not empty until its session ends.
+    let until = Instant::now() + LONG;
+    loop {
+        let results = block_on(admin(bootstrap)?.delete_groups(&names, &options()))?;
+        let gone = |code: &RDKafkaErrorCode| *code == RDKafkaErrorCode::GroupIdNotFound;
+        let left: Vec<_> = results
+            .into_iter()
+            .filter_map(Result::err)
+            .filter(|(_, code)| !gone(code))
+            .collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            bail!("cannot delete groups: {left:?}");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// All topics but Kafka's own.
+pub fn topics(bootstrap: &str) -> Result<Vec<String>> {
+    let consumer: BaseConsumer = config(bootstrap).create()?;
+    let metadata = consumer.fetch_metadata(None, LONG)?;
+    let names = metadata
+        .topics()
+        .iter()
+        .map(|topic| topic.name().to_owned());
+    Ok(names.filter(|name| !name.starts_with("__")).collect())
+}
+
+/// How many partitions a topic has; 0 when there is none.
+pub fn partitions(bootstrap: &str, topic: &str) -> Result<i32> {
+    let consumer: BaseConsumer = config(bootstrap).create()?;
+    let metadata = consumer.fetch_metadata(None, LONG)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    Ok(found.map_or(0, |found| found.partitions().len() as i32))
+}
+
+/// Counts what was not delivered.
+#[derive(Clone, Default)]
+struct Failures(Arc<AtomicU64>);
+
+impl ClientContext for Failures {}
+
+impl ProducerContext for Failures {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if result.is_err() {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// An idempotent producer with Java's partitioner that knows what was not delivered.
+pub struct Sender {
+    producer: BaseProducer<Failures>,
+    failures: Failures,
+}
+
+impl Sender {
+    pub fn new(bootstrap: &str) -> Result<Self> {
+        let mut config = config(bootstrap);
+        config
+            .set("linger.ms", "5")
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random");
+        config
+            .set("queue.buffering.max.messages", "500000")
+            .set("message.max.bytes", "4000000");
+        let failures = Failures::default();
+        Ok(Self {
+            producer: config.create_with_context(failures.clone())?,
+            failures,
+        })
+    }
+
+    /// Hands a record over; its partition is that of its key, or `partition`.
+    pub fn send(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        partition: Option<i32>,
+    ) -> Result<()> {
+        loop {
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic);
+            record.key = key;
+            record.payload = value;
+            record.partition = partition;
+            match self.producer.send(record) {
+                Ok(()) => break,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    self.producer.poll(Duration::from_millis(2));
+                }
+                Err((error, _)) => return Err(error).context(format!("cannot send to {topic}")),
+            }
+        }
+        self.producer.poll(Duration::ZERO);
+        Ok(())
+    }
+
+    /// Waits until everything is delivered.
+    pub fn finish(&self) -> Result<()> {
+        self.producer.flush(LONG)?;
+        match self.failures.0.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            lost => bail!("{lost} records were not delivered"),
+        }
+    }
+}
+
+/// What a reader sees: committed records only, or all of them.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Isolation {
+    Committed,
+    Uncommitted,
+}
+
+fn reader(bootstrap: &str, isolation: Isolation) -> Result<BaseConsumer> {
+    let mut config = config(bootstrap);
+    let level = if isolation == Isolation::Committed {
+        "read_committed"
+    } else {
+        "read_uncommitted"
+    };
+    config
+        .set("isolation.level", level)
+        .set("group.id", "tests-reader")
+        .set("enable.auto.commit", "false");
+    config
+        .set("fetch.wait.max.ms", "20")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error");
+    Ok(config.create()?)
+}
+
+/// Every record of a topic, partition by partition in the order of offsets, up to the end as of now.
+pub fn read_all(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<Vec<Record>> {
+    let from = vec![Offset::Beginning; partitions(bootstrap, topic)? as usize];
+    read_from(bootstrap, topic, isolation, &from)
+}
+
+/// Like [`read_all`], from one offset a partition.
+pub fn read_from(
+    bootstrap: &str,
+    topic: &str,
+    isolation: Isolation,
+    from: &[Offset],
+) -> Result<Vec<Record>> {
+    let consumer = reader(bootstrap, isolation)?;
+    let mut assignment = TopicPartitionList::new();
+    for (partition, offset) in from.iter().enumerate() {
+        assignment.add_partition_offset(topic, partition as i32, *offset)?;
+    }
+    let mut open: Vec<bool> = vec![true; from.len()];
+    consumer.assign(&assignment)?;
+    let (mut records, mut heard) = (Vec::new(), Instant::now());
+    while open.contains(&true) {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => {
+                heard = Instant::now();
+                let timestamp = match message.timestamp() {
+                    Timestamp::NotAvailable => None,
+                    Timestamp::CreateTime(time) | Timestamp::LogAppendTime(time) => Some(time),
+                };
+                records.push(Record {
+                    partition: message.partition(),
+                    offset: message.offset(),
+                    timestamp,
+                    key: message.key().map(<[u8]>::to_vec),
+                    value: message.payload().map(<[u8]>::to_vec),
+                });
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => open[partition as usize] = false,
+            Some(Err(error)) if heard.elapsed() > LONG => return Err(error.into()),
+            Some(Err(_)) => {}
+            None if heard.elapsed() > LONG => bail!("the end of {topic} does not come"),
+            None => {}
+        }
+    }
+    records.sort_by_key(|record| (record.partition, record.offset));
+    Ok(records)
+}
+
+/// The end offset of each partition.
+pub fn end_offsets(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<Vec<i64>> {
+    let consumer = reader(bootstrap, isolation)?;
+    let partitions = 0..partitions(bootstrap, topic)?;
+    partitions
+        .map(|partition| Ok(consumer.fetch_watermarks(topic, partition, LONG)?.1))
+        .collect()
+}
+
+/// Asks for a group's committed offsets of a topic, again and again.
+pub struct Committed {
+    consumer: BaseConsumer,
+    list: TopicPartitionList,
+}
+
+impl Committed {
+    pub fn of(bootstrap: &str, group: &str, topic: &str) -> Result<Self> {
+        let consumer: BaseConsumer = config(bootstrap).set("group.id", group).create()?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(topic, 0, partitions(bootstrap, topic)? - 1);
+        Ok(Self { consumer, list })
+    }
+
+    /// One offset a partition; `None` where nothing was committed yet.
+    pub fn offsets(&self) -> Result<Vec<Option<i64>>> {
+        let offsets = self.consumer.committed_offsets(self.list.clone(), LONG)?;
+        let raw = |offset: Offset| {
+            if let Offset::Offset(offset) = offset {
+                Some(offset)
+            } else {
+                None
+            }
+        };
+        Ok(offsets
+            .elements()
+            .iter()
+            .map(|element| raw(element.offset()))
+            .collect())
+    }
+
+    /// Their sum: how far the group has come in a topic that nothing was deleted from.
+    pub fn total(&self) -> Result<i64> {
+        Ok(self.offsets()?.into_iter().flatten().sum())
+    }
+}

@@ -1,0 +1,194 @@
+//! A process on a leash: it dies with the test that started it, even when that one is killed.
+
+use anyhow::{Context, Result, bail};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The shell becomes the program (same pid); its subshell waits for the end of the leash, our pipe, and then kills it
+/// if it is still the subshell's parent, so that a pid in use by another is never hit. Last it removes the directory
+/// that nobody else is left to remove.
+const LEASH: &str = r#"
+p=$$ dir=$1
+shift
+exec 3<&0
+(
+    read -r _ <&3
+    read -r _ _ _ parent _ </proc/self/stat
+    if [ "$parent" = "$p" ]; then
+        kill -9 "$p"
+        [ -z "$dir" ] || { sleep 0.2; rm -rf "$dir"; }
+    fi
+) >/dev/null 2>&1 &
+exec "$@" </dev/null 3<&-"#;
+
+/// A running program whose output goes to a file.
+pub struct Leashed {
+    name: String,
+    child: Child,
+    leash: Option<ChildStdin>,
+    output: PathBuf,
+    ended: Option<ExitStatus>,
+}
+
+impl Leashed {
+    /// Starts `command`; both its outputs are appended to `output`.
+    pub fn start(command: &Command, output: impl Into<PathBuf>) -> Result<Self> {
+        Self::start_in(command, output, Path::new(""))
+    }
+
+    /// The same for a program in a static, which nobody drops: when this process ends, `dir` is removed as well.
+    pub fn start_in(command: &Command, output: impl Into<PathBuf>, dir: &Path) -> Result<Self> {
+        let output = output.into();
+        let name = program_name(command);
+        let file = File::options().create(true).append(true).open(&output)?;
+        let mut leashed = on_leash(command, dir);
+        leashed.stdout(file.try_clone()?).stderr(file);
+        let mut child = leashed
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        let leash = child.stdin.take();
+        Ok(Self {
+            name,
+            child,
+            leash,
+            output,
+            ended: None,
+        })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything printed so far.
+    pub fn output(&self) -> String {
+        fs::read(&self.output)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// The exit status, once it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().expect("our own child");
+        }
+        self.ended
+    }
+
+    /// Waits for the end.
+    pub fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
+        let until = Instant::now() + within;
+        loop {
+            if let Some(status) = self.ended() {
+                return Ok(status);
+            }
+            if Instant::now() > until {
+                bail!(
+                    "{} still runs after {within:?}; it printed:\n{}",
+                    self.name,
+                    tail(&self.output())
+                );
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until a printed line contains `text` and returns the line.
+    pub fn line_with(&mut self, text: &str, within: Duration) -> Result<String> {
+        let until = Instant::now() + within;
+        loop {
+            let ended = self.ended();
+            let output = self.output();
+            // Whole lines only: the rest of one may still be on its way.
+            let whole = output.rfind('\n').map_or("", |end| &output[..end]);
+            if let Some(line) = whole.lines().find(|line| line.contains(text)) {
+                return Ok(line.to_owned());
+            }
+            if let Some(status) = ended {
+                bail!(
+                    "{} ended ({status}) without printing {text:?}:\n{}",
+                    self.name,
+                    tail(&output)
+                );
+            }
+            if Instant::now() > until {
+                bail!(
+                    "{} did not print {text:?} within {within:?}:\n{}",
+                    self.name,
+                    tail(&output)
+                );
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(&mut self) {
+        if self.ended().is_none() {
+            let _ = self.child.kill();
+            self.ended = self.child.wait().ok();
+        }
+    }
+
+    /// Sends a signal by its name, such as `TERM`, `STOP`, `CONT`.
+    pub fn signal(&mut self, name: &str) -> Result<()> {
+        if self.ended().is_some() {
+            bail!("{} has ended already", self.name);
+        }
+        let script = r#"kill -s "$1" "$2""#;
+        let status = Command::new("sh")
+            .args(["-c", script, "sh", name, &self.pid().to_string()])
+            .status()?;
+        if !status.success() {
+            bail!("cannot send {name} to {}", self.name);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Leashed {
+    fn drop(&mut self) {
+        self.kill();
+        drop(self.leash.take());
+    }
+}
+
+/// The same program under a leash; whoever spawns it keeps the child's standard input, which is the leash.
+fn on_leash(command: &Command, dir: &Path) -> Command {
+    let mut leashed = Command::new("sh");
+    leashed
+        .args(["-c", LEASH, "sh"])
+        .arg(dir)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::piped());
+    if let Some(dir) = command.get_current_dir() {
+        leashed.current_dir(dir);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => leashed.env(name, value),
+            None => leashed.env_remove(name),
+        };
+    }
+    leashed
+}
+
+fn program_name(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    command.get_args().fold(name.into_owned(), |name, arg| {
+        name + " " + &arg.to_string_lossy()
+    })
+}
+
+/// The end of a long output, enough to see what went wrong.
+pub fn tail(text: &str) -> &str {
+    let mut start = text.len().saturating_sub(6000);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
+}
