@@ -1,0 +1,194 @@
+//! What the framework returns ([`Error`]) and what handlers return ([`Failure`]).
+
+mod failure;
+
+pub use failure::{Action, Failure, ResultExt};
+
+use std::{borrow::Cow, error::Error as StdError, fmt};
+
+/// Any error, as handlers may return it.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// The result of a handler: any error converts into its [`Failure`] with `?`.
+pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+/// An error of the framework.
+///
+/// Its text names the place (topic, partition, offset, agent) and the next step; [`source`](StdError::source) leads to
+/// what lies below. Ask the predicates, not the text, what to do about it.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: Kind,
+    message: Cow<'static, str>,
+    source: Option<BoxError>,
+}
+
+/// What went wrong, as far as a caller can act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A flag, a file or a setting is wrong.
+    Configuration,
+    /// The agents, tables and topics of the app do not fit together.
+    Topology,
+    /// The cluster did not do what was asked, and may do it later.
+    Broker,
+    /// The cluster refused for good: wrong password, missing right, topic that does not exist.
+    Refused,
+    /// Another worker took this one's place.
+    Fenced,
+    /// The local store failed: disk full, not writable, in use.
+    Store,
+    /// Bytes that are no record or no key, or a value that has no encoding.
+    Record,
+    /// The user's code failed.
+    Handler,
+    /// The worker stops; nothing new is begun.
+    Stopped,
+    /// A bug of the framework.
+    Internal,
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            source: None,
+        }))
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// Puts what was being done in front of the text: `{context}: {text}`.
+    pub(crate) fn context(mut self, context: impl fmt::Display) -> Self {
+        self.0.message = format!("{context}: {}", self.0.message).into();
+        self
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// Whether the same call may succeed later without anything being changed.
+    pub fn is_retriable(&self) -> bool {
+        matches!(self.0.kind, Kind::Broker | Kind::Store)
+    }
+
+    /// Whether the worker cannot go on after it.
+    pub fn is_fatal(&self) -> bool {
+        matches!(
+            self.0.kind,
+            Kind::Configuration | Kind::Topology | Kind::Refused | Kind::Internal
+        )
+    }
+
+    /// Whether a flag, a file or the code has to be changed.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self.0.kind, Kind::Configuration | Kind::Topology)
+    }
+
+    /// Whether the cluster is what failed.
+    pub fn is_broker(&self) -> bool {
+        matches!(self.0.kind, Kind::Broker | Kind::Refused | Kind::Fenced)
+    }
+
+    /// Whether another worker took this one's partitions.
+    pub fn is_fenced(&self) -> bool {
+        self.0.kind == Kind::Fenced
+    }
+
+    /// Whether the local store is what failed.
+    pub fn is_store(&self) -> bool {
+        self.0.kind == Kind::Store
+    }
+
+    /// Whether a record or a key could not be read or written.
+    pub fn is_record(&self) -> bool {
+        self.0.kind == Kind::Record
+    }
+
+    /// Whether the worker is on its way down.
+    pub fn is_stopped(&self) -> bool {
+        self.0.kind == Kind::Stopped
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.message)?;
+        let mut below = self.source();
+        while let Some(error) = below {
+            write!(f, ": {error}")?;
+            below = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl From<crate::KeyError> for Error {
+    fn from(error: crate::KeyError) -> Self {
+        Self::new(Kind::Record, error.to_string())
+    }
+}
+
+impl From<crate::DecodeError> for Error {
+    fn from(error: crate::DecodeError) -> Self {
+        Self::new(Kind::Record, error.to_string())
+    }
+}
+
+impl From<crate::EncodeError> for Error {
+    fn from(error: crate::EncodeError) -> Self {
+        Self::new(Kind::Record, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_leads_from_the_place_to_the_cause() {
+        let error = Error::new(Kind::Store, "cannot write")
+            .with_source("disk full")
+            .context("table hourly[3]");
+        assert_eq!(error.to_string(), "table hourly[3]: cannot write");
+        assert_eq!(
+            format!("{error:?}"),
+            "table hourly[3]: cannot write: disk full"
+        );
+        assert_eq!(error.source().unwrap().to_string(), "disk full");
+    }
+
+    #[test]
+    fn predicates_follow_the_kind() {
+        assert!(Error::new(Kind::Broker, "gone").is_retriable());
+        assert!(!Error::new(Kind::Refused, "wrong password").is_retriable());
+        assert!(Error::new(Kind::Refused, "wrong password").is_fatal());
+        assert!(Error::new(Kind::Fenced, "taken over").is_fenced());
+        assert!(Error::from(crate::KeyError::missing()).is_record());
+        assert_eq!(
+            Error::new(Kind::Stopped, "going down").kind(),
+            Kind::Stopped
+        );
+    }
+}

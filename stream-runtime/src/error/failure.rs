@@ -1,0 +1,193 @@
+//! What a handler returns when it fails, and what is to be done about it.
+
+use super::{BoxError, Error, Result};
+use std::fmt;
+
+/// A failed handler: any error, and what the framework shall do about it.
+///
+/// Every error converts into one with `?`, also `anyhow::Error`, a text, or an enum of your own. A failure is retried by
+/// the agent's policy unless [`ResultExt`] says otherwise.
+///
+/// ```
+/// use stream_runtime::{Result, ResultExt};
+///
+/// fn parse(text: &str) -> Result<u8> {
+///     if text.is_empty() {
+///         Err("nothing to parse")?; // retried
+///     }
+///     Ok(text.parse().reject()?) // retrying is pointless
+/// }
+/// assert_eq!(parse("x").unwrap_err().to_string(), "invalid digit found in string");
+/// ```
+pub struct Failure {
+    action: Action,
+    error: BoxError,
+}
+
+/// What follows a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Action {
+    /// The event is handled again after the agent's `backoff`, at most `retries` times, then `on_error` applies.
+    #[default]
+    Retry,
+    /// `on_error` applies at once.
+    Reject,
+    /// The worker stops; the event is not acknowledged.
+    Fatal,
+}
+
+impl Failure {
+    pub(crate) fn new(action: Action, error: impl Into<BoxError>) -> Self {
+        Self {
+            action,
+            error: error.into(),
+        }
+    }
+
+    /// What is to be done.
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// The error that the handler met.
+    pub fn error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        &*self.error
+    }
+
+    /// The error that the handler met, by value.
+    pub fn into_error(self) -> Box<dyn std::error::Error + Send + Sync> {
+        self.error
+    }
+}
+
+// `Failure` itself is no `std::error::Error`: this blanket would overlap with the identity otherwise.
+impl<E: Into<BoxError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        let fatal = error.downcast_ref::<Error>().is_some_and(Error::is_fatal);
+        Self {
+            action: if fatal { Action::Fatal } else { Action::Retry },
+            error,
+        }
+    }
+}
+
+/// The error and, after colons, what lies below it.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.error)?;
+        let mut below = self.error.source();
+        while let Some(error) = below {
+            write!(f, ": {error}")?;
+            below = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.action)
+    }
+}
+
+/// Says what is to be done about an error.
+pub trait ResultExt<T> {
+    /// Retrying is pointless: the event goes where the agent's `on_error` says, at once.
+    ///
+    /// # Errors
+    ///
+    /// The same error, as a rejecting failure.
+    fn reject(self) -> Result<T>;
+
+    /// The worker shall stop.
+    ///
+    /// # Errors
+    ///
+    /// The same error, as a fatal failure.
+    fn fatal(self) -> Result<T>;
+}
+
+impl<T, E: Into<Failure>> ResultExt<T> for std::result::Result<T, E> {
+    fn reject(self) -> Result<T> {
+        self.map_err(|error| Failure {
+            action: Action::Reject,
+            ..error.into()
+        })
+    }
+
+    fn fatal(self) -> Result<T> {
+        self.map_err(|error| Failure {
+            action: Action::Fatal,
+            ..error.into()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[derive(Debug)]
+    struct Mine;
+
+    impl fmt::Display for Mine {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("mine")
+        }
+    }
+
+    impl std::error::Error for Mine {}
+
+    fn own() -> Result {
+        Err(Mine)?
+    }
+
+    fn text() -> Result {
+        Err("plain text")?
+    }
+
+    fn any() -> Result {
+        Err(anyhow::anyhow!("root").context("while baking"))?
+    }
+
+    fn nested() -> Result<u8> {
+        own()?;
+        Ok(1)
+    }
+
+    #[test]
+    fn any_error_becomes_a_failure_that_is_retried() {
+        assert!(own().unwrap_err().error().is::<Mine>());
+        assert_eq!(text().unwrap_err().to_string(), "plain text");
+        assert_eq!(any().unwrap_err().to_string(), "while baking: root");
+        assert_eq!(nested().unwrap_err().action(), Action::Retry);
+    }
+
+    #[test]
+    fn the_user_says_what_is_to_be_done() {
+        assert_eq!(own().reject().unwrap_err().action(), Action::Reject);
+        assert_eq!(
+            "x".parse::<u8>().fatal().unwrap_err().action(),
+            Action::Fatal
+        );
+        assert_eq!(format!("{:?}", own().fatal().unwrap_err()), "Fatal: mine");
+        assert_eq!(
+            Failure::new(Action::Retry, "late").into_error().to_string(),
+            "late"
+        );
+    }
+
+    #[test]
+    fn a_fatal_error_of_the_framework_stays_fatal() {
+        assert_eq!(
+            Failure::from(Error::new(Kind::Refused, "wrong password")).action(),
+            Action::Fatal
+        );
+        assert_eq!(
+            Failure::from(Error::new(Kind::Broker, "gone")).action(),
+            Action::Retry
+        );
+    }
+}

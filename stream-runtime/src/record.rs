@@ -1,0 +1,73 @@
+//! Records: the values that topics carry.
+
+mod builtin;
+pub(crate) mod coerce;
+pub(crate) mod datetime;
+pub(crate) mod decode;
+pub mod rules;
+mod time;
+
+pub use coerce::Coerce;
+pub use decode::{DecodeError, EncodeError};
+pub use time::EventTime;
+
+use crate::StreamKey;
+
+/// A value that a topic carries.
+///
+/// Made by `#[record]`. `String`, [`Bytes`](bytes::Bytes) and [`serde_json::Value`] are records as well:
+/// the first two are the raw bytes of the message, the third is any JSON. `Option<T>` receives tombstones as `None`.
+///
+/// ```
+/// use stream_runtime::Record;
+///
+/// assert_eq!(String::decode(Some(b"hello")).unwrap(), "hello");
+/// assert_eq!(Option::<String>::decode(None).unwrap(), None);
+/// assert!(String::decode(None).unwrap_err().is_tombstone());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a stream record",
+    label = "not a record",
+    note = "add `#[record]` to `{Self}`"
+)]
+pub trait Record: Sized + 'static {
+    /// The key of a topic of these records, unless the topic says otherwise: the type of `#[record(key = field)]`'s
+    /// field, else `String`.
+    type Key: StreamKey;
+
+    /// The type's name, for messages and `plan`.
+    const NAME: &'static str;
+
+    /// Whether the record carries its event time (`#[record(timestamp = field)]`).
+    const HAS_TIMESTAMP: bool = false;
+
+    /// Whether the record carries its key (`#[record(key = field)]`).
+    const HAS_KEY: bool = false;
+
+    /// Whether a tombstone is a legal value (`Option<T>`).
+    const TOMBSTONES: bool = false;
+
+    /// Reads the value of a message and checks the field rules; `None` is a tombstone.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not the JSON of this type, when a field breaks a rule, or on a tombstone.
+    fn decode(value: Option<&[u8]>) -> Result<Self, DecodeError>;
+
+    /// Appends the value of a message; `Ok(false)` means that there is none: a tombstone.
+    ///
+    /// # Errors
+    ///
+    /// When the value has no JSON form (a map whose keys are no text, or a `Serialize` of the user's that fails).
+    fn encode(&self, out: &mut Vec<u8>) -> Result<bool, EncodeError>;
+
+    /// The event time in milliseconds since the epoch, when the record carries it.
+    fn timestamp(&self) -> Option<i64> {
+        None
+    }
+
+    /// The key, when the record carries it.
+    fn key(&self) -> Option<Self::Key> {
+        None
+    }
+}

@@ -1,0 +1,224 @@
+//! Points in time from text.
+//!
+//! RFC 3339 and `2006-12-16 17:24:00` are read by a parser of our own: with chrono's general one they took a seventh of the
+//! time of a whole record. What it does not know goes to chrono.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+
+/// Reads RFC 3339, the same with a blank for the `T`, and both without a zone (taken as UTC).
+#[inline]
+pub(crate) fn parse(text: &str) -> Option<DateTime<Utc>> {
+    direct(text.as_bytes()).or_else(|| general(text))
+}
+
+/// Reads `text` by a `strftime` format; without a zone it is UTC, without a time midnight.
+pub(crate) fn parse_format(text: &str, format: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_str(text, format)
+        .map(|time| time.with_timezone(&Utc))
+        .or_else(|_| NaiveDateTime::parse_from_str(text, format).map(|time| time.and_utc()))
+        .or_else(|_| {
+            NaiveDate::parse_from_str(text, format)
+                .map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc())
+        })
+        .ok()
+}
+
+#[cold]
+fn general(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| {
+        let naive = |format| NaiveDateTime::parse_from_str(text, format).ok();
+        naive("%Y-%m-%d %H:%M:%S%.f")
+            .or_else(|| naive("%Y-%m-%dT%H:%M:%S%.f"))
+            .map(|time| time.and_utc())
+    })
+}
+
+/// `YYYY-MM-DD(T| )hh:mm:ss[.fraction][Z|+hh:mm|-hh:mm]`, years 0 to 9999, no leap second.
+#[inline]
+fn direct(text: &[u8]) -> Option<DateTime<Utc>> {
+    let (date_time, rest) = text.split_first_chunk::<19>()?;
+    let t = date_time;
+    if t[4] != b'-'
+        || t[7] != b'-'
+        || !matches!(t[10], b'T' | b' ' | b't')
+        || t[13] != b':'
+        || t[16] != b':'
+    {
+        return None;
+    }
+    let two = |at: usize| pair(t[at], t[at + 1]);
+    let year = two(0)? * 100 + two(2)?;
+    let (month, day, hour, minute, second) = (two(5)?, two(8)?, two(11)?, two(14)?, two(17)?);
+    if month == 0
+        || month > 12
+        || day == 0
+        || day > month_days(year, month)
+        || hour > 23
+        || minute > 59
+        || second > 59
+    {
+        return None;
+    }
+    let (nanos, zone) = fraction(rest)?;
+    let offset = match zone {
+        [] | [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let (hours, minutes) = (pair(*h1, *h2)?, pair(*m1, *m2)?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let seconds = i64::from(hours * 60 + minutes) * 60;
+            if *sign == b'-' { -seconds } else { seconds }
+        }
+        _ => return None,
+    };
+    let seconds =
+        days(year, month, day) * 86_400 + i64::from(hour * 3600 + minute * 60 + second) - offset;
+    DateTime::from_timestamp(seconds, nanos)
+}
+
+#[inline]
+fn pair(tens: u8, ones: u8) -> Option<u32> {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    (tens < 10 && ones < 10).then(|| u32::from(tens) * 10 + u32::from(ones))
+}
+
+/// Nanoseconds of `.digits`, and what follows.
+#[inline]
+fn fraction(rest: &[u8]) -> Option<(u32, &[u8])> {
+    let [b'.', digits @ ..] = rest else {
+        return Some((0, rest));
+    };
+    let mut nanos = 0;
+    let mut length = 0;
+    while let Some(digit) = digits
+        .get(length)
+        .map(|byte| byte.wrapping_sub(b'0'))
+        .filter(|digit| *digit < 10)
+    {
+        if length == 9 {
+            return None;
+        }
+        nanos = nanos * 10 + u32::from(digit);
+        length += 1;
+    }
+    (length > 0).then(|| (nanos * 10_u32.pow(9 - length as u32), &digits[length..]))
+}
+
+#[inline]
+fn month_days(year: u32, month: u32) -> u32 {
+    match month {
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days since the epoch of a date of the proleptic Gregorian calendar: years begin in March here, so that a leap day is the
+/// last of its year, and 153 / 5 is the mean length of the months that follow.
+#[inline]
+fn days(year: u32, month: u32, day: u32) -> i64 {
+    // Four hundred years are added and taken off again: years before 0 need no rounding then.
+    let (year, month) = if month > 2 {
+        (year + 400, month - 3)
+    } else {
+        (year + 399, month + 9)
+    };
+    let of_year = (153 * month + 2) / 5 + day - 1;
+    i64::from(year * 365 + year / 4 - year / 100 + year / 400 + of_year) - 719_468 - 146_097
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn millis(text: &str) -> Option<i64> {
+        parse(text).map(|time| time.timestamp_millis())
+    }
+
+    #[test]
+    fn the_forms_of_the_language_are_read() {
+        assert_eq!(millis("1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(millis("2006-12-16 17:24:00"), Some(1_166_289_840_000));
+        assert_eq!(millis("2006-12-16T17:24:00"), Some(1_166_289_840_000));
+        assert_eq!(
+            millis("2006-12-16T18:24:00.125+01:00"),
+            Some(1_166_289_840_125)
+        );
+        assert_eq!(millis("2006-12-16 17:24:00 UTC"), Some(1_166_289_840_000));
+        assert_eq!(millis("1969-12-31T23:59:59.999Z"), Some(-1));
+        assert_eq!(millis("0000-03-01T00:00:00Z"), Some(-62_162_035_200_000));
+        assert_eq!(
+            parse("2000-02-29T12:00:00.123456789Z")
+                .unwrap()
+                .timestamp_subsec_nanos(),
+            123_456_789
+        );
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            "now",
+            "2006-12-16",
+            "2006-13-01 00:00:00",
+            "2006-02-29 00:00:00",
+            "2006-12-16 24:00:00",
+            "2006-12-16T17:24:00+25:00",
+            "2006-12-16T17:24:00.Z",
+            "2006-12-16x17:24:00",
+            "2006-12-16 17:24:0a",
+            "1900-02-29T00:00:00Z",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_format_reads_times_and_dates() {
+        let time = parse_format("16/12/2006 17:24:00", "%d/%m/%Y %H:%M:%S").unwrap();
+        assert_eq!(time.timestamp(), 1_166_289_840);
+        assert_eq!(
+            parse_format("16/12/2006", "%d/%m/%Y").unwrap().timestamp(),
+            1_166_227_200
+        );
+        assert_eq!(
+            parse_format("16/12/2006 18:24 +0100", "%d/%m/%Y %H:%M %z")
+                .unwrap()
+                .timestamp(),
+            1_166_289_840
+        );
+        assert_eq!(parse_format("2006", "%d/%m/%Y"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_direct_parser_agrees_with_chrono(seconds in -62_135_596_800_i64..253_402_300_799, nanos in 0..1_000_000_000_u32, zone in -1439..1440_i32) {
+            let time = DateTime::from_timestamp(seconds, nanos).unwrap();
+            let text = time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
+            prop_assert_eq!(direct(text.as_bytes()), Some(time));
+            let there = time.with_timezone(&chrono::FixedOffset::east_opt(zone * 60).unwrap());
+            prop_assume!((1..=9998).contains(&chrono::Datelike::year(&there)));
+            prop_assert_eq!(direct(there.to_rfc3339().as_bytes()), Some(time));
+            prop_assert_eq!(direct(time.format("%Y-%m-%d %H:%M:%S%.f").to_string().as_bytes()), Some(time));
+        }
+
+        #[test]
+        fn whatever_it_reads_chrono_reads_alike(text in "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,10})?(Z|[+-][0-2][0-9]:[0-6][0-9])") {
+            if let Some(time) = direct(text.as_bytes()) {
+                prop_assert_eq!(DateTime::parse_from_rfc3339(&text).ok().map(|t| t.to_utc()), Some(time));
+            }
+        }
+
+        #[test]
+        fn garbage_is_no_panic(text in ".{0,40}") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! From the bytes of a message to a record, and what is said when they are none.
+
+use crate::codec::json;
+use serde::de::DeserializeOwned;
+use std::fmt::{self, Write as _};
+
+/// The longest preview of a value in an error, in characters.
+const PREVIEW: usize = 120;
+
+/// Reads a record from JSON; a good record costs what `serde_json::from_slice` costs.
+#[inline]
+pub fn decode_json<T: DeserializeOwned>(
+    record: &'static str,
+    value: Option<&[u8]>,
+    sensitive: bool,
+) -> Result<T, DecodeError> {
+    let Some(bytes) = value else {
+        return Err(DecodeError::tombstone(record));
+    };
+    json::decode(bytes).map_err(|problem| refused::<T>(record, bytes, sensitive, problem))
+}
+
+/// Reads a bad record a second time to learn which field it was.
+#[cold]
+fn refused<T: DeserializeOwned>(
+    record: &'static str,
+    bytes: &[u8],
+    sensitive: bool,
+    problem: serde_json::Error,
+) -> DecodeError {
+    let (field, problem) = json::explain::<T>(bytes).unwrap_or((".".into(), problem));
+    let field = (field != ".").then_some(field);
+    let mut text = problem.to_string();
+    if problem.is_data()
+        && let Some(place) = text.rfind(" at line ")
+    {
+        text.truncate(place); // the field says it better
+    }
+    if sensitive {
+        text = masked(text);
+    }
+    DecodeError::form(record, field, text, (!sensitive).then_some(bytes))
+}
+
+/// Takes out what serde's messages quote of the value.
+fn masked(text: String) -> String {
+    const QUOTING: [&str; 4] = [
+        "invalid type: ",
+        "invalid value: ",
+        "invalid length ",
+        "unknown variant ",
+    ];
+    const PLAIN: [&str; 5] = [
+        "missing field ",
+        "duplicate field ",
+        "must ",
+        "EOF ",
+        "expected ",
+    ];
+    if PLAIN.iter().any(|start| text.starts_with(start)) {
+        return text;
+    }
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) if QUOTING.iter().any(|start| text.starts_with(start)) => {
+            format!("expected {expected}")
+        }
+        _ => "does not have the form that the type asks for".into(),
+    }
+}
+
+/// Why the value of a message is not the record that was asked for.
+///
+/// Its text names the record, the path of the field, the rule that was broken, and the first 120 characters of the value.
+/// When the record has `sensitive` fields, nothing of the value is shown.
+pub struct DecodeError(Box<Inner>);
+
+struct Inner {
+    record: &'static str,
+    field: Option<String>,
+    problem: String,
+    preview: Option<String>,
+    tombstone: bool,
+}
+
+impl DecodeError {
+    /// A tombstone where a value is needed.
+    pub(crate) fn tombstone(record: &'static str) -> Self {
+        let problem = format!(
+            "received a tombstone (a message without a value); take `Option<{record}>` to receive them"
+        );
+        Self(Box::new(Inner {
+            record,
+            field: None,
+            problem,
+            preview: None,
+            tombstone: true,
+        }))
+    }
+
+    /// Bytes that do not have the form; no `value`: its preview is masked.
+    pub(crate) fn form(
+        record: &'static str,
+        field: Option<String>,
+        problem: String,
+        value: Option<&[u8]>,
+    ) -> Self {
+        let preview = Some(value.map_or_else(|| "masked".to_owned(), preview));
+        Self(Box::new(Inner {
+            record,
+            field,
+            problem,
+            preview,
+            tombstone: false,
+        }))
+    }
+
+    /// The path of the field, as in `address.city` or `parts[1].n`; none when it is the whole value.
+    pub fn field(&self) -> Option<&str> {
+        self.0.field.as_deref()
+    }
+
+    /// What is wrong, without place and preview.
+    pub fn problem(&self) -> &str {
+        &self.0.problem
+    }
+
+    /// Whether the message had no value.
+    pub fn is_tombstone(&self) -> bool {
+        self.0.tombstone
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: ", self.0.record)?;
+        if let Some(field) = &self.0.field {
+            write!(f, "field `{field}`: ")?;
+        }
+        f.write_str(&self.0.problem)?;
+        match &self.0.preview {
+            Some(preview) => write!(f, " (value: {preview})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// The beginning of a value as one line of text.
+pub(crate) fn preview(bytes: &[u8]) -> String {
+    // A character has at most four bytes, so the cut cannot shorten what is shown.
+    let head = &bytes[..bytes.len().min(4 * PREVIEW + 4)];
+    let mut out = String::new();
+    for (n, c) in String::from_utf8_lossy(head).chars().enumerate() {
+        if n == PREVIEW {
+            let _ = write!(out, "… ({} bytes)", bytes.len());
+            break;
+        }
+        if c.is_control() {
+            out.extend(c.escape_default())
+        } else {
+            out.push(c)
+        }
+    }
+    out
+}
+
+/// Why a record has no bytes.
+#[derive(Debug)]
+pub struct EncodeError(String);
+
+impl EncodeError {
+    pub(crate) fn new(record: &'static str, problem: &dyn fmt::Display) -> Self {
+        Self(format!("`{record}` cannot be written as JSON: {problem}"))
+    }
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for EncodeError {}
+
+/// Appends a record as JSON.
+#[inline]
+pub fn encode_json<T: serde::Serialize>(
+    record: &'static str,
+    value: &T,
+    out: &mut Vec<u8>,
+) -> Result<bool, EncodeError> {
+    let start = out.len();
+    match json::encode(value, out) {
+        Ok(()) => Ok(true),
+        Err(problem) => {
+            out.truncate(start); // no half record
+            Err(EncodeError::new(record, &problem))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Login {
+        #[allow(dead_code)]
+        name: String,
+        #[allow(dead_code)]
+        pin: u16,
+    }
+
+    fn error(json: &str, sensitive: bool) -> DecodeError {
+        decode_json::<Login>("Login", Some(json.as_bytes()), sensitive).unwrap_err()
+    }
+
+    #[test]
+    fn an_error_names_record_field_rule_and_value() {
+        let text = error(r#"{"name":"x","pin":"12"}"#, false).to_string();
+        assert_eq!(
+            text,
+            r#"`Login`: field `pin`: invalid type: string "12", expected u16 (value: {"name":"x","pin":"12"})"#
+        );
+        assert_eq!(
+            error(r#"{"name":"x"}"#, false).problem(),
+            "missing field `pin`"
+        );
+        assert_eq!(
+            error("{\"name\":", false).problem(),
+            "EOF while parsing a value at line 1 column 8"
+        );
+    }
+
+    #[test]
+    fn nothing_of_a_sensitive_value_is_shown() {
+        for json in [
+            r#"{"name":"secret","pin":"secret"}"#,
+            r#"{"name":"a","pin":-77}"#,
+            r#"{"name":"secret, expected secret","pin":77777777}"#,
+            r#"{"name":"secret""#,
+            r#"["secret"]"#,
+        ] {
+            let text = error(json, true).to_string();
+            assert!(!text.contains("secret") && !text.contains("77"), "{text}");
+            assert!(text.contains("(value: masked)"), "{text}");
+        }
+        assert_eq!(
+            error(r#"{"name":"a","pin":"secret"}"#, true).problem(),
+            "expected u16"
+        );
+    }
+
+    #[test]
+    fn a_preview_is_one_short_line() {
+        assert_eq!(preview(b"a\nb\0"), "a\\nb\\u{0}");
+        let long = preview("ü".repeat(10_000).as_bytes());
+        assert_eq!(long, format!("{}… (20000 bytes)", "ü".repeat(120)));
+        assert_eq!(preview("x".repeat(120).as_bytes()), "x".repeat(120));
+        assert!(preview(&[0xff; 9]).starts_with('\u{fffd}'));
+    }
+
+    #[test]
+    fn a_tombstone_says_how_to_receive_it() {
+        let error = decode_json::<Login>("Login", None, false).unwrap_err();
+        assert!(error.is_tombstone());
+        assert!(
+            error
+                .to_string()
+                .ends_with("take `Option<Login>` to receive them")
+        );
+    }
+
+    #[test]
+    fn a_record_that_has_no_json_leaves_no_half_of_it() {
+        let mut out = b"kept".to_vec();
+        let map = BTreeMap::from([(vec![1], 1)]);
+        let error = encode_json("Map", &map, &mut out).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`Map` cannot be written as JSON: key must be a string"
+        );
+        assert_eq!(out, b"kept");
+    }
+}
