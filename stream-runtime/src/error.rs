@@ -63,6 +63,16 @@ impl Error {
         self
     }
 
+    /// A table's partition cannot go on as it is.
+    pub(crate) fn table(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Refused, message)
+    }
+
+    /// An agent cannot go on.
+    pub(crate) fn agent(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Handler, message)
+    }
+
     /// Puts what was being done in front of the text: `{context}: {text}`.
     pub(crate) fn context(mut self, context: impl fmt::Display) -> Self {
         self.0.message = format!("{context}: {}", self.0.message).into();
@@ -191,4 +201,20 @@ mod tests {
             Kind::Stopped
         );
     }
+}
+
+/// Carries an [`Error`] of the framework up through a handler that cannot return it.
+pub(crate) struct Raised(pub(crate) Error);
+
+/// Carries the reason why the record in hand is bad up through its handler.
+pub(crate) struct BadRecord(pub(crate) String);
+
+/// Ends the handler; its task fails with this error. Not a panic: no hook runs.
+pub(crate) fn raise(error: Error) -> ! {
+    std::panic::resume_unwind(Box::new(Raised(error)))
+}
+
+/// Ends the handler; `on_decode_error` decides about the record.
+pub(crate) fn raise_bad_record(why: String) -> ! {
+    std::panic::resume_unwind(Box::new(BadRecord(why)))
 }

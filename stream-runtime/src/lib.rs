@@ -9,12 +9,17 @@ mod codec;
 pub mod duration;
 #[allow(dead_code)] // until the floors above use all of it
 mod error;
-#[allow(dead_code, unused_imports)] // until the floors above use all of it
-mod kafka;
 mod key;
 mod record;
 #[doc(hidden)]
 pub mod store;
+#[doc(hidden)]
+pub mod table;
+#[doc(hidden)]
+pub mod task;
+#[doc(hidden)]
+pub mod topology;
+mod window;
 
 pub use error::Action;
 pub use error::Error;
@@ -26,12 +31,33 @@ pub use key::StreamKey;
 pub use record::DecodeError;
 pub use record::EncodeError;
 pub use record::Record;
+pub use table::Table;
+pub use table::TableSpec;
+pub use task::Closed;
+pub use task::Event;
+pub use task::Headers;
+pub use task::Key;
+pub use task::State;
+pub use task::Stream;
+pub use task::TaskContext;
+pub use task::Topic;
+pub use task::TopicSpec;
+pub use window::Window;
 
 /// What an app needs, in one `use`.
 pub mod prelude {
+    pub use crate::Closed;
+    pub use crate::Event;
+    pub use crate::Headers;
+    pub use crate::Key;
     pub use crate::Record;
     pub use crate::Result;
     pub use crate::ResultExt;
+    pub use crate::State;
+    pub use crate::Stream;
+    pub use crate::Table;
+    pub use crate::TaskContext;
+    pub use crate::Topic;
     pub use chrono::DateTime;
     pub use chrono::Utc;
     pub use std::process::ExitCode;
@@ -40,6 +66,7 @@ pub mod prelude {
 /// What the attributes expand to. No part of the interface: it may change in any release.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::Window;
     pub use crate::record::Coerce;
     pub use crate::record::EventTime;
     pub use crate::record::coerce::Probe;
@@ -49,6 +76,28 @@ pub mod __private {
     pub use crate::record::decode::decode_json;
     pub use crate::record::decode::encode_json;
     pub use crate::record::rules;
+    pub use crate::table::Hopping;
+    pub use crate::table::Plain;
+    pub use crate::table::TableSpec;
+    pub use crate::table::Tumbling;
+    pub use crate::table::open as open_table;
+    pub use crate::task::TopicSpec;
+    pub use crate::task::shape;
+    pub use crate::task::start;
+    pub use crate::topology::AgentDescriptor;
+    pub use crate::topology::AgentFuture;
+    pub use crate::topology::AgentOptions;
+    pub use crate::topology::AgentShape;
+    pub use crate::topology::OnError;
+    pub use crate::topology::Place;
+    pub use crate::topology::RecordInfo;
+    pub use crate::topology::RegisteredTable;
+    pub use crate::topology::RegisteredTopic;
+    pub use crate::topology::Source;
+    pub use crate::topology::StateDescriptor;
+    pub use crate::topology::StateFuture;
+    pub use crate::topology::TableDescriptor;
+    pub use crate::topology::TopicDescriptor;
     pub use inventory;
     pub use serde;
 }

@@ -16,13 +16,12 @@ use crate::StreamKey;
 /// A value that a topic carries.
 ///
 /// Made by `#[record]`. `String`, [`Bytes`](bytes::Bytes) and [`serde_json::Value`] are records as well:
-/// the first two are the raw bytes of the message, the third is any JSON. `Option<T>` receives tombstones as `None`.
+/// the first two are the raw bytes of the message, the third is any JSON.
 ///
 /// ```
 /// use stream_runtime::Record;
 ///
 /// assert_eq!(String::decode(Some(b"hello")).unwrap(), "hello");
-/// assert_eq!(Option::<String>::decode(None).unwrap(), None);
 /// assert!(String::decode(None).unwrap_err().is_tombstone());
 /// ```
 #[diagnostic::on_unimplemented(
@@ -43,9 +42,6 @@ pub trait Record: Sized + 'static {
 
     /// Whether the record carries its key (`#[record(key = field)]`).
     const HAS_KEY: bool = false;
-
-    /// Whether a tombstone is a legal value (`Option<T>`).
-    const TOMBSTONES: bool = false;
 
     /// Reads the value of a message and checks the field rules; `None` is a tombstone.
     ///

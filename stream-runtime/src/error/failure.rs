@@ -44,6 +44,12 @@ impl Failure {
         }
     }
 
+    /// The same failure, its event not to be retried.
+    pub(crate) fn rejected(mut self) -> Self {
+        self.action = Action::Reject;
+        self
+    }
+
     /// What is to be done.
     pub fn action(&self) -> Action {
         self.action

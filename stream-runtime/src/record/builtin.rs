@@ -62,31 +62,6 @@ impl Record for Value {
     }
 }
 
-impl<T: Record> Record for Option<T> {
-    type Key = T::Key;
-
-    const NAME: &'static str = T::NAME;
-    const HAS_TIMESTAMP: bool = T::HAS_TIMESTAMP;
-    const HAS_KEY: bool = T::HAS_KEY;
-    const TOMBSTONES: bool = true;
-
-    fn decode(value: Option<&[u8]>) -> Result<Self, DecodeError> {
-        value.map(|bytes| T::decode(Some(bytes))).transpose()
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) -> Result<bool, EncodeError> {
-        self.as_ref().map_or(Ok(false), |record| record.encode(out))
-    }
-
-    fn timestamp(&self) -> Option<i64> {
-        self.as_ref()?.timestamp()
-    }
-
-    fn key(&self) -> Option<Self::Key> {
-        self.as_ref()?.key()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,18 +87,5 @@ mod tests {
         let value = Value::decode(Some(br#"{"a":[1,null]}"#)).unwrap();
         assert_eq!(value["a"][0], 1);
         assert!(Value::decode(Some(b"{")).is_err());
-    }
-
-    #[test]
-    fn an_option_is_a_tombstone_both_ways() {
-        let mut out = Vec::new();
-        assert!(!None::<String>.encode(&mut out).unwrap());
-        assert!(out.is_empty());
-        assert_eq!(Option::<Value>::decode(None).unwrap(), None);
-        assert_eq!(
-            Option::<Value>::decode(Some(b"null")).unwrap(),
-            Some(Value::Null)
-        );
-        const { assert!(<Option<String> as Record>::TOMBSTONES && !<String as Record>::TOMBSTONES) }
     }
 }

@@ -109,3 +109,9 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+impl From<StoreError> for crate::error::Error {
+    fn from(error: StoreError) -> Self {
+        crate::error::Error::new(crate::error::Kind::Store, error.to_string()).with_source(error)
+    }
+}

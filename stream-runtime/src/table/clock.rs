@@ -1,0 +1,54 @@
+//! The times of one task, shared by its tables and handles. One thread, so plain cells.
+
+use std::cell::Cell;
+
+/// Before any time: stream time of a task that has processed nothing.
+pub const NO_TIME: i64 = i64::MIN;
+
+/// Times and counters of one task.
+#[derive(Debug)]
+pub struct Clock {
+    /// Event time of the event in hand, epoch ms.
+    pub event_time: Cell<i64>,
+    /// Largest event time acknowledged, epoch ms; [`NO_TIME`] before the first.
+    pub stream_time: Cell<i64>,
+    /// What lateness is judged against: the stream time before the event, or `end + grace - 1` of a closing row.
+    pub judge_time: Cell<i64>,
+    /// Smallest `end + grace` among the open windows of all tables; `i64::MAX` when none is open.
+    pub next_due: Cell<i64>,
+    /// Number of the event in hand; a row journals itself once per number.
+    pub event: Cell<u64>,
+    /// (record, window) pairs that came too late.
+    pub late: Cell<u64>,
+    /// Whether an event is in hand: only then may a handle change a table.
+    pub in_event: Cell<bool>,
+    /// Rows changed since the last commit, over all tables; a commit is cut by it.
+    pub dirty: Cell<usize>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock {
+            event_time: Cell::new(NO_TIME),
+            stream_time: Cell::new(NO_TIME),
+            judge_time: Cell::new(NO_TIME),
+            next_due: Cell::new(i64::MAX),
+            event: Cell::new(0),
+            late: Cell::new(0),
+            in_event: Cell::new(false),
+            dirty: Cell::new(0),
+        }
+    }
+}
+
+impl Clock {
+    /// Whether a window with this `end + grace` takes no more records.
+    pub fn is_late(&self, end_and_grace: i64) -> bool {
+        end_and_grace <= self.judge_time.get()
+    }
+
+    /// Whether some open window is over by stream time.
+    pub fn is_due(&self) -> bool {
+        self.next_due.get() <= self.stream_time.get()
+    }
+}

@@ -1,0 +1,291 @@
+//! Rows whose window is over, handed out in the order of `(end, key)`, and the cursor behind them.
+
+use std::collections::VecDeque;
+
+use super::layout;
+use super::rows::{NO_DISK, Rows};
+use super::slot::{Below, Value};
+use super::spec::TableSpec;
+use crate::error::Error;
+
+/// Rows read from the store at a time.
+const CHUNK: usize = 4096;
+
+/// The closing of one partition's windows.
+pub(super) struct Closing<S: TableSpec> {
+    /// The window that is being closed.
+    end: i64,
+    /// Its next rows in order.
+    queue: VecDeque<u32>,
+    /// Whether the queue holds all that is left of the window.
+    whole: bool,
+    active: bool,
+    /// The last row that closed: end and key.
+    pub(super) cursor: Option<(i64, S::Key)>,
+    /// The same as of the last commit.
+    pub(super) committed: Option<(i64, S::Key)>,
+    /// Whether `cursor` moved since the last commit.
+    pub(super) moved: bool,
+}
+
+impl<S: TableSpec> Default for Closing<S> {
+    fn default() -> Self {
+        Closing {
+            end: 0,
+            queue: VecDeque::new(),
+            whole: false,
+            active: false,
+            cursor: None,
+            committed: None,
+            moved: false,
+        }
+    }
+}
+
+impl<S: TableSpec> Closing<S> {
+    /// Forgets the queue; it is gathered anew behind the cursor.
+    pub(super) fn restart(&mut self) {
+        self.queue.clear();
+        self.active = false;
+    }
+
+    /// End of the first open window.
+    pub(super) fn first_open(&self, rows: &Rows<S>) -> Option<i64> {
+        let cached = rows.windows.first_key_value().map(|(end, _)| *end);
+        let disk = (rows.disk.0 <= rows.disk.1 && Rows::<S>::windowed()).then_some(rows.disk.0);
+        let active = self.active.then_some(self.end);
+        [cached, disk, active].into_iter().flatten().min()
+    }
+
+    /// The slot of the next row to close: the first row of the first open window when that is over at `stream_time`.
+    /// Rows at or before the cursor, left over by a crash, are dropped on the way.
+    pub(super) fn head(
+        &mut self,
+        rows: &mut Rows<S>,
+        stream_time: i64,
+    ) -> Result<Option<u32>, Error> {
+        loop {
+            if !self.active {
+                let Some(end) = self.first_open(rows) else {
+                    return Ok(None);
+                };
+                if end.saturating_add(S::DESCRIPTOR.grace) > stream_time {
+                    return Ok(None);
+                }
+                self.end = end;
+                self.active = true;
+                self.gather(rows)?;
+            }
+            while let Some(&at) = self.queue.front() {
+                rows.load(at)?;
+                let slot = &rows.slots[at as usize];
+                let passed = self
+                    .cursor
+                    .as_ref()
+                    .is_some_and(|(end, key)| (slot.end, &slot.key) <= (*end, key));
+                if matches!(slot.value, Value::Here(_)) && !passed {
+                    return Ok(Some(at));
+                }
+                if passed && matches!(slot.value, Value::Here(_)) {
+                    self.drop_or_keep(rows, at);
+                }
+                self.queue.pop_front();
+            }
+            if self.whole {
+                self.finish_window(rows)?;
+            } else {
+                self.gather(rows)?;
+            }
+        }
+    }
+
+    /// The row at the head is closed: the cursor moves over it.
+    pub(super) fn close_head(&mut self, rows: &mut Rows<S>) {
+        let Some(at) = self.queue.pop_front() else {
+            return;
+        };
+        let slot = &rows.slots[at as usize];
+        self.cursor = Some((slot.end, slot.key.clone()));
+        self.moved = true;
+        self.drop_or_keep(rows, at);
+    }
+
+    fn drop_or_keep(&mut self, rows: &mut Rows<S>, at: u32) {
+        if S::DESCRIPTOR.retention > 0 {
+            let end = rows.slots[at as usize].end;
+            rows.retained.entry(end).or_default().push(at);
+        } else {
+            rows.slots[at as usize].value = Value::Absent;
+            rows.touch(at);
+        }
+    }
+
+    /// Fills the queue with the next rows of the window, from cache and store.
+    fn gather(&mut self, rows: &mut Rows<S>) -> Result<(), Error> {
+        let end = self.end;
+        let mut upto = None;
+        self.whole = true;
+        if rows.disk.0 <= end && end <= rows.disk.1 {
+            let (mut from, mut to) = (Vec::new(), Vec::new());
+            match &self.cursor {
+                Some((e, key)) if *e == end => {
+                    layout::push(true, end, key, &mut from);
+                    from.push(0);
+                }
+                _ => layout::push_end(end, &mut from),
+            }
+            layout::push_end(end.saturating_add(1), &mut to);
+            let found: Vec<(Vec<u8>, Vec<u8>)> = match &rows.tree {
+                Some(tree) => tree
+                    .scan(&from, Some(&to))
+                    .take(CHUNK)
+                    .collect::<Result<_, _>>()
+                    .map_err(Error::from)?,
+                None => Vec::new(),
+            };
+            self.whole = found.len() < CHUNK;
+            for (layout_key, _) in &found {
+                let (_, key) = layout::parse::<S::Key>(true, layout_key, S::DESCRIPTOR.name)?;
+                let known = rows.cached();
+                let at = rows.place(end, key);
+                if rows.cached() > known {
+                    rows.windows.entry(end).or_default().push(at);
+                }
+            }
+            if !self.whole {
+                upto = found
+                    .last()
+                    .map(|(k, _)| layout::parse::<S::Key>(true, k, S::DESCRIPTOR.name))
+                    .transpose()?
+                    .map(|(_, k)| k);
+            }
+        }
+        let slots = &rows.slots;
+        let mut list: Vec<u32> = rows
+            .windows
+            .get(&end)
+            .map(|list| {
+                list.iter()
+                    .copied()
+                    .filter(|&at| slots[at as usize].live && slots[at as usize].end == end)
+                    .collect()
+            })
+            .unwrap_or_default();
+        if let Some((e, key)) = &self.cursor
+            && *e == end
+            && S::DESCRIPTOR.retention > 0
+        {
+            list.retain(|&at| slots[at as usize].key > *key);
+        }
+        if let Some(last) = &upto {
+            list.retain(|&at| slots[at as usize].key <= *last);
+        }
+        list.sort_unstable_by(|&a, &b| slots[a as usize].key.cmp(&slots[b as usize].key));
+        list.dedup();
+        list.retain(|&at| !matches!(slots[at as usize].value, Value::Absent));
+        self.queue = list.into();
+        if self.queue.is_empty() && !self.whole {
+            // Every row of the chunk is already gone; step over it.
+            if let Some(key) = upto {
+                self.cursor = Some((end, key));
+                self.moved = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// All rows of the window are closed.
+    fn finish_window(&mut self, rows: &mut Rows<S>) -> Result<(), Error> {
+        self.active = false;
+        rows.windows.remove(&self.end);
+        if rows.disk.0 <= self.end && rows.disk.0 <= rows.disk.1 {
+            rows.disk = first_disk(rows, Some(self.end.saturating_add(1)))?;
+        }
+        Ok(())
+    }
+}
+
+/// The span of window ends that the store holds from `from` on; plain tables: everything or nothing.
+pub(super) fn first_disk<S: TableSpec>(
+    rows: &Rows<S>,
+    from: Option<i64>,
+) -> Result<(i64, i64), Error> {
+    let Some(tree) = &rows.tree else {
+        return Ok(NO_DISK);
+    };
+    if !Rows::<S>::windowed() {
+        return Ok(if tree.is_empty().map_err(Error::from)? {
+            NO_DISK
+        } else {
+            (0, 0)
+        });
+    }
+    let mut start = Vec::new();
+    if let Some(from) = from {
+        layout::push_end(from, &mut start);
+    }
+    match tree.scan(&start, None).next() {
+        Some(first) => {
+            let (key, _) = first.map_err(Error::from)?;
+            let first = layout::end_of(&key).unwrap_or(i64::MIN);
+            let last = match rows.disk.1 {
+                i64::MIN => i64::MAX,
+                last => last,
+            };
+            Ok(if first <= last {
+                (first, last)
+            } else {
+                NO_DISK
+            })
+        }
+        None => Ok(NO_DISK),
+    }
+}
+
+/// Drops rows of closed windows whose retention is over; at most a chunk at a time. Returns whether more are left.
+pub(super) fn expire<S: TableSpec>(rows: &mut Rows<S>, stream_time: i64) -> Result<bool, Error> {
+    let limit = stream_time.saturating_sub(S::DESCRIPTOR.retention);
+    let mut dropped = 0;
+    while let Some(entry) = rows.retained.first_entry() {
+        if *entry.key() > limit {
+            break;
+        }
+        if dropped >= CHUNK {
+            return Ok(true);
+        }
+        let (end, list) = entry.remove_entry();
+        for at in list {
+            let slot = &mut rows.slots[at as usize];
+            if slot.live && slot.end == end && !matches!(slot.value, Value::Absent) {
+                slot.value = Value::Absent;
+                rows.touch(at);
+                dropped += 1;
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Rows of closed windows that only the store holds are filed under `retained`, so that they expire.
+pub(super) fn list_retained<S: TableSpec>(
+    rows: &mut Rows<S>,
+    cursor: Option<&(i64, S::Key)>,
+) -> Result<(), Error> {
+    let (Some((end, key)), Some(tree)) = (cursor, rows.tree.clone()) else {
+        return Ok(());
+    };
+    let mut to = Vec::new();
+    layout::push(true, *end, key, &mut to);
+    to.push(0);
+    for row in tree.scan(&[], Some(&to)) {
+        let (layout_key, _) = row.map_err(Error::from)?;
+        let (end, key) = layout::parse::<S::Key>(true, &layout_key, S::DESCRIPTOR.name)?;
+        let known = rows.cached();
+        let at = rows.place(end, key);
+        if rows.cached() > known {
+            rows.slots[at as usize].below = Below::Stored;
+            rows.retained.entry(end).or_default().push(at);
+        }
+    }
+    Ok(())
+}

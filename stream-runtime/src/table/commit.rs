@@ -1,0 +1,230 @@
+//! What a commit takes from a table's partition, and what becomes of it afterwards.
+
+use super::clock::NO_TIME;
+use super::layout;
+use super::mark::ROW_TAG;
+use super::rows::Rows;
+use super::slot::{Below, RowRef, Value};
+use super::spec::TableSpec;
+use crate::codec::rows as codec;
+use crate::error::Error;
+
+/// Rows for the store: layout keys and values.
+pub type StoredRows = Vec<(Box<[u8]>, Option<Box<[u8]>>)>;
+
+impl<S: TableSpec> Rows<S> {
+    /// Serializes the rows changed since the last commit into the batch. A row that the event in hand has touched
+    /// goes in as it was before that event. The caller has set the clock's count of dirty rows to zero.
+    pub(super) fn prepare(&mut self) -> Result<(), Error> {
+        self.batch.clear();
+        let mut keep = Vec::new();
+        for i in 0..self.dirty.len() {
+            let at = self.dirty[i];
+            if !self.slots[at as usize].dirty {
+                continue;
+            }
+            let undo = self.undo.iter().find(|u| u.slot == at);
+            let in_hand = undo.is_some();
+            if undo.is_some_and(|u| !u.was_dirty) {
+                keep.push(at);
+                continue;
+            }
+            let old = undo.map(|u| u.old.as_ref());
+            let slot = &mut self.slots[at as usize];
+            slot.dirty = in_hand;
+            if in_hand {
+                keep.push(at);
+            }
+            let value = old.unwrap_or_else(|| slot.value.as_ref());
+            if value.is_none() && matches!(slot.below, Below::Nothing) {
+                // Made and closed within one commit: nobody below ever heard of it.
+                if !in_hand {
+                    self.forget(at);
+                }
+                continue;
+            }
+            let key = self.batch.arena.len();
+            self.batch.arena.push(ROW_TAG);
+            layout::push(Self::windowed(), slot.end, &slot.key, &mut self.batch.arena);
+            let mid = self.batch.arena.len();
+            if let Some(value) = value {
+                codec::encode(value, &mut self.batch.arena).map_err(|e| {
+                    Error::table(format!(
+                        "table `{}`: a row of type {} cannot be written: {e}",
+                        S::DESCRIPTOR.name,
+                        S::DESCRIPTOR.value
+                    ))
+                })?;
+            }
+            let end = self.batch.arena.len();
+            let value = value.map(|_| (mid as u32, end as u32));
+            self.batch.rows.push(RowRef {
+                slot: at,
+                key: (key as u32, mid as u32),
+                value,
+            });
+        }
+        self.dirty.clear();
+        self.dirty.extend(keep);
+        self.clock
+            .dirty
+            .set(self.clock.dirty.get() + self.dirty.len());
+        // A row in hand that was dirty before is clean as of this commit, whatever becomes of the event.
+        for undo in &mut self.undo {
+            undo.was_dirty = false;
+        }
+        Ok(())
+    }
+
+    /// The batch is durable in the changelog.
+    pub(super) fn committed(&mut self) {
+        self.commits += 1;
+        let kept_in_memory = self.tree.is_none();
+        let mut gone = Vec::new();
+        for row in &self.batch.rows {
+            let slot = &mut self.slots[row.slot as usize];
+            let bytes = row
+                .value
+                .map(|v| &self.batch.arena[v.0 as usize..v.1 as usize]);
+            if kept_in_memory && bytes.is_none() {
+                slot.below = Below::Nothing;
+                if !slot.dirty && !matches!(slot.value, Value::Here(_)) {
+                    gone.push(row.slot);
+                }
+                continue;
+            }
+            match (&mut slot.below, bytes) {
+                (Below::Unstored(Some(old)), Some(new)) if old.len() == new.len() => {
+                    old.copy_from_slice(new)
+                }
+                (below, new) => *below = Below::Unstored(new.map(Box::from)),
+            }
+            slot.commit = self.commits;
+            if !slot.listed && !kept_in_memory {
+                slot.listed = true;
+                self.unstored.push(row.slot);
+            }
+        }
+        self.batch.clear();
+        for at in gone {
+            self.forget(at);
+        }
+    }
+
+    /// The batch is void: every row goes back to what the layers below hold.
+    pub(super) fn aborted(&mut self) -> Result<(), Error> {
+        self.undo.clear();
+        let mut changed: Vec<u32> = self.batch.rows.iter().map(|r| r.slot).collect();
+        changed.append(&mut self.dirty);
+        self.batch.clear();
+        changed.sort_unstable();
+        changed.dedup();
+        for at in changed {
+            let slot = &mut self.slots[at as usize];
+            if !slot.live {
+                continue;
+            }
+            slot.dirty = false;
+            slot.journaled = 0;
+            slot.value = match slot.below {
+                Below::Nothing => Value::Absent,
+                _ => Value::Unloaded,
+            };
+            let end = slot.end;
+            // A row that had closed is open again.
+            if Self::windowed() && !matches!(slot.below, Below::Nothing) {
+                self.open_window(end, at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that the store does not have yet, as of the last commit; remembered until [`Rows::stored`].
+    pub(super) fn take_unstored(&mut self) -> StoredRows {
+        let mut out = Vec::with_capacity(self.unstored.len());
+        for at in self.unstored.drain(..) {
+            let slot = &mut self.slots[at as usize];
+            let Below::Unstored(bytes) = &slot.below else {
+                slot.listed = false;
+                continue;
+            };
+            let mut key = Vec::new();
+            layout::push(Self::windowed(), slot.end, &slot.key, &mut key);
+            out.push((key.into_boxed_slice(), bytes.clone()));
+            slot.listed = false;
+            self.storing.push(at);
+        }
+        out
+    }
+
+    /// A round that took the rows as of commit number `round` is durable.
+    pub(super) fn stored(&mut self, round: u64) {
+        for at in std::mem::take(&mut self.storing) {
+            let slot = &mut self.slots[at as usize];
+            if !slot.live || slot.commit > round {
+                continue;
+            }
+            match &slot.below {
+                Below::Unstored(Some(_)) => slot.below = Below::Stored,
+                Below::Unstored(None) => {
+                    slot.below = Below::Nothing;
+                    if !slot.dirty
+                        && !matches!(slot.value, Value::Here(_))
+                        && !self.undo.iter().any(|u| u.slot == at)
+                    {
+                        self.forget(at);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.sweep();
+    }
+
+    /// A round failed: its rows wait for the next one.
+    pub(super) fn not_stored(&mut self) {
+        for at in std::mem::take(&mut self.storing) {
+            let slot = &mut self.slots[at as usize];
+            if slot.live && matches!(slot.below, Below::Unstored(_)) && !slot.listed {
+                slot.listed = true;
+                self.unstored.push(at);
+            }
+        }
+    }
+
+    /// A row as the changelog has it, during recovery. `None` is a tombstone.
+    pub(super) fn restore(&mut self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
+        let (end, key) = layout::parse::<S::Key>(Self::windowed(), layout_key, S::DESCRIPTOR.name)?;
+        let known = self.cached();
+        let at = self.place(end, key);
+        let fresh = self.cached() > known;
+        let slot = &mut self.slots[at as usize];
+        let unfiled = fresh || matches!(slot.below, Below::Unstored(None) | Below::Nothing);
+        slot.value = Value::Unloaded;
+        slot.below = Below::Unstored(value.map(Box::from));
+        slot.commit = self.commits;
+        if !slot.listed {
+            slot.listed = true;
+            self.unstored.push(at);
+        }
+        if unfiled && value.is_some() {
+            self.open_window(end, at);
+        }
+        Ok(())
+    }
+
+    /// The largest `end + grace` among the open windows that is not above `wall`.
+    pub(super) fn idle_target(&self, wall: i64) -> Option<i64> {
+        let grace = S::DESCRIPTOR.grace;
+        let over = self
+            .windows
+            .range(..=wall.saturating_sub(grace))
+            .next_back()
+            .map(|(end, _)| *end);
+        let disk = (self.disk.0 <= self.disk.1 && self.disk.0.saturating_add(grace) <= wall)
+            .then(|| self.disk.1.min(wall.saturating_sub(grace)));
+        over.max(disk)
+            .map(|end| end.saturating_add(grace))
+            .filter(|t| *t > NO_TIME)
+    }
+}

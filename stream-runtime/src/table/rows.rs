@@ -1,0 +1,360 @@
+//! The rows of one partition of a table: a bounded cache over the store, with the journal of the event in hand.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::clock::Clock;
+use super::layout;
+use super::slot::{Below, RowBatch, Slot, Undo, Value};
+use super::spec::TableSpec;
+use crate::codec::rows as codec;
+use crate::error::Error;
+use crate::store::Tree;
+
+/// Rows of `S` in one partition.
+pub(super) struct Rows<S: TableSpec> {
+    pub(super) clock: Rc<Clock>,
+    pub(super) slots: Vec<Slot<S::Key, S::Value>>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// Cached rows of windows that have not closed, by end.
+    pub(super) windows: BTreeMap<i64, Vec<u32>>,
+    /// Cached rows of closed windows whose retention still runs, by end.
+    pub(super) retained: BTreeMap<i64, Vec<u32>>,
+    pub(super) dirty: Vec<u32>,
+    pub(super) undo: Vec<Undo<S::Value>>,
+    pub(super) unstored: Vec<u32>,
+    pub(super) storing: Vec<u32>,
+    pub(super) batch: RowBatch,
+    pub(super) commits: u64,
+    /// `None` for `changelog = false`.
+    pub(super) tree: Option<Arc<dyn Tree>>,
+    /// Ends (plain tables: 0) of rows that may be in the store and not in the cache; empty when first > last.
+    pub(super) disk: (i64, i64),
+    pub(super) limit: usize,
+    scratch: Vec<u8>,
+}
+
+/// Nothing is on disk only.
+pub(super) const NO_DISK: (i64, i64) = (i64::MAX, i64::MIN);
+
+impl<S: TableSpec> Rows<S> {
+    pub(super) fn new(clock: Rc<Clock>, tree: Option<Arc<dyn Tree>>, cache_bytes: usize) -> Self {
+        let row = size_of::<Slot<S::Key, S::Value>>() + 32;
+        Rows {
+            clock,
+            slots: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            windows: BTreeMap::new(),
+            retained: BTreeMap::new(),
+            dirty: Vec::new(),
+            undo: Vec::new(),
+            unstored: Vec::new(),
+            storing: Vec::new(),
+            batch: RowBatch::default(),
+            commits: 0,
+            tree,
+            disk: NO_DISK,
+            limit: (cache_bytes / row).max(64),
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(super) const fn windowed() -> bool {
+        S::DESCRIPTOR.window.is_some()
+    }
+
+    pub(super) fn cached(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    fn hash<Q: Hash + ?Sized>(&self, end: i64, key: &Q) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        if Self::windowed() {
+            hasher.write_i64(end);
+        }
+        key.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn probe<Q>(&self, hash: u64, end: i64, key: &Q) -> Option<u32>
+    where
+        S::Key: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let slots = &self.slots;
+        self.index
+            .find(hash, |&at| {
+                let slot = &slots[at as usize];
+                slot.end == end && slot.key.borrow() == key
+            })
+            .copied()
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        hash: u64,
+        end: i64,
+        key: S::Key,
+        value: Value<S::Value>,
+        below: Below,
+    ) -> u32 {
+        let slot = Slot {
+            key,
+            end,
+            hash,
+            value,
+            below,
+            journaled: 0,
+            commit: 0,
+            dirty: false,
+            listed: false,
+            touched: true,
+            live: true,
+        };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at as usize] = slot;
+                at
+            }
+            None => {
+                self.slots.push(slot);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        let slots = &self.slots;
+        self.index
+            .insert_unique(hash, at, |&at| slots[at as usize].hash);
+        at
+    }
+
+    /// Puts a row's slot among the open windows and lets the clock know when the first is due.
+    pub(super) fn open_window(&mut self, end: i64, at: u32) {
+        if Self::windowed() {
+            self.windows.entry(end).or_default().push(at);
+            let due = end.saturating_add(S::DESCRIPTOR.grace);
+            if due < self.clock.next_due.get() {
+                self.clock.next_due.set(due);
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, at: u32) {
+        let slot = &mut self.slots[at as usize];
+        slot.live = false;
+        slot.value = Value::Absent;
+        slot.below = Below::Nothing;
+        let hash = slot.hash;
+        if let Ok(entry) = self.index.find_entry(hash, |&x| x == at) {
+            entry.remove();
+        }
+        self.free.push(at);
+    }
+
+    /// Whether a row that is not cached may be in the store.
+    fn may_be_on_disk(&self, end: i64) -> bool {
+        self.disk.0 <= end && end <= self.disk.1
+    }
+
+    /// The slot of a row, read from the store if need be; `None` when there is none.
+    pub(super) fn find<Q>(&mut self, end: i64, key: &Q) -> Result<Option<u32>, Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let hash = self.hash(end, key);
+        if let Some(at) = self.probe(hash, end, key) {
+            self.load(at)?;
+            return Ok(Some(at));
+        }
+        if !self.may_be_on_disk(end) {
+            return Ok(None);
+        }
+        self.read_disk(hash, end, key.to_owned())
+    }
+
+    fn read_disk(&mut self, hash: u64, end: i64, key: S::Key) -> Result<Option<u32>, Error> {
+        let Some(tree) = &self.tree else {
+            return Ok(None);
+        };
+        self.scratch.clear();
+        layout::push(Self::windowed(), end, &key, &mut self.scratch);
+        let Some(bytes) = tree.get(&self.scratch).map_err(Error::from)? else {
+            return Ok(None);
+        };
+        let value = Self::decode(&bytes)?;
+        let at = self.insert(hash, end, key, Value::Here(value), Below::Stored);
+        if Self::windowed() {
+            self.list_window(end, at);
+        }
+        Ok(Some(at))
+    }
+
+    /// Files a row read from disk under its window, closed or open.
+    fn list_window(&mut self, end: i64, at: u32) {
+        let due = end.saturating_add(S::DESCRIPTOR.grace);
+        if S::DESCRIPTOR.retention > 0
+            && due <= self.clock.stream_time.get()
+            && !self.windows.contains_key(&end)
+        {
+            self.retained.entry(end).or_default().push(at);
+        } else {
+            self.open_window(end, at);
+        }
+    }
+
+    /// The slot of a row for writing; made when there is none.
+    pub(super) fn find_or_make<Q>(&mut self, end: i64, key: &Q) -> Result<u32, Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let hash = self.hash(end, key);
+        if let Some(at) = self.probe(hash, end, key) {
+            self.load(at)?;
+            return Ok(at);
+        }
+        let key = key.to_owned();
+        if self.may_be_on_disk(end) {
+            if let Some(at) = self.read_disk(hash, end, key.clone())? {
+                return Ok(at);
+            }
+        }
+        let at = self.insert(hash, end, key, Value::Absent, Below::Nothing);
+        self.open_window(end, at);
+        Ok(at)
+    }
+
+    /// The slot of a layout key read from store or changelog, its value left where it is.
+    pub(super) fn place(&mut self, end: i64, key: S::Key) -> u32 {
+        let hash = self.hash(end, &key);
+        match self.probe(hash, end, &key) {
+            Some(at) => at,
+            None => self.insert(hash, end, key, Value::Unloaded, Below::Stored),
+        }
+    }
+
+    /// Reads an unloaded value from the layers below.
+    pub(super) fn load(&mut self, at: u32) -> Result<(), Error> {
+        let slot = &mut self.slots[at as usize];
+        slot.touched = true;
+        if !matches!(slot.value, Value::Unloaded) {
+            return Ok(());
+        }
+        let value = match &slot.below {
+            Below::Nothing | Below::Unstored(None) => Value::Absent,
+            Below::Unstored(Some(bytes)) => Value::Here(Self::decode(bytes)?),
+            Below::Stored => {
+                self.scratch.clear();
+                layout::push(Self::windowed(), slot.end, &slot.key, &mut self.scratch);
+                match self
+                    .tree
+                    .as_ref()
+                    .map(|t| t.get(&self.scratch))
+                    .transpose()
+                    .map_err(Error::from)?
+                    .flatten()
+                {
+                    Some(bytes) => Value::Here(Self::decode(&bytes)?),
+                    None => Value::Absent,
+                }
+            }
+        };
+        self.slots[at as usize].value = value;
+        Ok(())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<S::Value, Error> {
+        codec::decode(bytes).map_err(|e| {
+            Error::table(format!(
+                "table `{}`: a stored row does not read as {}: {e}; give new fields `#[serde(default)]`, or `reset`",
+                S::DESCRIPTOR.name,
+                S::DESCRIPTOR.value
+            ))
+        })
+    }
+
+    /// Notes the row's value before the event in hand changes it, and that it needs a commit.
+    pub(super) fn journal(&mut self, at: u32) {
+        let event = self.clock.event.get();
+        let slot = &mut self.slots[at as usize];
+        if slot.journaled != event {
+            slot.journaled = event;
+            self.undo.push(Undo {
+                slot: at,
+                old: slot.value.as_ref().cloned(),
+                was_dirty: slot.dirty,
+            });
+        }
+        self.touch(at);
+    }
+
+    /// Marks a row as changed since the last commit.
+    pub(super) fn touch(&mut self, at: u32) {
+        let slot = &mut self.slots[at as usize];
+        if !slot.dirty {
+            slot.dirty = true;
+            self.dirty.push(at);
+            self.clock.dirty.set(self.clock.dirty.get() + 1);
+        }
+    }
+
+    /// The event in hand is undone.
+    pub(super) fn rollback(&mut self) {
+        while let Some(undo) = self.undo.pop() {
+            let slot = &mut self.slots[undo.slot as usize];
+            slot.value = undo.old.map_or(Value::Absent, Value::Here);
+            slot.journaled = 0;
+            if slot.dirty && !undo.was_dirty {
+                slot.dirty = false;
+                self.clock
+                    .dirty
+                    .set(self.clock.dirty.get().saturating_sub(1));
+            }
+        }
+    }
+
+    /// Makes room: forgets rows that the store has and nobody touched since the last sweep, then any that the store has.
+    pub(super) fn sweep(&mut self) {
+        if self.cached() <= self.limit {
+            return;
+        }
+        for spare_touched in [true, false] {
+            let target = self.limit - self.limit / 4;
+            for at in 0..self.slots.len() as u32 {
+                if self.cached() <= target {
+                    break;
+                }
+                let slot = &mut self.slots[at as usize];
+                if !slot.evictable() || self.undo.iter().any(|u| u.slot == at) {
+                    continue;
+                }
+                if spare_touched && slot.touched {
+                    slot.touched = false;
+                    continue;
+                }
+                if matches!(slot.below, Below::Stored) {
+                    self.disk = (self.disk.0.min(slot.end), self.disk.1.max(slot.end));
+                }
+                self.forget(at);
+            }
+            if self.cached() <= self.limit {
+                break;
+            }
+        }
+        let slots = &self.slots;
+        for (end, list) in self.windows.iter_mut().chain(self.retained.iter_mut()) {
+            list.retain(|&at| slots[at as usize].live && slots[at as usize].end == *end);
+        }
+        self.windows.retain(|_, list| !list.is_empty());
+        self.retained.retain(|_, list| !list.is_empty());
+    }
+}

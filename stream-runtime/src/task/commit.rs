@@ -1,0 +1,228 @@
+//! What one commit takes from a task, and what becomes of it.
+
+use super::outbuf::Outgoing;
+use super::task::Task;
+use crate::error::Error;
+use crate::table::{MARK_KEY, Mark, RowBatch, StoredRows};
+
+/// Offsets and marks of the commit under way.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    offsets: Vec<i64>,
+    /// Offsets of the last commit.
+    pub(super) committed: Vec<i64>,
+    marks: Vec<Option<(Vec<u8>, Mark)>>,
+    stream_time: i64,
+    /// Stream time of the last commit.
+    pub(super) committed_time: i64,
+}
+
+impl Task {
+    /// Gathers what is acknowledged since the last commit; what is in hand stays out. `false` when there is nothing.
+    ///
+    /// # Errors
+    /// A row does not serialize: abort, then see [`Task::isolate`].
+    pub fn prepare(&mut self) -> Result<bool, Error> {
+        let shared = &self.shared;
+        let prepared = &mut self.prepared;
+        prepared.offsets.clear();
+        prepared
+            .offsets
+            .extend(shared.inputs.iter().map(|i| i.borrow().commit_offset()));
+        prepared.stream_time = shared.clock.stream_time.get();
+        shared.clock.dirty.set(0);
+        prepared.marks.clear();
+        let mut changed =
+            prepared.offsets != prepared.committed || !shared.batch.borrow().is_empty();
+        for (i, table) in shared.tables.iter().enumerate() {
+            table.prepare()?;
+            let mut rows = 0;
+            table.with_batch(&mut |batch| rows = batch.len());
+            let moved =
+                rows > 0 || table.cursor_moved() || prepared.stream_time != prepared.committed_time;
+            changed |= moved;
+            if !moved || self.topology.tables[i].changelog.is_none() {
+                prepared.marks.push(None);
+                continue;
+            }
+            let mut mark = self.marks[i].clone().unwrap_or_else(|| {
+                Mark::begin(
+                    *uuid::Uuid::new_v4().as_bytes(),
+                    shared.settings.exactly_once,
+                )
+            });
+            mark.exactly_once = shared.settings.exactly_once;
+            mark.stream_time =
+                (prepared.stream_time != crate::table::NO_TIME).then_some(prepared.stream_time);
+            let mut cursor = Vec::new();
+            mark.closed = table.cursor(&mut cursor).then_some(cursor);
+            mark.inputs = self
+                .topology
+                .inputs
+                .iter()
+                .zip(&prepared.offsets)
+                .map(|(input, offset)| (input.topic.clone(), *offset))
+                .collect();
+            let mut bytes = Vec::new();
+            mark.encode(&mut bytes)?;
+            prepared.marks.push(Some((bytes, mark)));
+        }
+        Ok(changed)
+    }
+
+    /// The prepared outputs in order: topic and record.
+    pub fn each_output<E>(
+        &self,
+        mut f: impl FnMut(&str, Outgoing<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let batch = self.shared.batch.borrow();
+        batch.iter().try_for_each(|out| {
+            let topic = self.shared.outputs[out.topic].clone();
+            f(&topic, out)
+        })
+    }
+
+    /// The prepared rows of a table and its mark (key and value), to send to its changelog.
+    pub fn with_changes(&self, table: usize, f: &mut dyn FnMut(&RowBatch, Option<(&[u8], &[u8])>)) {
+        let mark = self
+            .prepared
+            .marks
+            .get(table)
+            .and_then(Option::as_ref)
+            .map(|(bytes, _)| (MARK_KEY, bytes.as_slice()));
+        self.shared.tables[table].with_batch(&mut |rows| f(rows, mark));
+    }
+
+    /// The offsets of the prepared commit, one per input: always all of them.
+    pub fn offsets(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.topology
+            .inputs
+            .iter()
+            .zip(&self.prepared.offsets)
+            .map(|(input, offset)| (input.topic.as_str(), *offset))
+    }
+
+    /// What goes beside the offsets: the incarnations of the task's changelogs.
+    pub fn commit_metadata(&self) -> String {
+        let mut out = String::new();
+        for (i, table) in self.topology.tables.iter().enumerate() {
+            let prepared = self
+                .prepared
+                .marks
+                .get(i)
+                .and_then(Option::as_ref)
+                .map(|(_, mark)| mark);
+            if let Some(mark) = prepared.or(self.marks[i].as_ref()) {
+                if !out.is_empty() {
+                    out.push(';');
+                }
+                out.push_str(table.descriptor.name);
+                out.push('=');
+                out.push_str(
+                    &uuid::Uuid::from_bytes(mark.incarnation)
+                        .simple()
+                        .to_string(),
+                );
+            }
+        }
+        out
+    }
+
+    /// The prepared commit is durable.
+    pub fn committed(&mut self) {
+        let shared = &self.shared;
+        for (i, table) in shared.tables.iter().enumerate() {
+            table.committed();
+            if let Some((_, mark)) = self.prepared.marks.get_mut(i).and_then(Option::take) {
+                self.marks[i] = Some(mark);
+            }
+        }
+        shared.batch.borrow_mut().clear();
+        shared.acked.set(0);
+        self.prepared.committed_time = self.prepared.stream_time;
+        std::mem::swap(&mut self.prepared.committed, &mut self.prepared.offsets);
+        let mut single = shared.single_until.borrow_mut();
+        if single.as_ref().is_some_and(|until| {
+            self.prepared
+                .committed
+                .iter()
+                .zip(until)
+                .all(|(have, until)| have >= until)
+        }) {
+            *single = None;
+        }
+    }
+
+    /// Everything since the last commit is void: tables, outputs, agents and inboxes go back to it. Returns the offset
+    /// of each input to seek to.
+    ///
+    /// # Errors
+    /// The store does not read.
+    pub fn aborted(&mut self) -> Result<Vec<i64>, Error> {
+        self.remake_agents();
+        let shared = &self.shared;
+        shared.clock.dirty.set(0);
+        shared.clock.next_due.set(i64::MAX);
+        shared.clock.stream_time.set(self.prepared.committed_time);
+        for table in &shared.tables {
+            table.aborted()?;
+        }
+        let due = shared
+            .tables
+            .iter()
+            .map(|t| t.due_at())
+            .min()
+            .unwrap_or(i64::MAX);
+        shared.clock.next_due.set(due);
+        shared.batch.borrow_mut().clear();
+        shared.acked.set(0);
+        shared.failure.borrow_mut().take();
+        for (inbox, offset) in shared.inputs.iter().zip(&self.prepared.committed) {
+            inbox.borrow_mut().restart(*offset);
+        }
+        Ok(self.prepared.committed.clone())
+    }
+
+    /// After a commit failed for what is in it (a row too large, a row that does not serialize), and before
+    /// [`Task::aborted`]: from now on a commit per event, until the inputs are past what the failed commit held.
+    /// Returns `false` when that was already so: then the event at the front of the batch is the cause.
+    pub fn isolate(&mut self) -> bool {
+        let until: Vec<i64> = self
+            .shared
+            .inputs
+            .iter()
+            .map(|i| i.borrow().commit_offset())
+            .collect();
+        let mut single = self.shared.single_until.borrow_mut();
+        let fresh = single.is_none();
+        if fresh {
+            *single = Some(until);
+        }
+        fresh
+    }
+
+    /// The next input event fails with this at once, by its agents' `on_decode_error`.
+    pub fn condemn(&mut self, why: String) {
+        *self.shared.condemn.borrow_mut() = Some(why);
+    }
+
+    /// Rows of a table for the store, the commit they are of, and the mark of that commit.
+    pub fn take_round(&mut self, table: usize) -> Option<(StoredRows, u64, Option<Mark>)> {
+        let (rows, commit) = self.shared.tables[table].take_unstored()?;
+        Some((rows, commit, self.marks[table].clone()))
+    }
+
+    /// Rows of a table that await the store.
+    pub fn unstored(&self, table: usize) -> usize {
+        self.shared.tables[table].unstored()
+    }
+
+    /// How a round of [`Task::take_round`] ended.
+    pub fn round_done(&mut self, table: usize, commit: u64, durable: bool) {
+        if durable {
+            self.shared.tables[table].stored(commit);
+        } else {
+            self.shared.tables[table].not_stored();
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What becomes of an event whose handler failed or whose record is bad.
+
+use super::agent::{AgentCx, Status};
+use super::inbox::decode_headers;
+use super::outbuf::SendHeaders;
+use super::shared::{Current, people_time};
+use crate::error::{Action, Error, Failure};
+use crate::topology::OnError;
+
+/// Longest wait between two attempts, in ms.
+const MAX_BACKOFF: u64 = 60_000;
+
+/// Wait before attempt `failed + 1`, in ms: the backoff, doubled each time, at most a minute.
+pub(crate) fn backoff(first: u64, failed: u32) -> u64 {
+    first
+        .saturating_mul(
+            1u64.checked_shl(failed.saturating_sub(1))
+                .unwrap_or(u64::MAX),
+        )
+        .min(MAX_BACKOFF)
+}
+
+impl AgentCx {
+    /// The handler failed on the event in hand.
+    pub(crate) fn fail(&self, failure: Failure) {
+        let (shared, agent) = (&self.shared, self.state());
+        shared.rollback(self.agent);
+        if shared.current.get() == Current::None || agent.status.get() == Status::Idle {
+            // No event in hand: nothing to retry, nothing to dead-letter.
+            let error = Error::agent(format!(
+                "agent `{}`, partition {}: failed with no event in hand: {failure}",
+                agent.name, shared.partition
+            ));
+            shared.stop(error, failure.action() == Action::Fatal);
+            return;
+        }
+        let failed = agent.attempts.get() + 1;
+        agent.attempts.set(failed);
+        agent.deadline.set(None);
+        match failure.action() {
+            Action::Fatal => {
+                let error = Error::agent(format!(
+                    "agent `{}`, {}: fatal: {failure}",
+                    agent.name,
+                    shared.whereabouts()
+                ));
+                shared.stop(error, true);
+            }
+            Action::Retry if failed <= agent.options.retries => {
+                let wait = backoff(agent.options.backoff_ms, failed);
+                tracing::warn!(
+                    agent = agent.name,
+                    at = shared.whereabouts(),
+                    attempt = failed,
+                    of = agent.options.retries + 1,
+                    retry_in_ms = wait,
+                    "handler failed: {failure}"
+                );
+                agent.status.set(Status::Retry(shared.mono.get() + wait));
+            }
+            Action::Retry | Action::Reject => {
+                self.give_up(agent.options.on_error, &failure.to_string())
+            }
+        }
+    }
+
+    /// The record in hand does not decode, breaks a rule, or has no key.
+    pub(crate) fn bad_record(&self, why: &str) {
+        self.shared.rollback(self.agent);
+        self.state().attempts.set(1);
+        self.give_up(self.state().options.on_decode_error, why);
+    }
+
+    fn give_up(&self, policy: OnError, why: &str) {
+        let (shared, agent) = (&self.shared, self.state());
+        let at = shared.whereabouts();
+        agent.deadline.set(None);
+        match policy {
+            OnError::Stop => {
+                let error = Error::agent(format!(
+                    "agent `{}` stops at {at} after {} attempt(s): {why}; repair the handler or the record, or set on_error = \"dead_letter\"",
+                    agent.name,
+                    agent.attempts.get()
+                ));
+                shared.stop(error, false);
+                return;
+            }
+            OnError::Skip => tracing::warn!(agent = agent.name, at, "skipped: {why}"),
+            OnError::DeadLetter => {
+                tracing::warn!(agent = agent.name, at, to = %shared.outputs[agent.dead_letters], "dead letter: {why}");
+                self.dead_letter(why);
+            }
+        }
+        shared.done(self.agent);
+    }
+
+    /// Stages the record in hand, unchanged, for the dead-letter topic.
+    fn dead_letter(&self, why: &str) {
+        let (shared, agent) = (&self.shared, self.state());
+        let why: String = why.chars().take(1000).collect();
+        let mut headers = vec![
+            ("error".to_owned(), why.into_bytes()),
+            ("agent".to_owned(), agent.name.as_bytes().to_vec()),
+            (
+                "attempts".to_owned(),
+                agent.attempts.get().to_string().into_bytes(),
+            ),
+        ];
+        let mut add =
+            |name: &str, value: String| headers.push((name.to_owned(), value.into_bytes()));
+        let mut staging = agent.staging.borrow_mut();
+        match shared.current.get() {
+            Current::Input(input) => {
+                let inbox = shared.inputs[input].borrow();
+                let Some(record) = inbox.front() else { return };
+                add("source.topic", shared.input_names[input].to_string());
+                add("source.partition", shared.partition.to_string());
+                add("source.offset", record.offset.to_string());
+                add("source.timestamp", record.timestamp.to_string());
+                let own: Vec<_> = decode_headers(record.headers)
+                    .into_iter()
+                    .map(|(k, v)| (k, v.unwrap_or_default()))
+                    .collect();
+                headers.extend(own);
+                let headers: SendHeaders = headers.into_boxed_slice();
+                let copy = |bytes: Option<&[u8]>, out: &mut Vec<u8>| {
+                    out.extend_from_slice(bytes.unwrap_or_default());
+                    Ok::<_, std::convert::Infallible>(bytes.is_some())
+                };
+                let _ = staging.push(
+                    agent.dead_letters,
+                    shared.wall.get(),
+                    Some(headers),
+                    |out| copy(record.key, out),
+                    |out| copy(record.value, out),
+                );
+            }
+            Current::Closed(table) => {
+                let table = &shared.tables[table];
+                let end = shared.clock.event_time.get() + 1;
+                let start = end - table.descriptor().window.map_or(0, |w| w.size());
+                add("table", table.descriptor().name.to_owned());
+                add("partition", shared.partition.to_string());
+                add("start", people_time(start));
+                add("end", people_time(end));
+                let (_, row) = table.describe_head().unwrap_or_default();
+                let key = shared.closed_key.borrow();
+                let put = |bytes: &[u8], out: &mut Vec<u8>| {
+                    out.extend_from_slice(bytes);
+                    Ok::<_, std::convert::Infallible>(true)
+                };
+                let headers: SendHeaders = headers.into_boxed_slice();
+                let _ = staging.push(
+                    agent.dead_letters,
+                    shared.wall.get(),
+                    Some(headers),
+                    |out| put(&key, out),
+                    |out| put(row.as_bytes(), out),
+                );
+            }
+            Current::None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn backoff_doubles_up_to_a_minute() {
+        assert_eq!(
+            [1, 2, 3, 7, 70].map(|n| super::backoff(1000, n)),
+            [1000, 2000, 4000, 60_000, 60_000]
+        );
+    }
+}

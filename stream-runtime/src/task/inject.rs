@@ -1,0 +1,218 @@
+//! Parameters made for a handler by their type.
+
+use std::any::TypeId;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::event::date;
+use super::headers::Headers;
+use super::input::{ClosedForm, Cx, EventForm};
+use super::outputs::event_key;
+use super::shared::Current;
+use crate::error::{Error, raise, raise_bad_record};
+use crate::key::StreamKey;
+use crate::table::{NO_TIME, Table, TableSpec};
+use crate::topology::Edge;
+
+/// What may stand after an agent's first parameter, by the agent's form.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be injected here",
+    label = "not a parameter of this kind of function",
+    note = "an agent takes Table<S>, Topic<S>, State<T>, TaskContext; the event form and `on_close` also Key<K> and Headers"
+)]
+pub trait FromContext<M>: Sized {
+    /// What it ties the agent to.
+    fn edge() -> Option<Edge> {
+        None
+    }
+    /// Makes it.
+    fn from_context(cx: &Cx<M>) -> Self;
+}
+
+/// All parameters after the first.
+pub trait Params<M> {
+    /// One entry a parameter.
+    fn edges() -> Vec<Option<Edge>>;
+}
+
+macro_rules! params {
+    ($($t:ident)*) => {
+        impl<M, $($t: FromContext<M>),*> Params<M> for ($($t,)*) {
+            fn edges() -> Vec<Option<Edge>> {
+                vec![$($t::edge()),*]
+            }
+        }
+    };
+}
+params!();
+params!(A);
+params!(A B);
+params!(A B C);
+params!(A B C D);
+params!(A B C D E);
+params!(A B C D E F);
+params!(A B C D E F G);
+params!(A B C D E F G H);
+
+/// Forms that have one event in hand per call.
+pub trait PerEvent {}
+impl PerEvent for EventForm {}
+impl PerEvent for ClosedForm {}
+
+impl<S: TableSpec, M> FromContext<M> for Table<S> {
+    fn edge() -> Option<Edge> {
+        Some(Edge::Table {
+            table: S::DESCRIPTOR,
+            writes: false,
+        })
+    }
+
+    fn from_context(cx: &Cx<M>) -> Self {
+        match cx.agent.table::<S>() {
+            Some(cell) => Table::new(cell),
+            None => raise(Error::table(format!(
+                "table `{}` is not part of this task",
+                S::DESCRIPTOR.name
+            ))),
+        }
+    }
+}
+
+/// The key of the event or of the closed window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key<K>(
+    /// The key.
+    pub K,
+);
+
+impl<K> Deref for Key<K> {
+    type Target = K;
+
+    fn deref(&self) -> &K {
+        &self.0
+    }
+}
+
+impl<K> DerefMut for Key<K> {
+    fn deref_mut(&mut self) -> &mut K {
+        &mut self.0
+    }
+}
+
+impl<K: StreamKey, M: PerEvent> FromContext<M> for Key<K> {
+    fn edge() -> Option<Edge> {
+        Some(Edge::Key(K::NAME))
+    }
+
+    fn from_context(cx: &Cx<M>) -> Self {
+        match event_key(&cx.agent.shared, |bytes| K::decode(bytes)) {
+            Ok(key) => Key(key),
+            Err(e) => raise_bad_record(e.to_string()),
+        }
+    }
+}
+
+impl<M: PerEvent> FromContext<M> for Headers {
+    fn from_context(cx: &Cx<M>) -> Self {
+        match cx.agent.shared.current.get() {
+            Current::Input(input) => cx.agent.shared.inputs[input]
+                .borrow()
+                .front()
+                .map_or_else(Headers::default, |r| Headers::decode(r.headers)),
+            _ => Headers::default(),
+        }
+    }
+}
+
+/// A shared resource made by `#[state]` or `App::state`. It derefs to the resource.
+#[derive(Debug)]
+pub struct State<T>(Arc<T>);
+
+impl<T> Clone for State<T> {
+    fn clone(&self) -> Self {
+        State(self.0.clone())
+    }
+}
+
+impl<T> State<T> {
+    /// Wraps a resource, as a unit test of a handler needs it.
+    pub fn new(value: T) -> Self {
+        State(Arc::new(value))
+    }
+
+    pub(crate) fn from_arc(value: Arc<T>) -> Self {
+        State(value)
+    }
+}
+
+impl<T> Deref for State<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Send + Sync + 'static, M> FromContext<M> for State<T> {
+    fn edge() -> Option<Edge> {
+        Some(Edge::State {
+            type_id: TypeId::of::<T>,
+            name: std::any::type_name::<T>,
+        })
+    }
+
+    fn from_context(cx: &Cx<M>) -> Self {
+        match cx
+            .agent
+            .shared
+            .states
+            .get(&TypeId::of::<T>())
+            .cloned()
+            .and_then(|s| s.downcast().ok())
+        {
+            Some(state) => State::from_arc(state),
+            None => raise(Error::agent(format!(
+                "no `#[state]` makes a {}",
+                std::any::type_name::<T>()
+            ))),
+        }
+    }
+}
+
+/// Where a handler runs.
+#[derive(Clone, Debug)]
+pub struct TaskContext {
+    app: String,
+    partition: i32,
+    stream_time: i64,
+}
+
+impl TaskContext {
+    /// The app's name.
+    pub fn app(&self) -> &str {
+        &self.app
+    }
+
+    /// The partition of the task.
+    pub fn partition(&self) -> i32 {
+        self.partition
+    }
+
+    /// Largest event time the task had acknowledged when this was made; `None` before the first record.
+    pub fn stream_time(&self) -> Option<DateTime<Utc>> {
+        (self.stream_time != NO_TIME).then(|| date(self.stream_time))
+    }
+}
+
+impl<M> FromContext<M> for TaskContext {
+    fn from_context(cx: &Cx<M>) -> Self {
+        let shared = &cx.agent.shared;
+        TaskContext {
+            app: shared.settings.app.to_string(),
+            partition: shared.partition,
+            stream_time: shared.clock.stream_time.get(),
+        }
+    }
+}

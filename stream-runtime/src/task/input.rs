@@ -1,0 +1,347 @@
+//! The forms of an agent, chosen by the type of its first parameter.
+
+use std::any::{Any, TypeId};
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::agent::{AgentCx, Status};
+use super::closed::Closed;
+use super::event::Event;
+use super::inject::{FromContext, Params};
+use super::outputs::{Emitter, Outputs};
+use super::shared::Current;
+use super::stream::Stream;
+use crate::error::{Error, Failure, raise};
+use crate::key::StreamKey;
+use crate::record::Record;
+use crate::table::{TableCell, TableSpec, WindowedKind};
+use crate::topology::{AgentFuture, AgentShape, Edge, RecordInfo, TableDescriptor};
+
+/// Marks agents that loop over a [`Stream`].
+#[derive(Debug)]
+pub struct StreamForm;
+/// Marks agents called once per record.
+#[derive(Debug)]
+pub struct EventForm;
+/// Marks agents called once per closed window.
+#[derive(Debug)]
+pub struct ClosedForm;
+
+/// What an agent's parameters are made from; `M` is the form.
+pub struct Cx<M> {
+    pub(crate) agent: AgentCx,
+    _form: PhantomData<M>,
+}
+
+impl<M> Cx<M> {
+    fn new(agent: &AgentCx) -> Self {
+        Cx {
+            agent: agent.clone(),
+            _form: PhantomData,
+        }
+    }
+
+    /// One parameter.
+    pub fn get<T: FromContext<M>>(&self) -> T {
+        T::from_context(self)
+    }
+}
+
+/// What may stand as an agent's first parameter: `Stream<T>`, `T`, `Event<T>`, `Closed<S>`, by value or by reference.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an agent's first parameter",
+    label = "neither a stream, a record, an event nor a closed window",
+    note = "use `Stream<T>`, `T`, `&T`, `Event<T>` or `Closed<S>`; a record needs `#[record]`"
+)]
+pub trait Input<M>: Sized {
+    /// Record and key that arrive.
+    fn record() -> Option<RecordInfo> {
+        None
+    }
+    /// The table whose windows arrive.
+    fn closes() -> Option<&'static TableDescriptor> {
+        None
+    }
+    /// Whether it is the stream form.
+    const STREAM: bool = false;
+    /// Event time of a raw record, to choose among topics.
+    fn peek(value: Option<&[u8]>, stamp: i64) -> Option<i64>;
+    /// Runs the agent until its partition goes away.
+    fn drive<F, Fut>(agent: AgentCx, call: F) -> impl Future<Output = ()>
+    where
+        F: FnMut(Self, &Cx<M>) -> Fut,
+        Fut: Future,
+        Fut::Output: Outputs;
+}
+
+fn peek<T: Record>(value: Option<&[u8]>, stamp: i64) -> Option<i64> {
+    if T::HAS_TIMESTAMP {
+        T::decode(value).ok()?.timestamp()
+    } else {
+        Some(stamp)
+    }
+}
+
+fn info<T: Record, K: StreamKey>() -> Option<RecordInfo> {
+    Some(RecordInfo {
+        type_id: TypeId::of::<T>(),
+        name: T::NAME,
+        key: K::NAME,
+    })
+}
+
+impl<T: Record, K: StreamKey> Input<StreamForm> for Stream<T, K> {
+    const STREAM: bool = true;
+
+    fn record() -> Option<RecordInfo> {
+        info::<T, K>()
+    }
+
+    fn peek(value: Option<&[u8]>, stamp: i64) -> Option<i64> {
+        peek::<T>(value, stamp)
+    }
+
+    async fn drive<F, Fut>(agent: AgentCx, mut call: F)
+    where
+        F: FnMut(Self, &Cx<StreamForm>) -> Fut,
+        Fut: Future,
+        Fut::Output: Outputs,
+    {
+        let cx = Cx::new(&agent);
+        loop {
+            let events = agent.shared.processed.get();
+            let out = call(Stream::new(agent.clone()), &cx)
+                .await
+                .each(&mut Emitter::new(&agent));
+            if agent.shared.revoked.get() {
+                agent.shared.leave(agent.agent, out);
+                return;
+            }
+            let in_hand = agent.state().status.get() == Status::Busy;
+            match out {
+                Err(failure) => agent.fail(failure),
+                Ok(()) if in_hand => agent.acknowledge(),
+                Ok(()) if agent.shared.processed.get() == events => {
+                    let error = format!(
+                        "agent `{}` returned before it took an event: loop over `next().await`",
+                        agent.state().name
+                    );
+                    agent.shared.stop(Error::agent(error), false);
+                }
+                Ok(()) => {}
+            }
+            // The function is called again when there is something for it to do.
+            poll_fn(|_| {
+                if agent.may_go_on() {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            })
+            .await;
+        }
+    }
+}
+
+impl AgentCx {
+    /// Whether an agent between two calls has an event to take, or must end.
+    fn may_go_on(&self) -> bool {
+        self.state().status.get() == Status::Waiting
+            || self.shared.revoked.get()
+            || self.shared.may_begin_inline()
+    }
+}
+
+/// Calls the function once per event.
+async fn per_event<M, I, T, K, F, Fut>(agent: AgentCx, mut call: F, wrap: fn(Event<T, K>) -> I)
+where
+    T: Record,
+    K: StreamKey,
+    F: FnMut(I, &Cx<M>) -> Fut,
+    Fut: Future,
+    Fut::Output: Outputs,
+{
+    let cx = Cx::new(&agent);
+    while let Some(event) = poll_fn(|_| agent.poll_event::<T, K>()).await {
+        match call(wrap(event), &cx).await.each(&mut Emitter::new(&agent)) {
+            Ok(()) => agent.acknowledge(),
+            Err(failure) => agent.fail(failure),
+        }
+    }
+}
+
+impl<T: Record> Input<EventForm> for T {
+    fn record() -> Option<RecordInfo> {
+        info::<T, String>().map(|i| RecordInfo { key: "", ..i })
+    }
+
+    fn peek(value: Option<&[u8]>, stamp: i64) -> Option<i64> {
+        peek::<T>(value, stamp)
+    }
+
+    fn drive<F, Fut>(agent: AgentCx, call: F) -> impl Future<Output = ()>
+    where
+        F: FnMut(Self, &Cx<EventForm>) -> Fut,
+        Fut: Future,
+        Fut::Output: Outputs,
+    {
+        per_event(agent, call, |event: Event<T, AnyKey>| event.value)
+    }
+}
+
+impl<T: Record, K: StreamKey> Input<EventForm> for Event<T, K> {
+    fn record() -> Option<RecordInfo> {
+        info::<T, K>()
+    }
+
+    fn peek(value: Option<&[u8]>, stamp: i64) -> Option<i64> {
+        peek::<T>(value, stamp)
+    }
+
+    fn drive<F, Fut>(agent: AgentCx, call: F) -> impl Future<Output = ()>
+    where
+        F: FnMut(Self, &Cx<EventForm>) -> Fut,
+        Fut: Future,
+        Fut::Output: Outputs,
+    {
+        per_event(agent, call, |event: Event<T, K>| event)
+    }
+}
+
+impl<S: TableSpec> Input<ClosedForm> for Closed<S>
+where
+    S::Kind: WindowedKind,
+{
+    fn closes() -> Option<&'static TableDescriptor> {
+        Some(S::DESCRIPTOR)
+    }
+
+    fn peek(_: Option<&[u8]>, _: i64) -> Option<i64> {
+        None
+    }
+
+    async fn drive<F, Fut>(agent: AgentCx, mut call: F)
+    where
+        F: FnMut(Self, &Cx<ClosedForm>) -> Fut,
+        Fut: Future,
+        Fut::Output: Outputs,
+    {
+        let cx = Cx::new(&agent);
+        let Some(cell) = agent.table::<S>() else {
+            return;
+        };
+        while let Some(closed) = poll_fn(|_| agent.poll_closed(&cell)).await {
+            match call(closed, &cx).await.each(&mut Emitter::new(&agent)) {
+                Ok(()) => agent.acknowledge(),
+                Err(failure) => agent.fail(failure),
+            }
+        }
+    }
+}
+
+impl AgentCx {
+    /// The typed partition of a table of this task.
+    pub(crate) fn table<S: TableSpec>(&self) -> Option<Rc<TableCell<S>>> {
+        let table = self
+            .shared
+            .tables
+            .iter()
+            .find(|t| (t.descriptor().type_id)() == TypeId::of::<S>())?;
+        table.clone().as_any().downcast().ok()
+    }
+
+    fn poll_closed<S: TableSpec>(&self, cell: &TableCell<S>) -> Poll<Option<Closed<S>>> {
+        let (shared, state) = (&*self.shared, self.state());
+        if state.status.get() != Status::Waiting {
+            return if shared.revoked.get() && shared.current.get() == Current::None {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
+            };
+        }
+        match cell.head() {
+            Ok(Some((key, end, value))) => {
+                let mut bytes = shared.closed_key.borrow_mut();
+                bytes.clear();
+                key.encode(&mut bytes);
+                state.status.set(Status::Busy);
+                if let Some(timeout) = state.options.timeout_ms {
+                    state.deadline.set(Some(shared.mono.get() + timeout));
+                }
+                Poll::Ready(Some(Closed::of(key, end, value)))
+            }
+            Ok(None) => Poll::Pending,
+            Err(e) => raise(e),
+        }
+    }
+}
+
+/// The key of agents that do not name one: any bytes, or none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AnyKey;
+
+impl StreamKey for AnyKey {
+    const NAME: &'static str = "";
+
+    fn encode(&self, _: &mut Vec<u8>) {}
+
+    fn decode(bytes: Option<&[u8]>) -> Result<Self, crate::key::KeyError> {
+        // Asked only for agents with a table or a key: these need one.
+        bytes
+            .map(|_| AnyKey)
+            .ok_or_else(crate::key::KeyError::missing)
+    }
+
+    fn encode_ordered(&self, _: &mut Vec<u8>) {}
+
+    fn decode_ordered(_: &[u8]) -> Result<Self, crate::key::KeyError> {
+        Ok(AnyKey)
+    }
+}
+
+/// Makes an agent's future; what the expansion of `#[agent]` calls.
+pub fn start<I, M, F, Fut>(context: &dyn Any, call: F) -> AgentFuture
+where
+    I: Input<M> + 'static,
+    M: 'static,
+    F: FnMut(I, &Cx<M>) -> Fut + 'static,
+    Fut: Future + 'static,
+    Fut::Output: Outputs,
+{
+    match AgentCx::of(context) {
+        Some(agent) => {
+            agent.state().peek.set(Some(I::peek));
+            Box::pin(I::drive(agent.clone(), call))
+        }
+        // Only a registration by another version of the runtime gets here; the plan has refused it before.
+        None => Box::pin(async {}),
+    }
+}
+
+/// What an agent's signature says; what the expansion of `#[agent]` calls. `writes` has an entry for each parameter
+/// after the first: whether it is `mut` or `&mut`.
+pub fn shape<I: Input<M>, M, P: Params<M>, R: Outputs>(writes: &[bool]) -> AgentShape {
+    let edges = P::edges()
+        .into_iter()
+        .zip(writes.iter().chain(std::iter::repeat(&false)))
+        .filter_map(|(edge, writes)| match edge? {
+            Edge::Table { table, .. } => Some(Edge::Table {
+                table,
+                writes: *writes,
+            }),
+            other => Some(other),
+        })
+        .collect();
+    AgentShape {
+        input: I::record(),
+        closes: I::closes(),
+        stream_form: I::STREAM,
+        edges,
+        output: R::info(),
+    }
+}
+
+/// For [`super::shared::Shared::leave`]: the outcome of a function whose partition went away.
+pub(crate) type Left = Result<(), Failure>;

@@ -1,0 +1,36 @@
+//! One partition of one sub-topology, without threads, sockets or clocks: records in, effects out.
+
+mod agent;
+mod closed;
+mod commit;
+mod event;
+mod failing;
+mod headers;
+mod inbox;
+mod inject;
+mod input;
+mod outbuf;
+mod outputs;
+mod pulse;
+mod recover;
+mod shared;
+mod stream;
+#[allow(clippy::module_inception)]
+mod task;
+mod topic;
+
+pub use agent::AgentCx;
+pub use closed::Closed;
+pub use event::Event;
+pub use headers::Headers;
+pub use inbox::{Inbox, RawRecord, commit_offset, decode_headers, encode_headers};
+pub use inject::{FromContext, Key, Params, PerEvent, State, TaskContext};
+pub use input::{AnyKey, ClosedForm, Cx, EventForm, Input, StreamForm, shape, start};
+pub use outbuf::{OutBuf, Outgoing, SendHeaders};
+pub use outputs::{Emitter, Outputs};
+pub use pulse::Pulse;
+pub use recover::{Committed, StartAt};
+pub use shared::{States, TaskFailure, TaskSettings};
+pub use stream::Stream;
+pub use task::{Now, Task, TaskParts, Turn};
+pub use topic::{Message, Topic, TopicSpec};

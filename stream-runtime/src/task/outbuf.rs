@@ -1,0 +1,183 @@
+//! Records to send, in one arena: what an event sends before it is acknowledged, and what awaits the next commit.
+
+/// Extra headers of a record to send.
+pub type SendHeaders = Box<[(String, Vec<u8>)]>;
+
+#[derive(Debug)]
+struct Entry {
+    topic: u16,
+    start: u32,
+    key: u32,
+    value: u32,
+    timestamp: i64,
+    headers: Option<SendHeaders>,
+}
+
+const NONE: u32 = u32::MAX;
+
+/// A record to send.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// Index into the sub-topology's outputs.
+    pub topic: usize,
+    /// Key bytes; `None`: no key.
+    pub key: Option<&'a [u8]>,
+    /// Value bytes; `None`: a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Kafka timestamp, epoch ms, at least 1.
+    pub timestamp: i64,
+    /// Headers beside it.
+    pub headers: Option<&'a SendHeaders>,
+}
+
+/// A growing list of records to send.
+#[derive(Debug, Default)]
+pub struct OutBuf {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+impl OutBuf {
+    /// Appends a record whose key and value the closures write; each says whether there is one.
+    pub fn push<E>(
+        &mut self,
+        topic: usize,
+        timestamp: i64,
+        headers: Option<SendHeaders>,
+        key: impl FnOnce(&mut Vec<u8>) -> Result<bool, E>,
+        value: impl FnOnce(&mut Vec<u8>) -> Result<bool, E>,
+    ) -> Result<usize, E> {
+        let start = self.bytes.len();
+        let undo = |bytes: &mut Vec<u8>, e| {
+            bytes.truncate(start);
+            e
+        };
+        let has_key = key(&mut self.bytes).map_err(|e| undo(&mut self.bytes, e))?;
+        let mid = if has_key { self.bytes.len() } else { start };
+        self.bytes.truncate(mid);
+        let has_value = value(&mut self.bytes).map_err(|e| undo(&mut self.bytes, e))?;
+        if !has_value {
+            self.bytes.truncate(mid);
+        }
+        let size = self.bytes.len() - start;
+        self.entries.push(Entry {
+            topic: topic as u16,
+            start: start as u32,
+            key: if has_key { (mid - start) as u32 } else { NONE },
+            value: if has_value {
+                (self.bytes.len() - mid) as u32
+            } else {
+                NONE
+            },
+            timestamp,
+            headers,
+        });
+        Ok(size)
+    }
+
+    /// Takes the last record out again.
+    pub fn pop(&mut self) {
+        if let Some(e) = self.entries.pop() {
+            self.bytes.truncate(e.start as usize);
+        }
+    }
+
+    /// Moves everything of `other` behind this.
+    pub fn append(&mut self, other: &mut OutBuf) {
+        let shift = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(&other.bytes);
+        self.entries.extend(other.entries.drain(..).map(|mut e| {
+            e.start += shift;
+            e
+        }));
+        other.bytes.clear();
+    }
+
+    /// The records in order.
+    pub fn iter(&self) -> impl Iterator<Item = Outgoing<'_>> {
+        self.entries.iter().map(|e| {
+            let mut at = e.start as usize;
+            let mut take = |len: u32| {
+                (len != NONE).then(|| {
+                    let slice = &self.bytes[at..at + len as usize];
+                    at += len as usize;
+                    slice
+                })
+            };
+            let (key, value) = (take(e.key), take(e.value));
+            Outgoing {
+                topic: e.topic as usize,
+                key,
+                value,
+                timestamp: e.timestamp,
+                headers: e.headers.as_ref(),
+            }
+        })
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of keys and values.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Drops everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_value_leaves_nothing_behind() {
+        let mut buf = OutBuf::default();
+        let key = |out: &mut Vec<u8>| {
+            out.push(1);
+            Ok(true)
+        };
+        assert_eq!(buf.push(0, 1, None, key, |_| Err("no")), Err("no"));
+        assert!(buf.is_empty() && buf.bytes() == 0);
+        buf.push(3, 5, None, key, |_| Ok(false)).unwrap();
+        let out = buf.iter().next().unwrap();
+        assert_eq!((out.topic, out.key, out.value), (3, Some(&[1u8][..]), None));
+    }
+
+    #[test]
+    fn appended_records_keep_their_bytes() {
+        let put = |b: &'static [u8]| {
+            move |out: &mut Vec<u8>| {
+                out.extend_from_slice(b);
+                Ok::<_, ()>(true)
+            }
+        };
+        let (mut a, mut b) = (OutBuf::default(), OutBuf::default());
+        a.push(0, 1, None, put(b"k1"), put(b"v1")).unwrap();
+        b.push(1, 2, None, put(b"k2"), put(b"v2")).unwrap();
+        a.append(&mut b);
+        let all: Vec<_> = a
+            .iter()
+            .map(|o| (o.topic, o.key.unwrap().to_vec(), o.value.unwrap().to_vec()))
+            .collect();
+        assert_eq!(
+            all,
+            [
+                (0, b"k1".to_vec(), b"v1".to_vec()),
+                (1, b"k2".to_vec(), b"v2".to_vec())
+            ]
+        );
+        assert!(b.is_empty());
+    }
+}

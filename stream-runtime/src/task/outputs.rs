@@ -1,0 +1,206 @@
+//! What a handler returns, and where it goes.
+
+use std::any::TypeId;
+
+use super::agent::AgentCx;
+use super::outbuf::SendHeaders;
+use super::shared::{Current, Shared};
+use crate::error::Failure;
+use crate::key::StreamKey;
+use crate::record::Record;
+use crate::topology::RecordInfo;
+
+/// Writes a key and says whether there is one.
+pub(crate) type PutKey<'a> = &'a mut dyn FnMut(&mut Vec<u8>) -> bool;
+
+/// The [`PutKey`] of a typed key.
+pub(crate) fn put_key<K: StreamKey>(key: &K, out: &mut Vec<u8>) -> bool {
+    key.encode(out);
+    !key.is_absent()
+}
+
+/// Takes the records that a handler returns.
+pub struct Emitter<'a> {
+    cx: &'a AgentCx,
+}
+
+impl<'a> Emitter<'a> {
+    pub(crate) fn new(cx: &'a AgentCx) -> Self {
+        Emitter { cx }
+    }
+
+    fn emit<T: Record>(&mut self, key: Option<PutKey<'_>>, value: &T) -> Result<(), Failure> {
+        let Some(sink) = self.cx.state().sink else {
+            return Ok(());
+        };
+        stage(self.cx, sink, key, value, None, None)
+    }
+}
+
+/// Stages a record for the event in hand. Without a key it has the record's, else the event's; without a time the
+/// record's, else the event's.
+pub(crate) fn stage<T: Record>(
+    cx: &AgentCx,
+    topic: usize,
+    key: Option<PutKey<'_>>,
+    value: &T,
+    timestamp: Option<i64>,
+    headers: Option<Vec<(String, Vec<u8>)>>,
+) -> Result<(), Failure> {
+    let shared = &*cx.shared;
+    let time = timestamp
+        .or_else(|| value.timestamp())
+        .unwrap_or_else(|| shared.event_stamp());
+    let (stamp, headers) = stamp(shared, time, headers);
+    let write_key = |out: &mut Vec<u8>| -> Result<bool, Failure> {
+        if let Some(key) = key {
+            return Ok(key(out));
+        }
+        if T::HAS_KEY
+            && let Some(key) = value.key()
+        {
+            key.encode(out);
+            return Ok(true);
+        }
+        Ok(event_key(shared, |bytes| {
+            out.extend_from_slice(bytes.unwrap_or_default());
+            bytes.is_some()
+        }))
+    };
+    let put_value = |out: &mut Vec<u8>| value.encode(out).map_err(Failure::from);
+    let mut staging = cx.state().staging.borrow_mut();
+    let size = staging.push(topic, stamp, headers, write_key, put_value)?;
+    if size > shared.settings.max_message_bytes {
+        staging.pop();
+        return Err(Failure::from(format!(
+            "a {} of {size} bytes for {} is larger than {} bytes (max_message_bytes)",
+            T::NAME,
+            shared.outputs[topic],
+            shared.settings.max_message_bytes
+        ))
+        .rejected());
+    }
+    Ok(())
+}
+
+/// Kafka's stamp for an event time: at least 1 (the client turns 0 into "now"), at most an hour ahead of the clock; a
+/// time that does not fit goes into a header.
+fn stamp(
+    shared: &Shared,
+    time: i64,
+    headers: Option<Vec<(String, Vec<u8>)>>,
+) -> (i64, Option<SendHeaders>) {
+    let stamp = time.clamp(1, shared.wall.get().saturating_add(3_600_000).max(1));
+    let mut headers = headers;
+    if stamp != time {
+        headers
+            .get_or_insert_default()
+            .push(("event-time".to_owned(), time.to_string().into_bytes()));
+    }
+    (stamp, headers.map(Vec::into_boxed_slice))
+}
+
+/// Key bytes of the event in hand.
+pub(crate) fn event_key<R>(shared: &Shared, f: impl FnOnce(Option<&[u8]>) -> R) -> R {
+    match shared.current.get() {
+        Current::Input(input) => f(shared.inputs[input].borrow().front().and_then(|r| r.key)),
+        Current::Closed(_) => f(Some(&shared.closed_key.borrow())),
+        Current::None => f(None),
+    }
+}
+
+/// What a handler may return: `()`, a record, `Option`, `Vec`, `(key, record)`, nested, or a `Result` of these.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be returned by an agent",
+    label = "neither a record nor made of records",
+    note = "return `()`, `T`, `Option<T>`, `Vec<T>`, `(key, T)`, nested, or a `Result` of these; a record needs `#[record]`"
+)]
+pub trait Outputs {
+    /// The record that goes to the sink; `()` when none does.
+    type Value;
+    /// What the plan shows; `None` when nothing goes to the sink.
+    fn info() -> Option<RecordInfo>;
+    /// Hands every record over.
+    fn each(self, to: &mut Emitter<'_>) -> Result<(), Failure>;
+}
+
+impl Outputs for () {
+    type Value = ();
+
+    fn info() -> Option<RecordInfo> {
+        None
+    }
+
+    fn each(self, _: &mut Emitter<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl<T: Record> Outputs for T {
+    type Value = T;
+
+    fn info() -> Option<RecordInfo> {
+        Some(RecordInfo {
+            type_id: TypeId::of::<T>(),
+            name: T::NAME,
+            key: if T::HAS_KEY { T::Key::NAME } else { "" },
+        })
+    }
+
+    fn each(self, to: &mut Emitter<'_>) -> Result<(), Failure> {
+        to.emit(None, &self)
+    }
+}
+
+impl<T: Outputs> Outputs for Option<T> {
+    type Value = T::Value;
+
+    fn info() -> Option<RecordInfo> {
+        T::info()
+    }
+
+    fn each(self, to: &mut Emitter<'_>) -> Result<(), Failure> {
+        self.map_or(Ok(()), |t| t.each(to))
+    }
+}
+
+impl<T: Outputs> Outputs for Vec<T> {
+    type Value = T::Value;
+
+    fn info() -> Option<RecordInfo> {
+        T::info()
+    }
+
+    fn each(self, to: &mut Emitter<'_>) -> Result<(), Failure> {
+        self.into_iter().try_for_each(|t| t.each(to))
+    }
+}
+
+impl<K: StreamKey, T: Record> Outputs for (K, T) {
+    type Value = T;
+
+    fn info() -> Option<RecordInfo> {
+        Some(RecordInfo {
+            type_id: TypeId::of::<T>(),
+            name: T::NAME,
+            key: K::NAME,
+        })
+    }
+
+    fn each(self, to: &mut Emitter<'_>) -> Result<(), Failure> {
+        let (key, value) = self;
+        to.emit(Some(&mut |out| put_key(&key, out)), &value)
+    }
+}
+
+impl<T: Outputs, E: Into<Failure>> Outputs for Result<T, E> {
+    type Value = T::Value;
+
+    fn info() -> Option<RecordInfo> {
+        T::info()
+    }
+
+    fn each(self, to: &mut Emitter<'_>) -> Result<(), Failure> {
+        self.map_err(Into::into)?.each(to)
+    }
+}

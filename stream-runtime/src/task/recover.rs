@@ -1,0 +1,162 @@
+//! Bringing a task back to its last commit: rows and marks from the changelogs, then the check against the group's offsets.
+
+use crate::error::Error;
+use crate::table::{MARK_TAG, Mark, NO_TIME, ROW_TAG};
+
+use super::task::Task;
+
+/// Where an input begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartAt {
+    /// At this offset.
+    Offset(i64),
+    /// Nobody has ever committed: by the app's `start`.
+    Default,
+}
+
+/// What the group has committed for one input.
+#[derive(Clone, Debug, Default)]
+pub struct Committed {
+    /// The offset; `None` when there is none.
+    pub offset: Option<i64>,
+    /// The text beside it.
+    pub metadata: String,
+}
+
+impl Task {
+    /// Takes a record of a table's changelog.
+    ///
+    /// # Errors
+    /// It does not read.
+    pub fn restore(&mut self, table: usize, key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
+        match key.split_first() {
+            Some((&ROW_TAG, layout_key)) => self.shared.tables[table].restore(layout_key, value),
+            Some((&MARK_TAG, _)) => {
+                if let Some(bytes) = value {
+                    self.marks[table] = Some(Mark::decode(bytes)?);
+                }
+                Ok(())
+            }
+            _ => Err(Error::table(format!(
+                "the changelog of table `{}`, partition {}, holds a record that is not this framework's: use a topic of its own, or `reset`",
+                self.topology.tables[table].descriptor.name, self.shared.partition
+            ))),
+        }
+    }
+
+    /// Takes the mark of the store's checkpoint.
+    ///
+    /// # Errors
+    /// It does not read.
+    pub fn set_mark(&mut self, table: usize, bytes: &[u8]) -> Result<(), Error> {
+        self.marks[table] = Some(Mark::decode(bytes)?);
+        Ok(())
+    }
+
+    /// The mark of a table as of the last commit or as restored so far.
+    pub fn mark(&self, table: usize) -> Option<&Mark> {
+        self.marks[table].as_ref()
+    }
+
+    /// The changelogs are replayed: checks the marks against what the group has committed (one entry per input) and
+    /// says where each input begins.
+    ///
+    /// # Errors
+    /// A mark is ahead of the committed offsets (someone reset offsets without the tables), or a changelog that the
+    /// group knows is gone: both name the cure.
+    pub fn recovered(&mut self, committed: &[Committed]) -> Result<Vec<StartAt>, Error> {
+        self.check_incarnations(committed)?;
+        let partition = self.shared.partition;
+        let mut starts = Vec::with_capacity(committed.len());
+        for (input, have) in self.topology.inputs.iter().zip(committed) {
+            let marks = self
+                .marks
+                .iter()
+                .flatten()
+                .filter_map(|m| Some((m.inputs.get(&input.topic).copied()?, m.exactly_once)));
+            let (largest, exact) = marks.fold((None, false), |(best, exact), (offset, e)| {
+                (best.max(Some(offset)), exact | e)
+            });
+            match (have.offset, largest) {
+                (Some(have), Some(mark)) if mark > have && exact => {
+                    return Err(Error::table(format!(
+                        "{}[{partition}]: the group's committed offset is {have}, the tables are at {mark}: someone moved the offsets without the tables; `reset` moves both",
+                        input.topic
+                    )));
+                }
+                (Some(have), _) => starts.push(StartAt::Offset(have)),
+                (None, Some(mark)) => {
+                    tracing::warn!(
+                        topic = input.topic,
+                        partition,
+                        offset = mark,
+                        "the group has no committed offset; beginning where the tables are"
+                    );
+                    starts.push(StartAt::Offset(mark));
+                }
+                (None, None) => starts.push(StartAt::Default),
+            }
+        }
+        let time = self
+            .marks
+            .iter()
+            .flatten()
+            .filter_map(|m| m.stream_time)
+            .max()
+            .unwrap_or(NO_TIME);
+        self.shared.clock.stream_time.set(time);
+        self.prepared.committed_time = time;
+        for (table, mark) in self.shared.tables.iter().zip(&self.marks) {
+            table.recovered(mark.as_ref().and_then(|m| m.closed.as_deref()))?;
+        }
+        let due = self
+            .shared
+            .tables
+            .iter()
+            .map(|t| t.due_at())
+            .min()
+            .unwrap_or(i64::MAX);
+        self.shared.clock.next_due.set(due);
+        Ok(starts)
+    }
+
+    /// The worker has sought the inputs: events may begin.
+    pub fn begin_at(&mut self, offsets: &[i64]) {
+        for (inbox, offset) in self.shared.inputs.iter().zip(offsets) {
+            inbox.borrow_mut().restart(*offset);
+        }
+        self.prepared.committed = offsets.to_vec();
+    }
+
+    fn check_incarnations(&self, committed: &[Committed]) -> Result<(), Error> {
+        let named = committed
+            .iter()
+            .flat_map(|c| c.metadata.split(';'))
+            .filter_map(|pair| pair.split_once('='));
+        for (name, incarnation) in named {
+            let Some(i) = self
+                .topology
+                .tables
+                .iter()
+                .position(|t| t.descriptor.name == name && t.changelog.is_some())
+            else {
+                continue;
+            };
+            let here = self.marks[i]
+                .as_ref()
+                .map(|m| uuid::Uuid::from_bytes(m.incarnation).simple().to_string());
+            if here.as_deref() != Some(incarnation) {
+                return Err(Error::table(format!(
+                    "the changelog of table `{name}`, partition {}, {}: the group's offsets belong to another one; the store is kept; `reset` begins anew",
+                    self.shared.partition,
+                    if here.is_some() {
+                        "was created anew"
+                    } else {
+                        "is gone or empty"
+                    }
+                )));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,262 @@
+//! What a task and the handles of its agents share. One thread: plain cells, no locks.
+
+use std::any::{Any, TypeId};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::agent::{AgentState, Status};
+use super::inbox::Inbox;
+use super::outbuf::OutBuf;
+use crate::error::Error;
+use crate::table::{Clock, NO_TIME, TablePartition};
+
+/// What the agents have in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Current {
+    /// Nothing.
+    None,
+    /// The front record of this input.
+    Input(usize),
+    /// The head of the closing of this table.
+    Closed(usize),
+}
+
+/// Why a task cannot go on.
+#[derive(Debug)]
+pub struct TaskFailure {
+    /// What happened, with topic, partition, offset and the next step.
+    pub error: Error,
+    /// Whether the whole worker stops, by `.fatal()`.
+    pub fatal: bool,
+}
+
+/// Resources made by `#[state]`, by type.
+pub type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+/// Settings of a task.
+#[derive(Clone, Debug)]
+pub struct TaskSettings {
+    /// The app's name.
+    pub app: Rc<str>,
+    /// How far past the wall clock an event time may be, in ms.
+    pub max_ahead: i64,
+    /// Largest record that may be sent, in bytes.
+    pub max_message_bytes: usize,
+    /// Bytes that the cache of one table's partition may hold, about.
+    pub cache_bytes: usize,
+    /// Events after which a commit is due.
+    pub commit_events: u32,
+    /// Bytes of outputs after which a commit is due.
+    pub commit_bytes: usize,
+    /// Changed rows after which a commit is due.
+    pub commit_rows: usize,
+    /// Whether commits are transactions.
+    pub exactly_once: bool,
+}
+
+/// Shared by a task, its agents and their handles.
+pub struct Shared {
+    pub(crate) settings: TaskSettings,
+    pub(crate) partition: i32,
+    pub(crate) clock: Rc<Clock>,
+    pub(crate) inputs: Vec<RefCell<Inbox>>,
+    pub(crate) input_names: Vec<Rc<str>>,
+    pub(crate) outputs: Vec<Rc<str>>,
+    pub(crate) tables: Vec<Rc<dyn TablePartition>>,
+    pub(crate) agents: Vec<AgentState>,
+    /// Agents of each input.
+    pub(crate) readers: Vec<Vec<usize>>,
+    /// Agents of each table's closings.
+    pub(crate) closers: Vec<Vec<usize>>,
+    pub(crate) states: Arc<States>,
+    pub(crate) current: Cell<Current>,
+    /// Agents that have not finished with the event in hand.
+    pub(crate) open: Cell<usize>,
+    /// Whether the event in hand moves stream time.
+    pub(crate) counts: Cell<bool>,
+    /// Key bytes of the closing window in hand, wire form.
+    pub(crate) closed_key: RefCell<Vec<u8>>,
+    /// What acknowledged events send with the next commit.
+    pub(crate) batch: RefCell<OutBuf>,
+    /// Acknowledged since the last commit.
+    pub(crate) acked: Cell<u32>,
+    /// Acknowledged in all.
+    pub(crate) processed: Cell<u64>,
+    /// Events that this turn may still begin.
+    pub(crate) budget: Cell<u32>,
+    pub(crate) wall: Cell<i64>,
+    pub(crate) mono: Cell<u64>,
+    pub(crate) revoked: Cell<bool>,
+    pub(crate) failure: RefCell<Option<TaskFailure>>,
+    /// Commit after every event until each input is past these offsets.
+    pub(crate) single_until: RefCell<Option<Vec<i64>>>,
+    /// The next input event fails with this at once, by `on_error`.
+    pub(crate) condemn: RefCell<Option<String>>,
+}
+
+impl Shared {
+    /// Whether a commit should come before the next event.
+    pub(crate) fn commit_due(&self) -> bool {
+        let acked = self.acked.get();
+        acked >= self.settings.commit_events
+            || self.clock.dirty.get() >= self.settings.commit_rows
+            || self.batch.borrow().bytes() >= self.settings.commit_bytes
+            || (acked > 0 && self.single_until.borrow().is_some())
+    }
+
+    /// Stops the task; the first reason stays.
+    pub(crate) fn stop(&self, error: Error, fatal: bool) {
+        let mut failure = self.failure.borrow_mut();
+        if failure.is_none() {
+            *failure = Some(TaskFailure { error, fatal });
+        }
+    }
+
+    /// Whether an agent that is alone may take the next record within its own poll: one topic, one reader, nothing due.
+    pub(crate) fn may_begin_inline(&self) -> bool {
+        self.current.get() == Current::None
+            && self.inputs.len() == 1
+            && self.readers[0].len() == 1
+            && self.budget.get() > 0
+            && !self.clock.is_due()
+            && !self.revoked.get()
+            && self.failure.borrow().is_none()
+            && !self.commit_due()
+            && !self.inputs[0].borrow().is_empty()
+    }
+
+    /// Hands the front record of an input to its agents.
+    pub(crate) fn begin_input(&self, input: usize) {
+        let clock = &self.clock;
+        self.budget.set(self.budget.get().saturating_sub(1));
+        clock.event.set(clock.event.get() + 1);
+        clock.judge_time.set(clock.stream_time.get());
+        clock.event_time.set(clock.stream_time.get());
+        clock.in_event.set(true);
+        self.counts.set(false);
+        self.current.set(Current::Input(input));
+        self.hand_out(&self.readers[input]);
+    }
+
+    /// Hands the head of a table's closing to its agents.
+    pub(crate) fn begin_closed(&self, table: usize, end: i64) {
+        let clock = &self.clock;
+        let grace = self.tables[table].descriptor().grace;
+        self.budget.set(self.budget.get().saturating_sub(1));
+        clock.event.set(clock.event.get() + 1);
+        clock.event_time.set(end - 1);
+        clock.judge_time.set(end.saturating_add(grace) - 1);
+        clock.in_event.set(true);
+        self.counts.set(false);
+        self.current.set(Current::Closed(table));
+        self.hand_out(&self.closers[table]);
+    }
+
+    fn hand_out(&self, agents: &[usize]) {
+        self.open.set(agents.len());
+        for &agent in agents {
+            let a = &self.agents[agent];
+            a.status.set(Status::Waiting);
+            a.attempts.set(0);
+            a.poke.set(true);
+        }
+        if agents.is_empty() {
+            self.settle();
+        }
+    }
+
+    /// An agent has finished with the event in hand, one way or the other.
+    pub(crate) fn done(&self, agent: usize) {
+        self.agents[agent].status.set(Status::Idle);
+        let open = self.open.get().saturating_sub(1);
+        self.open.set(open);
+        if open == 0 {
+            self.settle();
+        }
+    }
+
+    /// All agents have finished: the event is acknowledged, its effects join the batch.
+    fn settle(&self) {
+        let clock = &self.clock;
+        let readers = match self.current.get() {
+            Current::None => return,
+            Current::Input(input) => &self.readers[input],
+            Current::Closed(table) => &self.closers[table],
+        };
+        let mut batch = self.batch.borrow_mut();
+        for &agent in readers {
+            let a = &self.agents[agent];
+            let mut staging = a.staging.borrow_mut();
+            if !staging.is_empty() {
+                batch.append(&mut staging);
+            }
+            for &table in &a.writes {
+                self.tables[table].settle();
+            }
+        }
+        drop(batch);
+        match self.current.get() {
+            Current::Input(input) => {
+                self.inputs[input].borrow_mut().pop();
+                if self.counts.get() && clock.event_time.get() > clock.stream_time.get() {
+                    clock.stream_time.set(clock.event_time.get());
+                }
+            }
+            Current::Closed(table) => self.tables[table].close_head(),
+            Current::None => {}
+        }
+        self.current.set(Current::None);
+        clock.in_event.set(false);
+        clock.event_time.set(clock.stream_time.get());
+        self.acked.set(self.acked.get() + 1);
+        self.processed.set(self.processed.get() + 1);
+    }
+
+    /// Undoes what an agent did with the event in hand.
+    pub(crate) fn rollback(&self, agent: usize) {
+        let a = &self.agents[agent];
+        a.staging.borrow_mut().clear();
+        for &table in &a.writes {
+            self.tables[table].rollback();
+        }
+    }
+
+    /// Where the event in hand comes from, for messages: `voltage_input[3]@17`.
+    pub(crate) fn whereabouts(&self) -> String {
+        match self.current.get() {
+            Current::Input(input) => {
+                let offset = self.inputs[input].borrow().front().map_or(-1, |r| r.offset);
+                format!("{}[{}]@{offset}", self.input_names[input], self.partition)
+            }
+            Current::Closed(table) => {
+                let (key, _) = self.tables[table].describe_head().unwrap_or_default();
+                let end = self.clock.event_time.get() + 1;
+                format!(
+                    "table {}[{}] window ending {} key {key:?}",
+                    self.tables[table].descriptor().name,
+                    self.partition,
+                    people_time(end)
+                )
+            }
+            Current::None => format!("partition {}", self.partition),
+        }
+    }
+
+    /// Timestamp for an output that brings no time of its own.
+    pub(crate) fn event_stamp(&self) -> i64 {
+        match self.clock.event_time.get() {
+            NO_TIME => self.wall.get(),
+            time => time,
+        }
+    }
+}
+
+/// A time for messages.
+pub(crate) fn people_time(ms: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(ms).map_or_else(
+        || format!("{ms} ms"),
+        |t| t.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
+    )
+}

@@ -1,0 +1,143 @@
+//! `Stream<T>`: the records of one partition, one after the other.
+
+use std::cell::OnceCell;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::task::Poll;
+
+use smallvec::SmallVec;
+
+use super::agent::{AgentCx, Status};
+use super::event::Event;
+use super::headers::Headers;
+use super::shared::Current;
+use crate::key::StreamKey;
+use crate::record::Record;
+
+/// The records of a topic's partition, in order. `K` is the type of the key.
+///
+/// The function that takes it runs once per assigned partition and loops:
+///
+/// ```
+/// # use stream_runtime::prelude::*;
+/// # #[record] struct View { page: String }
+/// # #[table] #[derive(Clone, Default)] struct Views { n: u64 }
+/// #[agent(topic = "views")]
+/// async fn count(mut views: Stream<View>, mut counts: Table<Views>) {
+///     while let Some(view) = views.next().await {
+///         counts.update(&view.page, |row| row.n += 1);
+///     }
+/// }
+/// ```
+pub struct Stream<T, K = String> {
+    cx: AgentCx,
+    _of: PhantomData<fn() -> (T, K)>,
+}
+
+impl<T: Record, K: StreamKey> Stream<T, K> {
+    pub(crate) fn new(cx: AgentCx) -> Self {
+        Stream {
+            cx,
+            _of: PhantomData,
+        }
+    }
+
+    /// The next event; acknowledges the one before. `None` when the partition goes away in order: what follows the
+    /// loop still runs, within the shutdown bound.
+    pub async fn next(&mut self) -> Option<Event<T, K>> {
+        let cx = &self.cx;
+        poll_fn(|_| {
+            if cx.state().status.get() == Status::Busy {
+                cx.acknowledge();
+            }
+            cx.poll_event()
+        })
+        .await
+    }
+}
+
+impl AgentCx {
+    /// The handler has finished with the event in hand.
+    pub(crate) fn acknowledge(&self) {
+        self.state().deadline.set(None);
+        self.shared.done(self.agent);
+    }
+
+    /// The event in hand, decoded, when it is this agent's turn. Bad records are dealt with on the way.
+    pub(crate) fn poll_event<T: Record, K: StreamKey>(&self) -> Poll<Option<Event<T, K>>> {
+        let (shared, state) = (&*self.shared, self.state());
+        loop {
+            if state.status.get() != Status::Waiting {
+                if shared.may_begin_inline() {
+                    shared.begin_input(0);
+                    state.poke.set(false);
+                } else if shared.revoked.get() && shared.current.get() == Current::None {
+                    return Poll::Ready(None);
+                } else {
+                    return Poll::Pending;
+                }
+            }
+            if state.status.get() != Status::Waiting {
+                return Poll::Pending;
+            }
+            let Current::Input(input) = shared.current.get() else {
+                return Poll::Pending;
+            };
+            match self.decode_front(input) {
+                Ok(event) => {
+                    shared.clock.event_time.set(event.time);
+                    shared.counts.set(true);
+                    state.status.set(Status::Busy);
+                    if let Some(timeout) = state.options.timeout_ms {
+                        state.deadline.set(Some(shared.mono.get() + timeout));
+                    }
+                    return Poll::Ready(Some(event));
+                }
+                Err(why) => self.bad_record(&why),
+            }
+        }
+    }
+
+    fn decode_front<T: Record, K: StreamKey>(&self, input: usize) -> Result<Event<T, K>, String> {
+        let (shared, state) = (&*self.shared, self.state());
+        if let Some(why) = shared.condemn.borrow_mut().take() {
+            return Err(why);
+        }
+        let inbox = shared.inputs[input].borrow();
+        let Some(raw) = inbox.front() else {
+            return Err("the record is gone".into());
+        };
+        let value = T::decode(raw.value).map_err(|e| e.to_string())?;
+        let time = match value.timestamp() {
+            Some(time) => time,
+            None if T::HAS_TIMESTAMP => shared.clock.stream_time.get(),
+            None => raw.timestamp,
+        };
+        let latest = shared.wall.get().saturating_add(shared.settings.max_ahead);
+        if time > latest {
+            return Err(format!(
+                "its event time {} is more than {} ahead of the clock: it would make everything after it late; see max_ahead",
+                super::shared::people_time(time),
+                crate::duration::format(shared.settings.max_ahead)
+            ));
+        }
+        let key = OnceCell::new();
+        let mut raw_key = None;
+        if state.needs_key {
+            let decoded = K::decode(raw.key).map_err(|e| e.to_string())?;
+            let _ = key.set(decoded);
+        } else {
+            raw_key = raw.key.map(SmallVec::from_slice);
+        }
+        let headers = (!raw.headers.is_empty()).then(|| Box::new(Headers::decode(raw.headers)));
+        Ok(Event {
+            value,
+            key,
+            raw_key,
+            time,
+            offset: raw.offset,
+            partition: shared.partition,
+            headers,
+        })
+    }
+}

@@ -1,0 +1,564 @@
+//! One partition of one sub-topology, driven from outside: records in, effects out, time passed in.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use super::agent::{AgentCx, AgentState, AgentWaker, Status};
+use super::inbox::Inbox;
+use super::outbuf::OutBuf;
+use super::pulse::Pulse;
+use super::shared::{Current, Shared, States, TaskFailure, TaskSettings};
+use crate::error::{BadRecord, Error, Failure, Raised};
+use crate::store::Tree;
+use crate::table::{Clock, Mark, OpenTable, TablePartition, open_described};
+use crate::topology::{AgentFuture, SubTopology};
+
+/// The times of one turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Wall clock, epoch ms.
+    pub wall: i64,
+    /// A clock that never goes back, ms.
+    pub mono: u64,
+}
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Turn {
+    /// Events acknowledged.
+    pub events: u64,
+    /// A commit should come before the next turn.
+    pub commit_due: bool,
+    /// There is more to do at once.
+    pub more: bool,
+}
+
+/// What a task is made of.
+pub struct TaskParts {
+    /// Its sub-topology.
+    pub topology: Arc<SubTopology>,
+    /// Its partition.
+    pub partition: i32,
+    /// Settings.
+    pub settings: TaskSettings,
+    /// One tree per table; `None` for `changelog = false`.
+    pub trees: Vec<Option<Arc<dyn Tree>>>,
+    /// Resources of the app.
+    pub states: Arc<States>,
+    /// Wakes the thread that runs the task.
+    pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// Where the task says whose code is running.
+    pub pulse: Arc<Pulse>,
+}
+
+/// Events of one turn at most, so that commits come in time.
+const TURN: u32 = 4096;
+
+/// One partition of one sub-topology.
+pub struct Task {
+    pub(super) topology: Arc<SubTopology>,
+    pub(super) shared: Rc<Shared>,
+    pub(super) futures: Vec<Option<AgentFuture>>,
+    pub(super) wakers: Vec<Waker>,
+    pub(super) marks: Vec<Option<Mark>>,
+    pub(super) prepared: super::commit::Prepared,
+    pulse: Arc<Pulse>,
+}
+
+impl Task {
+    /// Opens the task's tables and makes its agents. Nothing runs until [`Task::run`].
+    ///
+    /// # Errors
+    /// A table was registered by another version of the runtime.
+    pub fn new(parts: TaskParts) -> Result<Task, Error> {
+        let TaskParts {
+            topology,
+            partition,
+            settings,
+            trees,
+            states,
+            wake,
+            pulse,
+        } = parts;
+        let clock = Rc::new(Clock::default());
+        let tables: Vec<Rc<dyn TablePartition>> = topology
+            .tables
+            .iter()
+            .zip(trees)
+            .map(|(table, tree)| {
+                open_described(
+                    table.descriptor,
+                    OpenTable {
+                        clock: clock.clone(),
+                        tree,
+                        cache_bytes: settings.cache_bytes,
+                    },
+                )
+            })
+            .collect::<Result<_, _>>()?;
+        let agents: Vec<AgentState> = topology
+            .agents
+            .iter()
+            .map(|agent| AgentState {
+                name: agent.descriptor.name,
+                options: agent.descriptor.options,
+                writes: agent.writes.clone(),
+                needs_key: agent.needs_key,
+                sink: agent.sink,
+                dead_letters: agent.dead_letters,
+                status: Cell::new(Status::Idle),
+                attempts: Cell::new(0),
+                deadline: Cell::new(None),
+                staging: RefCell::default(),
+                poke: Cell::new(true),
+                peek: Cell::new(None),
+                waker: Arc::new(AgentWaker {
+                    woken: AtomicBool::new(false),
+                    thread: wake.clone(),
+                }),
+            })
+            .collect();
+        let wakers = agents.iter().map(|a| a.waker.clone().into()).collect();
+        let count = agents.len();
+        let shared = Rc::new(Shared {
+            settings,
+            partition,
+            clock,
+            inputs: topology.inputs.iter().map(|_| RefCell::default()).collect(),
+            input_names: topology
+                .inputs
+                .iter()
+                .map(|i| Rc::from(&*i.topic))
+                .collect(),
+            outputs: topology
+                .outputs
+                .iter()
+                .map(|o| Rc::from(&*o.topic))
+                .collect(),
+            readers: topology.inputs.iter().map(|i| i.agents.clone()).collect(),
+            closers: (0..tables.len())
+                .map(|t| {
+                    (0..count)
+                        .filter(|&a| topology.agents[a].closes == Some(t))
+                        .collect()
+                })
+                .collect(),
+            tables,
+            agents,
+            states,
+            current: Cell::new(Current::None),
+            open: Cell::new(0),
+            counts: Cell::new(false),
+            closed_key: RefCell::default(),
+            batch: RefCell::default(),
+            acked: Cell::new(0),
+            processed: Cell::new(0),
+            budget: Cell::new(0),
+            wall: Cell::new(0),
+            mono: Cell::new(0),
+            revoked: Cell::new(false),
+            failure: RefCell::default(),
+            single_until: RefCell::default(),
+            condemn: RefCell::default(),
+        });
+        let mut task = Task {
+            marks: vec![None; topology.tables.len()],
+            futures: Vec::new(),
+            topology,
+            shared,
+            wakers,
+            prepared: Default::default(),
+            pulse,
+        };
+        task.futures = (0..count).map(|agent| Some(task.make(agent))).collect();
+        Ok(task)
+    }
+
+    fn make(&self, agent: usize) -> AgentFuture {
+        self.shared.agents[agent].poke.set(true);
+        (self.topology.agents[agent].descriptor.start)(&AgentCx {
+            shared: self.shared.clone(),
+            agent,
+        })
+    }
+
+    /// Its partition.
+    pub fn partition(&self) -> i32 {
+        self.shared.partition
+    }
+
+    /// Its sub-topology.
+    pub fn topology(&self) -> &Arc<SubTopology> {
+        &self.topology
+    }
+
+    /// The waiting records of an input, to push to.
+    pub fn inbox(&self, input: usize) -> std::cell::RefMut<'_, Inbox> {
+        self.shared.inputs[input].borrow_mut()
+    }
+
+    /// Hands out events until there is nothing to do, an agent waits for something, or a commit is due.
+    ///
+    /// # Errors
+    /// The task cannot go on.
+    pub fn run(&mut self, now: Now) -> Result<Turn, TaskFailure> {
+        let shared = self.shared.clone();
+        shared.wall.set(now.wall);
+        shared.mono.set(now.mono);
+        shared.budget.set(TURN);
+        let before = shared.processed.get();
+        self.expire_deadlines();
+        loop {
+            let seen = (shared.processed.get(), shared.current.get());
+            if shared.current.get() == Current::None
+                && !shared.revoked.get()
+                && shared.budget.get() > 0
+                && !shared.commit_due()
+            {
+                self.begin_next()?;
+            }
+            self.poll_agents();
+            if let Some(failure) = shared.failure.borrow_mut().take() {
+                return Err(failure);
+            }
+            if shared.budget.get() == 0
+                || shared.commit_due()
+                || seen == (shared.processed.get(), shared.current.get())
+            {
+                break;
+            }
+        }
+        let events = shared.processed.get() - before;
+        Ok(Turn {
+            events,
+            commit_due: shared.commit_due(),
+            more: shared.budget.get() == 0,
+        })
+    }
+
+    fn begin_next(&self) -> Result<(), TaskFailure> {
+        let shared = &self.shared;
+        if shared.clock.is_due()
+            && self.begin_due().map_err(|error| TaskFailure {
+                error,
+                fatal: false,
+            })?
+        {
+            return Ok(());
+        }
+        if let Some(input) = self.oldest_input() {
+            shared.begin_input(input);
+        }
+        Ok(())
+    }
+
+    /// Hands out the next due row: by `end + grace`, then feeder before fed, then name.
+    fn begin_due(&self) -> Result<bool, Error> {
+        let shared = &self.shared;
+        let now = shared.clock.stream_time.get();
+        loop {
+            let due = (0..shared.tables.len())
+                .filter(|&t| self.topology.tables[t].descriptor.window.is_some())
+                .map(|t| {
+                    (
+                        shared.tables[t].due_at(),
+                        self.topology.tables[t].rank,
+                        self.topology.tables[t].descriptor.name,
+                        t,
+                    )
+                })
+                .min();
+            let Some((at, _, _, table)) = due.filter(|(at, ..)| *at <= now) else {
+                shared
+                    .clock
+                    .next_due
+                    .set(due.map_or(i64::MAX, |(at, ..)| at));
+                for table in &shared.tables {
+                    table.expire(now)?;
+                }
+                return Ok(false);
+            };
+            let grace = shared.tables[table].descriptor().grace;
+            if shared.tables[table].has_due(now)? {
+                if shared.tables[table].due_at() == at {
+                    shared.begin_closed(table, at.saturating_sub(grace));
+                    return Ok(true);
+                }
+                // The window had no rows left; look again which table is first.
+                continue;
+            }
+        }
+    }
+
+    /// The input whose front record has the oldest event time; `None` while a topic may still bring an older one.
+    fn oldest_input(&self) -> Option<usize> {
+        let shared = &self.shared;
+        if shared.inputs.len() == 1 {
+            return (!shared.inputs[0].borrow().is_empty()).then_some(0);
+        }
+        let mut oldest: Option<(i64, usize)> = None;
+        for (i, inbox) in shared.inputs.iter().enumerate() {
+            let inbox = inbox.borrow();
+            match inbox.front() {
+                Some(record) => {
+                    let peek = shared.readers[i]
+                        .first()
+                        .and_then(|&a| shared.agents[a].peek.get());
+                    let time = peek
+                        .and_then(|peek| peek(record.value, record.timestamp))
+                        .unwrap_or(i64::MIN);
+                    if oldest.is_none_or(|(t, _)| time < t) {
+                        oldest = Some((time, i));
+                    }
+                }
+                None if inbox.at_end() => {}
+                None => return None,
+            }
+        }
+        oldest.map(|(_, i)| i)
+    }
+
+    fn poll_agents(&mut self) {
+        for agent in 0..self.futures.len() {
+            let state = &self.shared.agents[agent];
+            if let Status::Retry(at) = state.status.get()
+                && at <= self.shared.mono.get()
+            {
+                state.status.set(Status::Waiting);
+                state.poke.set(true);
+            }
+            let poked = state.poke.replace(false);
+            let woken = state.waker.woken.swap(false, Ordering::Acquire);
+            if !poked && !woken {
+                continue;
+            }
+            let Some(future) = self.futures[agent].as_mut() else {
+                continue;
+            };
+            self.pulse
+                .enter(self.topology.agents[agent].number, self.shared.mono.get());
+            let polled = catch_unwind(AssertUnwindSafe(|| {
+                future
+                    .as_mut()
+                    .poll(&mut Context::from_waker(&self.wakers[agent]))
+            }));
+            self.pulse.leave();
+            match polled {
+                Ok(Poll::Pending) => {}
+                Ok(Poll::Ready(())) => self.futures[agent] = None,
+                Err(payload) => {
+                    self.futures[agent] = None;
+                    self.unwound(agent, payload);
+                    if !self.shared.revoked.get() {
+                        self.futures[agent] = Some(self.make(agent));
+                    }
+                }
+            }
+            if self.shared.failure.borrow().is_some() {
+                return;
+            }
+        }
+    }
+
+    fn unwound(&self, agent: usize, payload: Box<dyn std::any::Any + Send>) {
+        let cx = AgentCx {
+            shared: self.shared.clone(),
+            agent,
+        };
+        match payload.downcast::<Raised>() {
+            Ok(raised) => self.shared.stop(raised.0, false),
+            Err(payload) => match payload.downcast::<BadRecord>() {
+                Ok(bad) => cx.bad_record(&bad.0),
+                Err(payload) => {
+                    let text = payload
+                        .downcast_ref::<String>()
+                        .map(String::as_str)
+                        .or_else(|| payload.downcast_ref::<&str>().copied());
+                    cx.fail(Failure::from(format!(
+                        "panicked: {}",
+                        text.unwrap_or("no message")
+                    )));
+                }
+            },
+        }
+    }
+
+    /// Drops the futures of handlers whose time is up.
+    fn expire_deadlines(&mut self) {
+        let now = self.shared.mono.get();
+        for agent in 0..self.futures.len() {
+            let state = &self.shared.agents[agent];
+            if state.deadline.get().is_some_and(|at| at <= now)
+                && state.status.get() == Status::Busy
+            {
+                self.futures[agent] = None;
+                let timeout = state.options.timeout_ms.unwrap_or_default();
+                AgentCx {
+                    shared: self.shared.clone(),
+                    agent,
+                }
+                .fail(Failure::from(format!(
+                    "took longer than its timeout of {timeout} ms"
+                )));
+                self.futures[agent] = Some(self.make(agent));
+            }
+        }
+    }
+
+    /// Monotonic time in ms at which the task wants its next turn, for a retry or a timeout.
+    pub fn next_wake(&self) -> Option<u64> {
+        let retry = |a: &AgentState| match a.status.get() {
+            Status::Retry(at) => Some(at),
+            _ => None,
+        };
+        self.shared
+            .agents
+            .iter()
+            .filter_map(|a| [retry(a), a.deadline.get()].into_iter().flatten().min())
+            .min()
+    }
+
+    /// Whether some agent has been woken since its last poll.
+    pub fn is_woken(&self) -> bool {
+        self.shared
+            .agents
+            .iter()
+            .any(|a| a.poke.get() || a.waker.woken.load(Ordering::Acquire))
+    }
+
+    /// Whether nothing is in hand, waiting, due or in back-off.
+    pub fn is_quiet(&self) -> bool {
+        let shared = &self.shared;
+        shared.current.get() == Current::None
+            && shared.inputs.iter().all(|i| i.borrow().is_empty())
+            && !shared.clock.is_due()
+    }
+
+    /// Whether a handler is waiting for its next attempt: since when the event is retried is in the log.
+    pub fn is_retrying(&self) -> bool {
+        self.shared
+            .agents
+            .iter()
+            .any(|a| matches!(a.status.get(), Status::Retry(_)))
+    }
+
+    /// Events acknowledged since the task began.
+    pub fn processed(&self) -> u64 {
+        self.shared.processed.get()
+    }
+
+    /// (record, window) pairs that came too late since the task began.
+    pub fn late(&self) -> u64 {
+        self.shared.clock.late.get()
+    }
+
+    /// Shortest `idle` of the tables that have open windows, in ms.
+    pub fn idle_after(&self) -> Option<u64> {
+        self.shared
+            .tables
+            .iter()
+            .filter(|t| t.due_at() != i64::MAX)
+            .filter_map(|t| t.descriptor().idle)
+            .min()
+    }
+
+    /// All inputs have been quiet for [`Task::idle_after`] and are at their ends: stream time rises to the end of the
+    /// last window that is over by the wall clock. Returns whether something became due.
+    pub fn idle(&mut self, wall: i64) -> bool {
+        let shared = &self.shared;
+        let idle = shared
+            .tables
+            .iter()
+            .filter(|t| t.descriptor().idle.is_some());
+        let Some(target) = idle.filter_map(|t| t.idle_target(wall)).max() else {
+            return false;
+        };
+        if target <= shared.clock.stream_time.get() {
+            return false;
+        }
+        shared.clock.stream_time.set(target);
+        shared.clock.is_due()
+    }
+
+    /// The partition is going away in order: agents that wait for an event get `None` with their next turn.
+    pub fn revoke(&mut self) {
+        self.shared.revoked.set(true);
+        for agent in &self.shared.agents {
+            agent.poke.set(true);
+        }
+    }
+
+    /// Whether every agent has come to its end after [`Task::revoke`].
+    pub fn has_left(&self) -> bool {
+        self.futures.iter().all(Option::is_none)
+    }
+
+    /// Drops every agent; what they had in hand is put back.
+    pub fn drop_agents(&mut self) {
+        for future in &mut self.futures {
+            *future = None;
+        }
+        self.put_back();
+    }
+
+    pub(super) fn put_back(&self) {
+        let shared = &self.shared;
+        for agent in 0..shared.agents.len() {
+            shared.rollback(agent);
+            let state = &shared.agents[agent];
+            state.status.set(Status::Idle);
+            state.deadline.set(None);
+        }
+        shared.current.set(Current::None);
+        shared.open.set(0);
+        shared.clock.in_event.set(false);
+    }
+
+    pub(super) fn remake_agents(&mut self) {
+        for agent in 0..self.futures.len() {
+            self.futures[agent] = None;
+        }
+        self.put_back();
+        for agent in 0..self.futures.len() {
+            self.futures[agent] = Some(self.make(agent));
+        }
+    }
+
+    /// Outputs that await the commit.
+    pub fn batch(&self) -> std::cell::Ref<'_, OutBuf> {
+        self.shared.batch.borrow()
+    }
+}
+
+impl Shared {
+    /// A stream-form function came to its end after its partition went away: what it did after its loop counts.
+    pub(crate) fn leave(&self, agent: usize, out: super::input::Left) {
+        let state = &self.agents[agent];
+        if state.status.get() == Status::Busy && out.is_ok() {
+            self.done(agent);
+            return;
+        }
+        match out {
+            Ok(()) => {
+                self.batch
+                    .borrow_mut()
+                    .append(&mut state.staging.borrow_mut());
+                for &table in &state.writes {
+                    self.tables[table].settle();
+                }
+            }
+            Err(failure) => {
+                self.rollback(agent);
+                tracing::warn!(
+                    agent = state.name,
+                    partition = self.partition,
+                    "failed after its loop: {failure}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `Topic<S>`: sending by hand, as part of the event's effects.
+
+use std::borrow::Borrow;
+use std::marker::PhantomData;
+
+use super::agent::AgentCx;
+use super::inject::FromContext;
+use super::input::Cx;
+use super::outputs::{PutKey, put_key, stage};
+use super::shared::Current;
+use crate::error::{Error, Failure, raise};
+use crate::key::StreamKey;
+use crate::record::Record;
+use crate::topology::{Edge, TopicDescriptor};
+
+/// Implemented by `#[topic]` for the type it stands on.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name a topic",
+    label = "not a topic",
+    note = "a topic is declared once: `#[topic(\"name\", value = MyRecord)] struct MyTopic;`, then asked for as `Topic<MyTopic>`"
+)]
+pub trait TopicSpec: 'static {
+    /// Type of the keys.
+    type Key: StreamKey;
+    /// Type of the records.
+    type Value: Record;
+    /// Name and settings.
+    const DESCRIPTOR: &'static TopicDescriptor;
+}
+
+/// Sends to a topic from an agent. What is sent belongs to the event in hand: it is committed with it, and dropped when
+/// the handler fails.
+pub struct Topic<S> {
+    cx: AgentCx,
+    output: usize,
+    _of: PhantomData<fn() -> S>,
+}
+
+impl<S: TopicSpec> Topic<S> {
+    /// Sends a record under a key. Ready as soon as the record is in the event's journal, never at delivery.
+    ///
+    /// # Errors
+    /// The record does not serialize or is larger than `max_message_bytes`; retrying does not help.
+    pub async fn send<Q>(&self, key: &Q, value: S::Value) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: ToOwned<Owned = S::Key> + ?Sized,
+    {
+        self.message(value).key(key.to_owned()).send().await
+    }
+
+    /// Sends a tombstone: a key without a value.
+    ///
+    /// # Errors
+    /// The key is larger than `max_message_bytes`.
+    pub async fn delete<Q>(&self, key: &Q) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let key = key.to_owned();
+        let shared = &self.cx.shared;
+        let stamp = shared.event_stamp().max(1);
+        let put = |out: &mut Vec<u8>| Ok::<_, Error>(put_key(&key, out));
+        self.cx
+            .state()
+            .staging
+            .borrow_mut()
+            .push(self.output, stamp, None, put, |_| Ok(false))?;
+        Ok(())
+    }
+
+    /// A record with headers or a time of its own.
+    pub fn message(&self, value: S::Value) -> Message<'_, S> {
+        Message {
+            topic: self,
+            value,
+            key: None,
+            headers: None,
+            timestamp: None,
+        }
+    }
+}
+
+/// A record that is being made; see [`Topic::message`].
+pub struct Message<'a, S: TopicSpec> {
+    topic: &'a Topic<S>,
+    value: S::Value,
+    key: Option<S::Key>,
+    headers: Option<Vec<(String, Vec<u8>)>>,
+    timestamp: Option<i64>,
+}
+
+impl<S: TopicSpec> Message<'_, S> {
+    /// Its key; without one it has the record's, else the event's.
+    pub fn key(mut self, key: S::Key) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
+        self.headers
+            .get_or_insert_default()
+            .push((name.into(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// Its time; without one it has the record's, else the event's.
+    pub fn timestamp(mut self, time: chrono::DateTime<chrono::Utc>) -> Self {
+        self.timestamp = Some(time.timestamp_millis());
+        self
+    }
+
+    /// Puts it into the event's journal.
+    ///
+    /// # Errors
+    /// As [`Topic::send`].
+    pub async fn send(self) -> Result<(), Error> {
+        let Message {
+            topic,
+            value,
+            key,
+            headers,
+            timestamp,
+        } = self;
+        let mut put = key.map(|key| move |out: &mut Vec<u8>| put_key(&key, out));
+        let put = put.as_mut().map(|f| f as PutKey<'_>);
+        stage(&topic.cx, topic.output, put, &value, timestamp, headers)
+            .map_err(|e: Failure| Error::agent(e.to_string()))
+    }
+}
+
+impl<S: TopicSpec, M> FromContext<M> for Topic<S> {
+    fn edge() -> Option<Edge> {
+        Some(Edge::Sends(S::DESCRIPTOR))
+    }
+
+    fn from_context(cx: &Cx<M>) -> Self {
+        match cx
+            .agent
+            .shared
+            .outputs
+            .iter()
+            .position(|name| **name == *S::DESCRIPTOR.name)
+        {
+            Some(output) => Topic {
+                cx: cx.agent.clone(),
+                output,
+                _of: PhantomData,
+            },
+            None => raise(Error::agent(format!(
+                "topic `{}` is not part of this task",
+                S::DESCRIPTOR.name
+            ))),
+        }
+    }
+}
+
+impl<S> Topic<S> {
+    /// Whether an event is in hand, so that what is sent has a journal of its own.
+    pub fn in_event(&self) -> bool {
+        self.cx.shared.current.get() != Current::None
+    }
+}

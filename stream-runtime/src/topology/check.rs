@@ -1,0 +1,192 @@
+//! Everything about an app that can be wrong although each item compiles.
+
+use std::collections::BTreeMap;
+
+use super::descriptor::{Edge, Place, TableDescriptor};
+use super::plan::{AgentView, PlanParts, Problem};
+
+/// Appends every problem.
+pub(super) fn check(agents: &[AgentView<'_>], parts: &PlanParts<'_>, problems: &mut Vec<Problem>) {
+    let mut say = |message: String, places: Vec<Place>| problems.push(Problem { message, places });
+    if agents.is_empty() {
+        say(
+            "the app has no agents; agents of a library crate are linked only when the binary names it: add `use my_agents as _;`".into(),
+            Vec::new(),
+        );
+    }
+    duplicates(
+        "agent",
+        agents
+            .iter()
+            .map(|a| (a.descriptor.name, a.descriptor.place)),
+        &mut say,
+    );
+    duplicates(
+        "table",
+        parts.tables.iter().map(|t| (t.name, t.place)),
+        &mut say,
+    );
+    duplicates(
+        "topic",
+        parts.topics.iter().map(|t| (t.name, t.place)),
+        &mut say,
+    );
+    topics(agents, parts, &mut say);
+    tables(agents, &mut say);
+}
+
+fn duplicates(
+    what: &str,
+    items: impl Iterator<Item = (&'static str, Place)>,
+    say: &mut impl FnMut(String, Vec<Place>),
+) {
+    let mut by_name: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
+    for (name, place) in items {
+        let places = by_name.entry(name).or_default();
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    for (name, places) in by_name {
+        if places.len() > 1 {
+            say(
+                format!("two {what}s are named `{name}`: rename one, or give it `name = \"..\"`"),
+                places,
+            );
+        }
+    }
+}
+
+fn topics(
+    agents: &[AgentView<'_>],
+    parts: &PlanParts<'_>,
+    say: &mut impl FnMut(String, Vec<Place>),
+) {
+    let mut first: BTreeMap<&str, &AgentView<'_>> = BTreeMap::new();
+    for agent in agents {
+        let Some(record) = agent.shape.input else {
+            continue;
+        };
+        for topic in agent.topics {
+            let other = *first.entry(topic).or_insert(agent);
+            let Some(theirs) = other.shape.input else {
+                continue;
+            };
+            let places = vec![other.descriptor.place, agent.descriptor.place];
+            if theirs.type_id != record.type_id {
+                say(
+                    format!(
+                        "topic `{topic}` is read as {} and as {}: read it as one type",
+                        theirs.name, record.name
+                    ),
+                    places,
+                );
+            } else if !theirs.key.is_empty() && !record.key.is_empty() && theirs.key != record.key {
+                say(
+                    format!(
+                        "topic `{topic}` is read with keys of type {} and of type {}",
+                        theirs.key, record.key
+                    ),
+                    places,
+                );
+            }
+            if let Some(declared) = parts.topics.iter().find(|t| t.name == *topic) {
+                let theirs = (declared.record)();
+                if theirs.type_id != record.type_id {
+                    say(
+                        format!(
+                            "topic `{topic}` is declared with records of {} and read as {}",
+                            theirs.name, record.name
+                        ),
+                        vec![declared.place, agent.descriptor.place],
+                    );
+                }
+            }
+        }
+        if let Some(sink) = agent.descriptor.sink
+            && agent.topics.contains(&sink)
+        {
+            say(
+                format!(
+                    "agent `{}` sends to the topic it reads, `{sink}`: it would never end",
+                    agent.descriptor.name
+                ),
+                vec![agent.descriptor.place],
+            );
+        }
+    }
+}
+
+fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
+    let mut writers: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
+    let mut used: BTreeMap<&str, (&'static TableDescriptor, Place)> = BTreeMap::new();
+    for agent in agents {
+        let place = agent.descriptor.place;
+        let mut seen: Vec<&str> = Vec::new();
+        for edge in &agent.shape.edges {
+            let Edge::Table { table, writes } = edge else {
+                continue;
+            };
+            used.entry(table.name).or_insert((table, place));
+            if *writes {
+                writers.entry(table.name).or_default().push(place);
+            }
+            if seen.contains(&table.name) {
+                say(
+                    format!(
+                        "agent `{}` asks for table `{}` twice: one parameter serves for reading and writing",
+                        agent.descriptor.name, table.name
+                    ),
+                    vec![place],
+                );
+            }
+            seen.push(table.name);
+        }
+        if let Some(table) = agent.shape.closes {
+            used.entry(table.name).or_insert((table, place));
+            let feeds = agent.shape.edges.iter().filter_map(|e| match e {
+                Edge::Table {
+                    table,
+                    writes: true,
+                } => Some(*table),
+                _ => None,
+            });
+            for fed in feeds {
+                if fed.name == table.name {
+                    say(
+                        format!(
+                            "agent `{}` writes table `{}` while its windows close",
+                            agent.descriptor.name, table.name
+                        ),
+                        vec![place],
+                    );
+                } else if fed.window.is_some() && fed.grace < table.grace {
+                    say(
+                        format!(
+                            "table `{}` is fed by the closing of `{}` and needs a grace no smaller than its feeder's ({} < {} ms)",
+                            fed.name, table.name, fed.grace, table.grace
+                        ),
+                        vec![fed.place, table.place],
+                    );
+                }
+            }
+        }
+    }
+    for (name, (table, place)) in used {
+        match writers.get(name).map_or(0, Vec::len) {
+            0 => say(
+                format!(
+                    "nobody writes table `{name}`: one agent takes it as `mut {name}: Table<..>`"
+                ),
+                vec![table.place, place],
+            ),
+            1 => {}
+            _ => say(
+                format!(
+                    "table `{name}` has two writers; a table has one: the agent whose parameter is `mut` or `&mut`"
+                ),
+                writers[name].clone(),
+            ),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What the attributes register: constant descriptions, collected by `inventory`.
+
+use std::any::{Any, TypeId};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::error::Failure;
+use crate::window::Window;
+
+/// Where an item stands in the user's source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// `module_path!()` of the item.
+    pub module: &'static str,
+    /// `file!()` of the item.
+    pub file: &'static str,
+    /// `line!()` of the item.
+    pub line: u32,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// A record type as a topic's reader or writer sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordInfo {
+    /// Identity of the Rust type.
+    pub type_id: TypeId,
+    /// The name shown to people.
+    pub name: &'static str,
+    /// Name of the key type ([`crate::StreamKey::NAME`]), without `Option`.
+    pub key: &'static str,
+}
+
+/// What an agent reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Topics named by the attribute.
+    Topics(&'static [&'static str]),
+    /// The windows that close of the table in [`AgentShape::closes`].
+    Closed,
+}
+
+/// What a parameter of an agent ties it to.
+#[derive(Clone, Copy, Debug)]
+pub enum Edge {
+    /// A table, by the type that carries `#[table]`.
+    Table {
+        /// The table's declaration.
+        table: &'static TableDescriptor,
+        /// Whether the parameter is `mut` or `&mut`.
+        writes: bool,
+    },
+    /// A topic that the agent sends to by hand.
+    Sends(&'static TopicDescriptor),
+    /// A shared resource of `#[state]`.
+    State {
+        /// The resource's type.
+        type_id: fn() -> TypeId,
+        /// Its name, for messages.
+        name: fn() -> &'static str,
+    },
+    /// The key of the event.
+    Key(&'static str),
+}
+
+/// What the types of an agent's signature say; computed once at start.
+#[derive(Clone, Debug)]
+pub struct AgentShape {
+    /// The record and key that arrive; `None` for `on_close`.
+    pub input: Option<RecordInfo>,
+    /// The table whose windows arrive; `None` for topics.
+    pub closes: Option<&'static TableDescriptor>,
+    /// Whether the agent is written as a loop over `Stream<T>`.
+    pub stream_form: bool,
+    /// Ties of the parameters after the first.
+    pub edges: Vec<Edge>,
+    /// The record that is returned; `None` for `()`.
+    pub output: Option<RecordInfo>,
+}
+
+/// What happens with an event whose retries are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// Send it unchanged to the dead-letter topic and go on. The default.
+    DeadLetter,
+    /// Count it, log it and go on.
+    Skip,
+    /// Stop the partition; the worker ends with exit code 1.
+    Stop,
+}
+
+/// Options of `#[agent]`.
+#[derive(Clone, Copy, Debug)]
+pub struct AgentOptions {
+    /// Attempts after the first. Default 5.
+    pub retries: u32,
+    /// Wait before the first retry in milliseconds; doubles, at most one minute. Default 1000.
+    pub backoff_ms: u64,
+    /// Longest time an event may take in milliseconds. Default none.
+    pub timeout_ms: Option<u64>,
+    /// When retries are used up.
+    pub on_error: OnError,
+    /// When a record does not decode or breaks a rule.
+    pub on_decode_error: OnError,
+    /// Overrides `{app}-{agent}-dead-letters`.
+    pub dead_letter_topic: Option<&'static str>,
+}
+
+impl AgentOptions {
+    /// The defaults of language.md.
+    pub const DEFAULT: AgentOptions = AgentOptions {
+        retries: 5,
+        backoff_ms: 1_000,
+        timeout_ms: None,
+        on_error: OnError::DeadLetter,
+        on_decode_error: OnError::DeadLetter,
+        dead_letter_topic: None,
+    };
+}
+
+/// The future of one agent in one partition.
+pub type AgentFuture = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Registered by `#[agent]`.
+pub struct AgentDescriptor {
+    /// The function's name, or `name = ".."`.
+    pub name: &'static str,
+    /// Where it stands.
+    pub place: Place,
+    /// What it reads.
+    pub source: Source,
+    /// Where its return value goes.
+    pub sink: Option<&'static str>,
+    /// Retry and error policy.
+    pub options: AgentOptions,
+    /// What its signature says.
+    pub shape: fn() -> AgentShape,
+    /// Makes its future; the argument is the agent's context, whose type the task knows.
+    pub start: fn(&dyn Any) -> AgentFuture,
+    /// Identity of the function item, for `App::only`.
+    pub item: fn() -> TypeId,
+}
+
+/// Registered by `#[table]`.
+#[derive(Debug)]
+pub struct TableDescriptor {
+    /// The type in snake_case, or `name = ".."`.
+    pub name: &'static str,
+    /// Where it stands.
+    pub place: Place,
+    /// Key type's name.
+    pub key: &'static str,
+    /// Value type's name.
+    pub value: &'static str,
+    /// Its windows; `None` for a plain table.
+    pub window: Option<Window>,
+    /// Lateness allowed after a window's end, in milliseconds of stream time. Default 0.
+    pub grace: i64,
+    /// Quiet time after which ended windows close without further input, in milliseconds. Default off.
+    pub idle: Option<u64>,
+    /// How long a closed row stays readable, counted from the window's end, in milliseconds. Default 0.
+    pub retention: i64,
+    /// `false`: in memory only. Default true.
+    pub changelog: bool,
+    /// One row per partition is meant. Default false.
+    pub local: bool,
+    /// Partition count asked for.
+    pub partitions: Option<i32>,
+    /// Identity of the type that carries the attribute.
+    pub type_id: fn() -> TypeId,
+    /// Opens one partition of it; argument and result are of types the task knows.
+    pub open: fn(&dyn Any) -> Box<dyn Any>,
+}
+
+impl PartialEq for TableDescriptor {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.place == other.place
+    }
+}
+
+impl Eq for TableDescriptor {}
+
+/// Registered by `#[topic]`.
+#[derive(Debug)]
+pub struct TopicDescriptor {
+    /// The topic's name in Kafka.
+    pub name: &'static str,
+    /// Where it stands.
+    pub place: Place,
+    /// Record and key.
+    pub record: fn() -> RecordInfo,
+    /// Partition count asked for when it is created.
+    pub partitions: Option<i32>,
+    /// Replicas asked for when it is created.
+    pub replication_factor: Option<i32>,
+    /// `retention.ms` asked for when it is created.
+    pub retention_ms: Option<i64>,
+    /// `cleanup.policy=compact` when it is created.
+    pub compact: bool,
+    /// Never created by the app.
+    pub external: bool,
+}
+
+impl PartialEq for TopicDescriptor {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.place == other.place
+    }
+}
+
+impl Eq for TopicDescriptor {}
+
+/// A resource that is being made.
+pub type StateFuture =
+    Pin<Box<dyn Future<Output = Result<Arc<dyn Any + Send + Sync>, Failure>> + Send>>;
+
+/// Registered by `#[state]`.
+pub struct StateDescriptor {
+    /// The function's name.
+    pub name: &'static str,
+    /// Where it stands.
+    pub place: Place,
+    /// Type of the resource.
+    pub type_id: fn() -> TypeId,
+    /// Makes it, before the streams start.
+    pub make: fn() -> StateFuture,
+}
+
+inventory::collect!(AgentDescriptor);
+inventory::collect!(StateDescriptor);
+
+/// A table in the registry.
+pub struct RegisteredTable(pub &'static TableDescriptor);
+inventory::collect!(RegisteredTable);
+
+/// A topic in the registry.
+pub struct RegisteredTopic(pub &'static TopicDescriptor);
+inventory::collect!(RegisteredTopic);

@@ -1,0 +1,15 @@
+//! What the attributes declare, joined to a plan and checked.
+
+mod check;
+mod descriptor;
+mod plan;
+
+pub use descriptor::{
+    AgentDescriptor, AgentFuture, AgentOptions, AgentShape, Edge, OnError, Place, RecordInfo,
+    RegisteredTable, RegisteredTopic, Source, StateDescriptor, StateFuture, TableDescriptor,
+    TopicDescriptor,
+};
+pub use plan::{
+    AgentPlan, InputPlan, OutputKind, OutputPlan, Plan, PlanParts, Problem, SubTopology, TablePlan,
+    plan,
+};

@@ -1,0 +1,375 @@
+//! Descriptors joined to sub-topologies: which agents, tables and topics belong together.
+
+use std::collections::BTreeMap;
+
+use super::descriptor::{
+    AgentDescriptor, AgentShape, Edge, Place, RecordInfo, Source, TableDescriptor, TopicDescriptor,
+};
+
+/// An agent in its sub-topology.
+pub struct AgentPlan {
+    /// Its registration.
+    pub descriptor: &'static AgentDescriptor,
+    /// What its signature says.
+    pub shape: AgentShape,
+    /// Number in the whole plan.
+    pub number: usize,
+    /// Index into [`SubTopology::outputs`] of its sink.
+    pub sink: Option<usize>,
+    /// Index into [`SubTopology::outputs`] of its dead letters.
+    pub dead_letters: usize,
+    /// Indexes of the tables it writes.
+    pub writes: Vec<usize>,
+    /// Index of the table whose windows it gets.
+    pub closes: Option<usize>,
+    /// Whether a record without a readable key is bad for it.
+    pub needs_key: bool,
+}
+
+/// An input topic of a sub-topology.
+#[derive(Debug)]
+pub struct InputPlan {
+    /// Its name.
+    pub topic: String,
+    /// Indexes of the agents that read it.
+    pub agents: Vec<usize>,
+    /// Record and key.
+    pub record: RecordInfo,
+}
+
+/// A table of a sub-topology.
+#[derive(Debug)]
+pub struct TablePlan {
+    /// Its registration.
+    pub descriptor: &'static TableDescriptor,
+    /// Name of its changelog; `None` for `changelog = false`.
+    pub changelog: Option<String>,
+    /// Feeders have a lower rank than what they feed.
+    pub rank: usize,
+}
+
+/// Why an app sends to a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputKind {
+    /// An agent's sink, or sent to by hand.
+    Sink,
+    /// An agent's dead letters.
+    DeadLetters,
+}
+
+/// A topic that a sub-topology sends to.
+#[derive(Debug)]
+pub struct OutputPlan {
+    /// Its name.
+    pub topic: String,
+    /// Why.
+    pub kind: OutputKind,
+}
+
+/// Agents and tables that must run together: one task per partition of it.
+#[derive(Default)]
+pub struct SubTopology {
+    /// Its place in the plan.
+    pub index: usize,
+    /// Input topics; all have the same partition count.
+    pub inputs: Vec<InputPlan>,
+    /// Agents, by name.
+    pub agents: Vec<AgentPlan>,
+    /// Tables, by name.
+    pub tables: Vec<TablePlan>,
+    /// Topics it sends to.
+    pub outputs: Vec<OutputPlan>,
+}
+
+/// The whole app, joined and checked.
+pub struct Plan {
+    /// The name on the wire: `{app}`, or `{app}-v{n}`.
+    pub app: String,
+    /// Sub-topologies, by the name of their first agent.
+    pub topologies: Vec<SubTopology>,
+    /// Declared topics by name.
+    pub topics: BTreeMap<&'static str, &'static TopicDescriptor>,
+}
+
+impl Plan {
+    /// All input topics, sorted.
+    pub fn input_topics(&self) -> Vec<&str> {
+        let mut topics: Vec<_> = self
+            .topologies
+            .iter()
+            .flat_map(|t| &t.inputs)
+            .map(|i| i.topic.as_str())
+            .collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+
+    /// The agent with this number.
+    pub fn agent(&self, number: usize) -> Option<&AgentPlan> {
+        self.topologies
+            .iter()
+            .flat_map(|t| &t.agents)
+            .find(|a| a.number == number)
+    }
+}
+
+/// Something that does not fit, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong and what to do.
+    pub message: String,
+    /// The places that clash.
+    pub places: Vec<Place>,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        for place in &self.places {
+            write!(f, "\n    at {place}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a plan is made from.
+pub struct PlanParts<'a> {
+    /// The name on the wire.
+    pub app: &'a str,
+    /// Agents of the app.
+    pub agents: Vec<&'static AgentDescriptor>,
+    /// Tables that the process knows.
+    pub tables: Vec<&'static TableDescriptor>,
+    /// Topics that the process knows.
+    pub topics: Vec<&'static TopicDescriptor>,
+}
+
+struct Draft {
+    descriptor: &'static AgentDescriptor,
+    shape: AgentShape,
+}
+
+impl Draft {
+    fn tables(&self) -> impl Iterator<Item = &'static TableDescriptor> + '_ {
+        let edges = self.shape.edges.iter().filter_map(|e| match e {
+            Edge::Table { table, .. } => Some(*table),
+            _ => None,
+        });
+        edges.chain(self.shape.closes)
+    }
+
+    fn written(&self) -> impl Iterator<Item = &'static TableDescriptor> + '_ {
+        self.shape.edges.iter().filter_map(|e| match e {
+            Edge::Table {
+                table,
+                writes: true,
+            } => Some(*table),
+            _ => None,
+        })
+    }
+
+    fn topics(&self) -> &'static [&'static str] {
+        match self.descriptor.source {
+            Source::Topics(topics) => topics,
+            Source::Closed => &[],
+        }
+    }
+}
+
+/// Joins and checks.
+///
+/// # Errors
+/// Every problem at once, in the order of their messages.
+pub fn plan(parts: PlanParts<'_>) -> Result<Plan, Vec<Problem>> {
+    let mut drafts: Vec<Draft> = parts
+        .agents
+        .iter()
+        .map(|d| Draft {
+            descriptor: d,
+            shape: (d.shape)(),
+        })
+        .collect();
+    drafts.sort_by_key(|d| {
+        (
+            d.descriptor.name,
+            d.descriptor.place.module,
+            d.descriptor.place.line,
+        )
+    });
+    let mut problems = Vec::new();
+    super::check::check(&drafts_view(&drafts), &parts, &mut problems);
+    if !problems.is_empty() {
+        problems.sort_by(|a, b| a.message.cmp(&b.message));
+        problems.dedup();
+        return Err(problems);
+    }
+    let groups = group(&drafts);
+    let mut topologies = Vec::with_capacity(groups.len());
+    let mut number = 0;
+    for members in groups {
+        let drafts: Vec<&Draft> = members.iter().map(|&i| &drafts[i]).collect();
+        topologies.push(join(parts.app, topologies.len(), &drafts, &mut number));
+    }
+    let topics = parts.topics.iter().map(|t| (t.name, *t)).collect();
+    Ok(Plan {
+        app: parts.app.to_owned(),
+        topologies,
+        topics,
+    })
+}
+
+/// What the checks see of an agent.
+pub(super) struct AgentView<'a> {
+    pub(super) descriptor: &'static AgentDescriptor,
+    pub(super) shape: &'a AgentShape,
+    pub(super) topics: &'static [&'static str],
+}
+
+fn drafts_view(drafts: &[Draft]) -> Vec<AgentView<'_>> {
+    drafts
+        .iter()
+        .map(|d| AgentView {
+            descriptor: d.descriptor,
+            shape: &d.shape,
+            topics: d.topics(),
+        })
+        .collect()
+}
+
+/// Agents that share a topic or a table, in the order of their first names.
+fn group(drafts: &[Draft]) -> Vec<Vec<usize>> {
+    let mut root: Vec<usize> = (0..drafts.len()).collect();
+    fn find(root: &mut [usize], mut i: usize) -> usize {
+        while root[i] != i {
+            root[i] = root[root[i]];
+            i = root[i];
+        }
+        i
+    }
+    let mut first: BTreeMap<(u8, &str), usize> = BTreeMap::new();
+    for (i, draft) in drafts.iter().enumerate() {
+        let ties = draft
+            .topics()
+            .iter()
+            .map(|t| (0, *t))
+            .chain(draft.tables().map(|t| (1, t.name)));
+        for tie in ties {
+            let other = *first.entry(tie).or_insert(i);
+            let (a, b) = (find(&mut root, i), find(&mut root, other));
+            root[a.max(b)] = a.min(b);
+        }
+    }
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for i in 0..drafts.len() {
+        let r = find(&mut root, i);
+        groups.entry(r).or_default().push(i);
+    }
+    groups.into_values().collect()
+}
+
+fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usize) -> SubTopology {
+    let mut tables: Vec<&'static TableDescriptor> =
+        drafts.iter().flat_map(|d| d.tables()).collect();
+    tables.sort_by_key(|t| t.name);
+    tables.dedup();
+    let table_index = |t: &TableDescriptor| tables.iter().position(|x| *x == t);
+    let ranks = ranks(&tables, drafts);
+    let mut outputs: Vec<OutputPlan> = Vec::new();
+    let mut output =
+        |topic: String, kind: OutputKind| match outputs.iter().position(|o| o.topic == topic) {
+            Some(at) => at,
+            None => {
+                outputs.push(OutputPlan { topic, kind });
+                outputs.len() - 1
+            }
+        };
+    let mut inputs: Vec<InputPlan> = Vec::new();
+    let mut agents = Vec::with_capacity(drafts.len());
+    for (at, draft) in drafts.iter().enumerate() {
+        let d = draft.descriptor;
+        for topic in draft.topics() {
+            match (
+                inputs.iter_mut().find(|i| i.topic == *topic),
+                draft.shape.input,
+            ) {
+                (Some(input), _) => input.agents.push(at),
+                (None, Some(record)) => inputs.push(InputPlan {
+                    topic: (*topic).to_owned(),
+                    agents: vec![at],
+                    record,
+                }),
+                (None, None) => {}
+            }
+        }
+        for edge in &draft.shape.edges {
+            if let Edge::Sends(topic) = edge {
+                output(topic.name.to_owned(), OutputKind::Sink);
+            }
+        }
+        let asks_for_key = |e: &Edge| match e {
+            Edge::Table { .. } => true,
+            Edge::Key(name) => !name.starts_with("Option<"),
+            _ => false,
+        };
+        agents.push(AgentPlan {
+            descriptor: d,
+            number: *number,
+            sink: d.sink.map(|s| output(s.to_owned(), OutputKind::Sink)),
+            dead_letters: output(
+                d.options
+                    .dead_letter_topic
+                    .map_or_else(|| format!("{app}-{}-dead-letters", d.name), str::to_owned),
+                OutputKind::DeadLetters,
+            ),
+            writes: draft.written().filter_map(table_index).collect(),
+            closes: draft.shape.closes.and_then(table_index),
+            needs_key: draft.shape.edges.iter().any(asks_for_key),
+            shape: draft.shape.clone(),
+        });
+        *number += 1;
+    }
+    inputs.sort_by(|a, b| a.topic.cmp(&b.topic));
+    let tables = tables
+        .iter()
+        .zip(ranks)
+        .map(|(t, rank)| TablePlan {
+            descriptor: t,
+            changelog: t.changelog.then(|| format!("{app}-{}-changelog", t.name)),
+            rank,
+        })
+        .collect();
+    SubTopology {
+        index,
+        inputs,
+        agents,
+        tables,
+        outputs,
+    }
+}
+
+/// Longest chain of `on_close` feeders before each table.
+fn ranks(tables: &[&'static TableDescriptor], drafts: &[&Draft]) -> Vec<usize> {
+    let mut ranks = vec![0; tables.len()];
+    // A chain cannot be longer than there are tables; a cycle stops there.
+    for _ in 0..tables.len() {
+        for draft in drafts {
+            let Some(from) = draft
+                .shape
+                .closes
+                .and_then(|t| tables.iter().position(|x| *x == t))
+            else {
+                continue;
+            };
+            for to in draft
+                .written()
+                .filter_map(|t| tables.iter().position(|x| *x == t))
+            {
+                if to != from {
+                    ranks[to] = ranks[to].max(ranks[from] + 1).min(tables.len());
+                }
+            }
+        }
+    }
+    ranks
+}

@@ -1,0 +1,99 @@
+//! Windows over event time: half-open `[start, end)`, aligned to the epoch, in milliseconds.
+
+/// The shape of a table's windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Windows of `size` milliseconds, one after the other; each time lies in exactly one.
+    Tumbling {
+        /// Length in milliseconds, at least 1.
+        size: i64,
+    },
+    /// Windows of `size` milliseconds, one starting every `step`; each time lies in `ceil(size / step)` or one fewer.
+    Hopping {
+        /// Length in milliseconds, at least 1.
+        size: i64,
+        /// Distance between two starts in milliseconds, `1..=size`.
+        step: i64,
+    },
+}
+
+impl Window {
+    /// Length of one window in milliseconds.
+    pub const fn size(self) -> i64 {
+        match self {
+            Window::Tumbling { size } | Window::Hopping { size, .. } => size,
+        }
+    }
+
+    /// Distance between the starts of two neighbours in milliseconds.
+    pub const fn step(self) -> i64 {
+        match self {
+            Window::Tumbling { size } => size,
+            Window::Hopping { step, .. } => step,
+        }
+    }
+
+    /// Starts of the windows that hold `time`, in ascending order: the multiples of the step in `(time - size, time]`.
+    pub fn starts(self, time: i64) -> Starts {
+        let step = self.step();
+        let last = floor_to(time, step);
+        // The smallest multiple of the step above `time - size`.
+        let first = floor_to(time.saturating_sub(self.size()), step).saturating_add(step);
+        Starts {
+            next: first,
+            last,
+            step,
+        }
+    }
+}
+
+/// The largest multiple of `unit` that is not above `time`; negative times round down as well.
+const fn floor_to(time: i64, unit: i64) -> i64 {
+    time.div_euclid(unit).saturating_mul(unit)
+}
+
+/// Iterator of [`Window::starts`].
+#[derive(Clone, Debug)]
+pub struct Starts {
+    next: i64,
+    last: i64,
+    step: i64,
+}
+
+impl Iterator for Starts {
+    type Item = i64;
+
+    fn next(&mut self) -> Option<i64> {
+        if self.next > self.last {
+            return None;
+        }
+        let start = self.next;
+        self.next = start.saturating_add(self.step);
+        Some(start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tumbling_window_holds_each_time_once() {
+        let w = Window::Tumbling { size: 10 };
+        assert_eq!(w.starts(-1).collect::<Vec<_>>(), [-10]);
+        assert_eq!(w.starts(0).collect::<Vec<_>>(), [0]);
+        assert_eq!(w.starts(9).collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn hopping_starts_are_aligned_to_the_epoch() {
+        let w = Window::Hopping { size: 57, step: 23 };
+        assert_eq!(w.starts(456).collect::<Vec<_>>(), [414, 437]);
+        assert_eq!(
+            Window::Hopping { size: 10, step: 5 }
+                .starts(4)
+                .collect::<Vec<_>>(),
+            [-5, 0]
+        );
+    }
+}
