@@ -9,6 +9,8 @@ mod codec;
 pub mod duration;
 #[allow(dead_code)] // until the floors above use all of it
 mod error;
+#[allow(dead_code, unused_imports)] // until the floors above use all of it
+mod kafka;
 mod key;
 mod record;
 #[doc(hidden)]

@@ -1,0 +1,421 @@
+//! Topics, their configuration, offsets: what is asked of the cluster beside the records' way.
+//!
+//! Every call blocks, at most for its timeout: use it from a thread that may wait.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::group::{self, Committed, list_of};
+use super::report::Reporter;
+use super::roles::Role;
+use super::{Fault, FaultKind, Isolation, Place, Properties, TopicPartition};
+
+/// A topic to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TopicSettings {
+    pub(crate) name: String,
+    /// `None`: the broker's default.
+    pub(crate) partitions: Option<i32>,
+    /// `None`: the broker's default.
+    pub(crate) replication: Option<i32>,
+    /// Topic configuration, as `("cleanup.policy", "compact")`.
+    pub(crate) config: Vec<(String, String)>,
+}
+
+/// A topic that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TopicView {
+    pub(crate) name: String,
+    pub(crate) partitions: i32,
+    pub(crate) replication: i32,
+}
+
+/// Asks and tells the cluster. Made lazily connected: a broker that is away shows at the first call.
+pub(crate) struct Admin {
+    admin: AdminClient<AdminContext>,
+    reader: BaseConsumer<AdminContext>,
+    properties: Properties,
+    timeout: Duration,
+}
+
+struct AdminContext(Arc<Reporter>);
+
+impl ClientContext for AdminContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.0.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(&error, reason);
+    }
+}
+
+impl ConsumerContext for AdminContext {}
+
+impl Admin {
+    /// Calls wait at most `timeout`.
+    pub(crate) fn new(properties: &Properties, timeout: Duration) -> Result<Self, Fault> {
+        let config = Role::Admin.config(properties);
+        let reporter = Arc::new(Reporter::default());
+        let make = |error: KafkaError| Fault::of("make an admin client", &error);
+        Ok(Self {
+            admin: config
+                .create_with_context(AdminContext(Arc::clone(&reporter)))
+                .map_err(make)?,
+            reader: config
+                .create_with_context(AdminContext(reporter))
+                .map_err(make)?,
+            properties: properties.clone(),
+            timeout,
+        })
+    }
+
+    /// All topics of the cluster by name, internal ones left out.
+    pub(crate) fn topics(&self) -> Result<BTreeMap<String, TopicView>, Fault> {
+        let metadata = self
+            .reader
+            .fetch_metadata(None, self.timeout)
+            .map_err(|error| self.explain(Fault::of("ask the broker for its topics", &error)))?;
+        let views = metadata
+            .topics()
+            .iter()
+            .filter(|topic| !topic.name().starts_with("__"))
+            .map(view);
+        Ok(views.map(|view| (view.name.clone(), view)).collect())
+    }
+
+    /// One topic; `None` when it does not exist.
+    pub(crate) fn topic(&self, name: &str) -> Result<Option<TopicView>, Fault> {
+        let doing = || format!("ask the broker for topic `{name}`");
+        let metadata = match self.reader.fetch_metadata(Some(name), self.timeout) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                let fault = Fault::of(doing(), &error);
+                return if fault.is_unknown_topic() {
+                    Ok(None)
+                } else {
+                    Err(self.explain(fault))
+                };
+            }
+        };
+        let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
+            return Ok(None);
+        };
+        if let Some(error) = topic.error() {
+            let fault = Fault::of_code(doing(), error.into());
+            return if fault.is_unknown_topic() {
+                Ok(None)
+            } else {
+                Err(fault)
+            };
+        }
+        Ok((!topic.partitions().is_empty()).then(|| view(topic)))
+    }
+
+    /// Creates topics. One that exists by now is no error: another worker was faster.
+    pub(crate) fn create(&self, topics: &[TopicSettings]) -> Result<(), Fault> {
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<NewTopic<'_>> = topics
+            .iter()
+            .map(|topic| {
+                let new = NewTopic::new(
+                    &topic.name,
+                    topic.partitions.unwrap_or(-1),
+                    TopicReplication::Fixed(topic.replication.unwrap_or(-1)),
+                );
+                topic
+                    .config
+                    .iter()
+                    .fold(new, |new, (name, value)| new.set(name, value))
+            })
+            .collect();
+        let names = || {
+            topics
+                .iter()
+                .map(|topic| format!("`{}`", topic.name))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let results = wait(self.admin.create_topics(&wanted, &self.options()))
+            .map_err(|error| self.explain(Fault::of(format!("create {}", names()), &error)))?;
+        for result in results {
+            if let Err((name, code)) = result {
+                let fault = Fault::of_code(format!("create topic `{name}`"), code);
+                if !fault.is_topic_exists() {
+                    return Err(self.explain(fault));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes topics; one that does not exist is no error.
+    pub(crate) fn delete(&self, names: &[&str]) -> Result<(), Fault> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let results = wait(self.admin.delete_topics(names, &self.options()))
+            .map_err(|error| self.explain(Fault::of(format!("delete {names:?}"), &error)))?;
+        for result in results {
+            if let Err((name, code)) = result {
+                let fault = Fault::of_code(format!("delete topic `{name}`"), code);
+                if !fault.is_unknown_topic() {
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Configuration of a topic.
+    pub(crate) fn config(&self, name: &str) -> Result<BTreeMap<String, String>, Fault> {
+        let doing = || format!("read the configuration of topic `{name}`");
+        let results = wait(
+            self.admin
+                .describe_configs(&[ResourceSpecifier::Topic(name)], &self.options()),
+        )
+        .map_err(|error| self.explain(Fault::of(doing(), &error)))?;
+        let mut found = BTreeMap::new();
+        for result in results {
+            let resource = result.map_err(|code| Fault::of_code(doing(), code))?;
+            for entry in resource.entries {
+                if let Some(value) = entry.value {
+                    found.insert(entry.name, value);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Deletes the records before the given offsets.
+    pub(crate) fn delete_records(&self, before: &[Place]) -> Result<(), Fault> {
+        if before.is_empty() {
+            return Ok(());
+        }
+        let doing = || format!("delete the read records of {}", before[0].topic);
+        let list = list_of(before).map_err(|error| Fault::of(doing(), &error))?;
+        let done = wait(self.admin.delete_records(&list, &self.options()))
+            .map_err(|error| Fault::of(doing(), &error))?;
+        for element in done.elements() {
+            element.error().map_err(|error| {
+                Fault::of(format!("{} ({})", doing(), element.partition()), &error)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Next offsets to be written, open transactions included, in the order asked.
+    pub(crate) fn ends(&self, partitions: &[TopicPartition]) -> Result<Vec<i64>, Fault> {
+        offsets(&self.reader, partitions, Offset::End, self.timeout)
+            .map_err(|fault| self.explain(fault))
+    }
+
+    /// Oldest offsets still in the log, in the order asked.
+    pub(crate) fn starts(&self, partitions: &[TopicPartition]) -> Result<Vec<i64>, Fault> {
+        offsets(&self.reader, partitions, Offset::Beginning, self.timeout)
+            .map_err(|fault| self.explain(fault))
+    }
+
+    /// End offsets as a reader with this isolation sees them: for `Committed` the last stable offset.
+    pub(crate) fn ends_as(
+        &self,
+        isolation: Isolation,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<i64>, Fault> {
+        match isolation {
+            Isolation::Uncommitted => self.ends(partitions),
+            Isolation::Committed => {
+                let mut config = Role::Admin.config(&self.properties);
+                config.set("isolation.level", "read_committed");
+                let reader: BaseConsumer<AdminContext> = config
+                    .create_with_context(AdminContext(Arc::clone(&self.reader.context().0)))
+                    .map_err(|error| Fault::of("make a reader", &error))?;
+                offsets(&reader, partitions, Offset::End, self.timeout)
+                    .map_err(|fault| self.explain(fault))
+            }
+        }
+    }
+
+    /// Committed offsets of a group, stable ones: an open transaction is waited for.
+    pub(crate) fn committed(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Committed>, Fault> {
+        let consumer = self.visitor(group)?;
+        group::committed(&consumer, partitions, self.timeout).map_err(|fault| self.explain(fault))
+    }
+
+    /// Sets a group's offsets. The group must have no members.
+    pub(crate) fn set_committed(&self, group: &str, places: &[Place]) -> Result<(), Fault> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let doing = || format!("set the offsets of group `{group}`");
+        let list = list_of(places).map_err(|error| Fault::of(doing(), &error))?;
+        self.visitor(group)?
+            .commit(&list, CommitMode::Sync)
+            .map_err(|error| {
+                let fault = Fault::of(doing(), &error);
+                if fault.kind() == FaultKind::Lost {
+                    fault.because("a worker of the app is running: stop all of them first")
+                } else {
+                    self.explain(fault)
+                }
+            })
+    }
+
+    /// How many members a group has now.
+    pub(crate) fn members(&self, group: &str) -> Result<usize, Fault> {
+        let list = self
+            .reader
+            .fetch_group_list(Some(group), self.timeout)
+            .map_err(|error| {
+                self.explain(Fault::of(
+                    format!("ask for the members of group `{group}`"),
+                    &error,
+                ))
+            })?;
+        Ok(list
+            .groups()
+            .iter()
+            .map(|group| group.members().len())
+            .sum())
+    }
+
+    /// Why the broker cannot be reached, when that was said lately.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        // Logs and errors of the consumer wait for a poll.
+        for _ in 0..20 {
+            let _ = self.reader.poll(Duration::ZERO);
+        }
+        self.reader.context().0.trouble().map(|(_, reason)| reason)
+    }
+
+    fn explain(&self, fault: Fault) -> Fault {
+        for _ in 0..20 {
+            let _ = self.reader.poll(Duration::ZERO);
+        }
+        match self.reader.context().0.trouble() {
+            Some((RDKafkaErrorCode::Authentication, reason)) => {
+                fault.with_kind(FaultKind::Refused).because(&reason)
+            }
+            Some((_, reason)) => fault.because(&reason),
+            None => fault,
+        }
+    }
+
+    /// A consumer with the group's name that never joins it.
+    fn visitor(&self, group: &str) -> Result<BaseConsumer<AdminContext>, Fault> {
+        Role::Reader {
+            group,
+            isolation: Isolation::Committed,
+        }
+        .config(&self.properties)
+        .create_with_context(AdminContext(Arc::clone(&self.reader.context().0)))
+        .map_err(|error| Fault::of("make a consumer", &error))
+    }
+
+    fn options(&self) -> AdminOptions {
+        AdminOptions::new()
+            .request_timeout(Some(self.timeout))
+            .operation_timeout(Some(self.timeout))
+    }
+}
+
+fn view(topic: &rdkafka::metadata::MetadataTopic) -> TopicView {
+    let replicas = topic
+        .partitions()
+        .first()
+        .map_or(0, |partition| partition.replicas().len());
+    TopicView {
+        name: topic.name().to_owned(),
+        partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX),
+        replication: i32::try_from(replicas).unwrap_or(i32::MAX),
+    }
+}
+
+/// One ListOffsets request a leader: the logical offsets are its special timestamps.
+fn offsets<C: ConsumerContext>(
+    reader: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+    which: Offset,
+    timeout: Duration,
+) -> Result<Vec<i64>, Fault> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let doing = || {
+        format!(
+            "ask for the {} of {}",
+            if which == Offset::End {
+                "end offsets"
+            } else {
+                "first offsets"
+            },
+            partitions[0].0
+        )
+    };
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, partition) in partitions {
+        list.add_partition_offset(topic, *partition, which)
+            .map_err(|error| Fault::of(doing(), &error))?;
+    }
+    let found = reader
+        .offsets_for_times(list, timeout)
+        .map_err(|error| Fault::of(doing(), &error))?;
+    partitions
+        .iter()
+        .map(|(topic, partition)| {
+            let element = found.find_partition(topic, *partition);
+            let Some(element) = element else {
+                return Err(Fault::new(
+                    FaultKind::Retriable,
+                    doing(),
+                    format!("no answer for {topic}-{partition}"),
+                ));
+            };
+            element
+                .error()
+                .map_err(|error| Fault::of(format!("{} ({partition})", doing()), &error))?;
+            match element.offset() {
+                Offset::Offset(offset) => Ok(offset),
+                other => Err(Fault::new(
+                    FaultKind::Retriable,
+                    doing(),
+                    format!("{topic}-{partition}: {other:?}"),
+                )),
+            }
+        })
+        .collect()
+}
+
+/// Waits for an answer of rdkafka's admin thread.
+fn wait<T>(answer: impl Future<Output = T>) -> T {
+    // Its own waker: callers may stand inside a runtime, where `block_on` is forbidden.
+    struct Thread(std::thread::Thread);
+    impl std::task::Wake for Thread {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Thread(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut answer = std::pin::pin!(answer);
+    loop {
+        if let std::task::Poll::Ready(value) = answer.as_mut().poll(&mut context) {
+            return value;
+        }
+        std::thread::park();
+    }
+}

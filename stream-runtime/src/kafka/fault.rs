@@ -1,0 +1,338 @@
+//! What an error of the Kafka client means for the caller.
+
+use std::fmt;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+/// What to do about a [`Fault`], in the order in which it is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FaultKind {
+    /// This client is finished (fenced, or its epoch is gone): make a new one.
+    Fatal,
+    /// The group no longer knows this member: abort, drop the partitions, join again.
+    Lost,
+    /// The broker will never accept this as it is: password, rights, settings. The user must act.
+    Refused,
+    /// A record is larger than the topic or the client accepts.
+    TooLarge,
+    /// The transaction must be aborted; the work can be done again.
+    Abort,
+    /// The same call may be made again.
+    Retriable,
+    /// Anything else.
+    Other,
+}
+
+/// An error of the Kafka client: what was being done, what it means, what was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    kind: FaultKind,
+    /// What was being done, as "commit the transaction".
+    doing: String,
+    detail: String,
+    code: Option<Code>,
+}
+
+impl Fault {
+    /// A fault found by the runtime itself.
+    pub(crate) fn new(
+        kind: FaultKind,
+        doing: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            doing: doing.into(),
+            detail: detail.into(),
+            code: None,
+        }
+    }
+
+    /// Classifies an error of rdkafka met while `doing`.
+    pub(crate) fn of(doing: impl Into<String>, error: &KafkaError) -> Self {
+        let code = error.rdkafka_error_code();
+        let (kind, detail) = match error {
+            KafkaError::Transaction(inner) => (
+                classify(
+                    inner.code(),
+                    Signs {
+                        fatal: inner.is_fatal(),
+                        abort: inner.txn_requires_abort(),
+                        retriable: inner.is_retriable(),
+                    },
+                ),
+                inner.string(),
+            ),
+            KafkaError::MessageConsumptionFatal(code) => (
+                classify(
+                    *code,
+                    Signs {
+                        fatal: true,
+                        ..Signs::default()
+                    },
+                ),
+                code.to_string(),
+            ),
+            KafkaError::ClientConfig(_, description, name, _) => {
+                // Not the value: it may be a secret.
+                (FaultKind::Refused, format!("{description}: `{name}`"))
+            }
+            KafkaError::ClientCreation(text) => (FaultKind::Refused, text.clone()),
+            other => match code {
+                Some(code) => (classify(code, Signs::default()), code.to_string()),
+                None => (FaultKind::Other, other.to_string()),
+            },
+        };
+        Self {
+            kind,
+            doing: doing.into(),
+            detail,
+            code,
+        }
+    }
+
+    /// Classifies a code met while `doing`.
+    pub(crate) fn of_code(doing: impl Into<String>, code: Code) -> Self {
+        Self {
+            kind: classify(code, Signs::default()),
+            doing: doing.into(),
+            detail: code.to_string(),
+            code: Some(code),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> FaultKind {
+        self.kind
+    }
+
+    /// Adds what is known beside the error itself, such as the last connection error.
+    pub(crate) fn because(mut self, reason: &str) -> Self {
+        if !self.detail.contains(reason) {
+            self.detail = format!("{} ({reason})", self.detail);
+        }
+        self
+    }
+
+    pub(crate) fn with_kind(mut self, kind: FaultKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The topic or partition does not exist (yet).
+    pub(crate) fn is_unknown_topic(&self) -> bool {
+        matches!(
+            self.code,
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
+        )
+    }
+
+    /// The topic was there already.
+    pub(crate) fn is_topic_exists(&self) -> bool {
+        self.code == Some(Code::TopicAlreadyExists)
+    }
+
+    /// No right to do this on this topic, group or transactional id.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        matches!(
+            self.code,
+            Some(
+                Code::TopicAuthorizationFailed
+                    | Code::GroupAuthorizationFailed
+                    | Code::ClusterAuthorizationFailed
+                    | Code::TransactionalIdAuthorizationFailed
+            )
+        )
+    }
+
+    /// The offset asked for is not in the log (any more).
+    pub(crate) fn is_out_of_range(&self) -> bool {
+        matches!(
+            self.code,
+            Some(Code::OffsetOutOfRange | Code::AutoOffsetReset)
+        )
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {}: {}", self.doing, self.detail)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// What librdkafka says about an error beside its code.
+#[derive(Debug, Clone, Copy, Default)]
+struct Signs {
+    fatal: bool,
+    abort: bool,
+    retriable: bool,
+}
+
+/// Fatal, then lost, then abort, then retriable: a stale generation also "requires abort", and a
+/// fenced producer may call itself abortable.
+fn classify(code: Code, signs: Signs) -> FaultKind {
+    match code {
+        Code::Fenced
+        | Code::ProducerFenced
+        | Code::InvalidProducerEpoch
+        | Code::InvalidProducerIdMapping
+        | Code::OutOfOrderSequenceNumber
+        | Code::UnknownProducerId
+            if signs.fatal =>
+        {
+            FaultKind::Fatal
+        }
+        Code::Fenced | Code::ProducerFenced => FaultKind::Fatal,
+        Code::IllegalGeneration
+        | Code::UnknownMemberId
+        | Code::FencedInstanceId
+        | Code::AssignmentLost
+        | Code::PollExceeded => FaultKind::Lost,
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed
+        | Code::SSL
+        | Code::InvalidConfig
+        | Code::InvalidTransactionTimeout
+        | Code::UnsupportedFeature => FaultKind::Refused,
+        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => {
+            FaultKind::TooLarge
+        }
+        _ if signs.fatal => FaultKind::Fatal,
+        _ if signs.abort => FaultKind::Abort,
+        _ if signs.retriable => FaultKind::Retriable,
+        Code::RequestTimedOut
+        | Code::OperationTimedOut
+        | Code::MessageTimedOut
+        | Code::BrokerTransportFailure
+        | Code::AllBrokersDown
+        | Code::Resolve
+        | Code::NetworkException
+        | Code::LeaderNotAvailable
+        | Code::NotLeaderForPartition
+        | Code::BrokerNotAvailable
+        | Code::CoordinatorLoadInProgress
+        | Code::CoordinatorNotAvailable
+        | Code::NotCoordinator
+        | Code::NotEnoughReplicas
+        | Code::NotEnoughReplicasAfterAppend
+        | Code::RebalanceInProgress
+        | Code::UnstableOffsetCommit
+        | Code::ConcurrentTransactions
+        | Code::KafkaStorageError
+        | Code::WaitingForCoordinator
+        | Code::QueueFull
+        | Code::Retry
+        | Code::UnknownTopicOrPartition
+        | Code::UnknownTopic
+        | Code::UnknownPartition => FaultKind::Retriable,
+        _ => FaultKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Signs = Signs {
+        fatal: false,
+        abort: false,
+        retriable: false,
+    };
+
+    #[test]
+    fn a_stale_generation_is_lost_even_when_it_asks_for_an_abort() {
+        for code in [
+            Code::IllegalGeneration,
+            Code::UnknownMemberId,
+            Code::FencedInstanceId,
+        ] {
+            assert_eq!(
+                classify(
+                    code,
+                    Signs {
+                        abort: true,
+                        ..NONE
+                    }
+                ),
+                FaultKind::Lost
+            );
+        }
+    }
+
+    #[test]
+    fn fenced_is_fatal_before_anything_else() {
+        assert_eq!(
+            classify(
+                Code::Fenced,
+                Signs {
+                    abort: true,
+                    ..NONE
+                }
+            ),
+            FaultKind::Fatal
+        );
+        assert_eq!(
+            classify(
+                Code::InvalidProducerEpoch,
+                Signs {
+                    fatal: true,
+                    ..NONE
+                }
+            ),
+            FaultKind::Fatal
+        );
+        // An epoch bumped by the broker for a transaction it timed out: the producer lives on.
+        assert_eq!(
+            classify(
+                Code::InvalidProducerEpoch,
+                Signs {
+                    abort: true,
+                    ..NONE
+                }
+            ),
+            FaultKind::Abort
+        );
+    }
+
+    #[test]
+    fn abort_comes_before_retriable() {
+        let both = Signs {
+            abort: true,
+            retriable: true,
+            ..NONE
+        };
+        assert_eq!(classify(Code::RequestTimedOut, both), FaultKind::Abort);
+        assert_eq!(classify(Code::RequestTimedOut, NONE), FaultKind::Retriable);
+    }
+
+    #[test]
+    fn a_wrong_password_is_for_the_user() {
+        let fault = Fault::of("connect", &KafkaError::Global(Code::Authentication));
+        assert_eq!(fault.kind(), FaultKind::Refused);
+        assert!(
+            fault.to_string().starts_with("could not connect: "),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn a_setting_error_never_shows_the_value() {
+        let error = KafkaError::ClientConfig(
+            rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_INVALID,
+            "Invalid value".into(),
+            "sasl.password".into(),
+            "hunter2".into(),
+        );
+        let text = Fault::of("read the settings", &error).to_string();
+        assert!(
+            text.contains("sasl.password") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
+}

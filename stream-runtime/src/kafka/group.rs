@@ -1,0 +1,375 @@
+//! A member of the consumer group.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata,
+};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::raw::{self, EventQueue};
+use super::report::Reporter;
+use super::roles::Role;
+use super::{
+    Fault, FaultKind, GroupToken, PartitionQueue, Place, Properties, TopicPartition, Wake,
+};
+
+/// What the group asks of its member.
+#[derive(Debug)]
+pub(crate) enum GroupEvent {
+    /// These are the member's partitions now: answer with `assign`.
+    Assigned(Vec<TopicPartition>),
+    /// These go away: commit, then answer with `unassign`. `lost` means that others may own them
+    /// already: abort instead.
+    Revoked {
+        partitions: Vec<TopicPartition>,
+        lost: bool,
+    },
+    /// An error of the member as a whole.
+    Failed(Fault),
+}
+
+/// A committed offset with the text committed beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    /// Next offset to read; `None` when the group never committed one.
+    pub(crate) offset: Option<i64>,
+    pub(crate) metadata: String,
+}
+
+/// One member of the group. All methods but [`committed`](Lookup::committed) are for its stream
+/// thread; drop its partition queues before it.
+pub(crate) struct GroupConsumer {
+    // Field order is drop order: the event queue before the client.
+    events: EventQueue,
+    consumer: Arc<BaseConsumer<GroupContext>>,
+    wake: Wake,
+}
+
+/// Asks for committed offsets; may be used from another thread, because a broker in trouble lets
+/// the call wait.
+pub(crate) struct Lookup {
+    consumer: Arc<BaseConsumer<GroupContext>>,
+}
+
+struct GroupContext {
+    events: Mutex<Vec<GroupEvent>>,
+    closing: AtomicBool,
+    reporter: Reporter,
+}
+
+impl ClientContext for GroupContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.reporter.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.reporter.error(&error, reason);
+    }
+}
+
+impl ConsumerContext for GroupContext {
+    /// Records the event only: librdkafka waits for `assign` or `unassign`, which the stream thread
+    /// calls when its tasks are ready for it.
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        code: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        if self.closing.load(Ordering::Acquire) {
+            // Dropping the client polls until it is closed, and waits for this answer.
+            if let Err(error) = consumer.unassign() {
+                tracing::warn!("could not give up the partitions while closing: {error}");
+            }
+            return;
+        }
+        let partitions = list
+            .elements()
+            .iter()
+            .map(|e| (Arc::from(e.topic()), e.partition()))
+            .collect();
+        self.push(match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                GroupEvent::Assigned(partitions)
+            }
+            _ => GroupEvent::Revoked {
+                partitions,
+                lost: consumer.assignment_lost(),
+            },
+        });
+    }
+}
+
+impl GroupContext {
+    fn push(&self, event: GroupEvent) {
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(event);
+    }
+}
+
+impl GroupConsumer {
+    /// A member of `group`; `instance` makes it a static one. Joins with `subscribe`.
+    pub(crate) fn new(
+        properties: &Properties,
+        group: &str,
+        instance: Option<&str>,
+        wake: &Wake,
+    ) -> Result<Self, Fault> {
+        let context = GroupContext {
+            events: Mutex::default(),
+            closing: AtomicBool::new(false),
+            reporter: Reporter::default(),
+        };
+        let consumer: BaseConsumer<GroupContext> = Role::Member { group, instance }
+            .config(properties)
+            .create_with_context(context)
+            .map_err(|error| Fault::of(format!("make a consumer of group `{group}`"), &error))?;
+        let consumer = Arc::new(consumer);
+        let events = EventQueue::new(&consumer, wake).ok_or_else(|| {
+            Fault::new(FaultKind::Fatal, "make a consumer", "it has no event queue")
+        })?;
+        Ok(Self {
+            events,
+            consumer,
+            wake: wake.clone(),
+        })
+    }
+
+    /// Joins the group for these topics.
+    pub(crate) fn subscribe(&self, topics: &[&str]) -> Result<(), Fault> {
+        self.consumer
+            .subscribe(topics)
+            .map_err(|error| Fault::of(format!("subscribe to {topics:?}"), &error))
+    }
+
+    /// Leaves the group; a `Revoked` follows when partitions were assigned.
+    pub(crate) fn unsubscribe(&self) {
+        self.consumer.unsubscribe();
+    }
+
+    /// Serves librdkafka's events without waiting and appends what the group wants.
+    pub(crate) fn events(&self, out: &mut Vec<GroupEvent>) {
+        // One poll serves one event. Always at least one: it also tells librdkafka that we are alive.
+        for _ in 0..1000 {
+            match self.consumer.poll(Duration::ZERO) {
+                None => {}
+                Some(Ok(message)) => {
+                    use rdkafka::Message;
+                    // Cannot be: every partition has its queue before it is assigned.
+                    self.consumer.context().push(GroupEvent::Failed(Fault::new(
+                        FaultKind::Fatal,
+                        format!(
+                            "read {}-{} offset {}",
+                            message.topic(),
+                            message.partition(),
+                            message.offset()
+                        ),
+                        "a record came past its partition's queue",
+                    )));
+                }
+                Some(Err(error)) => {
+                    let fault = Fault::of("take part in the group", &error);
+                    self.consumer.context().push(GroupEvent::Failed(
+                        match self.consumer.client().fatal_error() {
+                            Some((_, reason)) if fault.kind() != FaultKind::Lost => {
+                                fault.with_kind(FaultKind::Fatal).because(&reason)
+                            }
+                            _ => fault,
+                        },
+                    ));
+                }
+            }
+            if !self.events.has_events() {
+                break;
+            }
+        }
+        out.append(
+            &mut self
+                .consumer
+                .context()
+                .events
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+
+    /// Takes the partitions from the offsets given. The queues come in the order of `places`.
+    pub(crate) fn assign(&self, places: &[Place]) -> Result<Vec<PartitionQueue>, Fault> {
+        let doing = || "assign the partitions".to_owned();
+        let mut queues = Vec::with_capacity(places.len());
+        for place in places {
+            queues.push(
+                PartitionQueue::new(&self.consumer, &place.topic, place.partition, &self.wake)
+                    .ok_or_else(|| {
+                        Fault::new(
+                            FaultKind::Other,
+                            doing(),
+                            format!("no queue for {}", place.topic),
+                        )
+                    })?,
+            );
+        }
+        let list = list_of(places).map_err(|error| Fault::of(doing(), &error))?;
+        self.consumer
+            .assign(&list)
+            .map_err(|error| Fault::of(doing(), &error))?;
+        Ok(queues)
+    }
+
+    /// Gives up all partitions.
+    pub(crate) fn unassign(&self) -> Result<(), Fault> {
+        self.consumer
+            .unassign()
+            .map_err(|error| Fault::of("give up the partitions", &error))
+    }
+
+    /// Reads on from other offsets; what was prefetched is thrown away.
+    pub(crate) fn seek(&self, places: &[Place]) -> Result<(), Fault> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let doing = || "seek".to_owned();
+        let list = list_of(places).map_err(|error| Fault::of(doing(), &error))?;
+        let list = self
+            .consumer
+            .seek_partitions(list, Duration::from_secs(10))
+            .map_err(|error| Fault::of(doing(), &error))?;
+        for element in list.elements() {
+            element.error().map_err(|error| {
+                Fault::of(
+                    format!("seek in {}-{}", element.topic(), element.partition()),
+                    &error,
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Commits offsets outside a transaction, each with the same `metadata` text, and waits.
+    pub(crate) fn commit(&self, places: &[Place], metadata: &str) -> Result<(), Fault> {
+        let list =
+            list_with(places, metadata).map_err(|error| Fault::of("commit offsets", &error))?;
+        self.consumer
+            .commit(&list, CommitMode::Sync)
+            .map_err(|error| Fault::of("commit offsets", &error))
+    }
+
+    /// Who this member is now.
+    pub(crate) fn token(&self) -> Option<GroupToken> {
+        raw::group_token(&self.consumer)
+    }
+
+    pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+
+    /// For asking the broker from another thread.
+    pub(crate) fn lookup(&self) -> Lookup {
+        Lookup {
+            consumer: Arc::clone(&self.consumer),
+        }
+    }
+
+    /// Why the broker cannot be reached, when that was said lately.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.consumer
+            .context()
+            .reporter
+            .trouble()
+            .map(|(_, reason)| reason)
+    }
+}
+
+impl Lookup {
+    /// The group's committed offsets, stable ones: an open transaction is waited for.
+    pub(crate) fn committed(
+        &self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> Result<Vec<Committed>, Fault> {
+        committed(&*self.consumer, partitions, timeout)
+    }
+}
+
+impl Drop for GroupConsumer {
+    fn drop(&mut self) {
+        self.consumer
+            .context()
+            .closing
+            .store(true, Ordering::Release);
+        // A rebalance that waits for its answer would keep the client from closing.
+        let _ = self.consumer.unassign();
+    }
+}
+
+/// Committed offsets through any consumer with a group.
+pub(super) fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+    timeout: Duration,
+) -> Result<Vec<Committed>, Fault> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, partition) in partitions {
+        list.add_partition(topic, *partition);
+    }
+    let doing = "read the group's committed offsets";
+    let list = consumer
+        .committed_offsets(list, timeout)
+        .map_err(|error| Fault::of(doing, &error))?;
+    let mut found = Vec::with_capacity(partitions.len());
+    for element in list.elements() {
+        element.error().map_err(|error| {
+            Fault::of(
+                format!("{doing} of {}-{}", element.topic(), element.partition()),
+                &error,
+            )
+        })?;
+        found.push(Committed {
+            topic: Arc::from(element.topic()),
+            partition: element.partition(),
+            offset: match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            },
+            metadata: element.metadata().to_owned(),
+        });
+    }
+    Ok(found)
+}
+
+pub(super) fn list_of(places: &[Place]) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(places.len());
+    for place in places {
+        list.add_partition_offset(&place.topic, place.partition, Offset::Offset(place.offset))?;
+    }
+    Ok(list)
+}
+
+pub(super) fn list_with(
+    places: &[Place],
+    metadata: &str,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(places.len());
+    for place in places {
+        let mut element = list.add_partition(&place.topic, place.partition);
+        element.set_offset(Offset::Offset(place.offset))?;
+        if !metadata.is_empty() {
+            element.set_metadata(metadata);
+        }
+    }
+    Ok(list)
+}

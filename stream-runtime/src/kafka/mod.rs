@@ -1,0 +1,63 @@
+//! The Kafka client: the only room that names rdkafka.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `properties`, `names`, `jaas` | client settings as users have them, Java's names included |
+//! | `roles` | what each kind of client adds to them |
+//! | `wake` | the one wake-up a stream thread parks on |
+//! | `raw` | the unsafe lines: partition queues read in batches, queue events, group metadata |
+//! | `group` | a member of the consumer group: rebalance events, assignment, offsets |
+//! | `reader` | partitions read from given offsets outside any group (recovery, `tail`) |
+//! | `producer`, `transaction` | sending, delivery reports, transactions |
+//! | `admin` | topics, their configuration, offsets |
+//! | `fault` | what an error means for the caller |
+//! | `report` | what librdkafka logs, through `tracing` |
+
+mod admin;
+mod fault;
+mod group;
+mod jaas;
+mod names;
+mod producer;
+mod properties;
+mod raw;
+mod reader;
+mod report;
+mod roles;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod wake;
+
+pub(crate) use admin::{Admin, TopicSettings, TopicView};
+pub(crate) use fault::{Fault, FaultKind};
+pub(crate) use group::{GroupConsumer, GroupEvent};
+pub(crate) use producer::{Deliveries, DeliveryFailure, OutHeaders, Outgoing, Sender};
+pub(crate) use properties::{Notice, Properties};
+pub(crate) use raw::{Batch, Fetched, GroupToken, Headers, PartitionQueue, RecordView};
+pub(crate) use reader::Reader;
+pub(crate) use roles::Isolation;
+pub(crate) use transaction::TransactionalProducer;
+pub(crate) use wake::Wake;
+
+/// A partition and the next offset to read from it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) topic: std::sync::Arc<str>,
+    pub(crate) partition: i32,
+    /// Next offset to read.
+    pub(crate) offset: i64,
+}
+
+impl Place {
+    pub(crate) fn new(topic: impl Into<std::sync::Arc<str>>, partition: i32, offset: i64) -> Self {
+        Self {
+            topic: topic.into(),
+            partition,
+            offset,
+        }
+    }
+}
+
+/// A topic and one of its partitions.
+pub(crate) type TopicPartition = (std::sync::Arc<str>, i32);

@@ -1,0 +1,346 @@
+//! The few calls of librdkafka that rdkafka does not wrap. The only unsafe lines of the crate.
+//!
+//! Reading a partition's queue in batches takes half the CPU of polling it record by record, and
+//! records are seen as borrowed slices, so that the task copies each exactly once.
+//!
+//! The batch call sets the consumer's `position` one past an end of partition (it adds one to the
+//! offset of the end as it does to a record's): nobody here asks for it. Readers keep their place
+//! themselves, from the records and the ends they see.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, c_void};
+use std::marker::PhantomData;
+use std::ptr;
+use std::sync::Arc;
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka_sys as sys;
+
+use super::Wake;
+
+/// Room for the pointers of one batch; made once, used for every queue of a thread.
+pub(crate) struct Batch {
+    messages: Vec<*mut sys::rd_kafka_message_t>,
+}
+
+impl Batch {
+    /// Room for `size` records (at least 1).
+    pub(crate) fn new(size: usize) -> Self {
+        Self {
+            messages: vec![ptr::null_mut(); size.max(1)],
+        }
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.messages.len()
+    }
+}
+
+/// What a partition's queue holds.
+pub(crate) enum Fetched<'a> {
+    Record(RecordView<'a>),
+    /// The end of the partition as the broker said with the last fetch: the next offset to be written.
+    End {
+        offset: i64,
+    },
+    Error {
+        code: RDKafkaErrorCode,
+        text: String,
+    },
+}
+
+/// A record inside librdkafka's memory, valid during the visit.
+pub(crate) struct RecordView<'a> {
+    pub(crate) offset: i64,
+    /// Epoch milliseconds; -1 when the record has none.
+    pub(crate) timestamp: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: Headers<'a>,
+}
+
+/// The headers of a record, read when asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Headers<'a> {
+    message: *const sys::rd_kafka_message_t,
+    lives: PhantomData<&'a sys::rd_kafka_message_t>,
+}
+
+impl<'a> Headers<'a> {
+    /// Name and value of each header, in the order of the record.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> + use<'a> {
+        let mut list = ptr::null_mut();
+        // SAFETY: the message lives for 'a (held by the visit); on any error `list` stays null.
+        let found = unsafe { sys::rd_kafka_message_headers(self.message, &mut list) };
+        let list = if found == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            list
+        } else {
+            ptr::null_mut()
+        };
+        let mut index = 0;
+        std::iter::from_fn(move || {
+            if list.is_null() {
+                return None;
+            }
+            let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+            // SAFETY: `list` belongs to the message, which lives for 'a; an index past the end is
+            // answered with an error, and then nothing was written.
+            let got = unsafe {
+                sys::rd_kafka_header_get_all(list, index, &mut name, &mut value, &mut size)
+            };
+            if got != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return None;
+            }
+            index += 1;
+            // SAFETY: librdkafka ends names with a zero byte and keeps them as long as the message.
+            let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap_or("?");
+            // SAFETY: `value` is null or points to `size` bytes that live as long as the message.
+            Some((name, unsafe { bytes(value, size) }))
+        })
+    }
+}
+
+/// The queue of one partition, taken off the consumer's own.
+///
+/// It must be made before the partition is assigned, or its first records go elsewhere.
+pub(crate) struct PartitionQueue {
+    queue: *mut sys::rd_kafka_queue_t,
+    /// What the callback of the queue wakes.
+    _wake: Box<Wake>,
+    /// The client outlives its queues.
+    _client: Arc<dyn std::any::Any>,
+}
+
+impl PartitionQueue {
+    /// `None` when the topic's name cannot be one.
+    pub(super) fn new<C: ConsumerContext + 'static>(
+        consumer: &Arc<BaseConsumer<C>>,
+        topic: &str,
+        partition: i32,
+        wake: &Wake,
+    ) -> Option<Self> {
+        let topic = CString::new(topic).ok()?;
+        // SAFETY: the client is alive (we hold it) and the topic ends with a zero byte.
+        let queue = unsafe {
+            sys::rd_kafka_queue_get_partition(
+                consumer.client().native_ptr(),
+                topic.as_ptr(),
+                partition,
+            )
+        };
+        if queue.is_null() {
+            return None;
+        }
+        // SAFETY: `queue` is a reference of ours; null as its target stops the forwarding to the
+        // consumer's queue.
+        unsafe { sys::rd_kafka_queue_forward(queue, ptr::null_mut()) };
+        let wake = Box::new(wake.clone());
+        wake_by(queue, &wake);
+        Some(Self {
+            queue,
+            _wake: wake,
+            _client: Arc::clone(consumer) as Arc<dyn std::any::Any>,
+        })
+    }
+
+    /// Shows what is there, at most a batch, without waiting. Returns how many were shown: fewer
+    /// than `batch.size()` means that the queue was empty, and that it will wake the thread.
+    pub(crate) fn read(&self, batch: &mut Batch, mut visit: impl FnMut(Fetched<'_>)) -> usize {
+        let room = batch.messages.len();
+        // SAFETY: the array has `room` places; librdkafka writes as many as it returns.
+        let count = unsafe {
+            sys::rd_kafka_consume_batch_queue(self.queue, 0, batch.messages.as_mut_ptr(), room)
+        };
+        let count = usize::try_from(count).unwrap_or(0);
+        let mut messages = Messages {
+            left: &batch.messages[..count],
+        };
+        while let Some(message) = messages.next() {
+            visit(message.view());
+        }
+        count
+    }
+}
+
+impl Drop for PartitionQueue {
+    fn drop(&mut self) {
+        // SAFETY: both calls take the queue we own a reference of. librdkafka calls back under the
+        // queue's lock, which the first call takes too: after it nobody uses `_wake` any more.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.queue);
+        }
+    }
+}
+
+/// The messages of a batch not yet visited; a panic in the visit frees them too.
+struct Messages<'a> {
+    left: &'a [*mut sys::rd_kafka_message_t],
+}
+
+impl Messages<'_> {
+    fn next(&mut self) -> Option<Message> {
+        let (first, rest) = self.left.split_first()?;
+        self.left = rest;
+        Some(Message(*first))
+    }
+}
+
+impl Drop for Messages<'_> {
+    fn drop(&mut self) {
+        while self.next().is_some() {}
+    }
+}
+
+/// One message, freed when dropped.
+struct Message(*mut sys::rd_kafka_message_t);
+
+impl Message {
+    fn view(&self) -> Fetched<'_> {
+        // SAFETY: librdkafka gave us this message and we have not freed it.
+        let message = unsafe { &*self.0 };
+        match message.err {
+            sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Fetched::Record(RecordView {
+                offset: message.offset,
+                // SAFETY: as above; the kind of the timestamp is not asked for.
+                timestamp: unsafe { sys::rd_kafka_message_timestamp(self.0, ptr::null_mut()) },
+                // SAFETY: key and payload are null or as long as said, and live as long as the message.
+                key: unsafe { bytes(message.key, message.key_len) },
+                // SAFETY: as for the key.
+                value: unsafe { bytes(message.payload, message.len) },
+                headers: Headers {
+                    message: self.0,
+                    lives: PhantomData,
+                },
+            }),
+            sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => Fetched::End {
+                offset: message.offset,
+            },
+            code => {
+                // SAFETY: for an error the text is static or the message's payload.
+                let text = unsafe { CStr::from_ptr(sys::rd_kafka_message_errstr(self.0)) };
+                Fetched::Error {
+                    code: code.into(),
+                    text: text.to_string_lossy().into_owned(),
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        // SAFETY: ours, and freed only here.
+        unsafe { sys::rd_kafka_message_destroy(self.0) }
+    }
+}
+
+/// # Safety
+/// `data` is null or points to `size` bytes that live for 'a.
+unsafe fn bytes<'a>(data: *const c_void, size: usize) -> Option<&'a [u8]> {
+    if data.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    Some(unsafe { std::slice::from_raw_parts(data.cast(), size) })
+}
+
+/// Has `queue` wake the thread whenever it gets something while empty.
+fn wake_by(queue: *mut sys::rd_kafka_queue_t, wake: &Wake) {
+    unsafe extern "C" fn on_event(_: *mut sys::rd_kafka_t, opaque: *mut c_void) {
+        // SAFETY: the address of the `Wake` that lives in a box of the queue's owner, who takes the
+        // callback off before dropping it.
+        unsafe { &*opaque.cast::<Wake>() }.wake();
+    }
+    // SAFETY: the queue is alive; see `on_event` for the address.
+    unsafe {
+        sys::rd_kafka_queue_cb_event_enable(
+            queue,
+            Some(on_event),
+            ptr::from_ref(wake).cast_mut().cast(),
+        )
+    };
+}
+
+/// The queue of a consumer's own events (rebalances, errors, logs).
+pub(super) struct EventQueue {
+    queue: *mut sys::rd_kafka_queue_t,
+    _wake: Box<Wake>,
+    _client: Arc<dyn std::any::Any>,
+}
+
+impl EventQueue {
+    /// `None` for a consumer without a group.
+    pub(super) fn new<C: ConsumerContext + 'static>(
+        consumer: &Arc<BaseConsumer<C>>,
+        wake: &Wake,
+    ) -> Option<Self> {
+        // SAFETY: the client is alive; null when it has no group.
+        let queue = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
+        if queue.is_null() {
+            return None;
+        }
+        let wake = Box::new(wake.clone());
+        wake_by(queue, &wake);
+        Some(Self {
+            queue,
+            _wake: wake,
+            _client: Arc::clone(consumer) as Arc<dyn std::any::Any>,
+        })
+    }
+
+    /// Whether something waits to be polled.
+    pub(super) fn has_events(&self) -> bool {
+        // SAFETY: a queue we own a reference of.
+        unsafe { sys::rd_kafka_queue_length(self.queue) > 0 }
+    }
+}
+
+impl Drop for EventQueue {
+    fn drop(&mut self) {
+        // SAFETY: as for `PartitionQueue`.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.queue);
+        }
+    }
+}
+
+/// Who this member is in the group, as the group's coordinator checks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GroupToken {
+    /// Empty before the first join.
+    pub(crate) member: String,
+    /// Negative before the first join and after the member is lost.
+    pub(crate) generation: i32,
+}
+
+impl GroupToken {
+    /// A classic group accepts a commit from nobody in particular: never make one.
+    pub(crate) fn is_member(&self) -> bool {
+        !self.member.is_empty() && self.generation >= 0
+    }
+}
+
+/// Reads the member id and generation of a consumer.
+pub(super) fn group_token<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<GroupToken> {
+    // SAFETY: the client is alive; null when it has no group.
+    let metadata = unsafe { sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr()) };
+    if metadata.is_null() {
+        return None;
+    }
+    // SAFETY: `metadata` is ours until destroyed below; its member id ends with a zero byte and is
+    // copied before that.
+    unsafe {
+        let member = sys::rd_kafka_consumer_group_metadata_member_id(metadata);
+        let member = if member.is_null() {
+            String::new()
+        } else {
+            CStr::from_ptr(member).to_string_lossy().into_owned()
+        };
+        let generation = sys::rd_kafka_consumer_group_metadata_generation_id(metadata);
+        sys::rd_kafka_consumer_group_metadata_destroy(metadata);
+        Some(GroupToken { member, generation })
+    }
+}

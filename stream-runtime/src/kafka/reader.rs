@@ -1,0 +1,116 @@
+//! Partitions read from given offsets, outside any group: recovery, `tail`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaRespErr;
+
+use super::group::list_of;
+use super::report::Reporter;
+use super::roles::Role;
+use super::{Fault, FaultKind, Isolation, PartitionQueue, Place, Properties, TopicPartition, Wake};
+
+/// Reads the partitions it is given; the others it already reads are not disturbed by a change.
+pub(crate) struct Reader {
+    consumer: Arc<BaseConsumer<ReaderContext>>,
+    wake: Wake,
+}
+
+struct ReaderContext(Reporter);
+
+impl ClientContext for ReaderContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.0.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(&error, reason);
+    }
+}
+
+impl ConsumerContext for ReaderContext {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        _: RDKafkaRespErr,
+        _: &mut TopicPartitionList,
+    ) {
+        // Never a member; while closing librdkafka may still ask for this answer.
+        let _ = consumer.unassign();
+    }
+}
+
+impl Reader {
+    /// `group` names whose rights are used: the reader neither joins it nor commits.
+    pub(crate) fn new(
+        properties: &Properties,
+        group: &str,
+        isolation: Isolation,
+        wake: &Wake,
+    ) -> Result<Self, Fault> {
+        let consumer = Role::Reader { group, isolation }
+            .config(properties)
+            .create_with_context(ReaderContext(Reporter::default()))
+            .map_err(|error| Fault::of("make a reader", &error))?;
+        Ok(Self {
+            consumer: Arc::new(consumer),
+            wake: wake.clone(),
+        })
+    }
+
+    /// Starts to read these; the queues come in the order of `places`.
+    pub(crate) fn add(&self, places: &[Place]) -> Result<Vec<PartitionQueue>, Fault> {
+        let doing = || "start reading".to_owned();
+        let mut queues = Vec::with_capacity(places.len());
+        for place in places {
+            queues.push(
+                PartitionQueue::new(&self.consumer, &place.topic, place.partition, &self.wake)
+                    .ok_or_else(|| {
+                        Fault::new(
+                            FaultKind::Other,
+                            doing(),
+                            format!("no queue for {}", place.topic),
+                        )
+                    })?,
+            );
+        }
+        let list = list_of(places).map_err(|error| Fault::of(doing(), &error))?;
+        self.consumer
+            .incremental_assign(&list)
+            .map_err(|error| Fault::of(doing(), &error))?;
+        Ok(queues)
+    }
+
+    /// Stops reading these. Drop their queues too.
+    pub(crate) fn remove(&self, partitions: &[TopicPartition]) -> Result<(), Fault> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            list.add_partition(topic, *partition);
+        }
+        self.consumer
+            .incremental_unassign(&list)
+            .map_err(|error| Fault::of("stop reading", &error))
+    }
+
+    /// Serves librdkafka's events; call it now and then.
+    pub(crate) fn serve(&self) -> Result<(), Fault> {
+        match self.consumer.poll(Duration::ZERO) {
+            Some(Err(error)) => Err(Fault::of("read", &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Why the broker cannot be reached, when that was said lately.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.consumer
+            .context()
+            .0
+            .trouble()
+            .map(|(_, reason)| reason)
+    }
+}

@@ -1,0 +1,227 @@
+//! What each kind of client adds to the user's settings.
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+
+use super::{Properties, names};
+
+/// What a reader sees of transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// Only what is committed, up to the first open transaction.
+    Committed,
+    /// Everything in the log.
+    Uncommitted,
+}
+
+impl Isolation {
+    fn name(self) -> &'static str {
+        match self {
+            Isolation::Committed => "read_committed",
+            Isolation::Uncommitted => "read_uncommitted",
+        }
+    }
+}
+
+/// A kind of client.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Role<'a> {
+    /// A member of the app's group.
+    Member {
+        group: &'a str,
+        instance: Option<&'a str>,
+    },
+    /// Reads given partitions; the group names whose rights it uses, it never joins or commits.
+    Reader {
+        group: &'a str,
+        isolation: Isolation,
+    },
+    /// Transactions of one stream thread.
+    Transactional { id: &'a str },
+    /// Sends on its own, without duplicates.
+    Idempotent,
+    /// Metadata and offsets; sees everything in the log.
+    Admin,
+}
+
+/// Session timeout of a member, in ms: the least Apache Kafka allows by default.
+const SESSION_TIMEOUT: u64 = 6_000;
+
+impl Role<'_> {
+    fn is_consumer(self) -> bool {
+        matches!(
+            self,
+            Role::Member { .. } | Role::Reader { .. } | Role::Admin
+        )
+    }
+
+    /// Defaults, then the user's settings, then what the guarantees rest on.
+    pub(super) fn config(self, properties: &Properties) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config.set("client.id", "stream-runtime");
+        // A broker that comes back is found within a second, not ten.
+        config.set("reconnect.backoff.max.ms", "1000");
+        self.defaults(properties, &mut config);
+        let foreign = if self.is_consumer() {
+            names::PRODUCER
+        } else {
+            names::CONSUMER
+        };
+        for (name, value) in properties.iter() {
+            if !foreign.contains(&name) {
+                config.set(name, value);
+            }
+        }
+        self.fixed(&mut config);
+        config
+    }
+
+    fn defaults(self, properties: &Properties, config: &mut ClientConfig) {
+        if self.is_consumer() {
+            config.set("fetch.wait.max.ms", "100");
+            // 1000 by default, which stalls a fast reader tenfold.
+            config.set("fetch.queue.backoff.ms", "5");
+            config.set("queued.min.messages", "100000");
+            config.set("queued.max.messages.kbytes", "16384");
+        } else {
+            // `linger.ms`, by the name that `Properties` keeps.
+            config.set("queue.buffering.max.ms", "5");
+            config.set("queue.buffering.max.messages", "1000000");
+            config.set("queue.buffering.max.kbytes", "262144");
+        }
+        match self {
+            Role::Member { .. } => {
+                let session = properties
+                    .get("session.timeout.ms")
+                    .and_then(|ms| ms.parse().ok())
+                    .unwrap_or(SESSION_TIMEOUT);
+                config.set("session.timeout.ms", session.to_string());
+                config.set(
+                    "heartbeat.interval.ms",
+                    (session / 3).clamp(1, 3_000).to_string(),
+                );
+            }
+            Role::Transactional { .. } => {
+                config.set("transaction.timeout.ms", "15000");
+            }
+            _ => {}
+        }
+    }
+
+    fn fixed(self, config: &mut ClientConfig) {
+        match self {
+            Role::Member { group, instance } => {
+                config.set("group.id", group);
+                config.set("group.protocol", "classic");
+                config.set("partition.assignment.strategy", "range");
+                config.set("isolation.level", Isolation::Committed.name());
+                if let Some(instance) = instance {
+                    config.set("group.instance.id", instance);
+                }
+            }
+            Role::Reader { group, isolation } => {
+                config.set("group.id", group);
+                config.set("isolation.level", isolation.name());
+            }
+            Role::Admin => {
+                config.set("isolation.level", Isolation::Uncommitted.name());
+            }
+            Role::Transactional { id } => {
+                config.set("transactional.id", id);
+            }
+            Role::Idempotent => {}
+        }
+        if self.is_consumer() {
+            config.set("enable.auto.commit", "false");
+            config.set("enable.auto.offset.store", "false");
+            config.set("auto.offset.reset", "error");
+            config.set("enable.partition.eof", "true");
+            config.set("allow.auto.create.topics", "false");
+        } else {
+            config.set("enable.idempotence", "true");
+            config.set("partitioner", "murmur2_random");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn properties(entries: &[(&str, &str)]) -> Properties {
+        let mut properties = Properties::broker("h:1");
+        for (name, value) in entries {
+            properties.set(name, value).unwrap();
+        }
+        properties
+    }
+
+    #[test]
+    fn every_role_s_settings_are_known_to_librdkafka() {
+        let all = properties(&[
+            ("linger.ms", "7"),
+            ("fetch.wait.max.ms", "9"),
+            ("session.timeout.ms", "2000"),
+        ]);
+        for role in [
+            Role::Member {
+                group: "g",
+                instance: Some("i"),
+            },
+            Role::Reader {
+                group: "g",
+                isolation: Isolation::Committed,
+            },
+            Role::Transactional { id: "t" },
+            Role::Idempotent,
+            Role::Admin,
+        ] {
+            role.config(&all)
+                .create_native_config()
+                .unwrap_or_else(|e| panic!("{role:?}: {e}"));
+        }
+    }
+
+    #[test]
+    fn a_user_s_setting_wins_over_a_default_and_stays_with_its_kind() {
+        let all = properties(&[("linger.ms", "7"), ("fetch.queue.backoff.ms", "9")]);
+        let producer = Role::Idempotent.config(&all);
+        assert_eq!(producer.get("queue.buffering.max.ms"), Some("7"));
+        assert_eq!(producer.get("fetch.queue.backoff.ms"), None);
+        let member = Role::Member {
+            group: "g",
+            instance: None,
+        }
+        .config(&all);
+        assert_eq!(member.get("fetch.queue.backoff.ms"), Some("9"));
+        assert_eq!(member.get("queue.buffering.max.ms"), None);
+    }
+
+    #[test]
+    fn heartbeats_follow_the_session() {
+        let beat = |entries: &[(&str, &str)]| {
+            let config = Role::Member {
+                group: "g",
+                instance: None,
+            }
+            .config(&properties(entries));
+            (
+                config.get("session.timeout.ms").unwrap().to_owned(),
+                config.get("heartbeat.interval.ms").unwrap().to_owned(),
+            )
+        };
+        assert_eq!(beat(&[]), ("6000".into(), "2000".into()));
+        assert_eq!(
+            beat(&[("session.timeout.ms", "2000")]),
+            ("2000".into(), "666".into())
+        );
+        assert_eq!(
+            beat(&[
+                ("session.timeout.ms", "2000"),
+                ("heartbeat.interval.ms", "500")
+            ]),
+            ("2000".into(), "500".into())
+        );
+        assert_eq!(beat(&[("session.timeout.ms", "45000")]).1, "3000");
+    }
+}
