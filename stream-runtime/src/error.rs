@@ -172,6 +172,22 @@ impl From<crate::EncodeError> for Error {
     }
 }
 
+/// Carries an [`Error`] of the framework up through a handler that cannot return it.
+pub(crate) struct Raised(pub(crate) Error);
+
+/// Carries the reason why the record in hand is bad up through its handler.
+pub(crate) struct BadRecord(pub(crate) String);
+
+/// Ends the handler; its task fails with this error. Not a panic: no hook runs.
+pub(crate) fn raise(error: Error) -> ! {
+    std::panic::resume_unwind(Box::new(Raised(error)))
+}
+
+/// Ends the handler; `on_decode_error` decides about the record.
+pub(crate) fn raise_bad_record(why: String) -> ! {
+    std::panic::resume_unwind(Box::new(BadRecord(why)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,20 +217,4 @@ mod tests {
             Kind::Stopped
         );
     }
-}
-
-/// Carries an [`Error`] of the framework up through a handler that cannot return it.
-pub(crate) struct Raised(pub(crate) Error);
-
-/// Carries the reason why the record in hand is bad up through its handler.
-pub(crate) struct BadRecord(pub(crate) String);
-
-/// Ends the handler; its task fails with this error. Not a panic: no hook runs.
-pub(crate) fn raise(error: Error) -> ! {
-    std::panic::resume_unwind(Box::new(Raised(error)))
-}
-
-/// Ends the handler; `on_decode_error` decides about the record.
-pub(crate) fn raise_bad_record(why: String) -> ! {
-    std::panic::resume_unwind(Box::new(BadRecord(why)))
 }

@@ -27,6 +27,9 @@ pub struct OpenTable {
     pub cache_bytes: usize,
 }
 
+/// Key, window end and value of a row at the head.
+pub(crate) type HeadRow<S> = (<S as TableSpec>::Key, i64, <S as TableSpec>::Value);
+
 /// One partition of table `S`; the handles of its agents share it.
 pub struct TableCell<S: TableSpec> {
     pub(super) rows: RefCell<Rows<S>>,
@@ -116,7 +119,7 @@ pub fn open_described(
 
 impl<S: TableSpec> TableCell<S> {
     /// The row at the head: key, end, value.
-    pub(crate) fn head(&self) -> Result<Option<(S::Key, i64, S::Value)>, Error> {
+    pub(crate) fn head(&self) -> Result<Option<HeadRow<S>>, Error> {
         let mut rows = self.rows.borrow_mut();
         let at = self
             .closing

@@ -223,10 +223,10 @@ impl<S: TableSpec> Rows<S> {
             return Ok(at);
         }
         let key = key.to_owned();
-        if self.may_be_on_disk(end) {
-            if let Some(at) = self.read_disk(hash, end, key.clone())? {
-                return Ok(at);
-            }
+        if self.may_be_on_disk(end)
+            && let Some(at) = self.read_disk(hash, end, key.clone())?
+        {
+            return Ok(at);
         }
         let at = self.insert(hash, end, key, Value::Absent, Below::Nothing);
         self.open_window(end, at);

@@ -5,6 +5,9 @@ use super::task::Task;
 use crate::error::Error;
 use crate::table::{MARK_KEY, Mark, RowBatch, StoredRows};
 
+/// Key and value of a record.
+pub type KeyValue<'a> = (&'a [u8], &'a [u8]);
+
 /// Offsets and marks of the commit under way.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
@@ -83,7 +86,7 @@ impl Task {
     }
 
     /// The prepared rows of a table and its mark (key and value), to send to its changelog.
-    pub fn with_changes(&self, table: usize, f: &mut dyn FnMut(&RowBatch, Option<(&[u8], &[u8])>)) {
+    pub fn with_changes(&self, table: usize, f: &mut dyn FnMut(&RowBatch, Option<KeyValue<'_>>)) {
         let mark = self
             .prepared
             .marks

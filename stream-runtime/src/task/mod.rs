@@ -19,8 +19,12 @@ mod stream;
 mod task;
 mod topic;
 
+#[cfg(test)]
+mod tests;
+
 pub use agent::AgentCx;
 pub use closed::Closed;
+pub use commit::KeyValue;
 pub use event::Event;
 pub use headers::Headers;
 pub use inbox::{Inbox, RawRecord, commit_offset, decode_headers, encode_headers};

@@ -1,0 +1,297 @@
+//! A worker of the simplest kind: one partition, one broker in memory, commits when the test says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::specs::{In, Out, key_bytes};
+use crate::record::Record;
+use crate::store::{Checkpoint, MemoryStore, Store, TreeWrite};
+use crate::task::{Committed, Now, Pulse, RawRecord, StartAt, Task, TaskParts, TaskSettings};
+use crate::topology::SubTopology;
+
+/// A record as it lies in the input topic.
+#[derive(Clone, Debug)]
+pub struct Input {
+    pub key: Option<String>,
+    pub stamp: i64,
+    pub value: Option<Vec<u8>>,
+}
+
+impl Input {
+    pub fn reading(key: &str, time: i64, value: i64) -> Self {
+        let mut bytes = Vec::new();
+        In { time, value }.encode(&mut bytes).unwrap();
+        Input {
+            key: Some(key.to_owned()),
+            stamp: time.max(1),
+            value: Some(bytes),
+        }
+    }
+}
+
+/// A record that was sent: topic, key, value, timestamp, headers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sent {
+    pub topic: String,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub stamp: i64,
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// Key and value in a changelog.
+pub type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// What the cluster holds: it survives crashes.
+#[derive(Default)]
+pub struct Cluster {
+    pub input: Vec<Input>,
+    pub outputs: Vec<Sent>,
+    /// Changelog per table.
+    pub changelogs: Vec<Vec<Change>>,
+    pub offset: Option<i64>,
+    pub metadata: String,
+}
+
+impl Cluster {
+    pub fn out(&self, topic: &str) -> Vec<Out> {
+        let of_topic = self.outputs.iter().filter(|s| s.topic == topic);
+        of_topic
+            .map(|s| Out::decode(s.value.as_deref()).unwrap())
+            .collect()
+    }
+}
+
+pub struct Driver {
+    pub topology: Arc<SubTopology>,
+    pub cluster: Cluster,
+    pub store: Arc<MemoryStore>,
+    pub task: Task,
+    pub now: Now,
+    pub settings: TaskSettings,
+    /// Changelog offset of the last commit, per table.
+    changelog_ends: Vec<i64>,
+}
+
+pub fn settings() -> TaskSettings {
+    TaskSettings {
+        app: "app".into(),
+        max_ahead: 3_600_000,
+        max_message_bytes: 1_000_000,
+        cache_bytes: 1 << 20,
+        commit_events: 50_000,
+        commit_bytes: 16 << 20,
+        commit_rows: 50_000,
+        exactly_once: true,
+    }
+}
+
+impl Driver {
+    pub fn new(topology: Arc<SubTopology>) -> Self {
+        Self::with(topology, settings())
+    }
+
+    pub fn with(topology: Arc<SubTopology>, settings: TaskSettings) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let task = open(&topology, &store, &settings);
+        let tables = topology.tables.len();
+        let cluster = Cluster {
+            changelogs: vec![Vec::new(); tables],
+            ..Cluster::default()
+        };
+        let mut driver = Driver {
+            topology,
+            cluster,
+            store,
+            task,
+            now: Now {
+                wall: 1_900_000_000_000,
+                mono: 0,
+            },
+            settings,
+            changelog_ends: vec![0; tables],
+        };
+        driver.recover();
+        driver
+    }
+
+    fn recover(&mut self) {
+        for table in 0..self.topology.tables.len() {
+            let tree = self
+                .store
+                .tree(self.topology.tables[table].descriptor.name, 0)
+                .unwrap();
+            let mut from = 0;
+            if let Some(checkpoint) = tree.checkpoint().unwrap() {
+                from = checkpoint.changelog_offset as usize;
+                self.task.set_mark(table, &checkpoint.mark).unwrap();
+            }
+            let log = &self.cluster.changelogs[table];
+            for (key, value) in &log[from..] {
+                self.task.restore(table, key, value.as_deref()).unwrap();
+            }
+            self.changelog_ends[table] = log.len() as i64;
+        }
+        let committed = Committed {
+            offset: self.cluster.offset,
+            metadata: self.cluster.metadata.clone(),
+        };
+        let starts = self.task.recovered(&[committed]).unwrap();
+        let at = match starts[0] {
+            StartAt::Offset(at) => at,
+            StartAt::Default => 0,
+        };
+        self.task.begin_at(&[at]);
+    }
+
+    /// The process dies; another one takes over, with the store or without.
+    pub fn crash(&mut self, empty_disk: bool) {
+        if empty_disk {
+            self.store = Arc::new(MemoryStore::new());
+        }
+        self.task = open(&self.topology, &self.store, &self.settings);
+        self.recover();
+    }
+
+    pub fn send(&mut self, input: Input) {
+        self.cluster.input.push(input);
+    }
+
+    /// Fetches up to `records` and runs the task until it has nothing left to do.
+    pub fn run(&mut self, records: usize) {
+        let at = self.task.inbox(0).position() as usize;
+        let upto = (at + records).min(self.cluster.input.len());
+        for (offset, input) in self.cluster.input[..upto].iter().enumerate().skip(at) {
+            let key = input.key.as_deref().map(key_bytes);
+            let record = RawRecord {
+                offset: offset as i64,
+                timestamp: input.stamp,
+                key: key.as_deref(),
+                value: input.value.as_deref(),
+                headers: &[],
+            };
+            self.task.inbox(0).push(record);
+        }
+        loop {
+            let turn = self
+                .task
+                .run(self.now)
+                .unwrap_or_else(|f| panic!("{}", f.error));
+            if turn.commit_due {
+                self.commit();
+            } else if !turn.more {
+                break;
+            }
+        }
+    }
+
+    pub fn run_all(&mut self) {
+        self.run(usize::MAX / 2);
+    }
+
+    /// A commit that succeeds.
+    pub fn commit(&mut self) {
+        if !self.task.prepare().unwrap() {
+            return;
+        }
+        let cluster = &mut self.cluster;
+        self.task
+            .each_output(|topic, out| {
+                cluster.outputs.push(Sent {
+                    topic: topic.to_owned(),
+                    key: out.key.map(<[u8]>::to_vec),
+                    value: out.value.map(<[u8]>::to_vec),
+                    stamp: out.timestamp,
+                    headers: out.headers.map(|h| h.to_vec()).unwrap_or_default(),
+                });
+                Ok::<_, ()>(())
+            })
+            .unwrap();
+        for table in 0..self.topology.tables.len() {
+            let log = &mut cluster.changelogs[table];
+            self.task.with_changes(table, &mut |rows, mark| {
+                log.extend(rows.upserts().map(|(k, v)| (k.to_vec(), Some(v.to_vec()))));
+                log.extend(mark.map(|(k, v)| (k.to_vec(), Some(v.to_vec()))));
+                log.extend(rows.tombstones().map(|k| (k.to_vec(), None)));
+            });
+            self.changelog_ends[table] = log.len() as i64;
+        }
+        cluster.offset = self.task.offsets().map(|(_, o)| o).next();
+        cluster.metadata = self.task.commit_metadata();
+        self.task.committed();
+    }
+
+    /// A transaction that is aborted: the task goes back to the last commit.
+    pub fn abort(&mut self) {
+        self.task.prepare().unwrap();
+        let offsets = self.task.aborted().unwrap();
+        assert_eq!(offsets[0], self.cluster.offset.unwrap_or(0));
+    }
+
+    /// A round of the store, of what is committed.
+    pub fn store(&mut self) {
+        for table in 0..self.topology.tables.len() {
+            let Some((rows, commit, mark)) = self.task.take_round(table) else {
+                continue;
+            };
+            let tree = self
+                .store
+                .tree(self.topology.tables[table].descriptor.name, 0)
+                .unwrap();
+            let mut bytes = Vec::new();
+            let incarnation = mark.map_or([0; 16], |m| {
+                m.encode(&mut bytes).unwrap();
+                m.incarnation
+            });
+            let checkpoint = Checkpoint {
+                changelog_offset: self.changelog_ends[table],
+                mark: bytes,
+                written_at: self.now.wall,
+                incarnation,
+            };
+            self.store
+                .round(&mut [TreeWrite {
+                    tree,
+                    rows,
+                    checkpoint,
+                }])
+                .unwrap();
+            self.task.round_done(table, commit, true);
+        }
+    }
+
+    /// Rows of a table as its changelog says: fold of all records, the mark left out.
+    pub fn folded(&self, table: usize) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut rows = BTreeMap::new();
+        for (key, value) in &self.cluster.changelogs[table] {
+            match value {
+                Some(value) => rows.insert(key.clone(), value.clone()),
+                None => rows.remove(key),
+            };
+        }
+        rows.retain(|key, _| key[0] != crate::table::MARK_TAG);
+        rows
+    }
+}
+
+fn open(topology: &Arc<SubTopology>, store: &Arc<MemoryStore>, settings: &TaskSettings) -> Task {
+    let trees = topology
+        .tables
+        .iter()
+        .map(|t| {
+            t.descriptor
+                .changelog
+                .then(|| store.tree(t.descriptor.name, 0).unwrap())
+        })
+        .collect();
+    Task::new(TaskParts {
+        topology: topology.clone(),
+        partition: 0,
+        settings: settings.clone(),
+        trees,
+        states: Arc::default(),
+        wake: Arc::new(|| {}),
+        pulse: Arc::new(Pulse::default()),
+    })
+    .unwrap()
+}
