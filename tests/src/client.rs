@@ -317,6 +317,16 @@ pub fn end_offsets(bootstrap: &str, topic: &str, isolation: Isolation) -> Result
         .collect()
 }
 
+/// A group's state, such as `Stable`, and how many members it has.
+pub fn group(bootstrap: &str, group: &str) -> Result<(String, usize)> {
+    let consumer: BaseConsumer = config(bootstrap).create()?;
+    let list = consumer.fetch_group_list(Some(group), LONG)?;
+    let found = list.groups().iter().find(|found| found.name() == group);
+    Ok(found.map_or((String::new(), 0), |found| {
+        (found.state().to_owned(), found.members().len())
+    }))
+}
+
 /// Asks for a group's committed offsets of a topic, again and again.
 pub struct Committed {
     consumer: BaseConsumer,

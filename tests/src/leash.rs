@@ -23,28 +23,32 @@ exec 3<&0
 ) >/dev/null 2>&1 &
 exec "$@" </dev/null 3<&-"#;
 
-/// A running program whose output goes to a file.
+/// A running program whose outputs go to files: `FILE` and `FILE.err`.
 pub struct Leashed {
     name: String,
     child: Child,
     leash: Option<ChildStdin>,
-    output: PathBuf,
+    stdout: PathBuf,
+    stderr: PathBuf,
     ended: Option<ExitStatus>,
 }
 
 impl Leashed {
-    /// Starts `command`; both its outputs are appended to `output`.
+    /// Starts `command`; its outputs are appended to `output` and `output.err`.
     pub fn start(command: &Command, output: impl Into<PathBuf>) -> Result<Self> {
         Self::start_in(command, output, Path::new(""))
     }
 
     /// The same for a program in a static, which nobody drops: when this process ends, `dir` is removed as well.
     pub fn start_in(command: &Command, output: impl Into<PathBuf>, dir: &Path) -> Result<Self> {
-        let output = output.into();
+        let stdout = output.into();
+        let mut stderr = stdout.clone().into_os_string();
+        stderr.push(".err");
+        let stderr = PathBuf::from(stderr);
         let name = program_name(command);
-        let file = File::options().create(true).append(true).open(&output)?;
+        let append = |path: &Path| File::options().create(true).append(true).open(path);
         let mut leashed = on_leash(command, dir);
-        leashed.stdout(file.try_clone()?).stderr(file);
+        leashed.stdout(append(&stdout)?).stderr(append(&stderr)?);
         let mut child = leashed
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
@@ -53,7 +57,8 @@ impl Leashed {
             name,
             child,
             leash,
-            output,
+            stdout,
+            stderr,
             ended: None,
         })
     }
@@ -62,11 +67,14 @@ impl Leashed {
         self.child.id()
     }
 
-    /// Everything printed so far.
+    /// What it printed so far, its results.
+    pub fn stdout(&self) -> String {
+        read(&self.stdout)
+    }
+
+    /// What it printed so far, all of it: the log too.
     pub fn output(&self) -> String {
-        fs::read(&self.output)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        read(&self.stdout) + &read(&self.stderr)
     }
 
     /// The exit status, once it has ended.
@@ -100,12 +108,14 @@ impl Leashed {
         let until = Instant::now() + within;
         loop {
             let ended = self.ended();
-            let output = self.output();
-            // Whole lines only: the rest of one may still be on its way.
-            let whole = output.rfind('\n').map_or("", |end| &output[..end]);
-            if let Some(line) = whole.lines().find(|line| line.contains(text)) {
-                return Ok(line.to_owned());
+            for output in [self.stdout(), read(&self.stderr)] {
+                // Whole lines only: the rest of one may still be on its way.
+                let whole = output.rfind('\n').map_or("", |end| &output[..end]);
+                if let Some(line) = whole.lines().find(|line| line.contains(text)) {
+                    return Ok(line.to_owned());
+                }
             }
+            let output = self.output();
             if let Some(status) = ended {
                 bail!(
                     "{} ended ({status}) without printing {text:?}:\n{}",
@@ -153,6 +163,12 @@ impl Drop for Leashed {
         self.kill();
         drop(self.leash.take());
     }
+}
+
+fn read(path: &Path) -> String {
+    fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }
 
 /// The same program under a leash; whoever spawns it keeps the child's standard input, which is the leash.

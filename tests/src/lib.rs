@@ -4,10 +4,13 @@ pub mod apache;
 pub mod bins;
 pub mod broker;
 pub mod cache;
+pub mod chaos;
 pub mod client;
-
+pub mod data;
 pub mod embedded;
+pub mod feed;
 pub mod leash;
 pub mod net;
 pub mod sasl;
 pub mod skip;
+pub mod voltage;

@@ -1,0 +1,65 @@
+//! The hourly mean as one would write it by hand on rdkafka: threads, poll, a windowed map, a compacted changelog,
+//! outputs, a commit every 100 ms, at-least-once or exactly-once. It does not recover; it is here to be measured.
+
+mod table;
+mod thread;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use contenders::mark;
+use std::sync::atomic::AtomicU64;
+use std::thread::ScopedJoinHandle;
+
+#[derive(Parser)]
+struct Args {
+    #[arg(long)]
+    broker: String,
+    /// Input topic.
+    #[arg(long)]
+    topic: String,
+    #[arg(long)]
+    partitions: usize,
+    /// Group, and prefix of the transactional ids.
+    #[arg(long)]
+    group: String,
+    #[arg(long)]
+    changelog: String,
+    /// Output topic.
+    #[arg(long)]
+    sink: String,
+    /// Ends when so many were processed and committed.
+    #[arg(long)]
+    records: u64,
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    #[arg(long, value_enum)]
+    guarantee: Guarantee,
+    #[arg(long, default_value_t = 100)]
+    commit_ms: u64,
+    #[arg(long, default_value_t = 5)]
+    linger_ms: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Guarantee {
+    #[value(name = "exactly_once")]
+    ExactlyOnce,
+    #[value(name = "at_least_once")]
+    AtLeastOnce,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let processed = AtomicU64::new(0);
+    let threads = std::thread::scope(|scope| {
+        let (args, processed) = (&args, &processed);
+        let start = |ix| scope.spawn(move || thread::run(ix, args, processed));
+        let threads: Vec<_> = (0..args.threads).map(start).collect();
+        let join =
+            |thread: ScopedJoinHandle<'_, _>| thread.join().expect("a stream thread panicked");
+        threads.into_iter().map(join).collect::<Result<Vec<_>>>()
+    })?;
+    mark("done");
+    drop(threads);
+    Ok(())
+}
