@@ -55,8 +55,10 @@ pub trait TablePartition {
     fn close_head(&self);
     /// Key and row at the head as JSON, for a dead letter.
     fn describe_head(&self) -> Option<(String, String)>;
-    /// Drops rows whose retention is over; `true` when more are left.
-    fn expire(&self, stream_time: i64) -> Result<bool, Error>;
+    /// Stream time at which the first retained rows go, `i64::MAX` when there are none.
+    fn expires_at(&self) -> i64;
+    /// Drops rows whose retention is over, some at a time.
+    fn expire(&self, stream_time: i64) -> Result<(), Error>;
     /// The event in hand is acknowledged.
     fn settle(&self);
     /// The event in hand is undone.
@@ -154,8 +156,8 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
         rows.disk = NO_DISK;
         let retained = S::DESCRIPTOR.retention > 0;
         if retained {
-            closing::list_retained(&mut rows, closing.cursor.as_ref())?;
-            refile_retained(&mut rows, &closing);
+            closing::note_retained(&mut rows, closing.cursor.as_ref())?;
+            closing::refile(&mut rows, &closing);
         }
         rows.disk = closing::first_disk(
             &rows,
@@ -206,10 +208,11 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
         ))
     }
 
-    fn expire(&self, stream_time: i64) -> Result<bool, Error> {
-        if S::DESCRIPTOR.retention == 0 {
-            return Ok(false);
-        }
+    fn expires_at(&self) -> i64 {
+        closing::expires_at(&self.rows.borrow())
+    }
+
+    fn expire(&self, stream_time: i64) -> Result<(), Error> {
         closing::expire(&mut self.rows.borrow_mut(), stream_time)
     }
 
@@ -260,7 +263,7 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
         closing.moved = false;
         closing.restart();
         if S::DESCRIPTOR.retention > 0 {
-            refile_retained(&mut rows, &closing);
+            closing::refile(&mut rows, &closing);
         }
         Ok(())
     }
@@ -298,35 +301,5 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
 
     fn as_any(self: Rc<Self>) -> Rc<dyn Any> {
         self
-    }
-}
-
-/// Files every windowed row by the cursor: closed rows under `retained`, the others under `windows`.
-fn refile_retained<S: TableSpec>(rows: &mut Rows<S>, closing: &Closing<S>) {
-    let closed = |end: i64, key: &S::Key| {
-        closing
-            .committed
-            .as_ref()
-            .is_some_and(|(e, k)| (end, key) <= (*e, k))
-    };
-    let mut all: Vec<(i64, u32)> = Vec::new();
-    for (end, list) in std::mem::take(&mut rows.windows)
-        .into_iter()
-        .chain(std::mem::take(&mut rows.retained))
-    {
-        all.extend(list.into_iter().map(|at| (end, at)));
-    }
-    all.sort_unstable();
-    all.dedup();
-    for (end, at) in all {
-        let slot = &rows.slots[at as usize];
-        if !slot.live || slot.end != end {
-            continue;
-        }
-        if closed(end, &slot.key) {
-            rows.retained.entry(end).or_default().push(at);
-        } else {
-            rows.open_window(end, at);
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::layout;
 use super::rows::{NO_DISK, Rows};
-use super::slot::{Below, Value};
+use super::slot::Value;
 use super::spec::TableSpec;
 use crate::error::Error;
 
@@ -242,18 +242,26 @@ pub(super) fn first_disk<S: TableSpec>(
     }
 }
 
-/// Drops rows of closed windows whose retention is over; at most a chunk at a time. Returns whether more are left.
-pub(super) fn expire<S: TableSpec>(rows: &mut Rows<S>, stream_time: i64) -> Result<bool, Error> {
-    let limit = stream_time.saturating_sub(S::DESCRIPTOR.retention);
+/// Stream time at which the first retained window's rows go.
+pub(super) fn expires_at<S: TableSpec>(rows: &Rows<S>) -> i64 {
+    match rows.retained.first_key_value() {
+        Some((end, _)) => end.saturating_add(S::DESCRIPTOR.retention),
+        None => i64::MAX,
+    }
+}
+
+/// Drops rows of closed windows whose retention is over; about a chunk at a time.
+pub(super) fn expire<S: TableSpec>(rows: &mut Rows<S>, stream_time: i64) -> Result<(), Error> {
     let mut dropped = 0;
-    while let Some(entry) = rows.retained.first_entry() {
-        if *entry.key() > limit {
+    while expires_at(rows) <= stream_time && dropped < CHUNK {
+        let Some((end, mut list)) = rows.retained.pop_first() else {
             break;
+        };
+        if rows.retained_on_disk {
+            for key in keys_on_disk(rows, end)? {
+                list.push(rows.place(end, key));
+            }
         }
-        if dropped >= CHUNK {
-            return Ok(true);
-        }
-        let (end, list) = entry.remove_entry();
         for at in list {
             let slot = &mut rows.slots[at as usize];
             if slot.live && slot.end == end && !matches!(slot.value, Value::Absent) {
@@ -263,29 +271,72 @@ pub(super) fn expire<S: TableSpec>(rows: &mut Rows<S>, stream_time: i64) -> Resu
             }
         }
     }
-    Ok(false)
+    Ok(())
 }
 
-/// Rows of closed windows that only the store holds are filed under `retained`, so that they expire.
-pub(super) fn list_retained<S: TableSpec>(
+/// Keys of a window's rows in the store.
+fn keys_on_disk<S: TableSpec>(rows: &Rows<S>, end: i64) -> Result<Vec<S::Key>, Error> {
+    let (mut from, mut to) = (Vec::new(), Vec::new());
+    layout::push_end(end, &mut from);
+    layout::push_end(end.saturating_add(1), &mut to);
+    let Some(tree) = &rows.tree else {
+        return Ok(Vec::new());
+    };
+    tree.scan(&from, Some(&to))
+        .map(|row| Ok(layout::parse::<S::Key>(true, &row?.0, S::DESCRIPTOR.name)?.1))
+        .collect()
+}
+
+/// Notes the closed windows that the store still has rows of, so that they expire.
+pub(super) fn note_retained<S: TableSpec>(
     rows: &mut Rows<S>,
     cursor: Option<&(i64, S::Key)>,
 ) -> Result<(), Error> {
-    let (Some((end, key)), Some(tree)) = (cursor, rows.tree.clone()) else {
+    let (Some((last, _)), Some(tree)) = (cursor, rows.tree.clone()) else {
         return Ok(());
     };
-    let mut to = Vec::new();
-    layout::push(true, *end, key, &mut to);
-    to.push(0);
-    for row in tree.scan(&[], Some(&to)) {
-        let (layout_key, _) = row.map_err(Error::from)?;
-        let (end, key) = layout::parse::<S::Key>(true, &layout_key, S::DESCRIPTOR.name)?;
-        let known = rows.cached();
-        let at = rows.place(end, key);
-        if rows.cached() > known {
-            rows.slots[at as usize].below = Below::Stored;
-            rows.retained.entry(end).or_default().push(at);
-        }
+    let mut from = Vec::new();
+    // One look per window: from the first row of a window straight to the next window.
+    while let Some(row) = tree.scan(&from, None).next() {
+        let Some(end) = layout::end_of(&row?.0).filter(|end| end <= last) else {
+            break;
+        };
+        rows.retained.entry(end).or_default();
+        rows.retained_on_disk = true;
+        from.clear();
+        layout::push_end(end.saturating_add(1), &mut from);
     }
     Ok(())
+}
+
+/// Files every cached row by the cursor: closed rows under `retained`, the others under `windows`.
+pub(super) fn refile<S: TableSpec>(rows: &mut Rows<S>, closing: &Closing<S>) {
+    let closed = |end: i64, key: &S::Key| {
+        let cursor = closing.committed.as_ref();
+        cursor.is_some_and(|(e, k)| (end, key) <= (*e, k))
+    };
+    let last_closed = closing.committed.as_ref().map(|(end, _)| *end);
+    let mut all: Vec<(i64, u32)> = Vec::new();
+    for (end, list) in std::mem::take(&mut rows.windows) {
+        all.extend(list.into_iter().map(|at| (end, at)));
+    }
+    for (end, list) in std::mem::take(&mut rows.retained) {
+        all.extend(list.into_iter().map(|at| (end, at)));
+        if rows.retained_on_disk && Some(end) <= last_closed {
+            rows.retained.insert(end, Vec::new());
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    for (end, at) in all {
+        let slot = &rows.slots[at as usize];
+        if !slot.live || slot.end != end {
+            continue;
+        }
+        if closed(end, &slot.key) {
+            rows.retained.entry(end).or_default().push(at);
+        } else {
+            rows.open_window(end, at);
+        }
+    }
 }

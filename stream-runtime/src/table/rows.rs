@@ -27,6 +27,8 @@ pub(super) struct Rows<S: TableSpec> {
     pub(super) windows: BTreeMap<i64, Vec<u32>>,
     /// Cached rows of closed windows whose retention still runs, by end.
     pub(super) retained: BTreeMap<i64, Vec<u32>>,
+    /// Whether some retained rows are in the store only.
+    pub(super) retained_on_disk: bool,
     pub(super) dirty: Vec<u32>,
     pub(super) undo: Vec<Undo<S::Value>>,
     pub(super) unstored: Vec<u32>,
@@ -55,6 +57,7 @@ impl<S: TableSpec> Rows<S> {
             hasher: DefaultHashBuilder::default(),
             windows: BTreeMap::new(),
             retained: BTreeMap::new(),
+            retained_on_disk: false,
             dirty: Vec::new(),
             undo: Vec::new(),
             unstored: Vec::new(),
@@ -343,6 +346,7 @@ impl<S: TableSpec> Rows<S> {
                 }
                 if matches!(slot.below, Below::Stored) {
                     self.disk = (self.disk.0.min(slot.end), self.disk.1.max(slot.end));
+                    self.retained_on_disk |= S::DESCRIPTOR.retention > 0;
                 }
                 self.forget(at);
             }
@@ -355,6 +359,5 @@ impl<S: TableSpec> Rows<S> {
             list.retain(|&at| slots[at as usize].live && slots[at as usize].end == *end);
         }
         self.windows.retain(|_, list| !list.is_empty());
-        self.retained.retain(|_, list| !list.is_empty());
     }
 }

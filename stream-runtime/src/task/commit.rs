@@ -173,7 +173,7 @@ impl Task {
         let due = shared
             .tables
             .iter()
-            .map(|t| t.due_at())
+            .map(|t| t.due_at().min(t.expires_at()))
             .min()
             .unwrap_or(i64::MAX);
         shared.clock.next_due.set(due);

@@ -113,7 +113,7 @@ impl Task {
             .shared
             .tables
             .iter()
-            .map(|t| t.due_at())
+            .map(|t| t.due_at().min(t.expires_at()))
             .min()
             .unwrap_or(i64::MAX);
         self.shared.clock.next_due.set(due);

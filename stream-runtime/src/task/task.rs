@@ -273,13 +273,12 @@ impl Task {
                 })
                 .min();
             let Some((at, _, _, table)) = due.filter(|(at, ..)| *at <= now) else {
-                shared
-                    .clock
-                    .next_due
-                    .set(due.map_or(i64::MAX, |(at, ..)| at));
+                let mut next = due.map_or(i64::MAX, |(at, ..)| at);
                 for table in &shared.tables {
                     table.expire(now)?;
+                    next = next.min(table.expires_at());
                 }
+                shared.clock.next_due.set(next);
                 return Ok(false);
             };
             let grace = shared.tables[table].descriptor().grace;

@@ -63,8 +63,14 @@ where
     assert_eq!(driver.cluster.offset, quiet.cluster.offset);
 }
 
+/// How many histories to try: `STREAM_HISTORIES`, else 400.
+fn histories() -> u32 {
+    let wanted = std::env::var("STREAM_HISTORIES").ok();
+    wanted.and_then(|n| n.parse().ok()).unwrap_or(400)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(histories()))]
 
     #[test]
     fn crashes_and_aborts_change_nothing(steps in prop::collection::vec(step(), 1..120)) {
