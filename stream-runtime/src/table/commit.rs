@@ -16,14 +16,16 @@ impl<S: TableSpec> Rows<S> {
     /// Serializes the rows changed since the last commit into the batch. A row that the event in hand has touched
     /// goes in as it was before that event. The caller has set the clock's count of dirty rows to zero.
     pub(super) fn prepare(&mut self) -> Result<(), Error> {
-        self.batch.clear();
+        self.take_back();
         let mut keep = Vec::new();
         for i in 0..self.dirty.len() {
             let at = self.dirty[i];
             if !self.slots[at as usize].dirty {
                 continue;
             }
-            let undo = self.undo.iter().find(|u| u.slot == at);
+            // Only a row that this event has journaled can be in the undo list.
+            let touched = self.slots[at as usize].journaled == self.clock.event.get();
+            let undo = self.undo.iter().find(|u| touched && u.slot == at);
             let in_hand = undo.is_some();
             if undo.is_some_and(|u| !u.was_dirty) {
                 keep.push(at);
@@ -74,6 +76,19 @@ impl<S: TableSpec> Rows<S> {
             undo.was_dirty = false;
         }
         Ok(())
+    }
+
+    /// A batch that was prepared and neither committed nor aborted: its rows are changes still.
+    fn take_back(&mut self) {
+        for row in std::mem::take(&mut self.batch.rows) {
+            if let Some(undo) = self.undo.iter_mut().find(|u| u.slot == row.slot) {
+                undo.was_dirty = true;
+            }
+            let slot = &mut self.slots[row.slot as usize];
+            slot.dirty = true;
+            self.dirty.push(row.slot);
+        }
+        self.batch.clear();
     }
 
     /// The batch is durable in the changelog.

@@ -204,9 +204,9 @@ impl Task {
         fresh
     }
 
-    /// The next input event fails with this at once, by its agents' `on_decode_error`.
+    /// After [`Task::isolate`] returned `false`: the next event fails with this at once, by its agents' `on_error`.
     pub fn condemn(&mut self, why: String) {
-        *self.shared.condemn.borrow_mut() = Some(why);
+        *self.shared.condemned.borrow_mut() = Some(why);
     }
 
     /// Rows of a table for the store, the commit they are of, and the mark of that commit.

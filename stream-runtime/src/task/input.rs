@@ -261,6 +261,9 @@ impl AgentCx {
                 Poll::Pending
             };
         }
+        if self.is_condemned() {
+            return Poll::Pending;
+        }
         match cell.head() {
             Ok(Some((key, end, value))) => {
                 let mut bytes = shared.closed_key.borrow_mut();

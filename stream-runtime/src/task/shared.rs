@@ -92,8 +92,8 @@ pub struct Shared {
     pub(crate) failure: RefCell<Option<TaskFailure>>,
     /// Commit after every event until each input is past these offsets.
     pub(crate) single_until: RefCell<Option<Vec<i64>>>,
-    /// The next input event fails with this at once, by `on_error`.
-    pub(crate) condemn: RefCell<Option<String>>,
+    /// The next event fails with this at once, by `on_error`: its effects cannot be committed.
+    pub(crate) condemned: RefCell<Option<String>>,
 }
 
 impl Shared {
@@ -207,6 +207,7 @@ impl Shared {
             Current::Closed(table) => self.tables[table].close_head(),
             Current::None => {}
         }
+        self.condemned.borrow_mut().take();
         self.current.set(Current::None);
         clock.in_event.set(false);
         clock.event_time.set(clock.stream_time.get());

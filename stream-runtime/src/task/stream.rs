@@ -11,6 +11,7 @@ use super::agent::{AgentCx, Status};
 use super::event::Event;
 use super::headers::Headers;
 use super::shared::Current;
+use crate::error::Failure;
 use crate::key::StreamKey;
 use crate::record::Record;
 
@@ -63,6 +64,15 @@ impl AgentCx {
         self.shared.done(self.agent);
     }
 
+    /// Whether the event in hand was found to spoil its commit: then it has failed here, by `on_error`.
+    pub(crate) fn is_condemned(&self) -> bool {
+        let why = self.shared.condemned.borrow().clone();
+        let Some(why) = why else { return false };
+        self.state().attempts.set(0);
+        self.fail(Failure::from(why).rejected());
+        true
+    }
+
     /// The event in hand, decoded, when it is this agent's turn. Bad records are dealt with on the way.
     pub(crate) fn poll_event<T: Record, K: StreamKey>(&self) -> Poll<Option<Event<T, K>>> {
         let (shared, state) = (&*self.shared, self.state());
@@ -83,6 +93,9 @@ impl AgentCx {
             let Current::Input(input) = shared.current.get() else {
                 return Poll::Pending;
             };
+            if self.is_condemned() {
+                continue;
+            }
             match self.decode_front(input) {
                 Ok(event) => {
                     shared.clock.event_time.set(event.time);
@@ -100,9 +113,6 @@ impl AgentCx {
 
     fn decode_front<T: Record, K: StreamKey>(&self, input: usize) -> Result<Event<T, K>, String> {
         let (shared, state) = (&*self.shared, self.state());
-        if let Some(why) = shared.condemn.borrow_mut().take() {
-            return Err(why);
-        }
         let inbox = shared.inputs[input].borrow();
         let Some(raw) = inbox.front() else {
             return Err("the record is gone".into());

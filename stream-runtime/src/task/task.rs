@@ -163,7 +163,7 @@ impl Task {
             revoked: Cell::new(false),
             failure: RefCell::default(),
             single_until: RefCell::default(),
-            condemn: RefCell::default(),
+            condemned: RefCell::default(),
         });
         let mut task = Task {
             marks: vec![None; topology.tables.len()],
@@ -525,6 +525,11 @@ impl Task {
         for agent in 0..self.futures.len() {
             self.futures[agent] = Some(self.make(agent));
         }
+    }
+
+    /// Rows of a table in the cache.
+    pub fn cached(&self, table: usize) -> usize {
+        self.shared.tables[table].cached()
     }
 
     /// Outputs that await the commit.

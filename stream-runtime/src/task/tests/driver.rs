@@ -159,6 +159,12 @@ impl Driver {
 
     /// Fetches up to `records` and runs the task until it has nothing left to do.
     pub fn run(&mut self, records: usize) {
+        self.fetch(records);
+        self.turn();
+    }
+
+    /// Fetches up to `records` into the inbox.
+    pub fn fetch(&mut self, records: usize) {
         let at = self.task.inbox(0).position() as usize;
         let upto = (at + records).min(self.cluster.input.len());
         for (offset, input) in self.cluster.input[..upto].iter().enumerate().skip(at) {
@@ -172,6 +178,10 @@ impl Driver {
             };
             self.task.inbox(0).push(record);
         }
+    }
+
+    /// Runs the task until it has nothing left to do.
+    pub fn turn(&mut self) {
         loop {
             let turn = self
                 .task

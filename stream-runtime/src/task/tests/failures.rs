@@ -1,13 +1,14 @@
 //! Handlers that fail, panic or hang, and records that are bad.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::Cell;
 
 use super::driver::{Driver, Input};
 use super::specs::*;
 use crate::error::ResultExt;
+use crate::table::{Plain, Table, TableSpec, open};
 use crate::task::{Event, Stream, shape, start};
-use crate::topology::{AgentFuture, AgentOptions, OnError};
+use crate::topology::{AgentFuture, AgentOptions, OnError, Place, TableDescriptor};
 use crate::{Failure, Result};
 
 thread_local! {
@@ -332,4 +333,101 @@ fn an_ok_before_any_event_is_an_error() {
             .to_string()
             .contains("before it took an event")
     );
+}
+
+/// A commit against a broker that refuses changelog records above this size.
+fn commit_below(d: &mut Driver, limit: usize) {
+    d.task.prepare().unwrap();
+    let mut largest = 0;
+    d.task.with_changes(0, &mut |rows, _| {
+        largest = rows.upserts().map(|(_, v)| v.len()).max().unwrap_or(0)
+    });
+    if largest <= limit {
+        d.commit();
+        return;
+    }
+    if !d.task.isolate() {
+        d.task.condemn(format!(
+            "a row of {largest} bytes is too large for the changelog"
+        ));
+    }
+    d.task.aborted().unwrap();
+}
+
+#[derive(Debug)]
+struct Texts;
+
+impl TableSpec for Texts {
+    type Key = String;
+    type Value = String;
+    type Kind = Plain;
+    const DESCRIPTOR: &'static TableDescriptor = &TableDescriptor {
+        name: "texts",
+        place: Place {
+            module: module_path!(),
+            file: file!(),
+            line: line!(),
+        },
+        key: "String",
+        value: "String",
+        window: None,
+        grace: 0,
+        idle: None,
+        retention: 0,
+        changelog: true,
+        local: false,
+        partitions: None,
+        type_id: TypeId::of::<Texts>,
+        open: open::<Texts>,
+    };
+}
+
+fn grow(cx: &dyn Any) -> AgentFuture {
+    start::<Event<In>, _, _, _>(cx, |event, cx| {
+        let mut texts = cx.get::<Table<Texts>>();
+        async move {
+            texts.update(event.key(), |text| {
+                text.extend(std::iter::repeat_n('x', event.value.value as usize))
+            });
+        }
+    })
+}
+
+#[test]
+fn a_row_too_large_for_the_changelog_fails_its_event_and_no_other() {
+    let mut d = Driver::new(one_agent(
+        options(),
+        || shape::<Event<In>, _, (Table<Texts>,), ()>(&[true]),
+        grow,
+    ));
+    let sizes = [("a", 10), ("b", 20), ("a", 500), ("b", 30), ("a", 5)];
+    for (at, (key, size)) in sizes.into_iter().enumerate() {
+        d.send(Input::reading(key, at as i64, size));
+    }
+    for _ in 0..20 {
+        d.fetch(usize::MAX / 2);
+        d.task.run(d.now).unwrap();
+        commit_below(&mut d, 100);
+    }
+    assert_eq!(d.cluster.offset, Some(5));
+    let dead: Vec<_> = d
+        .cluster
+        .outputs
+        .iter()
+        .map(|s| {
+            s.headers
+                .iter()
+                .find(|(n, _)| n == "source.offset")
+                .unwrap()
+                .1
+                .clone()
+        })
+        .collect();
+    assert_eq!(dead, [b"2".to_vec()]);
+    let rows: Vec<String> = d
+        .folded(0)
+        .values()
+        .map(|v| crate::codec::rows::decode(v).unwrap())
+        .collect();
+    assert_eq!(rows.iter().map(String::len).collect::<Vec<_>>(), [15, 50]);
 }

@@ -64,7 +64,7 @@ where
 }
 
 /// How many histories to try: `STREAM_HISTORIES`, else 400.
-fn histories() -> u32 {
+pub fn histories() -> u32 {
     let wanted = std::env::var("STREAM_HISTORIES").ok();
     wanted.and_then(|n| n.parse().ok()).unwrap_or(400)
 }

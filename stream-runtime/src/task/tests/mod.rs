@@ -2,6 +2,9 @@
 
 mod driver;
 mod failures;
+mod graphs;
 mod histories;
+mod in_hand;
+mod large;
 mod specs;
 mod vectors;

@@ -181,7 +181,7 @@ where
     start::<Closed<S>, _, _, _>(cx, |window, _| async move { close::<S>(window).await })
 }
 
-fn agent(
+pub fn agent(
     name: &'static str,
     source: Source,
     sink: Option<&'static str>,
