@@ -1,0 +1,127 @@
+//! What the attributes share of the items they stand on.
+
+use crate::errors::Errors;
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{
+    Attribute, DeriveInput, Ident, Meta, Path, Signature, Token, Visibility, parse::Parse,
+    parse::ParseStream, punctuated::Punctuated,
+};
+
+/// A function whose body stays as it is: what is wrong in there is the compiler's to say.
+pub struct Function {
+    pub attrs: Vec<Attribute>,
+    pub vis: Visibility,
+    pub sig: Signature,
+    pub body: TokenStream,
+}
+
+impl Parse for Function {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        Ok(Self {
+            attrs: input.call(Attribute::parse_outer)?,
+            vis: input.parse()?,
+            sig: input.parse()?,
+            body: input.parse()?,
+        })
+    }
+}
+
+impl ToTokens for Function {
+    fn to_tokens(&self, out: &mut TokenStream) {
+        let Self {
+            attrs,
+            vis,
+            sig,
+            body,
+        } = self;
+        quote!(#(#attrs)* #vis #sig #body).to_tokens(out);
+    }
+}
+
+/// The function, or the mistake that it is none.
+pub fn function(item: &TokenStream, attribute: &str, errors: &Errors) -> Option<Function> {
+    match syn::parse2::<Function>(item.clone()) {
+        Ok(function) => Some(function),
+        Err(error) => {
+            match keyword(item) {
+                Some(word)
+                    if word != "fn" && word != "async" && word != "unsafe" && word != "const" =>
+                {
+                    errors.on(&word, format!("`{attribute}` stands on an async fn"));
+                }
+                _ => errors.push(error),
+            }
+            None
+        }
+    }
+}
+
+/// The struct (or enum), or the mistake that it is none.
+pub fn data(item: &TokenStream, attribute: &str, on: &str, errors: &Errors) -> Option<DeriveInput> {
+    match syn::parse2::<DeriveInput>(item.clone()) {
+        Ok(data) => Some(data),
+        Err(error) => {
+            match keyword(item) {
+                Some(word) if word != "struct" && word != "enum" && word != "union" => {
+                    errors.on(&word, format!("`{attribute}` stands on {on}"));
+                }
+                _ => errors.push(error),
+            }
+            None
+        }
+    }
+}
+
+/// The first word of an item after its attributes and visibility.
+fn keyword(item: &TokenStream) -> Option<Ident> {
+    let parser = |input: ParseStream<'_>| {
+        input.call(Attribute::parse_outer)?;
+        input.parse::<Visibility>()?;
+        let word = input.call(<Ident as syn::ext::IdentExt>::parse_any)?;
+        input.parse::<TokenStream>()?;
+        Ok(word)
+    };
+    syn::parse::Parser::parse2(parser, item.clone()).ok()
+}
+
+/// The `#[cfg]`s, to be put on whatever is generated beside the item.
+pub fn cfgs(attrs: &[Attribute]) -> Vec<&Attribute> {
+    attrs
+        .iter()
+        .filter(|attr| attr.path().is_ident("cfg"))
+        .collect()
+}
+
+/// The derives among `names` that stand below the attribute (those above it have expanded already).
+pub fn derives(attrs: &[Attribute], names: &[&str]) -> Vec<Path> {
+    let mut found = Vec::new();
+    for attr in attrs.iter().filter(|attr| attr.path().is_ident("derive")) {
+        if let Meta::List(list) = &attr.meta
+            && let Ok(paths) = list.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated)
+        {
+            let named = |path: &Path| {
+                path.segments
+                    .last()
+                    .is_some_and(|last| names.iter().any(|name| last.ident == name))
+            };
+            found.extend(paths.into_iter().filter(named));
+        }
+    }
+    found
+}
+
+/// Notes every derive of serde's traits, which the attribute brings itself.
+pub fn refuse_serde(attrs: &[Attribute], attribute: &str, errors: &Errors) {
+    for path in derives(attrs, &["Serialize", "Deserialize"]) {
+        let name = path
+            .segments
+            .last()
+            .map(|last| last.ident.to_string())
+            .unwrap_or_default();
+        errors.on(
+            &path,
+            format!("`{attribute}` derives `{name}` itself; remove it here"),
+        );
+    }
+}

@@ -1,0 +1,331 @@
+//! The values that options take.
+
+use crate::duration;
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{
+    Ident, Lit, LitBool, LitFloat, LitInt, LitStr, Path, Token, Type, bracketed, parenthesized,
+    parse::ParseStream, punctuated::Punctuated, token,
+};
+
+/// What kind of value an option takes.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// `local`, or `local = true`
+    Flag,
+    /// `changelog = false`
+    Bool,
+    /// `date_format = "%d/%m/%Y"`
+    Text,
+    /// A name that becomes part of a topic's name.
+    Name,
+    /// `retries = 5`
+    Int,
+    /// `min = -1.5`
+    Number,
+    /// `grace = "30s"`
+    Duration,
+    /// `key = String`
+    Type,
+    /// `timestamp = datetime`
+    Field,
+    /// `sink = "voltage_avg"`, `sink = VoltageAvg`
+    Topic,
+    /// `topics = ["a", B]`
+    Topics,
+    /// One of these texts.
+    Choice(&'static [&'static str]),
+    /// `crate = my::runtime`
+    Path,
+}
+
+/// The value of an option.
+pub enum Value {
+    Bool(bool),
+    Text(LitStr),
+    Int(u64, LitInt),
+    Number(Number),
+    Duration(i64, LitStr),
+    Type(Type),
+    Field(FieldPath),
+    Topics(Vec<TopicRef>),
+    Path(Path),
+}
+
+/// A number with a sign, of either kind.
+pub enum Number {
+    Int(i128, TokenStream),
+    Float(f64, TokenStream),
+}
+
+impl Number {
+    pub fn value(&self) -> f64 {
+        match self {
+            Self::Int(number, _) => *number as f64,
+            Self::Float(number, _) => *number,
+        }
+    }
+}
+
+impl ToTokens for Number {
+    fn to_tokens(&self, out: &mut TokenStream) {
+        match self {
+            Self::Int(_, tokens) | Self::Float(_, tokens) => tokens.to_tokens(out),
+        }
+    }
+}
+
+/// A field, or a field of a field: `address.city`.
+pub struct FieldPath {
+    pub first: Ident,
+    pub rest: Vec<Ident>,
+}
+
+impl FieldPath {
+    /// What follows the first field: `.city`.
+    pub fn tail(&self) -> TokenStream {
+        let rest = &self.rest;
+        quote!(#(.#rest)*)
+    }
+}
+
+/// A topic by name or by its `#[topic]` type.
+pub enum TopicRef {
+    Name(LitStr),
+    Spec(Type),
+}
+
+impl ToTokens for TopicRef {
+    fn to_tokens(&self, out: &mut TokenStream) {
+        match self {
+            Self::Name(name) => name.to_tokens(out),
+            Self::Spec(ty) => ty.to_tokens(out),
+        }
+    }
+}
+
+impl Value {
+    pub fn parse(input: ParseStream<'_>, name: &Ident, kind: Kind) -> syn::Result<Self> {
+        if !input.peek(Token![=]) {
+            return match kind {
+                Kind::Flag => Ok(Self::Bool(true)),
+                _ => Err(syn::Error::new_spanned(
+                    name,
+                    format!("`{name}` needs a value: {}", kind.example(name)),
+                )),
+            };
+        }
+        input.parse::<Token![=]>()?;
+        let wrong = |input: ParseStream<'_>| {
+            let message = format!("`{name}` takes {}: {}", kind.what(), kind.example(name));
+            // At the end of the list there is no token left to point at.
+            if input.is_empty() {
+                syn::Error::new_spanned(name, message)
+            } else {
+                input.error(message)
+            }
+        };
+        if input.is_empty() || input.peek(Token![,]) {
+            return Err(syn::Error::new_spanned(
+                name,
+                format!("`{name}` needs a value: {}", kind.example(name)),
+            ));
+        }
+        match kind {
+            Kind::Flag | Kind::Bool => input
+                .parse::<LitBool>()
+                .map(|value| Self::Bool(value.value))
+                .map_err(|_| wrong(input)),
+            Kind::Text => input.parse().map(Self::Text).map_err(|_| wrong(input)),
+            Kind::Name => {
+                let text: LitStr = input.parse().map_err(|_| wrong(input))?;
+                check_topic_name(&text)?;
+                Ok(Self::Text(text))
+            }
+            Kind::Int => {
+                let literal: LitInt = input.parse().map_err(|_| wrong(input))?;
+                let number = literal.base10_parse().map_err(|_| {
+                    syn::Error::new_spanned(&literal, format!("`{name}` takes {}", kind.what()))
+                })?;
+                Ok(Self::Int(number, literal))
+            }
+            Kind::Number => parse_number(input)
+                .map(Self::Number)
+                .ok_or_else(|| wrong(input)),
+            Kind::Duration => {
+                let text: LitStr = input.parse().map_err(|_| wrong(input))?;
+                match duration::parse(&text.value()) {
+                    Ok(ms) => Ok(Self::Duration(ms, text)),
+                    Err(problem) => Err(syn::Error::new_spanned(text, problem)),
+                }
+            }
+            Kind::Type => {
+                if input.peek(Lit) {
+                    return Err(wrong(input));
+                }
+                input.parse().map(Self::Type)
+            }
+            Kind::Field => {
+                if !input.peek(Ident) {
+                    return Err(wrong(input));
+                }
+                let path = Punctuated::<Ident, Token![.]>::parse_separated_nonempty(input)?;
+                let mut path = path.into_iter();
+                let first = path.next().ok_or_else(|| wrong(input))?;
+                Ok(Self::Field(FieldPath {
+                    first,
+                    rest: path.collect(),
+                }))
+            }
+            Kind::Topic => {
+                if input.peek(token::Bracket) || input.peek(token::Paren) {
+                    return Err(wrong(input));
+                }
+                parse_topic(input, &wrong).map(|topic| Self::Topics(vec![topic]))
+            }
+            Kind::Topics => {
+                let inner;
+                if input.peek(token::Bracket) {
+                    bracketed!(inner in input);
+                } else if input.peek(token::Paren) {
+                    parenthesized!(inner in input);
+                } else {
+                    return Err(wrong(input));
+                }
+                let mut list = Vec::new();
+                while !inner.is_empty() {
+                    list.push(parse_topic(&inner, &wrong)?);
+                    if !inner.is_empty() {
+                        inner.parse::<Token![,]>()?;
+                    }
+                }
+                if list.is_empty() {
+                    return Err(syn::Error::new_spanned(
+                        name,
+                        format!("`{name}` is empty: {}", kind.example(name)),
+                    ));
+                }
+                Ok(Self::Topics(list))
+            }
+            Kind::Choice(choices) => {
+                let text: LitStr = input.parse().map_err(|_| wrong(input))?;
+                if !choices.contains(&text.value().as_str()) {
+                    return Err(syn::Error::new_spanned(
+                        text,
+                        format!("`{name}` is one of {}", quoted(choices)),
+                    ));
+                }
+                Ok(Self::Text(text))
+            }
+            Kind::Path => input
+                .call(Path::parse_mod_style)
+                .map(Self::Path)
+                .map_err(|_| wrong(input)),
+        }
+    }
+}
+
+impl Kind {
+    fn what(self) -> String {
+        match self {
+            Self::Flag | Self::Bool => "true or false".into(),
+            Self::Text | Self::Name => "a text".into(),
+            Self::Int => "a whole number".into(),
+            Self::Number => "a number".into(),
+            Self::Duration => "a text with a number and a unit".into(),
+            Self::Type => "a type, without quotes".into(),
+            Self::Field => "the name of a field, without quotes".into(),
+            Self::Topic => "the name of a topic, or a `#[topic]` type".into(),
+            Self::Topics => "a list of topics".into(),
+            Self::Choice(choices) => format!("one of {}", quoted(choices)),
+            Self::Path => "the path of the runtime".into(),
+        }
+    }
+
+    fn example(self, name: &Ident) -> String {
+        match self {
+            Self::Flag => format!("`{name}`"),
+            Self::Bool => format!("`{name} = false`"),
+            Self::Text | Self::Name => format!("`{name} = \"..\"`"),
+            Self::Int | Self::Number => format!("`{name} = 3`"),
+            Self::Duration => format!("`{name} = \"10s\"` (ms, s, m, h, d)"),
+            Self::Type => format!("`{name} = String`"),
+            Self::Field => format!("`{name} = field`"),
+            Self::Topic => format!("`{name} = \"topic\"`"),
+            Self::Topics => format!("`{name} = [\"first\", \"second\"]`"),
+            Self::Choice(choices) => format!("`{name} = \"{}\"`", choices[0]),
+            Self::Path => format!("`{name} = ::stream_runtime`"),
+        }
+    }
+}
+
+fn quoted(choices: &[&str]) -> String {
+    choices
+        .iter()
+        .map(|choice| format!("{choice:?}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn parse_number(input: ParseStream<'_>) -> Option<Number> {
+    let minus: Option<Token![-]> = input.parse().ok()?;
+    if let Ok(literal) = input.parse::<LitInt>() {
+        let number: i128 = literal.base10_parse().ok()?;
+        let number = if minus.is_some() { -number } else { number };
+        return Some(Number::Int(number, quote!(#minus #literal)));
+    }
+    let literal: LitFloat = input.parse().ok()?;
+    let number: f64 = literal.base10_parse().ok()?;
+    let number = if minus.is_some() { -number } else { number };
+    number
+        .is_finite()
+        .then(|| Number::Float(number, quote!(#minus #literal)))
+}
+
+fn parse_topic(
+    input: ParseStream<'_>,
+    wrong: &dyn Fn(ParseStream<'_>) -> syn::Error,
+) -> syn::Result<TopicRef> {
+    if input.peek(LitStr) {
+        let name: LitStr = input.parse()?;
+        check_topic_name(&name)?;
+        return Ok(TopicRef::Name(name));
+    }
+    if input.peek(Lit) {
+        return Err(wrong(input));
+    }
+    let ty: Type = input.parse()?;
+    if let Type::Path(path) = &ty
+        && let Some(word) = path.path.get_ident()
+        && word.to_string().starts_with(char::is_lowercase)
+    {
+        return Err(syn::Error::new_spanned(
+            word,
+            format!("the name of a topic stands in quotes: \"{word}\""),
+        ));
+    }
+    Ok(TopicRef::Spec(ty))
+}
+
+/// What Kafka takes as a topic's name: at most 249 letters, digits, `.`, `_`, `-`.
+pub fn check_topic_name(name: &LitStr) -> syn::Result<()> {
+    let text = name.value();
+    let problem = if text.is_empty() {
+        "a name is empty".to_owned()
+    } else if text.len() > 249 {
+        format!(
+            "a name has at most 249 characters, this one has {}",
+            text.len()
+        )
+    } else if text == "." || text == ".." {
+        format!("{text:?} is no name for Kafka")
+    } else if let Some(c) = text
+        .chars()
+        .find(|c| !c.is_ascii_alphanumeric() && !"._-".contains(*c))
+    {
+        format!("{c:?} cannot stand in a name; use letters, digits, '.', '_', '-'")
+    } else {
+        return Ok(());
+    };
+    Err(syn::Error::new_spanned(name, problem))
+}

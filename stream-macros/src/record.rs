@@ -1,0 +1,19 @@
+//! `#[record]`: parse, check, expand.
+
+mod expand;
+mod field;
+mod masking;
+mod parse;
+
+use crate::errors::Errors;
+use proc_macro2::TokenStream;
+
+pub fn attribute(args: TokenStream, item: TokenStream) -> TokenStream {
+    let errors = Errors::new();
+    let out = match parse::parse(args, &item, &errors) {
+        Some(record) => expand::expand(record),
+        None => item,
+    };
+    let errors = errors.finish();
+    quote::quote!(#out #errors)
+}

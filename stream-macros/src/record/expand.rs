@@ -1,0 +1,228 @@
+//! From a checked record to code. Nothing can fail here.
+
+use super::{
+    field::{self, Bound},
+    masking,
+    parse::{Coercion, Record, RecordField},
+};
+use crate::item;
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{Attribute, Data, Field, Fields, LitStr, parse_quote, spanned::Spanned};
+
+pub fn expand(mut record: Record) -> TokenStream {
+    add_readers(&mut record);
+    let p = record.runtime.private();
+    let serde = record.runtime.serde();
+    let deny = record
+        .deny_unknown_fields
+        .then(|| quote!(#[serde(deny_unknown_fields)]));
+    let readers = readers(&record, &p);
+    let debug = masking::debug(&record);
+    let implementation = implementation(&record, &p);
+    let item = &record.item;
+    let cfgs = item::cfgs(&item.attrs);
+    quote! {
+        #[derive(#p::serde::Serialize, #p::serde::Deserialize)]
+        #[serde(crate = #serde)]
+        #deny
+        #item
+        #(#cfgs)*
+        #[allow(non_snake_case, clippy::all, clippy::pedantic)]
+        const _: () = {
+            #readers
+            #debug
+            #implementation
+        };
+    }
+}
+
+/// Tells serde's derive to read the fields that have rules by our functions.
+fn add_readers(record: &mut Record) {
+    let (_, type_generics, _) = record.item.generics.split_for_impl();
+    let turbofish = type_generics.as_turbofish();
+    let name = &record.item.ident;
+    let path: String = quote!(#name #turbofish)
+        .to_string()
+        .split_whitespace()
+        .collect();
+    let mut rules = record.fields.iter();
+    let mut add = |fields: &mut Fields| {
+        for (field, rules) in fields.iter_mut().zip(rules.by_ref()) {
+            if rules.is_read_here() {
+                let reader = LitStr::new(&format!("{path}::{}", rules.reader()), Span::call_site());
+                field.attrs.push(reader_attribute(field, &reader));
+            }
+        }
+    };
+    match &mut record.item.data {
+        Data::Struct(data) => add(&mut data.fields),
+        Data::Enum(data) => data
+            .variants
+            .iter_mut()
+            .for_each(|variant| add(&mut variant.fields)),
+        Data::Union(_) => {}
+    }
+}
+
+fn reader_attribute(field: &Field, reader: &LitStr) -> Attribute {
+    // serde takes a missing `Option` for `None`, but not when a function reads it.
+    match field::is_option(&field.ty) && !field::has_default(&field.attrs) {
+        true => parse_quote!(#[serde(default, deserialize_with = #reader)]),
+        false => parse_quote!(#[serde(deserialize_with = #reader)]),
+    }
+}
+
+/// One function a field that has rules: reads it, then checks it.
+fn readers(record: &Record, p: &TokenStream) -> TokenStream {
+    let functions: TokenStream = record
+        .fields
+        .iter()
+        .filter(|field| field.is_read_here())
+        .map(|field| reader(field, p))
+        .collect();
+    if functions.is_empty() {
+        return functions;
+    }
+    let name = &record.item.ident;
+    let (impl_generics, type_generics, clause) = record.item.generics.split_for_impl();
+    quote!(impl #impl_generics #name #type_generics #clause { #functions })
+}
+
+fn reader(field: &RecordField, p: &TokenStream) -> TokenStream {
+    let RecordField {
+        ty, cfgs, rules, ..
+    } = field;
+    let name = field.reader();
+    let span = ty.span();
+    let read = if let Some(format) = &rules.date_format {
+        quote_spanned!(span=> #p::date_format::<#ty, __D>(__input, #format)?)
+    } else {
+        match field.coerce {
+            Coercion::Asked => quote_spanned!(span=> <#ty as #p::Coerce>::coerce(__input)?),
+            Coercion::Possible => quote_spanned!(span=> {
+                #[allow(unused_imports)]
+                use #p::{ViaCoerce as _, ViaSerde as _};
+                (&&#p::Probe::<#ty>::NEW).read(__input)?
+            }),
+            Coercion::None => {
+                quote_spanned!(span=> <#ty as #p::serde::Deserialize<'__de>>::deserialize(__input)?)
+            }
+        }
+    };
+    let sensitive = rules.sensitive;
+    let mut checks = TokenStream::new();
+    let mut check = |rule: &str, bound: TokenStream| {
+        let rule = syn::Ident::new(rule, span);
+        checks.extend(quote_spanned!(span=> #p::rules::#rule::<#ty, __D::Error>(&__value, #bound, #sensitive)?;));
+    };
+    let number = |bound: &Bound| {
+        let literal = &bound.literal;
+        if bound.float {
+            quote!(#p::rules::Bound::Float(#literal))
+        } else {
+            quote!(#p::rules::Bound::Int(#literal))
+        }
+    };
+    if let Some(bound) = &rules.min {
+        check("min", number(bound));
+    }
+    if let Some(bound) = &rules.max {
+        check("max", number(bound));
+    }
+    if let Some(bound) = &rules.min_length {
+        check("min_length", bound.to_token_stream());
+    }
+    if let Some(bound) = &rules.max_length {
+        check("max_length", bound.to_token_stream());
+    }
+    quote! {
+        #(#cfgs)*
+        fn #name<'__de, __D: #p::serde::Deserializer<'__de>>(__input: __D) -> ::core::result::Result<#ty, __D::Error> {
+            let __value = #read;
+            #checks
+            ::core::result::Result::Ok(__value)
+        }
+    }
+}
+
+fn implementation(record: &Record, p: &TokenStream) -> TokenStream {
+    let item = &record.item;
+    let name = &item.ident;
+    let text = name.to_string();
+    let sensitive = record.is_sensitive();
+    let (impl_generics, type_generics, _) = item.generics.split_for_impl();
+    let mut generics = item.generics.clone();
+    if generics.type_params().next().is_some() {
+        let clause = generics.make_where_clause();
+        clause.predicates.push(parse_quote!(#name #type_generics: #p::serde::Serialize + #p::serde::de::DeserializeOwned + 'static));
+    }
+    let clause = &generics.where_clause;
+    let (key, has_key, key_fn) = match &record.key {
+        None => (quote!(#p::String), false, TokenStream::new()),
+        Some((path, ty)) => {
+            let field = access(record, &path.first, &TokenStream::new());
+            (
+                quote!(#ty),
+                true,
+                quote! {
+                    fn key(&self) -> ::core::option::Option<<Self as #p::Record>::Key> {
+                        ::core::option::Option::Some(::core::clone::Clone::clone(#field))
+                    }
+                },
+            )
+        }
+    };
+    let has_timestamp = record.timestamp.is_some();
+    let timestamp_fn = record.timestamp.as_ref().map(|path| {
+        let field = access(record, &path.first, &path.tail());
+        let last = path.rest.last().unwrap_or(&path.first);
+        let millis = quote_spanned!(last.span()=> #p::EventTime::millis(#field));
+        quote! {
+            fn timestamp(&self) -> ::core::option::Option<i64> { #millis }
+        }
+    });
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics #p::Record for #name #type_generics #clause {
+            type Key = #key;
+            const NAME: &'static str = #text;
+            const HAS_TIMESTAMP: bool = #has_timestamp;
+            const HAS_KEY: bool = #has_key;
+
+            #[inline]
+            fn decode(__value: ::core::option::Option<&[u8]>) -> ::core::result::Result<Self, #p::DecodeError> {
+                #p::decode_json(#text, __value, #sensitive)
+            }
+
+            #[inline]
+            fn encode(&self, __out: &mut #p::Vec<u8>) -> ::core::result::Result<bool, #p::EncodeError> {
+                #p::encode_json(#text, self, __out)
+            }
+
+            #timestamp_fn
+            #key_fn
+        }
+    }
+}
+
+/// A reference to a field, or to a field of it, in a struct or in whichever variant it is.
+fn access(record: &Record, first: &syn::Ident, tail: &TokenStream) -> TokenStream {
+    match &record.item.data {
+        Data::Enum(data) => {
+            // Of a reference, the tail derefs by itself.
+            let found = if tail.is_empty() {
+                quote!(__field)
+            } else {
+                quote!(&__field #tail)
+            };
+            let arms = data.variants.iter().map(|variant| {
+                let ident = &variant.ident;
+                let cfgs = item::cfgs(&variant.attrs);
+                quote_spanned!(first.span()=> #(#cfgs)* Self::#ident { #first: __field, .. } => #found,)
+            });
+            quote_spanned!(first.span()=> match self { #(#arms)* })
+        }
+        _ => quote_spanned!(first.span()=> &self.#first #tail),
+    }
+}

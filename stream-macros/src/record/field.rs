@@ -1,0 +1,231 @@
+//! `#[field(..)]`: the rules of one field.
+
+use crate::{
+    errors::Errors,
+    options::{Kind, Number, Options, Spec},
+};
+use proc_macro2::TokenStream;
+use quote::ToTokens;
+use syn::{Attribute, Field, GenericArgument, LitInt, LitStr, Meta, PathArguments, Type};
+
+const SPEC: Spec = Spec {
+    attribute: "#[field]",
+    legal: &[
+        ("min", Kind::Number),
+        ("max", Kind::Number),
+        ("min_length", Kind::Int),
+        ("max_length", Kind::Int),
+        ("coerce", Kind::Flag),
+        ("date_format", Kind::Text),
+        ("sensitive", Kind::Flag),
+    ],
+    later: &[],
+    words: &[
+        ("default", "defaults are serde's: `#[serde(default)]`"),
+        (
+            "required",
+            "a field is required unless it has `#[serde(default)]` or is an `Option`",
+        ),
+        (
+            "rename",
+            "the wire shape is serde's: `#[serde(rename = \"..\")]`",
+        ),
+        (
+            "input_name",
+            "the wire shape is serde's: `#[serde(rename(deserialize = \"..\"))]`",
+        ),
+        (
+            "output_name",
+            "the wire shape is serde's: `#[serde(rename(serialize = \"..\"))]`",
+        ),
+        (
+            "exclude",
+            "the wire shape is serde's: `#[serde(skip_serializing)]`",
+        ),
+        ("date_parser", "it is `date_format = \"%d/%m/%Y\"` here"),
+        ("min_value", "it is `min` here"),
+        ("max_value", "it is `max` here"),
+        ("secret", "it is `sensitive` here"),
+    ],
+    bare: None,
+};
+
+/// The letters that may follow a `%` in a date format, padding marks apart.
+const SPECIFIERS: &str = "YCyqmbBhdeaAwuUWGgVjDxFvHkIlPpMSfRTXrZzsctn+%";
+
+/// What `#[field]` says of a field.
+#[derive(Default)]
+pub struct Rules {
+    pub min: Option<Bound>,
+    pub max: Option<Bound>,
+    pub min_length: Option<LitInt>,
+    pub max_length: Option<LitInt>,
+    pub coerce: bool,
+    pub date_format: Option<LitStr>,
+    pub sensitive: bool,
+}
+
+/// A bound as the runtime takes it.
+pub struct Bound {
+    pub float: bool,
+    pub literal: TokenStream,
+}
+
+impl Rules {
+    /// Whether the field is looked at while it is read.
+    pub fn are_checked(&self) -> bool {
+        self.date_format.is_some()
+            || self.min.is_some()
+            || self.max.is_some()
+            || self.min_length.is_some()
+            || self.max_length.is_some()
+    }
+}
+
+/// Takes the `#[field]`s off a field and reads them.
+pub fn take(field: &mut Field, errors: &Errors) -> Rules {
+    let (own, others): (Vec<_>, Vec<_>) = std::mem::take(&mut field.attrs)
+        .into_iter()
+        .partition(|attr| attr.path().is_ident("field"));
+    field.attrs = others;
+    let mut tokens = TokenStream::new();
+    for attr in own {
+        match attr.meta {
+            Meta::List(list) => {
+                list.tokens.to_tokens(&mut tokens);
+                tokens.extend(quote::quote!(,));
+            }
+            meta => errors.on(meta, "`#[field]` takes min, max, min_length, max_length, coerce, date_format, sensitive: `#[field(coerce)]`"),
+        }
+    }
+    let options = Options::parse(tokens, &SPEC, errors);
+    let rules = Rules {
+        min: options.number("min").map(bound),
+        max: options.number("max").map(bound),
+        min_length: options
+            .int("min_length")
+            .map(|(_, literal)| literal.clone()),
+        max_length: options
+            .int("max_length")
+            .map(|(_, literal)| literal.clone()),
+        coerce: options.flag("coerce"),
+        date_format: options.text("date_format").cloned(),
+        sensitive: options.flag("sensitive"),
+    };
+    check(&options, &rules, field, errors);
+    rules
+}
+
+fn bound(number: &Number) -> Bound {
+    Bound {
+        float: matches!(number, Number::Float(..)),
+        literal: number.to_token_stream(),
+    }
+}
+
+fn check(options: &Options, rules: &Rules, field: &Field, errors: &Errors) {
+    if let (Some(min), Some(max)) = (options.number("min"), options.number("max"))
+        && min.value() > max.value()
+    {
+        errors.on(
+            min,
+            format!("`min` is above `max` ({})", max.to_token_stream()),
+        );
+    }
+    if let (Some((min, literal)), Some((max, _))) =
+        (options.int("min_length"), options.int("max_length"))
+        && min > max
+    {
+        errors.on(
+            literal,
+            format!("`min_length` is above `max_length` ({max})"),
+        );
+    }
+    if let Some(format) = &rules.date_format
+        && let Some(problem) = wrong_format(&format.value())
+    {
+        errors.on(format, problem);
+    }
+    if rules.coerce || rules.are_checked() {
+        for attr in field
+            .attrs
+            .iter()
+            .filter(|attr| serde_words(attr).iter().any(|word| reads(word)))
+        {
+            errors.on(attr, "serde reads this field by a function of yours; the rules of `#[field]` belong in there");
+        }
+    }
+}
+
+/// The first part of a date format that chrono does not know.
+fn wrong_format(format: &str) -> Option<String> {
+    let mut letters = format.chars();
+    while letters.by_ref().any(|c| c == '%') {
+        let mut part = String::from("%");
+        loop {
+            let Some(letter) = letters.next() else {
+                return Some(format!(
+                    "\"{format}\": '%' at the end; write %% for a percent sign"
+                ));
+            };
+            part.push(letter);
+            if "-_0.:#369".contains(letter) {
+                continue;
+            }
+            if !SPECIFIERS.contains(letter) {
+                return Some(format!(
+                    "\"{format}\": unknown '{part}'; use %Y %m %d %H %M %S %f %z and their family"
+                ));
+            }
+            break;
+        }
+    }
+    None
+}
+
+/// Whether serde reads the field by a function of the user's, or from the fields of its parent.
+pub fn is_read_by_serde(field: &Field) -> bool {
+    field.attrs.iter().any(|attr| {
+        serde_words(attr)
+            .iter()
+            .any(|word| reads(word) || word == "skip" || word == "skip_deserializing")
+    })
+}
+
+fn reads(word: &str) -> bool {
+    matches!(word, "with" | "deserialize_with" | "flatten")
+}
+
+/// Whether `#[serde(default)]` is already said.
+pub fn has_default(attrs: &[Attribute]) -> bool {
+    attrs
+        .iter()
+        .any(|attr| serde_words(attr).iter().any(|word| word == "default"))
+}
+
+fn serde_words(attr: &Attribute) -> Vec<String> {
+    let mut words = Vec::new();
+    if attr.path().is_ident("serde")
+        && let Meta::List(list) = &attr.meta
+        && let Ok(metas) = list
+            .parse_args_with(syn::punctuated::Punctuated::<Meta, syn::Token![,]>::parse_terminated)
+    {
+        words.extend(
+            metas
+                .iter()
+                .filter_map(|meta| meta.path().get_ident())
+                .map(ToString::to_string),
+        );
+    }
+    words
+}
+
+/// Whether serde would take a missing field for `None`: by its looks, as serde's derive judges it.
+pub fn is_option(ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    path.path.segments.last().is_some_and(|last| {
+        last.ident == "Option"
+            && matches!(&last.arguments, PathArguments::AngleBracketed(list)
+                if list.args.len() == 1 && matches!(list.args[0], GenericArgument::Type(_)))
+    })
+}
