@@ -1,6 +1,6 @@
 //! What the attributes share of the items they stand on.
 
-use crate::errors::Errors;
+use crate::{errors::Errors, options::Options};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{
@@ -123,5 +123,68 @@ pub fn refuse_serde(attrs: &[Attribute], attribute: &str, errors: &Errors) {
             &path,
             format!("`{attribute}` derives `{name}` itself; remove it here"),
         );
+    }
+}
+
+/// Takes out what [`refuse_serde`] refused, so that it is no second error.
+pub fn strip_serde(item: &mut DeriveInput) {
+    for attr in &mut item.attrs {
+        let Meta::List(list) = &mut attr.meta else {
+            continue;
+        };
+        if !list.path.is_ident("derive") {
+            continue;
+        }
+        if let Ok(paths) = list.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated) {
+            let kept = paths.iter().filter(|path| {
+                path.segments
+                    .last()
+                    .is_none_or(|last| last.ident != "Serialize" && last.ident != "Deserialize")
+            });
+            list.tokens = quote!(#(#kept),*);
+        }
+    }
+}
+
+/// The option `name`, else the item's own name, which then must be one that Kafka takes.
+pub fn wire_name(options: &Options, ident: &Ident, default: String, errors: &Errors) -> String {
+    if let Some(name) = options.text("name") {
+        return name.value();
+    }
+    if options.word("name").is_none() && !default.is_ascii() {
+        errors.on(ident, "topics of Kafka are named in ASCII, and this name becomes part of one: add `name = \"..\"`");
+    }
+    default
+}
+
+/// The option `partitions`.
+pub fn partitions(options: &Options, errors: &Errors) -> Option<i32> {
+    count(options, "partitions", i64::from(i32::MAX), errors)
+}
+
+/// A count of at least one.
+pub fn count(options: &Options, name: &str, most: i64, errors: &Errors) -> Option<i32> {
+    let (number, literal) = options.int(name)?;
+    match i32::try_from(number) {
+        Ok(number) if number >= 1 && i64::from(number) <= most => Some(number),
+        _ => {
+            errors.on(literal, format!("`{name}` is a number from 1 to {most}"));
+            None
+        }
+    }
+}
+
+/// `Some(value)` or `None`, under whatever names the user's module shadows.
+pub fn optional<T: ToTokens>(value: Option<T>) -> TokenStream {
+    match value {
+        Some(value) => quote!(::core::option::Option::Some(#value)),
+        None => quote!(::core::option::Option::None),
+    }
+}
+
+/// Where the attribute stands.
+pub fn place(p: &TokenStream) -> TokenStream {
+    quote! {
+        #p::Place { module: ::core::module_path!(), file: ::core::file!(), line: ::core::line!() }
     }
 }

@@ -3,12 +3,17 @@
 //! Use them through that crate, which re-exports them with their documentation. Each attribute goes the same way:
 //! *parse* (tokens to a model), *check* (all mistakes at once, each on the smallest token), *expand* (cannot fail).
 
+mod agent;
 mod duration;
 mod errors;
+mod function;
 mod item;
 mod options;
 mod paths;
 mod record;
+mod state;
+mod table;
+mod topic;
 
 use proc_macro::TokenStream;
 
@@ -16,4 +21,28 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn record(args: TokenStream, item: TokenStream) -> TokenStream {
     record::attribute(args.into(), item.into()).into()
+}
+
+#[allow(missing_docs)]
+#[proc_macro_attribute]
+pub fn topic(args: TokenStream, item: TokenStream) -> TokenStream {
+    topic::attribute(args.into(), item.into()).into()
+}
+
+#[allow(missing_docs)]
+#[proc_macro_attribute]
+pub fn table(args: TokenStream, item: TokenStream) -> TokenStream {
+    table::attribute(args.into(), item.into()).into()
+}
+
+#[allow(missing_docs)]
+#[proc_macro_attribute]
+pub fn agent(args: TokenStream, item: TokenStream) -> TokenStream {
+    agent::attribute(args.into(), item.into()).into()
+}
+
+#[allow(missing_docs)]
+#[proc_macro_attribute]
+pub fn state(args: TokenStream, item: TokenStream) -> TokenStream {
+    state::attribute(args.into(), item.into()).into()
 }

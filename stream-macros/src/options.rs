@@ -2,7 +2,7 @@
 
 mod value;
 
-pub use value::{FieldPath, Kind, Number, TopicRef, Value};
+pub use value::{FieldPath, Kind, Number, TopicRef, Value, check_topic_name};
 
 use crate::errors::Errors;
 use proc_macro2::{Ident, TokenStream, TokenTree};
@@ -175,9 +175,9 @@ impl Options {
     }
 
     /// The topics of an option, one or several.
-    pub fn topics(&self, name: &str) -> Option<&[TopicRef]> {
+    pub fn topics(&self, name: &str) -> Option<Vec<TopicRef>> {
         match self.find(name)? {
-            (_, Value::Topics(topics)) => Some(topics),
+            (_, Value::Topics(topics)) => Some(topics.clone()),
             _ => None,
         }
     }

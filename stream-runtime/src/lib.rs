@@ -23,6 +23,12 @@ pub mod task;
 pub mod topology;
 mod window;
 
+pub use stream_macros::agent;
+pub use stream_macros::record;
+pub use stream_macros::state;
+pub use stream_macros::table;
+pub use stream_macros::topic;
+
 pub use error::Action;
 pub use error::Error;
 pub use error::Failure;
@@ -60,6 +66,11 @@ pub mod prelude {
     pub use crate::Table;
     pub use crate::TaskContext;
     pub use crate::Topic;
+    pub use crate::agent;
+    pub use crate::record;
+    pub use crate::state;
+    pub use crate::table;
+    pub use crate::topic;
     pub use chrono::DateTime;
     pub use chrono::Utc;
     pub use std::process::ExitCode;
@@ -68,6 +79,10 @@ pub mod prelude {
 /// What the attributes expand to. No part of the interface: it may change in any release.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::DecodeError;
+    pub use crate::EncodeError;
+    pub use crate::Record;
+    pub use crate::StreamKey;
     pub use crate::Window;
     pub use crate::record::Coerce;
     pub use crate::record::EventTime;
@@ -83,9 +98,15 @@ pub mod __private {
     pub use crate::table::TableSpec;
     pub use crate::table::Tumbling;
     pub use crate::table::open as open_table;
+    pub use crate::task::Agent;
+    pub use crate::task::AgentParts;
+    pub use crate::task::CarriedBy;
+    pub use crate::task::MadeProbe;
     pub use crate::task::TopicSpec;
-    pub use crate::task::shape;
-    pub use crate::task::start;
+    pub use crate::task::ViaResult;
+    pub use crate::task::ViaValue;
+    pub use crate::task::item_id;
+    pub use crate::task::topic_record;
     pub use crate::topology::AgentDescriptor;
     pub use crate::topology::AgentFuture;
     pub use crate::topology::AgentOptions;
@@ -102,4 +123,8 @@ pub mod __private {
     pub use crate::topology::TopicDescriptor;
     pub use inventory;
     pub use serde;
+    pub use std::any::TypeId;
+    pub use std::boxed::Box;
+    pub use std::string::String;
+    pub use std::vec::Vec;
 }

@@ -76,6 +76,7 @@ impl ToTokens for Number {
 }
 
 /// A field, or a field of a field: `address.city`.
+#[derive(Clone)]
 pub struct FieldPath {
     pub first: Ident,
     pub rest: Vec<Ident>,
@@ -90,9 +91,10 @@ impl FieldPath {
 }
 
 /// A topic by name or by its `#[topic]` type.
+#[derive(Clone)]
 pub enum TopicRef {
     Name(LitStr),
-    Spec(Type),
+    Spec(Box<Type>),
 }
 
 impl ToTokens for TopicRef {
@@ -304,7 +306,7 @@ fn parse_topic(
             format!("the name of a topic stands in quotes: \"{word}\""),
         ));
     }
-    Ok(TopicRef::Spec(ty))
+    Ok(TopicRef::Spec(Box::new(ty)))
 }
 
 /// What Kafka takes as a topic's name: at most 249 letters, digits, `.`, `_`, `-`.

@@ -122,7 +122,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         return None;
     }
     item::refuse_serde(&item.attrs, SPEC.attribute, errors);
-    strip_serde(&mut item);
+    item::strip_serde(&mut item);
     if let Some(codec) = options.text("codec")
         && codec.value() != "json"
     {
@@ -163,7 +163,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
     if let Some(path) = options.field("timestamp")
         && find(&record.item, path, errors).is_some()
     {
-        record.timestamp = Some(clone(path));
+        record.timestamp = Some(path.clone());
     }
     if let Some(path) = options.field("key")
         && let Some(ty) = find(&record.item, path, errors)
@@ -173,18 +173,11 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
                 inner,
                 format!("a key inside a field is not supported yet; name a field of `{name}`"),
             ),
-            None => record.key = Some((clone(path), ty)),
+            None => record.key = Some((path.clone(), ty)),
         }
     }
     refuse_debug(&mut record, errors);
     Some(record)
-}
-
-fn clone(path: &FieldPath) -> FieldPath {
-    FieldPath {
-        first: path.first.clone(),
-        rest: path.rest.clone(),
-    }
 }
 
 fn read_fields(
@@ -294,26 +287,5 @@ fn refuse_debug(record: &mut Record, errors: &Errors) {
     }
     for field in &mut record.fields {
         field.rules.sensitive = false; // or the second `Debug` were a second error
-    }
-}
-
-/// Takes out what was refused, so that it is no second error.
-fn strip_serde(item: &mut DeriveInput) {
-    for attr in &mut item.attrs {
-        let syn::Meta::List(list) = &mut attr.meta else {
-            continue;
-        };
-        if !list.path.is_ident("derive") {
-            continue;
-        }
-        let parser = syn::punctuated::Punctuated::<syn::Path, syn::Token![,]>::parse_terminated;
-        if let Ok(paths) = list.parse_args_with(parser) {
-            let kept = paths.iter().filter(|path| {
-                path.segments
-                    .last()
-                    .is_none_or(|last| last.ident != "Serialize" && last.ident != "Deserialize")
-            });
-            list.tokens = quote::quote!(#(#kept),*);
-        }
     }
 }

@@ -16,7 +16,7 @@ pub trait TableSpec: Sized + 'static {
     /// Type of the keys.
     type Key: StreamKey;
     /// Type of the rows: the struct itself, or `value = T`.
-    type Value: Clone + Serialize + DeserializeOwned + 'static;
+    type Value: Clone + Default + Serialize + DeserializeOwned + 'static;
     /// [`Plain`], [`Tumbling`] or [`Hopping`].
     type Kind: TableKind;
     /// Name, window, times.

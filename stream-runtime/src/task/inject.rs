@@ -31,31 +31,6 @@ pub trait FromContext<M>: Sized {
     fn from_context(cx: &Cx<M>) -> Self;
 }
 
-/// All parameters after the first.
-pub trait Params<M> {
-    /// One entry a parameter.
-    fn edges() -> Vec<Option<Edge>>;
-}
-
-macro_rules! params {
-    ($($t:ident)*) => {
-        impl<M, $($t: FromContext<M>),*> Params<M> for ($($t,)*) {
-            fn edges() -> Vec<Option<Edge>> {
-                vec![$($t::edge()),*]
-            }
-        }
-    };
-}
-params!();
-params!(A);
-params!(A B);
-params!(A B C);
-params!(A B C D);
-params!(A B C D E);
-params!(A B C D E F);
-params!(A B C D E F G);
-params!(A B C D E F G H);
-
 /// Forms that have one event in hand per call.
 pub trait PerEvent {}
 impl PerEvent for EventForm {}

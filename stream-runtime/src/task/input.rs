@@ -1,6 +1,6 @@
 //! The forms of an agent, chosen by the type of its first parameter.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -9,15 +9,16 @@ use std::task::Poll;
 use super::agent::{AgentCx, Status};
 use super::closed::Closed;
 use super::event::Event;
-use super::inject::{FromContext, Params};
-use super::outputs::{Emitter, Outputs};
+use super::inject::FromContext;
+use super::outputs::Emitter;
+use super::parts::Returned;
 use super::shared::Current;
 use super::stream::Stream;
 use crate::error::{Error, Failure, raise};
 use crate::key::StreamKey;
 use crate::record::Record;
 use crate::table::{TableCell, TableSpec, WindowedKind};
-use crate::topology::{AgentFuture, AgentShape, Edge, RecordInfo, TableDescriptor};
+use crate::topology::{RecordInfo, TableDescriptor};
 
 /// Marks agents that loop over a [`Stream`].
 #[derive(Debug)]
@@ -69,11 +70,10 @@ pub trait Input<M>: Sized {
     /// Event time of a raw record, to choose among topics.
     fn peek(value: Option<&[u8]>, stamp: i64) -> Option<i64>;
     /// Runs the agent until its partition goes away.
-    fn drive<F, Fut>(agent: AgentCx, call: F) -> impl Future<Output = ()>
+    fn drive<F, Fut, R>(agent: AgentCx, call: F) -> impl Future<Output = ()>
     where
         F: FnMut(Self, &Cx<M>) -> Fut,
-        Fut: Future,
-        Fut::Output: Outputs;
+        Fut: Future<Output = Returned<R>>;
 }
 
 fn peek<T: Record>(value: Option<&[u8]>, stamp: i64) -> Option<i64> {
@@ -103,11 +103,10 @@ impl<T: Record, K: StreamKey> Input<StreamForm> for Stream<T, K> {
         peek::<T>(value, stamp)
     }
 
-    async fn drive<F, Fut>(agent: AgentCx, mut call: F)
+    async fn drive<F, Fut, R>(agent: AgentCx, mut call: F)
     where
         F: FnMut(Self, &Cx<StreamForm>) -> Fut,
-        Fut: Future,
-        Fut::Output: Outputs,
+        Fut: Future<Output = Returned<R>>,
     {
         let cx = Cx::new(&agent);
         loop {
@@ -155,13 +154,12 @@ impl AgentCx {
 }
 
 /// Calls the function once per event.
-async fn per_event<M, I, T, K, F, Fut>(agent: AgentCx, mut call: F, wrap: fn(Event<T, K>) -> I)
+async fn per_event<M, I, T, K, F, Fut, R>(agent: AgentCx, mut call: F, wrap: fn(Event<T, K>) -> I)
 where
     T: Record,
     K: StreamKey,
     F: FnMut(I, &Cx<M>) -> Fut,
-    Fut: Future,
-    Fut::Output: Outputs,
+    Fut: Future<Output = Returned<R>>,
 {
     let cx = Cx::new(&agent);
     while let Some(event) = poll_fn(|_| agent.poll_event::<T, K>()).await {
@@ -181,11 +179,10 @@ impl<T: Record> Input<EventForm> for T {
         peek::<T>(value, stamp)
     }
 
-    fn drive<F, Fut>(agent: AgentCx, call: F) -> impl Future<Output = ()>
+    fn drive<F, Fut, R>(agent: AgentCx, call: F) -> impl Future<Output = ()>
     where
         F: FnMut(Self, &Cx<EventForm>) -> Fut,
-        Fut: Future,
-        Fut::Output: Outputs,
+        Fut: Future<Output = Returned<R>>,
     {
         per_event(agent, call, |event: Event<T, AnyKey>| event.value)
     }
@@ -200,11 +197,10 @@ impl<T: Record, K: StreamKey> Input<EventForm> for Event<T, K> {
         peek::<T>(value, stamp)
     }
 
-    fn drive<F, Fut>(agent: AgentCx, call: F) -> impl Future<Output = ()>
+    fn drive<F, Fut, R>(agent: AgentCx, call: F) -> impl Future<Output = ()>
     where
         F: FnMut(Self, &Cx<EventForm>) -> Fut,
-        Fut: Future,
-        Fut::Output: Outputs,
+        Fut: Future<Output = Returned<R>>,
     {
         per_event(agent, call, |event: Event<T, K>| event)
     }
@@ -222,11 +218,10 @@ where
         None
     }
 
-    async fn drive<F, Fut>(agent: AgentCx, mut call: F)
+    async fn drive<F, Fut, R>(agent: AgentCx, mut call: F)
     where
         F: FnMut(Self, &Cx<ClosedForm>) -> Fut,
-        Fut: Future,
-        Fut::Output: Outputs,
+        Fut: Future<Output = Returned<R>>,
     {
         let cx = Cx::new(&agent);
         let Some(cell) = agent.table::<S>() else {
@@ -301,48 +296,6 @@ impl StreamKey for AnyKey {
 
     fn decode_ordered(_: &[u8]) -> Result<Self, crate::key::KeyError> {
         Ok(AnyKey)
-    }
-}
-
-/// Makes an agent's future; what the expansion of `#[agent]` calls.
-pub fn start<I, M, F, Fut>(context: &dyn Any, call: F) -> AgentFuture
-where
-    I: Input<M> + 'static,
-    M: 'static,
-    F: FnMut(I, &Cx<M>) -> Fut + 'static,
-    Fut: Future + 'static,
-    Fut::Output: Outputs,
-{
-    match AgentCx::of(context) {
-        Some(agent) => {
-            agent.state().peek.set(Some(I::peek));
-            Box::pin(I::drive(agent.clone(), call))
-        }
-        // Only a registration by another version of the runtime gets here; the plan has refused it before.
-        None => Box::pin(async {}),
-    }
-}
-
-/// What an agent's signature says; what the expansion of `#[agent]` calls. `writes` has an entry for each parameter
-/// after the first: whether it is `mut` or `&mut`.
-pub fn shape<I: Input<M>, M, P: Params<M>, R: Outputs>(writes: &[bool]) -> AgentShape {
-    let edges = P::edges()
-        .into_iter()
-        .zip(writes.iter().chain(std::iter::repeat(&false)))
-        .filter_map(|(edge, writes)| match edge? {
-            Edge::Table { table, .. } => Some(Edge::Table {
-                table,
-                writes: *writes,
-            }),
-            other => Some(other),
-        })
-        .collect();
-    AgentShape {
-        input: I::record(),
-        closes: I::closes(),
-        stream_form: I::STREAM,
-        edges,
-        output: R::info(),
     }
 }
 

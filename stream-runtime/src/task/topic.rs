@@ -1,5 +1,6 @@
 //! `Topic<S>`: sending by hand, as part of the event's effects.
 
+use std::any::TypeId;
 use std::borrow::Borrow;
 use std::marker::PhantomData;
 
@@ -11,7 +12,7 @@ use super::shared::Current;
 use crate::error::{Error, Failure, raise};
 use crate::key::StreamKey;
 use crate::record::Record;
-use crate::topology::{Edge, TopicDescriptor};
+use crate::topology::{Edge, RecordInfo, TopicDescriptor};
 
 /// Implemented by `#[topic]` for the type it stands on.
 #[diagnostic::on_unimplemented(
@@ -27,6 +28,22 @@ pub trait TopicSpec: 'static {
     /// Name and settings.
     const DESCRIPTOR: &'static TopicDescriptor;
 }
+
+/// The record and key of a declared topic; what the expansion of `#[topic]` registers.
+pub fn topic_record<S: TopicSpec>() -> RecordInfo {
+    RecordInfo {
+        type_id: TypeId::of::<S::Value>(),
+        name: S::Value::NAME,
+        key: S::Key::NAME,
+    }
+}
+
+/// Implemented by `#[topic]` for its record: what a function returns must be what its sink takes.
+#[diagnostic::on_unimplemented(
+    message = "the sink `{S}` does not take what this function returns: `{Self}`",
+    label = "takes another record"
+)]
+pub trait CarriedBy<S> {}
 
 /// Sends to a topic from an agent. What is sent belongs to the event in hand: it is committed with it, and dropped when
 /// the handler fails.

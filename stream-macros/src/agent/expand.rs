@@ -1,0 +1,156 @@
+//! From a checked agent to code. Nothing can fail here.
+
+use super::parse::{Agent, Policy, Source};
+use crate::{
+    function::By,
+    item::{self, optional},
+    options::TopicRef,
+};
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Ident, ReturnType, spanned::Spanned};
+
+pub fn expand(agent: &Agent) -> TokenStream {
+    let p = agent.runtime.private();
+    let Agent { item, name, .. } = agent;
+    let function = &item.sig.ident;
+    let cfgs = item::cfgs(&item.attrs);
+    let parts = parts(agent, &p);
+    let source = match &agent.source {
+        Source::Closed(_) => quote!(#p::Source::Closed),
+        Source::Topics(topics) => {
+            let names = topics.iter().map(|topic| topic_name(topic, &p));
+            quote!(#p::Source::Topics(&[#(#names),*]))
+        }
+    };
+    let sink = optional(agent.sink.as_ref().map(|topic| topic_name(topic, &p)));
+    let options = options(&agent.policy, &p);
+    let place = item::place(&p);
+    quote! {
+        #item
+        #(#cfgs)*
+        const _: () = {
+            #parts
+            #p::inventory::submit! {
+                #p::AgentDescriptor {
+                    name: #name,
+                    place: #place,
+                    source: #source,
+                    sink: #sink,
+                    options: #options,
+                    shape: || __agent().shape,
+                    start: |__context| (__agent().start)(__context),
+                    item: || #p::item_id(&#function),
+                }
+            }
+        };
+    }
+}
+
+/// The function that takes the agent apart: every type of its signature, once, at its own place.
+fn parts(agent: &Agent, p: &TokenStream) -> TokenStream {
+    let function = &agent.item.sig.ident;
+    let Some((first, rest)) = agent.parameters.split_first() else {
+        return TokenStream::new();
+    };
+    let first_ty = &first.ty;
+    let runs = Ident::new("runs", first_ty.span());
+    let on_close = match &agent.source {
+        Source::Closed(table) => {
+            let call = Ident::new("on_close", first_ty.span());
+            Some(quote!(__of.#call::<#table>();))
+        }
+        Source::Topics(_) => None,
+    };
+    let returns = match &agent.item.sig.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, ty) => quote!(#ty),
+    };
+    let returns = quote_spanned!(returns.span()=> __of.returns::<#returns>());
+    let sink = match &agent.sink {
+        Some(TopicRef::Spec(ty)) => Some(quote_spanned!(ty.span()=> __out.sink::<#ty>();)),
+        _ => None,
+    };
+    let names: Vec<_> = (0..rest.len())
+        .map(|n| format_ident!("__p{n}", span = Span::mixed_site()))
+        .collect();
+    let types = rest.iter().map(|parameter| {
+        let ty = &parameter.ty;
+        quote_spanned!(ty.span()=> __of.parameter::<#ty>())
+    });
+    let writes = rest.iter().map(|parameter| parameter.writes);
+    let arguments = rest
+        .iter()
+        .zip(&names)
+        .map(|(parameter, name)| argument(parameter.by, name));
+    let first_name = Ident::new("__first", Span::mixed_site());
+    let first_argument = argument(first.by, &first_name);
+    quote! {
+        fn __agent() -> #p::AgentParts {
+            let __of = #p::Agent::<#first_ty, _>::NEW;
+            #on_close
+            let __out = #returns;
+            #sink
+            #(let #names = #types;)*
+            __of.#runs(
+                &[#((#names.edge(), #writes)),*],
+                __out.info(),
+                #[allow(unused_mut, unused_variables)]
+                move |mut #first_name, __cx| {
+                    #(let mut #names = #names.make(__cx);)*
+                    async move { __out.of(#function(#first_argument, #(#arguments),*).await) }
+                },
+            )
+        }
+    }
+}
+
+fn argument(by: By, name: &Ident) -> TokenStream {
+    match by {
+        By::Value => quote!(#name),
+        By::Ref => quote!(&#name),
+        By::RefMut => quote!(&mut #name),
+    }
+}
+
+fn topic_name(topic: &TopicRef, p: &TokenStream) -> TokenStream {
+    match topic {
+        TopicRef::Name(name) => quote!(#name),
+        TopicRef::Spec(ty) => quote_spanned!(ty.span()=> <#ty as #p::TopicSpec>::DESCRIPTOR.name),
+    }
+}
+
+fn options(policy: &Policy, p: &TokenStream) -> TokenStream {
+    let Policy {
+        retries,
+        backoff,
+        timeout,
+        on_error,
+        on_decode_error,
+        dead_letter_topic,
+    } = policy;
+    let on = |name: &str, policy: &Option<String>| {
+        let name = Ident::new(name, Span::call_site());
+        let policy = match policy.as_deref() {
+            None => return None,
+            Some("skip") => quote!(Skip),
+            Some("stop") => quote!(Stop),
+            Some(_) => quote!(DeadLetter),
+        };
+        Some(quote!(#name: #p::OnError::#policy,))
+    };
+    let retries = retries.map(|retries| quote!(retries: #retries,));
+    let backoff = backoff.map(|ms| quote!(backoff_ms: #ms,));
+    let timeout = timeout.map(|ms| quote!(timeout_ms: ::core::option::Option::Some(#ms),));
+    let on_error = on("on_error", on_error);
+    let on_decode_error = on("on_decode_error", on_decode_error);
+    let topic = dead_letter_topic
+        .as_ref()
+        .map(|topic| quote!(dead_letter_topic: ::core::option::Option::Some(#topic),));
+    quote! {
+        #p::AgentOptions {
+            #retries #backoff #timeout #on_error #on_decode_error #topic
+            ..#p::AgentOptions::DEFAULT
+        }
+    }
+}

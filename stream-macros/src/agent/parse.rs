@@ -1,0 +1,214 @@
+//! From tokens to an agent that was checked.
+
+use crate::{
+    errors::Errors,
+    function::{self, Parameter},
+    item,
+    options::{Kind, Options, Spec, TopicRef},
+    paths::Runtime,
+};
+use proc_macro2::TokenStream;
+use syn::{Type, ext::IdentExt};
+
+const POLICIES: &[&str] = &["dead_letter", "skip", "stop"];
+
+const SPEC: Spec = Spec {
+    attribute: "#[agent]",
+    legal: &[
+        ("topic", Kind::Topic),
+        ("topics", Kind::Topics),
+        ("on_close", Kind::Type),
+        ("sink", Kind::Topic),
+        ("retries", Kind::Int),
+        ("backoff", Kind::Duration),
+        ("timeout", Kind::Duration),
+        ("on_error", Kind::Choice(POLICIES)),
+        ("on_decode_error", Kind::Choice(POLICIES)),
+        ("dead_letter_topic", Kind::Name),
+        ("name", Kind::Name),
+        ("crate", Kind::Path),
+    ],
+    later: &["pattern", "group_by", "concurrency"],
+    words: &[
+        ("channel", "it is `topic` here"),
+        (
+            "isolated_partitions",
+            "an agent always runs once per partition here; take it out",
+        ),
+        ("on_window_close", "it is `on_close = Table` here"),
+        (
+            "expires",
+            "how long late records are taken is `grace` of `#[table]` here",
+        ),
+        (
+            "relative_to_field",
+            "event time is `#[record(timestamp = field)]` here",
+        ),
+        (
+            "default",
+            "a new row is `Default::default()` of the table's struct here",
+        ),
+        (
+            "key_type",
+            "the type of the key stands in the first parameter here: `Stream<Record, Key>`",
+        ),
+        (
+            "value_type",
+            "the type of the records stands in the first parameter here: `Stream<Record>`",
+        ),
+        (
+            "supervisor_strategy",
+            "it is `on_error`, `retries` and `backoff` here",
+        ),
+        ("use_reply_headers", "there is no `ask` here; take it out"),
+        ("source", "it is `topic` here"),
+        (
+            "table",
+            "tables are parameters here: `mut rows: Table<Rows>`",
+        ),
+    ],
+    bare: Some("topic"),
+};
+
+/// An agent without a mistake.
+pub struct Agent {
+    pub runtime: Runtime,
+    pub item: item::Function,
+    pub name: String,
+    pub source: Source,
+    pub sink: Option<TopicRef>,
+    pub parameters: Vec<Parameter>,
+    pub policy: Policy,
+}
+
+/// What it reads.
+pub enum Source {
+    Topics(Vec<TopicRef>),
+    Closed(Type),
+}
+
+/// What was said about failures; the runtime has the defaults.
+pub struct Policy {
+    pub retries: Option<u32>,
+    pub backoff: Option<u64>,
+    pub timeout: Option<u64>,
+    pub on_error: Option<String>,
+    pub on_decode_error: Option<String>,
+    pub dead_letter_topic: Option<String>,
+}
+
+/// More parameters than this are a sign that two agents are one.
+const MOST_PARAMETERS: usize = 16;
+
+pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option<Agent> {
+    let options = Options::parse(args, &SPEC, errors);
+    let item = item::function(tokens, SPEC.attribute, errors)?;
+    function::check(&item.sig, "an agent", errors);
+    let parameters = function::parameters(&item.sig, errors);
+    if parameters.is_empty() && item.sig.receiver().is_none() {
+        errors.on(
+            &item.sig.ident,
+            "an agent takes what it processes as its first parameter: `Stream<Record>`, a record, `Event<Record>` or `Closed<Table>`",
+        );
+    }
+    if let Some(extra) = parameters.get(MOST_PARAMETERS) {
+        errors.on(
+            &extra.ty,
+            format!("an agent takes at most {MOST_PARAMETERS} parameters"),
+        );
+    }
+    let source = source(&options, &item, errors);
+    if let Some(word) = options.word("sink")
+        && function::returns_nothing(&item.sig.output)
+    {
+        errors.on(
+            word,
+            "`sink` takes what the function returns, and it returns nothing",
+        );
+    }
+    let policy = policy(&options, errors);
+    let name = item::wire_name(
+        &options,
+        &item.sig.ident,
+        item.sig.ident.unraw().to_string(),
+        errors,
+    );
+    Some(Agent {
+        runtime: Runtime::new(options.runtime()),
+        name,
+        source: source?,
+        sink: options.topics("sink").and_then(|mut topics| topics.pop()),
+        parameters,
+        policy,
+        item,
+    })
+}
+
+fn source(options: &Options, item: &item::Function, errors: &Errors) -> Option<Source> {
+    let given: Vec<_> = ["topic", "topics", "on_close"]
+        .iter()
+        .filter_map(|name| options.word(name))
+        .collect();
+    if let [first, second, ..] = given.as_slice() {
+        errors.on(second, format!("an agent has one source, and `{first}` is given; for several topics: `topics = [\"a\", \"b\"]`"));
+        return None;
+    }
+    if let Some(table) = options.ty("on_close") {
+        return Some(Source::Closed(table.clone()));
+    }
+    if let Some(topics) = options.topics("topic").or_else(|| options.topics("topics")) {
+        return Some(Source::Topics(topics));
+    }
+    // A source that was written wrongly, or under another framework's name, was noted where it stands.
+    let tried = [
+        "pattern",
+        "channel",
+        "source",
+        "on_window_close",
+        "topic",
+        "did you mean",
+    ];
+    if given.is_empty()
+        && !tried
+            .iter()
+            .any(|word| errors.mentions(&format!("`{word}")) || errors.mentions(word))
+    {
+        errors.on(
+            &item.sig.ident,
+            "an agent needs a source: `topic = \"name\"`, `topics = [\"a\", \"b\"]` or `on_close = Table`",
+        );
+    }
+    None
+}
+
+fn policy(options: &Options, errors: &Errors) -> Policy {
+    let retries =
+        options
+            .int("retries")
+            .and_then(|(number, literal)| match u32::try_from(number) {
+                Ok(number) => Some(number),
+                Err(_) => {
+                    errors.on(
+                        literal,
+                        format!("`retries` is a number from 0 to {}", u32::MAX),
+                    );
+                    None
+                }
+            });
+    if let Some((0, literal)) = options.duration("timeout") {
+        errors.on(
+            literal,
+            "with a `timeout` of nothing every event fails; take it out for none",
+        );
+    }
+    let ms = |name| options.duration(name).map(|(ms, _)| ms.unsigned_abs());
+    let text = |name| options.text(name).map(syn::LitStr::value);
+    Policy {
+        retries,
+        backoff: ms("backoff"),
+        timeout: ms("timeout"),
+        on_error: text("on_error"),
+        on_decode_error: text("on_decode_error"),
+        dead_letter_topic: text("dead_letter_topic"),
+    }
+}

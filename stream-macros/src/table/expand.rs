@@ -1,0 +1,85 @@
+//! From a checked table to code. Nothing can fail here.
+
+use super::parse::{Table, Window};
+use crate::item::{self, optional};
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+
+pub fn expand(table: &Table) -> TokenStream {
+    let p = table.runtime.private();
+    let Table {
+        item,
+        name,
+        grace,
+        retention,
+        changelog,
+        local,
+        ..
+    } = table;
+    let ident = &item.ident;
+    let serde = table.runtime.serde();
+    let derive = table.value.is_none().then(|| {
+        quote! {
+            #[derive(#p::serde::Serialize, #p::serde::Deserialize)]
+            #[serde(crate = #serde)]
+        }
+    });
+    let key = table
+        .key
+        .as_ref()
+        .map_or_else(|| quote!(#p::String), |ty| quote!(#ty));
+    let value = table
+        .value
+        .as_ref()
+        .map_or_else(|| quote!(#ident), |ty| quote!(#ty));
+    let value_name: String = value.to_string().split_whitespace().collect();
+    let (kind, window) = match table.window {
+        None => (quote!(Plain), quote!(::core::option::Option::None)),
+        Some(Window::Tumbling { size }) => (
+            quote!(Tumbling),
+            quote!(::core::option::Option::Some(#p::Window::Tumbling { size: #size })),
+        ),
+        Some(Window::Hopping { size, step }) => (
+            quote!(Hopping),
+            quote!(::core::option::Option::Some(#p::Window::Hopping { size: #size, step: #step })),
+        ),
+    };
+    let idle = optional(table.idle.map(|ms| ms.unsigned_abs()));
+    let partitions = optional(table.partitions);
+    let cfgs = item::cfgs(&item.attrs);
+    let place = item::place(&p);
+    // A row that lacks `Clone` or `Default` is an error on the struct's name, not on the whole attribute.
+    let value = match &table.value {
+        Some(ty) => quote!(type Value = #ty;),
+        None => quote_spanned!(ident.span()=> type Value = #ident;),
+    };
+    quote! {
+        #derive
+        #item
+        #(#cfgs)*
+        const _: () = {
+            #[automatically_derived]
+            impl #p::TableSpec for #ident {
+                type Key = #key;
+                #value
+                type Kind = #p::#kind;
+                const DESCRIPTOR: &'static #p::TableDescriptor = &#p::TableDescriptor {
+                    name: #name,
+                    place: #place,
+                    key: <<Self as #p::TableSpec>::Key as #p::StreamKey>::NAME,
+                    value: #value_name,
+                    window: #window,
+                    grace: #grace,
+                    idle: #idle,
+                    retention: #retention,
+                    changelog: #changelog,
+                    local: #local,
+                    partitions: #partitions,
+                    type_id: #p::TypeId::of::<Self>,
+                    open: #p::open_table::<Self>,
+                };
+            }
+            #p::inventory::submit! { #p::RegisteredTable(<#ident as #p::TableSpec>::DESCRIPTOR) }
+        };
+    }
+}

@@ -1,0 +1,257 @@
+//! From tokens to a table that was checked.
+
+use crate::{
+    errors::Errors,
+    item,
+    options::{Kind, Options, Spec},
+    paths::Runtime,
+};
+use proc_macro2::TokenStream;
+use syn::{Data, DeriveInput, Fields, Type, ext::IdentExt};
+
+const SPEC: Spec = Spec {
+    attribute: "#[table]",
+    legal: &[
+        ("key", Kind::Type),
+        ("value", Kind::Type),
+        ("name", Kind::Name),
+        ("tumbling", Kind::Duration),
+        ("hopping", Kind::Duration),
+        ("step", Kind::Duration),
+        ("grace", Kind::Duration),
+        ("idle", Kind::Duration),
+        ("retention", Kind::Duration),
+        ("partitions", Kind::Int),
+        ("changelog", Kind::Bool),
+        ("local", Kind::Flag),
+        ("crate", Kind::Path),
+    ],
+    later: &[
+        "session",
+        "sliding",
+        "late",
+        "ttl",
+        "global",
+        "source",
+        "of",
+        "on_change",
+    ],
+    words: &[
+        ("expires", "how long late records are taken is `grace` here"),
+        (
+            "on_window_close",
+            "windows that close go to an agent here: `#[agent(on_close = ThisTable)]`",
+        ),
+        (
+            "relative_to_field",
+            "windows go by event time here: `#[record(timestamp = field)]`",
+        ),
+        (
+            "relative_to",
+            "windows go by event time here: `#[record(timestamp = field)]`",
+        ),
+        (
+            "default",
+            "a new row is `Default::default()` of the struct here; implement or derive `Default`",
+        ),
+        (
+            "value_type",
+            "it is `value` here; without it the struct itself is the value",
+        ),
+        ("key_type", "it is `key` here"),
+        (
+            "isolated_partitions",
+            "tables are always kept by partition here; take it out",
+        ),
+        (
+            "size",
+            "the length of a window is the value of `tumbling` or `hopping` here",
+        ),
+        (
+            "window",
+            "windows are `tumbling = \"1h\"`, or `hopping = \"1h\", step = \"10m\"` here",
+        ),
+        ("advance", "it is `step` here"),
+        ("ring", "it is `step` here"),
+    ],
+    bare: Some("name"),
+};
+
+/// A table whose attribute was read. What is wrong in it was noted and left out.
+pub struct Table {
+    pub runtime: Runtime,
+    pub item: DeriveInput,
+    pub key: Option<Type>,
+    pub value: Option<Type>,
+    pub name: String,
+    pub window: Option<Window>,
+    pub grace: i64,
+    pub idle: Option<i64>,
+    pub retention: i64,
+    pub partitions: Option<i32>,
+    pub changelog: bool,
+    pub local: bool,
+}
+
+/// Windows, in milliseconds.
+#[derive(Clone, Copy)]
+pub enum Window {
+    Tumbling { size: i64 },
+    Hopping { size: i64, step: i64 },
+}
+
+pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option<Table> {
+    let options = Options::parse(args, &SPEC, errors);
+    let item = item::data(tokens, SPEC.attribute, "a struct", errors)?;
+    let fields = match &item.data {
+        Data::Struct(data) => &data.fields,
+        Data::Enum(data) => {
+            errors.on(data.enum_token, "`#[table]` stands on a struct; for rows that are an enum: `#[table(value = Enum)] struct Name;`");
+            return None;
+        }
+        Data::Union(data) => {
+            errors.on(data.union_token, "`#[table]` stands on a struct");
+            return None;
+        }
+    };
+    if let Some(param) = item.generics.params.first() {
+        errors.on(
+            param,
+            "a table has no generics: it is one changelog and one store",
+        );
+        return None;
+    }
+    let value = options.ty("value").cloned();
+    if value.is_some() && !matches!(fields, Fields::Unit) {
+        errors.on(
+            fields,
+            format!(
+                "with `value` the struct only names the table: `struct {};`",
+                item.ident
+            ),
+        );
+    }
+    if value.is_none() {
+        item::refuse_serde(&item.attrs, SPEC.attribute, errors);
+    }
+    let window = window(&options, errors);
+    let windowed = ["tumbling", "hopping", "session", "sliding"]
+        .iter()
+        .any(|name| options.word(name).is_some());
+    let default = snake_case(&item.ident.unraw().to_string());
+    let name = item::wire_name(&options, &item.ident, default, errors);
+    let duration = |name: &str| {
+        if !windowed
+            && options.word("step").is_none()
+            && let Some(word) = options.word(name)
+        {
+            errors.on(
+                word,
+                format!("`{name}` needs a window: `tumbling = \"1h\"`, or `hopping` and `step`"),
+            );
+        }
+        options.duration(name).map(|(ms, _)| ms)
+    };
+    let table = Table {
+        runtime: Runtime::new(options.runtime()),
+        key: options.ty("key").cloned(),
+        value,
+        name,
+        window,
+        grace: duration("grace").unwrap_or(0),
+        idle: duration("idle"),
+        retention: duration("retention").unwrap_or(0),
+        partitions: item::partitions(&options, errors),
+        changelog: options.bool("changelog").unwrap_or(true),
+        local: options.flag("local"),
+        item: strip(item, options.ty("value").is_none()),
+    };
+    Some(table)
+}
+
+fn strip(mut item: DeriveInput, derives_serde: bool) -> DeriveInput {
+    if derives_serde {
+        item::strip_serde(&mut item);
+    }
+    item
+}
+
+fn window(options: &Options, errors: &Errors) -> Option<Window> {
+    for name in ["tumbling", "hopping", "step"] {
+        if let Some((0, literal)) = options.duration(name) {
+            errors.on(literal, format!("`{name}` must be longer than nothing"));
+        }
+    }
+    if let (Some(_), Some(second)) = (options.word("tumbling"), options.word("hopping")) {
+        errors.on(
+            second,
+            "a table has one kind of window: `tumbling`, or `hopping` with `step`",
+        );
+    }
+    let (hopping, step) = (options.duration("hopping"), options.duration("step"));
+    match (options.word("hopping"), options.word("step")) {
+        (Some(word), None) => {
+            errors.on(word, "`hopping` needs `step`, the time from one window's start to the next: `hopping = \"1h\", step = \"10m\"`");
+        }
+        (None, Some(word)) => match options.word("tumbling") {
+            Some(_) => errors.on(word, "`step` is for `hopping`; tumbling windows follow each other"),
+            None => errors.on(word, "`step` needs `hopping`, the length of a window: `hopping = \"1h\", step = \"10m\"`"),
+        },
+        _ => {}
+    }
+    if let (Some((size, _)), Some((step, literal))) = (hopping, step)
+        && step > size
+    {
+        errors.on(
+            literal,
+            "`step` is longer than the window: times in between would belong to none",
+        );
+    }
+    // What was mistaken gets a window nevertheless, so that the uses of the table are no further errors.
+    let size = |given: Option<(i64, &syn::LitStr)>| given.map_or(1, |(ms, _)| ms.max(1));
+    if options.word("hopping").is_some() {
+        let size = size(hopping);
+        let step = step.map_or(size, |(ms, _)| ms.clamp(1, size));
+        return Some(Window::Hopping { size, step });
+    }
+    options.word("tumbling").map(|_| Window::Tumbling {
+        size: size(options.duration("tumbling")),
+    })
+}
+
+/// `HourlyVoltage` → `hourly_voltage`, `HTTPHits` → `http_hits`.
+pub fn snake_case(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    let mut out = String::new();
+    for (n, letter) in letters.iter().enumerate() {
+        let after_small =
+            n > 0 && (letters[n - 1].is_lowercase() || letters[n - 1].is_ascii_digit());
+        let ends_acronym = n > 0
+            && letters[n - 1].is_uppercase()
+            && letters.get(n + 1).is_some_and(|next| next.is_lowercase());
+        if letter.is_uppercase() && (after_small || ends_acronym) {
+            out.push('_');
+        }
+        out.extend(letter.to_lowercase());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snake_case;
+
+    #[test]
+    fn a_table_is_its_type_in_snake_case() {
+        for (ty, name) in [
+            ("HourlyVoltage", "hourly_voltage"),
+            ("HTTPHits", "http_hits"),
+            ("A", "a"),
+            ("Top10Pages", "top10_pages"),
+            ("already_snake", "already_snake"),
+            ("ÄnderungenProTag", "änderungen_pro_tag"),
+        ] {
+            assert_eq!(snake_case(ty), name);
+        }
+    }
+}

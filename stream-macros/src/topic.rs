@@ -1,0 +1,17 @@
+//! `#[topic]`: parse, check, expand.
+
+mod expand;
+mod parse;
+
+use crate::errors::Errors;
+use proc_macro2::TokenStream;
+
+pub fn attribute(args: TokenStream, item: TokenStream) -> TokenStream {
+    let errors = Errors::new();
+    let out = match parse::parse(args, &item, &errors) {
+        Some(topic) => expand::expand(&topic),
+        None => item,
+    };
+    let errors = errors.finish();
+    quote::quote!(#out #errors)
+}

@@ -1,0 +1,153 @@
+//! From tokens to a topic that was checked.
+
+use crate::{
+    errors::Errors,
+    item,
+    options::{Kind, Options, Spec, check_topic_name},
+    paths::Runtime,
+};
+use proc_macro2::{Span, TokenStream};
+use syn::{Data, DeriveInput, Fields, Type};
+
+const SPEC: Spec = Spec {
+    attribute: "#[topic]",
+    legal: &[
+        ("key", Kind::Type),
+        ("value", Kind::Type),
+        ("partitions", Kind::Int),
+        ("replication_factor", Kind::Int),
+        ("retention", Kind::Duration),
+        ("compact", Kind::Flag),
+        ("external", Kind::Flag),
+        ("codec", Kind::Text),
+        ("crate", Kind::Path),
+    ],
+    later: &["start", "on_gap", "max_ahead", "pattern"],
+    words: &[
+        (
+            "name",
+            "the name comes first: `#[topic(\"name\", value = Record)]`",
+        ),
+        ("key_type", "it is `key` here"),
+        ("value_type", "it is `value` here"),
+        ("compacting", "it is `compact` here"),
+        (
+            "deleting",
+            "topics delete by `retention` unless they are `compact` here",
+        ),
+        ("replicas", "it is `replication_factor` here"),
+        ("internal", "topics that others own are `external` here"),
+        (
+            "allow_declare",
+            "topics that others own are `external` here",
+        ),
+        (
+            "isolated_partitions",
+            "agents always run by partition here; take it out",
+        ),
+        (
+            "key_serializer",
+            "the wire form follows from the type of `key` here",
+        ),
+        (
+            "value_serializer",
+            "it is `codec` here; JSON is the default",
+        ),
+        ("expires", "how long records are kept is `retention` here"),
+    ],
+    bare: None,
+};
+
+/// A topic whose attribute was read. What is wrong in it was noted and left out.
+pub struct Topic {
+    pub runtime: Runtime,
+    pub item: DeriveInput,
+    pub name: String,
+    pub key: Option<Type>,
+    pub value: Option<Type>,
+    pub partitions: Option<i32>,
+    pub replication_factor: Option<i32>,
+    pub retention: Option<i64>,
+    pub compact: bool,
+    pub external: bool,
+}
+
+pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option<Topic> {
+    let (name, options) = Options::parse_named(args, &SPEC, errors);
+    let item = item::data(
+        tokens,
+        SPEC.attribute,
+        "a unit struct: `struct Orders;`",
+        errors,
+    )?;
+    match &item.data {
+        Data::Struct(data) if matches!(data.fields, Fields::Unit) => {}
+        Data::Struct(data) => {
+            errors.on(&data.fields, format!("the struct only names the topic: `struct {};`; its records are `value = Record`", item.ident));
+        }
+        Data::Enum(data) => errors.on(
+            data.enum_token,
+            "`#[topic]` stands on a unit struct: `struct Orders;`",
+        ),
+        Data::Union(data) => errors.on(
+            data.union_token,
+            "`#[topic]` stands on a unit struct: `struct Orders;`",
+        ),
+    }
+    if let Some(param) = item.generics.params.first() {
+        errors.on(param, "a topic has no generics: it carries one type");
+        return None;
+    }
+    match &name {
+        Some(name) => check_topic_name(name).unwrap_or_else(|error| errors.push(error)),
+        None if options.word("name").is_none() && !errors.mentions("the name comes first") => {
+            errors.push(syn::Error::new(
+                Span::call_site(),
+                "a topic needs its name: `#[topic(\"name\", value = Record)]`",
+            ));
+        }
+        None => {}
+    }
+    if options.word("value").is_none() {
+        errors.push(syn::Error::new(
+            name.as_ref()
+                .map_or_else(Span::call_site, |name| name.span()),
+            "a topic needs the type of its records: `value = Record`",
+        ));
+    }
+    if let Some(codec) = options.text("codec")
+        && codec.value() != "json"
+    {
+        errors.on(
+            codec,
+            format!(
+                "codec {:?} is not supported yet; use \"json\"",
+                codec.value()
+            ),
+        );
+    }
+    let external = options.flag("external");
+    for setting in ["partitions", "replication_factor", "retention", "compact"] {
+        if external && let Some(word) = options.word(setting) {
+            errors.on(word, format!("`{setting}` is for topics that the app creates; an `external` one is never created"));
+        }
+    }
+    options.ty("value")?;
+    Some(Topic {
+        runtime: Runtime::new(options.runtime()),
+        name: name.map(|name| name.value()).unwrap_or_default(),
+        key: options.ty("key").cloned(),
+        value: options.ty("value").cloned(),
+        partitions: item::partitions(&options, errors),
+        replication_factor: item::count(
+            &options,
+            "replication_factor",
+            i64::from(i16::MAX),
+            errors,
+        ),
+        retention: options.duration("retention").map(|(ms, _)| ms),
+        compact: options.flag("compact"),
+        external,
+        item,
+    })
+}

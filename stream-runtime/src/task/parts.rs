@@ -1,0 +1,192 @@
+//! What the expansion of `#[agent]` is made of.
+//!
+//! Each type of the signature is mentioned once, by the method whose bound explains best what is wrong with it; what
+//! comes after works on function pointers taken there, without a bound that could fail a second time.
+
+use std::any::{Any, TypeId};
+use std::future::Future;
+use std::marker::PhantomData;
+
+use super::agent::AgentCx;
+use super::closed::Closed;
+use super::inject::FromContext;
+use super::input::{Cx, Input};
+use super::outputs::{Emitter, Outputs};
+use super::topic::CarriedBy;
+use crate::error::Failure;
+use crate::topology::{AgentFuture, AgentShape, Edge, RecordInfo};
+
+/// An agent by its first parameter; the form `M` follows from that.
+pub struct Agent<I, M>(PhantomData<fn() -> (I, M)>);
+
+impl<I, M> Agent<I, M> {
+    /// The agent whose first parameter is an `I`.
+    pub const NEW: Self = Agent(PhantomData);
+
+    /// A parameter after the first.
+    pub fn parameter<T: FromContext<M>>(&self) -> Parameter<T, M> {
+        Parameter {
+            edge: T::edge,
+            make: T::from_context,
+        }
+    }
+
+    /// Checks the first parameter of an agent with `on_close = S`.
+    pub fn on_close<S>(&self)
+    where
+        I: IsClosed<S>,
+    {
+    }
+
+    /// What the function returns.
+    pub fn returns<R: Outputs>(&self) -> Returns<R, R::Value> {
+        Returns {
+            info: R::info,
+            each: R::each,
+            _value: PhantomData,
+        }
+    }
+
+    /// The agent as its descriptor wants it. `edges` has an entry for each parameter after the first: what it ties the
+    /// agent to, and whether it is `mut` or `&mut`.
+    pub fn runs<F, Fut, R>(
+        self,
+        edges: &[(Option<Edge>, bool)],
+        output: Option<RecordInfo>,
+        call: F,
+    ) -> AgentParts
+    where
+        I: Input<M> + 'static,
+        M: 'static,
+        F: FnMut(I, &Cx<M>) -> Fut + 'static,
+        Fut: Future<Output = Returned<R>> + 'static,
+        R: 'static,
+    {
+        let edges = edges.iter().filter_map(|(edge, writes)| match (*edge)? {
+            Edge::Table { table, .. } => Some(Edge::Table {
+                table,
+                writes: *writes,
+            }),
+            other => Some(other),
+        });
+        AgentParts {
+            shape: AgentShape {
+                input: I::record(),
+                closes: I::closes(),
+                stream_form: I::STREAM,
+                edges: edges.collect(),
+                output,
+            },
+            start: Box::new(|context| match AgentCx::of(context) {
+                Some(agent) => {
+                    agent.state().peek.set(Some(I::peek));
+                    Box::pin(I::drive(agent.clone(), call))
+                }
+                // Only a registration by another version of the runtime gets here; the plan has refused it before.
+                None => Box::pin(async {}),
+            }),
+        }
+    }
+}
+
+/// An agent taken apart.
+pub struct AgentParts {
+    /// What its signature says.
+    pub shape: AgentShape,
+    /// Makes its future from its context.
+    pub start: Start,
+}
+
+/// Makes an agent's future from its context.
+type Start = Box<dyn FnOnce(&dyn Any) -> AgentFuture>;
+
+/// A parameter after the first: what it ties the agent to, and how it is made.
+pub struct Parameter<T, M> {
+    edge: fn() -> Option<Edge>,
+    make: fn(&Cx<M>) -> T,
+}
+
+impl<T, M> Clone for Parameter<T, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, M> Copy for Parameter<T, M> {}
+
+impl<T, M> Parameter<T, M> {
+    /// What it ties the agent to.
+    pub fn edge(self) -> Option<Edge> {
+        (self.edge)()
+    }
+
+    /// Its value for a call.
+    pub fn make(self, cx: &Cx<M>) -> T {
+        (self.make)(cx)
+    }
+}
+
+/// What a function returns, and the record `V` in it.
+pub struct Returns<R, V> {
+    info: fn() -> Option<RecordInfo>,
+    each: fn(R, &mut Emitter<'_>) -> Result<(), Failure>,
+    _value: PhantomData<fn() -> V>,
+}
+
+impl<R, V> Clone for Returns<R, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R, V> Copy for Returns<R, V> {}
+
+impl<R, V> Returns<R, V> {
+    /// The record, for the plan.
+    pub fn info(self) -> Option<RecordInfo> {
+        (self.info)()
+    }
+
+    /// Checks that the topic `S` takes the record.
+    pub fn sink<S>(self)
+    where
+        V: CarriedBy<S>,
+    {
+    }
+
+    /// A value that was returned.
+    pub fn of(self, value: R) -> Returned<R> {
+        Returned {
+            value,
+            each: self.each,
+        }
+    }
+}
+
+/// A value that a handler returned.
+pub struct Returned<R> {
+    value: R,
+    each: fn(R, &mut Emitter<'_>) -> Result<(), Failure>,
+}
+
+impl<R> Returned<R> {
+    /// Hands every record in it over.
+    pub(crate) fn each(self, to: &mut Emitter<'_>) -> Result<(), Failure> {
+        (self.each)(self.value, to)
+    }
+}
+
+/// Identity of a function, for `App::only`.
+pub fn item_id<F: 'static>(_: &F) -> TypeId {
+    TypeId::of::<F>()
+}
+
+/// `Closed<S>`, for the check of `on_close = S`.
+#[diagnostic::on_unimplemented(
+    message = "`on_close = {S}` hands over `Closed<{S}>`, the first parameter is `{Self}`",
+    label = "not the closed window of `{S}`",
+    note = "write `Closed<{S}>`, or name the other table in `on_close`"
+)]
+pub trait IsClosed<S> {}
+
+impl<S: crate::table::TableSpec> IsClosed<S> for Closed<S> {}
