@@ -6,7 +6,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Message, Timestamp};
+use rdkafka::message::{Header, Headers as _, Message, Timestamp};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::sync::Arc;
@@ -23,12 +23,24 @@ pub struct Record {
     pub timestamp: Option<i64>,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
 }
 
 impl Record {
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(found, _)| found == name)?;
+        std::str::from_utf8(value).ok()
+    }
+
     /// The key as text.
     pub fn key(&self) -> &str {
         std::str::from_utf8(self.key.as_deref().expect("a key")).expect("a text key")
+    }
+
+    /// The value's bytes; none where there is no value.
+    pub fn bytes(&self) -> &[u8] {
+        self.value.as_deref().unwrap_or_default()
     }
 
     /// The value read as JSON.
@@ -289,12 +301,23 @@ pub fn read_from(
                     Timestamp::NotAvailable => None,
                     Timestamp::CreateTime(time) | Timestamp::LogAppendTime(time) => Some(time),
                 };
+                let headers = message
+                    .headers()
+                    .into_iter()
+                    .flat_map(|headers| headers.iter());
+                let owned = |header: Header<'_, &[u8]>| {
+                    (
+                        header.key.to_owned(),
+                        header.value.unwrap_or_default().to_vec(),
+                    )
+                };
                 records.push(Record {
                     partition: message.partition(),
                     offset: message.offset(),
                     timestamp,
                     key: message.key().map(<[u8]>::to_vec),
                     value: message.payload().map(<[u8]>::to_vec),
+                    headers: headers.map(owned).collect(),
                 });
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => open[partition as usize] = false,

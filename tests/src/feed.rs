@@ -1,4 +1,4 @@
-//! Input that keeps coming while faults happen: the readings of several meters.
+//! Input that keeps coming while faults happen.
 
 use crate::client::Sender;
 use crate::data::{self, Hours, Reading};
@@ -9,97 +9,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// The readings every meter sends; meter n reads n volts more.
-pub struct Meters {
-    pub readings: Vec<Reading>,
-    pub meters: usize,
+/// A record to send. Without a partition its key decides.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    pub key: String,
+    pub value: String,
+    pub partition: Option<i32>,
 }
 
-impl Meters {
-    fn name(meter: usize) -> String {
-        format!("meter-{meter}")
-    }
-
-    fn reading(&self, ix: usize, meter: usize) -> Reading {
-        let reading = self.readings[ix];
-        Reading {
-            voltage: reading.voltage + meter as f64,
-            ..reading
-        }
-    }
-
-    /// How many records that makes.
-    pub fn len(&self) -> usize {
-        self.readings.len() * self.meters
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// What the hours of each meter must be.
-    pub fn expected(&self) -> BTreeMap<String, Hours> {
-        let hours =
-            |meter| data::hourly((0..self.readings.len()).map(|ix| self.reading(ix, meter)));
-        (0..self.meters)
-            .map(|meter| (Self::name(meter), hours(meter)))
-            .collect()
-    }
-
-    /// Sends everything in the order of time, at most `per_second` records.
-    pub fn send(&self, bootstrap: &str, topic: &str, per_second: u64) -> Result<()> {
-        self.send_until(bootstrap, topic, per_second, &AtomicBool::new(false))
-    }
-
-    fn send_until(
-        &self,
-        bootstrap: &str,
-        topic: &str,
-        per_second: u64,
-        stop: &AtomicBool,
-    ) -> Result<()> {
-        let (sender, start) = (Sender::new(bootstrap)?, Instant::now());
-        let mut sent = 0;
-        for ix in 0..self.readings.len() {
-            for meter in 0..self.meters {
-                let value = self.reading(ix, meter).json();
-                sender.send(
-                    topic,
-                    Some(Self::name(meter).as_bytes()),
-                    Some(value.as_bytes()),
-                    None,
-                )?;
-                sent += 1;
-            }
-            let due = Duration::from_micros(sent * 1_000_000 / per_second);
-            std::thread::sleep(due.saturating_sub(start.elapsed()));
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
-        }
-        sender.finish()
-    }
-
-    /// The same on a thread of its own.
-    pub fn feed(self: &Arc<Self>, bootstrap: &str, topic: &str, per_second: u64) -> Feed {
-        let (meters, bootstrap, topic) = (self.clone(), bootstrap.to_owned(), topic.to_owned());
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let send = move || meters.send_until(&bootstrap, &topic, per_second, &stopped);
-        Feed {
-            thread: Some(std::thread::spawn(send)),
-            stop,
-        }
-    }
-}
-
-/// A feed that runs. Dropping it, as a failing test does, stops it.
+/// A feed that runs on a thread of its own. Dropping it, as a failing test does, stops it.
 pub struct Feed {
     thread: Option<JoinHandle<Result<()>>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Feed {
+    /// Sends the records in their order, at most `per_second`.
+    pub fn start(bootstrap: &str, topic: &str, records: Vec<Outgoing>, per_second: u64) -> Self {
+        let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let send = move || send(&bootstrap, &topic, &records, per_second, &stopped);
+        Self {
+            thread: Some(std::thread::spawn(send)),
+            stop,
+        }
+    }
+
     /// Whether more is to come.
     pub fn goes_on(&self) -> bool {
         self.thread
@@ -123,5 +59,84 @@ impl Drop for Feed {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+fn send(
+    bootstrap: &str,
+    topic: &str,
+    records: &[Outgoing],
+    per_second: u64,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let (sender, start) = (Sender::new(bootstrap)?, Instant::now());
+    for (sent, record) in records.iter().enumerate() {
+        let (key, value) = (record.key.as_bytes(), record.value.as_bytes());
+        sender.send(topic, Some(key), Some(value), record.partition)?;
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let due = Duration::from_micros(sent as u64 * 1_000_000 / per_second);
+        let early = due.saturating_sub(start.elapsed());
+        if early > Duration::from_millis(2) {
+            std::thread::sleep(early);
+        }
+    }
+    sender.finish()
+}
+
+/// The readings every meter sends; meter n reads n volts more.
+pub struct Meters {
+    pub readings: Vec<Reading>,
+    pub meters: usize,
+}
+
+impl Meters {
+    fn name(meter: usize) -> String {
+        format!("meter-{meter}")
+    }
+
+    fn reading(reading: Reading, meter: usize) -> Reading {
+        Reading {
+            voltage: reading.voltage + meter as f64,
+            ..reading
+        }
+    }
+
+    /// What the hours of each meter must be.
+    pub fn expected(&self) -> BTreeMap<String, Hours> {
+        let readings = |meter| {
+            self.readings
+                .iter()
+                .map(move |reading| Self::reading(*reading, meter))
+        };
+        (0..self.meters)
+            .map(|meter| (Self::name(meter), data::hourly(readings(meter))))
+            .collect()
+    }
+
+    /// All of them, in the order of time.
+    pub fn records(&self) -> Vec<Outgoing> {
+        let of = |reading: &Reading, meter| Outgoing {
+            key: Self::name(meter),
+            value: Self::reading(*reading, meter).json(),
+            partition: None,
+        };
+        self.readings
+            .iter()
+            .flat_map(|reading| (0..self.meters).map(move |meter| of(reading, meter)))
+            .collect()
+    }
+
+    /// Feeds all of them within about `seconds`.
+    pub fn feed(&self, bootstrap: &str, topic: &str, seconds: u64) -> Feed {
+        let records = self.records();
+        let per_second = records.len() as u64 / seconds;
+        Feed::start(bootstrap, topic, records, per_second.max(1))
+    }
+
+    /// Sends all of them as fast as it goes.
+    pub fn send(&self, bootstrap: &str, topic: &str) -> Result<()> {
+        Feed::start(bootstrap, topic, self.records(), u64::MAX).finish()
     }
 }

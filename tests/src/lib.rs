@@ -11,6 +11,8 @@ pub mod embedded;
 pub mod feed;
 pub mod leash;
 pub mod net;
+pub mod numbers;
+pub mod progress;
 pub mod sasl;
 pub mod skip;
 pub mod voltage;
