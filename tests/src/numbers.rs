@@ -24,7 +24,7 @@ pub fn generate(keys: i64, values: i64, partitions: i32, chaos: &mut Chaos) -> V
         for key in 0..keys {
             let lo = key * 1000;
             let at = FIRST + step as i64 * 200 + chaos.below(10_000) as i64;
-            let value = format!(r#"{{"at":{at},"value":{}}}"#, lo + nth);
+            let value = format!(r#"{{"at":{at},"number":{}}}"#, lo + nth);
             records.push(Outgoing {
                 key: format!("{lo}-{}", lo + values - 1),
                 value,
@@ -38,7 +38,7 @@ pub fn generate(keys: i64, values: i64, partitions: i32, chaos: &mut Chaos) -> V
         let key = (0..)
             .find(|n| partition_of(&format!("{n}-{n}"), partitions) == partition)
             .expect("one of many");
-        let value = format!(r#"{{"at":{end},"value":{key}}}"#);
+        let value = format!(r#"{{"at":{end},"number":{key}}}"#);
         records.push(Outgoing {
             key: format!("{key}-{key}"),
             value,
@@ -95,7 +95,7 @@ pub fn replay<'a>(records: impl IntoIterator<Item = &'a Record>) -> (Sums, usize
         let number = record.json();
         let (at, value) = (
             number["at"].as_i64().expect("at"),
-            number["value"].as_i64().expect("value"),
+            number["number"].as_i64().expect("value"),
         );
         let end = at.div_euclid(SIZE) * SIZE + SIZE;
         if end + GRACE <= stream_time {
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn record(key: &str, at: i64, value: i64) -> Record {
-        let value = format!(r#"{{"at":{at},"value":{value}}}"#).into_bytes();
+        let value = format!(r#"{{"at":{at},"number":{value}}}"#).into_bytes();
         let key = Some(key.as_bytes().to_vec());
         Record {
             partition: 0,
