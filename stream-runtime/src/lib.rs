@@ -4,6 +4,10 @@
 #[allow(unused_extern_crates)]
 extern crate self as stream_runtime;
 
+#[allow(dead_code)] // until the floors below use all of it
+mod app;
+#[allow(dead_code)] // until the worker uses all of it
+mod cli;
 #[allow(dead_code)] // until the floors above use all of it
 mod codec;
 pub mod duration;
@@ -29,6 +33,16 @@ pub use stream_macros::state;
 pub use stream_macros::table;
 pub use stream_macros::topic;
 
+pub use app::Agents;
+pub use app::App;
+pub use app::OnGap;
+pub use app::OutMessage;
+pub use app::ProcessingGuarantee;
+pub use app::Producer;
+pub use app::Start;
+pub use cli::AppHandle;
+pub use cli::ReadRecord;
+pub use cli::Records;
 pub use error::Action;
 pub use error::Error;
 pub use error::Failure;
@@ -54,13 +68,19 @@ pub use window::Window;
 
 /// What an app needs, in one `use`.
 pub mod prelude {
+    pub use crate::App;
+    pub use crate::AppHandle;
     pub use crate::Closed;
     pub use crate::Event;
     pub use crate::Headers;
     pub use crate::Key;
+    pub use crate::OnGap::{Skip, Stop};
+    pub use crate::ProcessingGuarantee::{AtLeastOnce, ExactlyOnce};
+    pub use crate::Producer;
     pub use crate::Record;
     pub use crate::Result;
     pub use crate::ResultExt;
+    pub use crate::Start::{Earliest, Latest};
     pub use crate::State;
     pub use crate::Stream;
     pub use crate::Table;
@@ -84,6 +104,11 @@ pub mod __private {
     pub use crate::Record;
     pub use crate::StreamKey;
     pub use crate::Window;
+    pub use crate::cli::CommandCx;
+    pub use crate::cli::CommandDescriptor;
+    pub use crate::cli::CommandFuture;
+    pub use crate::cli::CommandOutput;
+    pub use crate::cli::CommandParam;
     pub use crate::record::Coerce;
     pub use crate::record::EventTime;
     pub use crate::record::coerce::Probe;
@@ -121,6 +146,7 @@ pub mod __private {
     pub use crate::topology::StateFuture;
     pub use crate::topology::TableDescriptor;
     pub use crate::topology::TopicDescriptor;
+    pub use clap;
     pub use inventory;
     pub use serde;
     pub use std::any::TypeId;

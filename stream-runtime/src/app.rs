@@ -1,0 +1,248 @@
+//! An app: its name, its settings in code, and `main`.
+
+use std::any::TypeId;
+use std::process::ExitCode;
+use std::time::Duration;
+
+mod only;
+mod plan;
+mod producer;
+mod settings;
+mod states;
+
+pub use only::Agents;
+pub use producer::{OutMessage, Producer};
+pub(crate) use producer::{Outlet, settings as topic_settings};
+pub use settings::{OnGap, ProcessingGuarantee, Start};
+pub(crate) use states::States;
+
+/// A stream-processing program: what its attributes declare, under one name.
+///
+/// The name is the consumer group and the beginning of the names of the topics the app owns. What is set here holds
+/// unless an environment variable (`STREAM_…`) or a command-line flag says otherwise.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+/// use stream_runtime::App;
+///
+/// fn main() -> ExitCode {
+///     App::new("voltage").main()
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct App {
+    pub(crate) name: String,
+    pub(crate) version: u32,
+    pub(crate) broker: Option<String>,
+    pub(crate) sasl_plain: Option<Login>,
+    pub(crate) kafka: Vec<(String, String)>,
+    pub(crate) topic_partitions: Option<i32>,
+    pub(crate) replication_factor: Option<i32>,
+    pub(crate) guarantee: ProcessingGuarantee,
+    pub(crate) start: Start,
+    pub(crate) on_gap: OnGap,
+    pub(crate) max_ahead: Duration,
+    pub(crate) commit_interval: Duration,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) only: Option<Vec<TypeId>>,
+    pub(crate) scope: Option<String>,
+    pub(crate) states: States,
+    /// Mistakes made while building, said when the app starts.
+    pub(crate) mistakes: Vec<String>,
+}
+
+/// User and password; never shown.
+#[derive(Clone)]
+pub(crate) struct Login {
+    pub(crate) username: String,
+    pub(crate) password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login({}, ***)", self.username)
+    }
+}
+
+impl App {
+    /// An app of this name: letters, digits, `.`, `_` and `-`, at most 100.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let mut mistakes = Vec::new();
+        if name.is_empty() || name.len() > 100 || !name.chars().all(legal) {
+            mistakes.push(format!(
+                "App::new({name:?}): the name is part of topic names: 1 to 100 letters, digits, '.', '_' and '-'"
+            ));
+        }
+        App {
+            name,
+            version: 1,
+            broker: None,
+            sasl_plain: None,
+            kafka: Vec::new(),
+            topic_partitions: None,
+            replication_factor: None,
+            guarantee: ProcessingGuarantee::default(),
+            start: Start::default(),
+            on_gap: OnGap::default(),
+            max_ahead: Duration::from_secs(3_600),
+            commit_interval: Duration::from_millis(100),
+            shutdown_timeout: Duration::from_secs(10),
+            only: None,
+            scope: None,
+            states: States::default(),
+            mistakes,
+        }
+    }
+
+    /// The Kafka broker, as `kafka://host:9092`; several are separated by commas. Default: the broker of the directory.
+    pub fn broker(mut self, hosts: impl Into<String>) -> Self {
+        self.broker = Some(hosts.into());
+        self
+    }
+
+    /// User and password over TLS (`SASL_SSL`, `PLAIN`), as Confluent Cloud wants it.
+    pub fn sasl_plain(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
+        self.sasl_plain = Some(Login {
+            username: username.into(),
+            password: password.into(),
+        });
+        self
+    }
+
+    /// A setting of the Kafka client by librdkafka's name, or Java's; a wrong one is an error at start.
+    pub fn kafka(mut self, name: impl Into<String>, value: impl ToString) -> Self {
+        self.kafka.push((name.into(), value.to_string()));
+        self
+    }
+
+    /// Partitions of topics the app creates, at least 1. Default: the broker's.
+    pub fn topic_partitions(mut self, partitions: i32) -> Self {
+        if partitions < 1 {
+            self.mistakes
+                .push(format!("topic_partitions({partitions}): at least 1"));
+        }
+        self.topic_partitions = Some(partitions);
+        self
+    }
+
+    /// Replicas of topics the app creates, at least 1. Default: the broker's.
+    pub fn replication_factor(mut self, replicas: i32) -> Self {
+        if replicas < 1 {
+            self.mistakes
+                .push(format!("replication_factor({replicas}): at least 1"));
+        }
+        self.replication_factor = Some(replicas);
+        self
+    }
+
+    /// What is promised about every record. Default: [`ProcessingGuarantee::ExactlyOnce`].
+    pub fn processing_guarantee(mut self, guarantee: ProcessingGuarantee) -> Self {
+        self.guarantee = guarantee;
+        self
+    }
+
+    /// The version of the app's state, at least 1, default 1. A version `n` above 1 begins anew as `{name}-v{n}`: own
+    /// offsets, own tables, own topics.
+    pub fn version(mut self, version: u32) -> Self {
+        if version == 0 {
+            self.mistakes
+                .push("version(0): versions begin with 1".to_owned());
+        }
+        self.version = version;
+        self
+    }
+
+    /// A shared resource, injected as `State<T>`. Of two of one type the later one holds, also over a `#[state]`.
+    pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.states.insert(value);
+        self
+    }
+
+    /// Where a topic without committed offsets is read from. Default: [`Start::Earliest`].
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// What to do when records were deleted before they were read. Default: [`OnGap::Stop`].
+    pub fn on_gap(mut self, on_gap: OnGap) -> Self {
+        self.on_gap = on_gap;
+        self
+    }
+
+    /// How far an event time may be ahead of the wall clock; beyond it the record is bad. Default: one hour.
+    pub fn max_ahead(mut self, ahead: Duration) -> Self {
+        self.max_ahead = ahead;
+        self
+    }
+
+    /// Time between two commits: results are seen that much later. Default: 100 ms.
+    pub fn commit_interval(mut self, interval: Duration) -> Self {
+        if interval.is_zero() {
+            self.mistakes
+                .push("commit_interval: must be more than 0".to_owned());
+        }
+        self.commit_interval = interval;
+        self
+    }
+
+    /// How long agents may take to end when the worker stops. Default: 10 s.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Only these agents: a tuple of the functions.
+    pub fn only<A: Agents>(mut self, _agents: A) -> Self {
+        self.only.get_or_insert_default().extend(A::items());
+        self
+    }
+
+    /// The same as [`only`](App::only), for the list that [`agents!`](crate::agents) makes.
+    pub fn agents<A: Agents>(self, agents: A) -> Self {
+        self.only(agents)
+    }
+
+    /// Only agents, tables and topics declared in this module or below it: `App::scope(module_path!())`.
+    pub fn scope(mut self, module: impl Into<String>) -> Self {
+        self.scope = Some(module.into());
+        self
+    }
+
+    /// Runs the command that the command line names, and returns the exit code: 0 well, 1 failed, 2 not understood.
+    pub fn main(self) -> ExitCode {
+        crate::cli::main(&self, std::env::args_os())
+    }
+
+    /// The app's identity: group id and the beginning of its topics' names.
+    pub(crate) fn id(&self) -> String {
+        match self.version {
+            0 | 1 => self.name.clone(),
+            version => format!("{}-v{version}", self.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_part_of_the_identity() {
+        assert_eq!(App::new("voltage").id(), "voltage");
+        assert_eq!(App::new("voltage").version(1).id(), "voltage");
+        assert_eq!(App::new("voltage").version(3).id(), "voltage-v3");
+    }
+
+    #[test]
+    fn mistakes_are_collected_and_secrets_hidden() {
+        let app = App::new("a b")
+            .topic_partitions(0)
+            .version(0)
+            .sasl_plain("me", "hunter2");
+        assert_eq!(app.mistakes.len(), 3, "{:?}", app.mistakes);
+        assert!(!format!("{app:?}").contains("hunter2"));
+    }
+}

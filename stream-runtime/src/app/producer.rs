@@ -1,0 +1,305 @@
+//! `Producer<S>`: sending outside agents.
+
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, Kind};
+use crate::kafka::{Admin, Deliveries, OutHeaders, Outgoing, Properties, Sender, TopicSettings};
+use crate::key::StreamKey;
+use crate::record::Record;
+use crate::task::TopicSpec;
+use crate::topology::TopicDescriptor;
+
+/// Records on their way before `send` waits.
+const IN_FLIGHT: usize = 200_000;
+/// How long what was sent may take to be delivered.
+const DELIVERY: Duration = Duration::from_secs(120);
+/// How long a question to the broker may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Kafka refuses stamps further ahead.
+const AHEAD_MS: i64 = 3_600_000;
+
+/// Sends to a topic from a command, a timer or a page.
+///
+/// On its own: what it sends belongs to no event and no transaction. Each record arrives once, in the order of the
+/// calls, even if the broker has to be asked again. To be exact about crashes, send to a topic that an agent reads.
+///
+/// [`send`](Producer::send) returns when the record is queued; [`flush`](Producer::flush) when all are delivered. What
+/// a command has sent is flushed when it ends.
+pub struct Producer<S> {
+    outlet: Arc<Outlet>,
+    _of: PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for Producer<S> {
+    fn clone(&self) -> Self {
+        Producer {
+            outlet: Arc::clone(&self.outlet),
+            _of: PhantomData,
+        }
+    }
+}
+
+/// What the producers of one process share: one client.
+pub(crate) struct Outlet {
+    sender: Sender,
+    properties: Properties,
+    /// For topics that do not exist: partitions and replicas unless the topic says.
+    partitions: Option<i32>,
+    replication: Option<i32>,
+    made: Mutex<HashSet<&'static str>>,
+}
+
+impl Outlet {
+    pub(crate) fn new(
+        properties: &Properties,
+        partitions: Option<i32>,
+        replication: Option<i32>,
+    ) -> Result<Arc<Outlet>, Error> {
+        let sender = Sender::new(properties).map_err(broker_error)?;
+        let properties = properties.clone();
+        Ok(Arc::new(Outlet {
+            sender,
+            properties,
+            partitions,
+            replication,
+            made: Mutex::default(),
+        }))
+    }
+
+    /// Waits until everything is delivered; the first failure is the error.
+    pub(crate) async fn flush(&self) -> Result<(), Error> {
+        let start = std::time::Instant::now();
+        while self.sender.in_flight() > 0 && start.elapsed() < DELIVERY {
+            self.sender.serve();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        refused(&self.sender.flush(Duration::ZERO).map_err(broker_error)?)
+    }
+
+    /// Makes the topic if it does not exist.
+    fn make(&self, topic: &'static TopicDescriptor) -> Result<(), Error> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if made.contains(topic.name) {
+            return Ok(());
+        }
+        let admin = Admin::new(&self.properties, PATIENCE).map_err(broker_error)?;
+        if admin.topic(topic.name).map_err(broker_error)?.is_none() {
+            if topic.external {
+                let text = format!(
+                    "{}: topic {} does not exist, and as an `external` one it is not made here",
+                    topic.place, topic.name
+                );
+                return Err(Error::new(Kind::Refused, text));
+            }
+            admin
+                .create(&[settings(topic, self.partitions, self.replication)])
+                .map_err(broker_error)?;
+        }
+        made.insert(topic.name);
+        Ok(())
+    }
+}
+
+/// How the app makes this topic.
+pub(crate) fn settings(
+    topic: &TopicDescriptor,
+    partitions: Option<i32>,
+    replication: Option<i32>,
+) -> TopicSettings {
+    let mut config = Vec::new();
+    if topic.compact {
+        config.push(("cleanup.policy".to_owned(), "compact".to_owned()));
+    }
+    config.push((
+        "retention.ms".to_owned(),
+        topic.retention_ms.unwrap_or(-1).to_string(),
+    ));
+    TopicSettings {
+        name: topic.name.to_owned(),
+        partitions: topic.partitions.or(partitions),
+        replication: topic.replication_factor.or(replication),
+        config,
+    }
+}
+
+impl<S: TopicSpec> Producer<S> {
+    pub(crate) fn new(outlet: Arc<Outlet>) -> Result<Self, Error> {
+        outlet.make(S::DESCRIPTOR)?;
+        Ok(Producer {
+            outlet,
+            _of: PhantomData,
+        })
+    }
+
+    /// Sends a record under a key.
+    ///
+    /// # Errors
+    ///
+    /// When the record has no JSON form, is too large, or an earlier one could not be delivered.
+    pub async fn send<Q>(&self, key: &Q, value: S::Value) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: ToOwned<Owned = S::Key> + ?Sized,
+    {
+        self.message(value).key(key.to_owned()).send().await
+    }
+
+    /// Sends a tombstone: a key without a value.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Producer::send).
+    pub async fn delete<Q>(&self, key: &Q) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let mut bytes = Vec::new();
+        key.to_owned().encode(&mut bytes);
+        self.queue(Some(&bytes), None, None, None).await
+    }
+
+    /// A record with headers or a time of its own.
+    pub fn message(&self, value: S::Value) -> OutMessage<'_, S> {
+        OutMessage {
+            producer: self,
+            value,
+            key: None,
+            headers: Vec::new(),
+            timestamp: None,
+        }
+    }
+
+    /// Waits until everything that was sent has been delivered.
+    ///
+    /// # Errors
+    ///
+    /// The first record that could not be delivered, with its topic, key and size.
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.outlet.flush().await
+    }
+
+    async fn queue(
+        &self,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        timestamp: Option<i64>,
+        headers: Option<OutHeaders>,
+    ) -> Result<(), Error> {
+        let sender = &self.outlet.sender;
+        while sender.in_flight() > IN_FLIGHT {
+            sender.serve();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let topic = S::DESCRIPTOR.name;
+        let record = Outgoing {
+            topic,
+            partition: None,
+            key,
+            value,
+            timestamp,
+            headers,
+            slot: 0,
+        };
+        sender.send(record).map_err(broker_error)?;
+        sender.serve();
+        Ok(())
+    }
+}
+
+/// A record that is being made; see [`Producer::message`].
+pub struct OutMessage<'a, S: TopicSpec> {
+    producer: &'a Producer<S>,
+    value: S::Value,
+    key: Option<S::Key>,
+    headers: Vec<(String, Vec<u8>)>,
+    timestamp: Option<i64>,
+}
+
+impl<S: TopicSpec> OutMessage<'_, S> {
+    /// Its key; without one it has the record's, if the record carries one.
+    pub fn key(mut self, key: S::Key) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.into(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// Its time; without one it has the record's, else now.
+    pub fn timestamp(mut self, time: chrono::DateTime<chrono::Utc>) -> Self {
+        self.timestamp = Some(time.timestamp_millis());
+        self
+    }
+
+    /// Sends it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Producer::send`].
+    pub async fn send(self) -> Result<(), Error> {
+        let mut key = None;
+        if let Some(given) = &self.key {
+            key = encoded(given);
+        } else if let Some(own) = self.value.key() {
+            key = encoded(&own);
+        }
+        let mut value = Vec::new();
+        let is_value = self.value.encode(&mut value)?;
+        let time = self.timestamp.or_else(|| self.value.timestamp());
+        let stamp = time.map(|time| time.clamp(1, now().saturating_add(AHEAD_MS)));
+        let mut headers = self.headers;
+        if let (Some(time), true) = (time, stamp != time) {
+            headers.push(("event-time".to_owned(), time.to_string().into_bytes()));
+        }
+        let headers = (!headers.is_empty()).then(|| {
+            OutHeaders::new(
+                headers
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), Some(&value[..]))),
+            )
+        });
+        self.producer
+            .queue(
+                key.as_deref(),
+                is_value.then_some(&value[..]),
+                stamp,
+                headers,
+            )
+            .await
+    }
+}
+
+fn encoded<K: StreamKey>(key: &K) -> Option<Vec<u8>> {
+    if key.is_absent() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    key.encode(&mut bytes);
+    Some(bytes)
+}
+
+fn refused(deliveries: &Deliveries) -> Result<(), Error> {
+    match deliveries.failures.first() {
+        None => Ok(()),
+        Some(failure) => Err(Error::new(Kind::Broker, failure.to_string())),
+    }
+}
+
+fn broker_error(fault: crate::kafka::Fault) -> Error {
+    Error::new(Kind::Broker, fault.to_string())
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

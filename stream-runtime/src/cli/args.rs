@@ -1,0 +1,224 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::style::ColorChoice;
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The Kafka broker, as HOST:PORT[,HOST:PORT]; without one, the broker of this directory
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOSTS",
+        env = "STREAM_BROKER",
+        hide_env_values = true
+    )]
+    pub(crate) broker: Option<String>,
+
+    /// A client.properties file, as Confluent Cloud gives it
+    #[arg(long, global = true, value_name = "FILE", env = "STREAM_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// A setting of the Kafka client, as linger.ms=5; may be repeated
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME=VALUE",
+        env = "STREAM_KAFKA",
+        hide_env_values = true,
+        value_delimiter = ';',
+        value_parser = name_and_value
+    )]
+    pub(crate) kafka: Vec<(String, String)>,
+
+    /// Where tables and the broker of this directory keep their files
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "STREAM_DATA_DIR",
+        default_value = ".stream"
+    )]
+    pub(crate) data_dir: PathBuf,
+
+    /// What to log: off, error, warn, info, debug, trace, or a list as warn,stream_runtime=debug
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "LEVEL",
+        env = "STREAM_LOG_LEVEL"
+    )]
+    pub(crate) log_level: Option<String>,
+
+    /// How to print what is asked for
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "STREAM_OUTPUT",
+        default_value = "text"
+    )]
+    pub(crate) output: Output,
+
+    /// When to use colour
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        env = "STREAM_COLOR",
+        default_value = "auto"
+    )]
+    pub(crate) color: ColorChoice,
+}
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For programs: JSON, one line a record or one document.
+    Json,
+}
+
+/// `worker`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WorkerArgs {
+    /// Stream threads; each takes a share of the partitions [default: the number of cores]
+    #[arg(long, value_name = "N", env = "STREAM_THREADS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+
+    /// What is promised about every record [default: exactly-once]
+    #[arg(long, value_name = "GUARANTEE", env = "STREAM_PROCESSING_GUARANTEE")]
+    pub(crate) processing_guarantee: Option<GuaranteeArg>,
+
+    /// How often results are committed, as 100ms [default: 100ms]
+    #[arg(long, value_name = "TIME", env = "STREAM_COMMIT_INTERVAL", value_parser = time)]
+    pub(crate) commit_interval: Option<std::time::Duration>,
+
+    /// End with exit code 0 once everything there is has been processed and committed
+    #[arg(long)]
+    pub(crate) until_caught_up: bool,
+}
+
+/// `--processing-guarantee`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GuaranteeArg {
+    /// Every record counts once, whatever crashes.
+    #[value(alias = "exactly_once", alias = "exactly_once_v2")]
+    ExactlyOnce,
+    /// No record is lost; after a crash some may count twice.
+    #[value(alias = "at_least_once")]
+    AtLeastOnce,
+}
+
+/// `broker`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BrokerArgs {
+    /// The port to listen on; 0 takes a free one [default: the last one, else 9092]
+    #[arg(long, value_name = "PORT", env = "STREAM_BROKER_PORT")]
+    pub(crate) port: Option<u16>,
+}
+
+/// `send`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SendArgs {
+    /// The topic; it is made if it does not exist
+    pub(crate) topic: String,
+
+    /// The value of one record; without it and without --file, lines of standard input
+    #[arg(conflicts_with = "file")]
+    pub(crate) value: Option<String>,
+
+    /// JSON lines, a record each; `-` is standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// The key of every record
+    #[arg(short, long, conflicts_with = "key_field")]
+    pub(crate) key: Option<String>,
+
+    /// The field of the value that is the key, as `user` or `user.id`
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) key_field: Option<String>,
+
+    /// A header of every record; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) header: Vec<(String, String)>,
+
+    /// Send a tombstone: the key with no value
+    #[arg(long, requires = "key", conflicts_with_all = ["value", "file"])]
+    pub(crate) tombstone: bool,
+}
+
+/// `tail`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TailArgs {
+    /// The topic
+    pub(crate) topic: String,
+
+    /// Begin with the first record instead of the next new one
+    #[arg(long)]
+    pub(crate) from_beginning: bool,
+
+    /// End at what is the topic's end now
+    #[arg(long)]
+    pub(crate) until_end: bool,
+
+    /// End after N records
+    #[arg(short = 'n', long = "max-records", value_name = "N")]
+    pub(crate) max_records: Option<u64>,
+
+    /// Only this partition; may be repeated
+    #[arg(short, long, value_name = "P")]
+    pub(crate) partition: Vec<i32>,
+
+    /// Show records of open and aborted transactions too
+    #[arg(long)]
+    pub(crate) read_uncommitted: bool,
+}
+
+/// `topics`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TopicsArgs {
+    /// All topics of the broker, not only those of this app
+    #[arg(short, long)]
+    pub(crate) all: bool,
+}
+
+/// `describe`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DescribeArgs {
+    /// An agent, a table or a topic; without one, all of them
+    pub(crate) name: Option<String>,
+}
+
+/// `reset`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ResetArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn time(text: &str) -> Result<std::time::Duration, String> {
+    let milliseconds = crate::duration::parse(text).map_err(|error| error.to_string())?;
+    u64::try_from(milliseconds)
+        .map(std::time::Duration::from_millis)
+        .map_err(|_| "negative".to_owned())
+}

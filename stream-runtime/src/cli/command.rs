@@ -1,0 +1,168 @@
+//! Commands of the app's own: functions under `#[command]`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::process::ExitCode;
+
+use crate::app::Producer;
+use crate::error::{Error, Failure, Kind};
+use crate::task::{State, TopicSpec};
+use crate::topology::{Place, TopicDescriptor};
+
+use super::handle::AppHandle;
+
+/// A command on its way.
+pub type CommandFuture = Pin<Box<dyn Future<Output = Result<ExitCode, Failure>> + Send>>;
+
+/// Registered by `#[command]`.
+pub struct CommandDescriptor {
+    /// The function's name with `-` for `_`, or `name = ".."`.
+    pub name: &'static str,
+    /// The function's doc comment; its first line stands in the list of commands.
+    pub about: &'static str,
+    /// Where it stands.
+    pub place: Place,
+    /// Adds the arguments of its parameters.
+    pub augment: fn(clap::Command) -> clap::Command,
+    /// Topics it sends to.
+    pub sends: fn() -> Vec<&'static TopicDescriptor>,
+    /// Runs it.
+    pub run: fn(CommandCx) -> CommandFuture,
+}
+
+inventory::collect!(CommandDescriptor);
+
+/// What a command's parameters are made from.
+#[derive(Clone)]
+pub struct CommandCx {
+    pub(super) app: AppHandle,
+    pub(super) matches: clap::ArgMatches,
+}
+
+/// A parameter of a `#[command]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a command's parameter",
+    label = "not a command parameter",
+    note = "a command takes State<T>, Producer<S>, AppHandle, and structs that derive `clap::Args`"
+)]
+pub trait CommandParam: Sized {
+    /// Adds the arguments it reads.
+    fn augment(command: clap::Command) -> clap::Command {
+        command
+    }
+
+    /// The topic it sends to.
+    fn sends() -> Option<&'static TopicDescriptor> {
+        None
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    ///
+    /// When the broker or a resource it needs is not there.
+    fn from_command(cx: &CommandCx) -> Result<Self, Error>;
+}
+
+impl<T: clap::Args> CommandParam for T {
+    fn augment(command: clap::Command) -> clap::Command {
+        T::augment_args(command)
+    }
+
+    fn from_command(cx: &CommandCx) -> Result<Self, Error> {
+        T::from_arg_matches(&cx.matches)
+            .map_err(|error| Error::new(Kind::Configuration, error.to_string()))
+    }
+}
+
+impl CommandParam for AppHandle {
+    fn from_command(cx: &CommandCx) -> Result<Self, Error> {
+        Ok(cx.app.clone())
+    }
+}
+
+impl<S: TopicSpec> CommandParam for Producer<S> {
+    fn sends() -> Option<&'static TopicDescriptor> {
+        Some(S::DESCRIPTOR)
+    }
+
+    fn from_command(cx: &CommandCx) -> Result<Self, Error> {
+        cx.app.producer()
+    }
+}
+
+impl<T: Send + Sync + 'static> CommandParam for State<T> {
+    fn from_command(cx: &CommandCx) -> Result<Self, Error> {
+        cx.app.state::<T>().map(State::from_arc).ok_or_else(|| {
+            let name = std::any::type_name::<T>();
+            Error::new(
+                Kind::Topology,
+                format!("nobody makes a State<{name}>: add App::state(..), or a #[state] function that returns one"),
+            )
+        })
+    }
+}
+
+/// What a `#[command]` may return.
+#[diagnostic::on_unimplemented(
+    message = "a command cannot return `{Self}`",
+    note = "a command returns (), ExitCode, or a Result of these"
+)]
+pub trait CommandOutput {
+    /// The exit code, or the failure that ends it with 1.
+    ///
+    /// # Errors
+    ///
+    /// The function's own.
+    fn finish(self) -> Result<ExitCode, Failure>;
+}
+
+impl CommandOutput for () {
+    fn finish(self) -> Result<ExitCode, Failure> {
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl CommandOutput for ExitCode {
+    fn finish(self) -> Result<ExitCode, Failure> {
+        Ok(self)
+    }
+}
+
+impl<T: CommandOutput, E: Into<Failure>> CommandOutput for Result<T, E> {
+    fn finish(self) -> Result<ExitCode, Failure> {
+        self.map_err(Into::into)?.finish()
+    }
+}
+
+/// The app's commands in the order of their names.
+pub(super) fn registered() -> Vec<&'static CommandDescriptor> {
+    let mut all: Vec<_> = inventory::iter::<CommandDescriptor>().collect();
+    all.sort_by_key(|command| (command.name, command.place.file, command.place.line));
+    all
+}
+
+/// Names that are taken: two commands of one name, or one of the framework's.
+pub(super) fn clashes(builtin: &[&str]) -> Vec<String> {
+    let all = registered();
+    let mut problems = Vec::new();
+    for (ix, command) in all.iter().enumerate() {
+        let (place, name) = (command.place, command.name);
+        if builtin.contains(&name) {
+            problems.push(format!(
+                "{place}: #[command] {name}: every app has a command of this name; give another with `name = \"..\"`"
+            ));
+        }
+        if let Some(other) = ix
+            .checked_sub(1)
+            .map(|ix| all[ix])
+            .filter(|other| other.name == name)
+        {
+            problems.push(format!(
+                "{place}: #[command] {name}: the same name as at {}",
+                other.place
+            ));
+        }
+    }
+    problems
+}

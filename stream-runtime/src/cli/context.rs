@@ -1,0 +1,148 @@
+//! What every command has at hand.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use super::args::{Global, Output};
+use super::connection;
+use super::error::{CliError, CliResult};
+use super::style::Style;
+use crate::app::{self, App};
+use crate::kafka::{Admin, Properties, TopicSettings};
+use crate::topology::Plan;
+
+/// How long a question to the broker may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The app, the global options, the settings of the Kafka client.
+pub(crate) struct Context<'a> {
+    app: &'a App,
+    id: String,
+    global: Global,
+    /// As configured; without bootstrap servers when the broker of the directory is meant.
+    properties: Properties,
+    runtime: OnceLock<tokio::runtime::Runtime>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(app: &'a App, global: Global, properties: Properties) -> Self {
+        Context {
+            app,
+            id: app.id(),
+            global,
+            properties,
+            runtime: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn app(&self) -> &'a App {
+        self.app
+    }
+
+    /// The app's identity: its group.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.global.data_dir
+    }
+
+    pub(crate) fn output(&self) -> Output {
+        self.global.output
+    }
+
+    /// Style of standard output.
+    pub(crate) fn style(&self) -> Style {
+        Style::stdout(self.global.color)
+    }
+
+    /// Style of standard error.
+    pub(crate) fn note_style(&self) -> Style {
+        Style::stderr(self.global.color)
+    }
+
+    /// Whether to show a progress bar.
+    pub(crate) fn progress(&self) -> bool {
+        std::io::stderr().is_terminal()
+    }
+
+    /// Says something to a person: on standard error, so that the output stays clean.
+    pub(crate) fn note(&self, text: fmt::Arguments<'_>) {
+        eprintln!("{text}");
+    }
+
+    /// The settings as configured.
+    pub(crate) fn configured(&self) -> &Properties {
+        &self.properties
+    }
+
+    /// Settings to talk to the broker: the configured one, else the one that runs for this directory.
+    pub(crate) fn client(&self) -> CliResult<Properties> {
+        connection::client(&self.properties, self.data_dir())
+    }
+
+    pub(crate) fn admin(&self, properties: &Properties) -> CliResult<Admin> {
+        Admin::new(properties, PATIENCE).map_err(CliError::from)
+    }
+
+    /// Makes `topic` if it does not exist, as the app would.
+    pub(crate) fn make_topic(&self, properties: &Properties, topic: &str) -> CliResult {
+        let admin = self.admin(properties)?;
+        if admin.topic(topic)?.is_some() {
+            return Ok(());
+        }
+        let settings = self.topic_settings(topic);
+        admin.create(std::slice::from_ref(&settings))?;
+        Ok(())
+    }
+
+    /// What the app would give the topic.
+    fn topic_settings(&self, topic: &str) -> TopicSettings {
+        let (partitions, replication) = (self.app.topic_partitions, self.app.replication_factor);
+        // A plan with problems is the worker's to report.
+        let declared = self
+            .app
+            .plan()
+            .ok()
+            .and_then(|plan| plan.topics.get(topic).copied());
+        match declared {
+            Some(declared) => app::topic_settings(declared, partitions, replication),
+            None => TopicSettings {
+                name: topic.to_owned(),
+                partitions,
+                replication,
+                config: vec![("retention.ms".to_owned(), "-1".to_owned())],
+            },
+        }
+    }
+
+    /// The plan; every problem at once when it does not fit together.
+    pub(crate) fn plan(&self) -> CliResult<Plan> {
+        self.app.plan().map_err(|problems| {
+            let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let count = match problems.len() {
+                1 => "the app does not fit together".to_owned(),
+                n => format!("the app does not fit together in {n} places"),
+            };
+            CliError::usage(format_args!("{count}\n  {}", text.join("\n  ")))
+        })
+    }
+
+    /// A small runtime for commands that wait.
+    pub(crate) fn runtime(&self) -> CliResult<&tokio::runtime::Runtime> {
+        if self.runtime.get().is_none() {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| CliError::failure(format_args!("cannot start: {error}")))?;
+            let _ = self.runtime.set(runtime);
+        }
+        self.runtime
+            .get()
+            .ok_or_else(|| CliError::failure("cannot start"))
+    }
+}

@@ -1,0 +1,121 @@
+//! How a command ends when it does not end well.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::error::Error;
+use crate::kafka::{Fault, FaultKind};
+
+/// What went wrong, what to do next, and the exit code that says so.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    text: String,
+    next: Option<String>,
+    code: u8,
+    quiet: bool,
+}
+
+impl CliError {
+    /// Something failed: exit code 1.
+    pub(crate) fn failure(text: impl fmt::Display) -> Self {
+        CliError {
+            text: text.to_string(),
+            next: None,
+            code: 1,
+            quiet: false,
+        }
+    }
+
+    /// The command was not understood, or its settings are not valid: exit code 2.
+    pub(crate) fn usage(text: impl fmt::Display) -> Self {
+        CliError {
+            code: 2,
+            ..Self::failure(text)
+        }
+    }
+
+    /// The reader of our output has gone, as `| head` does: no message, exit code 0.
+    pub(crate) fn reader_gone() -> Self {
+        CliError {
+            code: 0,
+            quiet: true,
+            ..Self::failure("")
+        }
+    }
+
+    /// All has been said already; only the exit code is left.
+    pub(crate) fn said(code: u8) -> Self {
+        CliError {
+            code,
+            quiet: true,
+            ..Self::failure("")
+        }
+    }
+
+    /// Adds the next step.
+    pub(crate) fn next(mut self, next: impl fmt::Display) -> Self {
+        self.next = Some(next.to_string());
+        self
+    }
+
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+
+    /// Whether there is anything to print.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// The next step, where one is known.
+    pub(crate) fn next_step(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What a command returns.
+pub(crate) type CliResult<T = ()> = Result<T, CliError>;
+
+/// An error of writing to standard output.
+pub(crate) fn output_error(error: std::io::Error) -> CliError {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => CliError::reader_gone(),
+        _ => CliError::failure(format_args!("cannot write the output: {error}")),
+    }
+}
+
+impl From<Fault> for CliError {
+    fn from(fault: Fault) -> Self {
+        let text = fault.to_string();
+        let error = CliError::failure(&text);
+        match fault.kind() {
+            FaultKind::Refused if text.contains("uthenticat") => {
+                error.next("check user and password: the file of --config, or App::sasl_plain")
+            }
+            FaultKind::Refused => {
+                error.next("check the settings and this user's rights on the broker")
+            }
+            FaultKind::TooLarge => error.next(
+                "raise the topic's max.message.bytes and --kafka message.max.bytes, or send less",
+            ),
+            FaultKind::Retriable if !fault.is_unknown_topic() => error
+                .next("is the broker running, and reachable under this address? Then try again"),
+            _ => error,
+        }
+    }
+}
+
+impl From<Error> for CliError {
+    fn from(error: Error) -> Self {
+        match error.is_configuration() {
+            true => CliError::usage(format_args!("{error:?}")),
+            false => CliError::failure(format_args!("{error:?}")),
+        }
+    }
+}

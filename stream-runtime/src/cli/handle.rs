@@ -1,0 +1,167 @@
+//! `AppHandle`: what a command of the app can do with it.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::args::Global;
+use super::connection;
+use super::error::CliError;
+use super::records::Records;
+use crate::app::{App, Outlet, Producer, States};
+use crate::error::{Error, Kind};
+use crate::kafka::Properties;
+use crate::task::TopicSpec;
+
+/// The app from inside one of its commands: its broker, its topics, a worker.
+#[derive(Clone)]
+pub struct AppHandle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    app: App,
+    global: Global,
+    /// As configured, or of the scratch broker.
+    properties: Properties,
+    states: States,
+    outlet: Mutex<Option<Arc<Outlet>>>,
+    scratch: Mutex<Option<connection::Scratch>>,
+}
+
+impl AppHandle {
+    pub(super) fn new(app: &App, global: &Global, properties: &Properties, states: States) -> Self {
+        let inner = Inner {
+            app: app.clone(),
+            global: global.clone(),
+            properties: properties.clone(),
+            states,
+            outlet: Mutex::default(),
+            scratch: Mutex::default(),
+        };
+        AppHandle {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The app's name.
+    pub fn name(&self) -> &str {
+        &self.inner.app.name
+    }
+
+    /// The broker's address: the configured one, else that of the broker that runs for this directory.
+    ///
+    /// # Errors
+    ///
+    /// When none is configured and none runs; the text says how to start one.
+    pub fn broker(&self) -> Result<String, Error> {
+        let properties = self.client()?;
+        Ok(properties.bootstrap().unwrap_or_default().to_owned())
+    }
+
+    /// Where the app keeps its files.
+    pub fn data_dir(&self) -> &Path {
+        &self.inner.global.data_dir
+    }
+
+    /// The same app on a broker and in a directory of its own, which are gone when the last handle is: for demos.
+    ///
+    /// # Errors
+    ///
+    /// When the broker cannot be started.
+    pub fn scratch(&self) -> Result<AppHandle, Error> {
+        let scratch = connection::Scratch::start().map_err(CliError::into_error)?;
+        let mut properties = Properties::default();
+        properties.set_broker(&scratch.address().to_string());
+        let mut global = self.inner.global.clone();
+        global.data_dir = scratch.data_dir().to_owned();
+        let inner = Inner {
+            app: self.inner.app.clone(),
+            global,
+            properties,
+            states: self.inner.states.clone(),
+            outlet: Mutex::default(),
+            scratch: Mutex::new(Some(scratch)),
+        };
+        Ok(AppHandle {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// A producer to the topic of `S`, which is made if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// When there is no broker, or it refuses.
+    pub fn producer<S: TopicSpec>(&self) -> Result<Producer<S>, Error> {
+        Producer::new(self.outlet()?)
+    }
+
+    /// The committed records of a topic from its beginning, and those that come.
+    ///
+    /// # Errors
+    ///
+    /// When there is no broker.
+    pub fn records<S: TopicSpec>(&self) -> Result<Records<S>, Error> {
+        Records::start(self.client()?, &self.inner.app.id())
+    }
+
+    pub(crate) fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.inner.states.get::<T>()
+    }
+
+    /// Delivers what was sent, and ends a broker of its own.
+    pub(super) async fn finish(&self) -> Result<(), Error> {
+        let outlet = self
+            .inner
+            .outlet
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let flushed = match outlet {
+            Some(outlet) => outlet.flush().await,
+            None => Ok(()),
+        };
+        if let Some(scratch) = self
+            .inner
+            .scratch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
+            scratch.stop();
+        }
+        flushed
+    }
+
+    pub(super) fn client(&self) -> Result<Properties, Error> {
+        connection::client(&self.inner.properties, &self.inner.global.data_dir)
+            .map_err(CliError::into_error)
+    }
+
+    fn outlet(&self) -> Result<Arc<Outlet>, Error> {
+        let mut outlet = self
+            .inner
+            .outlet
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(outlet) = &*outlet {
+            return Ok(Arc::clone(outlet));
+        }
+        let app = &self.inner.app;
+        let made = Outlet::new(
+            &self.client()?,
+            app.topic_partitions,
+            app.replication_factor,
+        )?;
+        Ok(Arc::clone(outlet.insert(made)))
+    }
+}
+
+impl CliError {
+    fn into_error(self) -> Error {
+        let next = self
+            .next_step()
+            .map_or_else(String::new, |next| format!(": {next}"));
+        Error::new(Kind::Broker, format!("{self}{next}"))
+    }
+}

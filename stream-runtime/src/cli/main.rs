@@ -1,0 +1,294 @@
+//! From the command line to a command, and from its end to an exit code.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+
+use super::args::{BrokerArgs, DescribeArgs, Global, ResetArgs, SendArgs, TailArgs, TopicsArgs};
+use super::command::{self, CommandCx, CommandDescriptor};
+use super::context::Context;
+use super::error::{CliError, CliResult};
+use super::handle::AppHandle;
+use super::style::Style;
+use super::{broker, logging, plan, reset, send, settings, tail, topics};
+use crate::app::App;
+
+/// A command that every app has.
+struct Builtin {
+    name: &'static str,
+    about: &'static str,
+    /// What stands below its help, each line after the program's name.
+    examples: &'static [&'static str],
+    augment: fn(Command) -> Command,
+    run: fn(&Context<'_>, &ArgMatches) -> CliResult,
+    /// The level of the log unless another is asked for.
+    log: &'static str,
+}
+
+const BUILTINS: &[Builtin] = &[
+    Builtin {
+        name: "broker",
+        about: "Run the development broker of this directory, alone",
+        examples: &["broker", "broker --port 9192 --data-dir /tmp/try"],
+        augment: BrokerArgs::augment_args,
+        run: |cx, matches| broker::run(cx, &parse(matches)?),
+        log: "info",
+    },
+    Builtin {
+        name: "send",
+        about: "Send records to a topic",
+        examples: &[
+            r#"send clicks '{"user":"ann","page":"/"}' --key ann"#,
+            "send clicks --file clicks.jsonl --key-field user",
+            "generate | $ send clicks",
+        ],
+        augment: SendArgs::augment_args,
+        run: |cx, matches| send::run(cx, &parse(matches)?),
+        log: "warn",
+    },
+    Builtin {
+        name: "tail",
+        about: "Print the records of a topic",
+        examples: &[
+            "tail clicks",
+            "tail clicks --from-beginning -n 10",
+            "tail clicks --from-beginning --until-end -o json | jq .value",
+        ],
+        augment: TailArgs::augment_args,
+        run: |cx, matches| tail::run(cx, &parse(matches)?),
+        log: "warn",
+    },
+    Builtin {
+        name: "topics",
+        about: "List the app's topics: partitions, records, lag",
+        examples: &["topics", "topics --all -o json"],
+        augment: TopicsArgs::augment_args,
+        run: |cx, matches| topics::run(cx, &parse(matches)?),
+        log: "warn",
+    },
+    Builtin {
+        name: "agents",
+        about: "List the app's agents: what they read, keep and send",
+        examples: &["agents", "agents -o json"],
+        augment: |command| command,
+        run: |cx, _| plan::agents(cx),
+        log: "warn",
+    },
+    Builtin {
+        name: "tables",
+        about: "List the app's tables: keys, windows, changelogs",
+        examples: &["tables", "tables -o json"],
+        augment: |command| command,
+        run: |cx, _| plan::tables(cx),
+        log: "warn",
+    },
+    Builtin {
+        name: "plan",
+        about: "Print the topology: which agent feeds what, and every topic",
+        examples: &["plan", "plan -o json"],
+        augment: |command| command,
+        run: |cx, _| plan::plan(cx),
+        log: "warn",
+    },
+    Builtin {
+        name: "describe",
+        about: "Tell all about an agent, a table or a topic",
+        examples: &["describe", "describe voltage_input"],
+        augment: DescribeArgs::augment_args,
+        run: |cx, matches| plan::describe(cx, &parse(matches)?),
+        log: "warn",
+    },
+    Builtin {
+        name: "reset",
+        about: "Begin anew: forget offsets and tables, keep inputs and outputs",
+        examples: &["reset", "reset --yes"],
+        augment: ResetArgs::augment_args,
+        run: |cx, matches| reset::run(cx, &parse(matches)?),
+        log: "warn",
+    },
+];
+
+/// Runs the command that `args` name; the first is the program itself.
+pub(crate) fn main(app: &App, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let program = args.first().map_or_else(|| app.name.clone(), program_name);
+    let matches = match root(app, &program).try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Help and version go to standard output and are no failure.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let global = match Global::from_arg_matches(&matches) {
+        Ok(global) => global,
+        Err(error) => error.exit(),
+    };
+    let style = Style::stderr(global.color);
+    match dispatch(app, global, &matches) {
+        Ok(code) => code,
+        Err(error) => {
+            if !error.is_quiet() {
+                eprintln!("{} {error}", style.red("error:"));
+                if let Some(next) = error.next_step() {
+                    eprintln!("  {} {next}", style.bold("help:"));
+                }
+            }
+            error.code()
+        }
+    }
+}
+
+fn dispatch(app: &App, global: Global, matches: &ArgMatches) -> CliResult<ExitCode> {
+    let Some((name, matches)) = matches.subcommand() else {
+        return Err(CliError::usage("no command"));
+    };
+    let builtin = BUILTINS.iter().find(|builtin| builtin.name == name);
+    let level = builtin.map_or("info", |builtin| builtin.log);
+    logging::start(
+        global.log_level.as_deref(),
+        level,
+        Style::stderr(global.color),
+    )?;
+    let names: Vec<&str> = BUILTINS.iter().map(|builtin| builtin.name).collect();
+    let mut mistakes = app.mistakes.clone();
+    mistakes.extend(command::clashes(&names));
+    if !mistakes.is_empty() {
+        return Err(CliError::usage(mistakes.join("\n  ")));
+    }
+    let properties = settings::properties(app, &global, matches)?;
+    if let Some(builtin) = builtin {
+        let cx = Context::new(app, global, properties);
+        return (builtin.run)(&cx, matches).map(|()| ExitCode::SUCCESS);
+    }
+    let own = command::registered()
+        .into_iter()
+        .find(|command| command.name == name);
+    let own = own.ok_or_else(|| CliError::usage(format_args!("there is no command {name}")))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::failure(format_args!("cannot start: {error}")))?;
+    runtime.block_on(run_own(app, &global, properties, own, matches.clone()))
+}
+
+/// Runs a command of the app's own.
+async fn run_own(
+    app: &App,
+    global: &Global,
+    properties: crate::kafka::Properties,
+    own: &CommandDescriptor,
+    matches: ArgMatches,
+) -> CliResult<ExitCode> {
+    let states = app.states.clone().make().await?;
+    let handle = AppHandle::new(app, global, &properties, states);
+    let running = (own.run)(CommandCx {
+        app: handle.clone(),
+        matches,
+    });
+    let ended = tokio::select! {
+        ended = running => ended.map_err(CliError::failure),
+        stopped = super::signal::stop() => {
+            stopped?;
+            // As a shell says it for SIGINT.
+            Err(CliError::said(130))
+        }
+    };
+    let finished = handle.finish().await;
+    let code = ended?;
+    finished?;
+    Ok(code)
+}
+
+fn parse<A: FromArgMatches>(matches: &ArgMatches) -> CliResult<A> {
+    A::from_arg_matches(matches).map_err(CliError::usage)
+}
+
+fn root(app: &App, program: &str) -> Command {
+    let mut root = Global::augment_args(Command::new("app"))
+        .bin_name(program)
+        .about(format!("The stream-processing app `{}`", app.name))
+        .long_about(None)
+        .version(concat!("(stream-runtime ", env!("CARGO_PKG_VERSION"), ")"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .after_help(
+            "A flag wins over its environment variable, that over the app's code.\n\
+             Exit codes: 0 done, 1 failed, 2 not understood.",
+        );
+    for own in command::registered() {
+        let command = (own.augment)(Command::new(own.name));
+        let short = own.about.lines().next().unwrap_or_default();
+        root = root.subcommand(command.about(short).long_about(own.about));
+    }
+    for builtin in BUILTINS {
+        let examples: Vec<String> = builtin
+            .examples
+            .iter()
+            .map(|example| example_line(program, example))
+            .collect();
+        let command = (builtin.augment)(Command::new(builtin.name));
+        // The arguments' own descriptions are for readers of the source.
+        let command = command.about(builtin.about).long_about(None);
+        root = root.subcommand(command.after_help(format!("Examples:\n{}", examples.join("\n"))));
+    }
+    root
+}
+
+/// A line of help: the program's name in front, or where a `$` stands.
+fn example_line(program: &str, example: &str) -> String {
+    match example.contains("$ ") {
+        true => format!("  {}", example.replace("$ ", &format!("{program} "))),
+        false => format!("  {program} {example}"),
+    }
+}
+
+fn program_name(path: &OsString) -> String {
+    let name = std::path::Path::new(path).file_name();
+    name.map_or_else(
+        || "app".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_s_arguments_fit_together() {
+        root(&App::new("voltage"), "voltage").debug_assert();
+    }
+
+    #[test]
+    fn every_example_is_understood() {
+        for builtin in BUILTINS {
+            for example in builtin.examples {
+                let line = example.rsplit_once("$ ").map_or(*example, |(_, line)| line);
+                let line = line.split('|').next().unwrap_or_default();
+                let words = std::iter::once("voltage".to_owned()).chain(words(line));
+                let parsed = root(&App::new("voltage"), "voltage").try_get_matches_from(words);
+                assert!(
+                    parsed.is_ok(),
+                    "{example}: {}",
+                    parsed.err().map(|e| e.to_string()).unwrap_or_default()
+                );
+            }
+        }
+    }
+
+    /// Splits as a shell does, as far as the examples need it.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for (ix, part) in line.split('\'').enumerate() {
+            match ix % 2 {
+                0 => words.extend(part.split_whitespace().map(str::to_owned)),
+                _ => words.push(part.to_owned()),
+            }
+        }
+        words
+    }
+}

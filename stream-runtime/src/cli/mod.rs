@@ -1,0 +1,30 @@
+//! The command line of every app.
+
+mod args;
+mod broker;
+mod command;
+mod connection;
+mod context;
+mod error;
+mod follow;
+mod handle;
+mod local;
+mod logging;
+mod main;
+mod plan;
+mod print;
+mod progress;
+mod records;
+mod reset;
+mod send;
+mod settings;
+mod signal;
+mod style;
+mod tail;
+mod topics;
+mod view;
+
+pub use command::{CommandCx, CommandDescriptor, CommandFuture, CommandOutput, CommandParam};
+pub use handle::AppHandle;
+pub(crate) use main::main;
+pub use records::{ReadRecord, Records};

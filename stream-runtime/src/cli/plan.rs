@@ -1,0 +1,289 @@
+//! `plan`, `describe`, `agents`, `tables`: what the app is, without a broker.
+
+use super::args::{DescribeArgs, Output};
+use super::context::Context;
+use super::error::{CliError, CliResult};
+use super::print::{Columns, json, line};
+use super::style::Style;
+use super::view::{AgentView, AppView, TableView, TopicView};
+use crate::duration;
+
+/// `plan`: which agent feeds what.
+pub(super) fn plan(cx: &Context<'_>) -> CliResult {
+    let view = AppView::of(&cx.plan()?);
+    if cx.output() == Output::Json {
+        return json(&view);
+    }
+    let style = cx.style();
+    line(format_args!("{} {}", style.bold("app"), view.app))?;
+    for (number, task) in view.tasks.iter().enumerate() {
+        line("")?;
+        line(format_args!(
+            "{} {number}: one for each partition of {}",
+            style.bold("task"),
+            task.inputs.join(", ")
+        ))?;
+        for agent in &task.agents {
+            line(format_args!("  {}", flow(agent, style)))?;
+        }
+    }
+    line("")?;
+    line(style.bold("topics"))?;
+    for topic in &view.topics {
+        let record = topic.record.as_deref().map_or_else(String::new, |record| {
+            format!(
+                "  {} by {}",
+                record,
+                topic
+                    .key
+                    .as_deref()
+                    .filter(|key| !key.is_empty())
+                    .unwrap_or("String")
+            )
+        });
+        line(format_args!(
+            "  {} ({}){}",
+            style.cyan(&topic.name),
+            topic.roles.join(", "),
+            style.dim(record)
+        ))?;
+    }
+    Ok(())
+}
+
+/// `topic -> agent [table] -> sink`.
+fn flow(agent: &AgentView, style: Style) -> String {
+    let source = match &agent.closes {
+        Some(table) => format!("closed windows of {table}"),
+        None => agent.reads.join(" + "),
+    };
+    let mut text = format!("{source} -> {}", style.bold(&agent.name));
+    let written = agent
+        .tables_written
+        .iter()
+        .map(|table| format!("writes {table}"));
+    let read = agent
+        .tables_read
+        .iter()
+        .map(|table| format!("reads {table}"));
+    let tables: Vec<String> = written.chain(read).collect();
+    if !tables.is_empty() {
+        text += &format!(" [{}]", tables.join(", "));
+    }
+    let targets: Vec<&str> = agent
+        .sink
+        .iter()
+        .chain(&agent.sends)
+        .map(String::as_str)
+        .collect();
+    if !targets.is_empty() {
+        text += &format!(" -> {}", targets.join(", "));
+    }
+    text
+}
+
+/// `agents`.
+pub(super) fn agents(cx: &Context<'_>) -> CliResult {
+    let view = AppView::of(&cx.plan()?);
+    if cx.output() == Output::Json {
+        return json(&view.agents().collect::<Vec<_>>());
+    }
+    let mut columns = Columns::new(
+        cx.style(),
+        &["agent", "reads", "tables", "sends to", "place"],
+    );
+    for agent in view.agents() {
+        let reads = agent.closes.as_ref().map_or_else(
+            || agent.reads.join(", "),
+            |table| format!("{table} (closed)"),
+        );
+        let tables = [&agent.tables_written[..], &agent.tables_read]
+            .concat()
+            .join(", ");
+        let sends: Vec<&str> = agent
+            .sink
+            .iter()
+            .chain(&agent.sends)
+            .map(String::as_str)
+            .collect();
+        columns.row([
+            agent.name.clone(),
+            reads,
+            tables,
+            sends.join(", "),
+            agent.place.clone(),
+        ]);
+    }
+    columns.print()
+}
+
+/// `tables`.
+pub(super) fn tables(cx: &Context<'_>) -> CliResult {
+    let view = AppView::of(&cx.plan()?);
+    if cx.output() == Output::Json {
+        return json(&view.tables().collect::<Vec<_>>());
+    }
+    let heading = [
+        "table",
+        "kind",
+        "key",
+        "value",
+        "grace",
+        "idle",
+        "changelog",
+        "place",
+    ];
+    let mut columns = Columns::new(cx.style(), &heading);
+    for table in view.tables() {
+        columns.row([
+            table.name.clone(),
+            table.kind.clone(),
+            table.key.clone(),
+            table.value.clone(),
+            duration::format(table.grace_ms),
+            idle(table).unwrap_or_default(),
+            table
+                .changelog
+                .clone()
+                .unwrap_or_else(|| "none, in memory".to_owned()),
+            table.place.clone(),
+        ]);
+    }
+    columns.print()
+}
+
+fn idle(table: &TableView) -> Option<String> {
+    table
+        .idle_ms
+        .map(|ms| duration::format(i64::try_from(ms).unwrap_or(i64::MAX)))
+}
+
+/// `describe`: all there is to say about one thing, or about everything.
+pub(super) fn describe(cx: &Context<'_>, args: &DescribeArgs) -> CliResult {
+    let view = AppView::of(&cx.plan()?);
+    let wanted = |name: &str| args.name.as_deref().is_none_or(|wanted| wanted == name);
+    let agents: Vec<&AgentView> = view.agents().filter(|agent| wanted(&agent.name)).collect();
+    let tables: Vec<&TableView> = view.tables().filter(|table| wanted(&table.name)).collect();
+    let topics: Vec<&TopicView> = view
+        .topics
+        .iter()
+        .filter(|topic| wanted(&topic.name))
+        .collect();
+    if agents.is_empty() && tables.is_empty() && topics.is_empty() {
+        let name = args.name.as_deref().unwrap_or_default();
+        return Err(CliError::failure(format_args!(
+            "there is no agent, table or topic named {name}"
+        ))
+        .next("`agents`, `tables` and `topics` list those there are"));
+    }
+    if cx.output() == Output::Json {
+        return json(
+            &serde_json::json!({ "app": view.app, "agents": agents, "tables": tables, "topics": topics }),
+        );
+    }
+    let style = cx.style();
+    let mut first = true;
+    let mut heading = |what: &str, name: &str, place: &str| {
+        if !std::mem::take(&mut first) {
+            line("")?;
+        }
+        line(format_args!(
+            "{} {}  {}",
+            style.bold(what),
+            style.cyan(name),
+            style.dim(place)
+        ))
+    };
+    for agent in agents {
+        heading("agent", &agent.name, &agent.place)?;
+        self::agent(agent)?;
+    }
+    for table in tables {
+        heading("table", &table.name, &table.place)?;
+        self::table(table)?;
+    }
+    for topic in topics {
+        heading(
+            "topic",
+            &topic.name,
+            topic.place.as_deref().unwrap_or_default(),
+        )?;
+        field("is", &topic.roles.join(", "))?;
+        field("records", topic.record.as_deref().unwrap_or_default())?;
+        field("keys", topic.key.as_deref().unwrap_or_default())?;
+        field(
+            "made by",
+            if topic.external {
+                "someone else; waited for"
+            } else {
+                ""
+            },
+        )?;
+    }
+    Ok(())
+}
+
+fn agent(agent: &AgentView) -> CliResult {
+    field("reads", &agent.reads.join(", "))?;
+    field("records", agent.record.as_deref().unwrap_or_default())?;
+    field(
+        "closed windows of",
+        agent.closes.as_deref().unwrap_or_default(),
+    )?;
+    field("writes tables", &agent.tables_written.join(", "))?;
+    field("reads tables", &agent.tables_read.join(", "))?;
+    field("uses", &agent.states.join(", "))?;
+    let sends: Vec<&str> = agent
+        .sink
+        .iter()
+        .chain(&agent.sends)
+        .map(String::as_str)
+        .collect();
+    field("sends to", &sends.join(", "))?;
+    let backoff = duration::format(i64::try_from(agent.backoff_ms).unwrap_or(i64::MAX));
+    field(
+        "retries",
+        &format!("{}, the first after {backoff}", agent.retries),
+    )?;
+    let timeout = agent
+        .timeout_ms
+        .and_then(|ms| i64::try_from(ms).ok())
+        .map(duration::format);
+    field("timeout", timeout.as_deref().unwrap_or_default())?;
+    field("then", agent.on_error)?;
+    field("bad records", agent.on_decode_error)?;
+    field("dead letters", &agent.dead_letter_topic)
+}
+
+fn table(table: &TableView) -> CliResult {
+    field("kind", &table.kind)?;
+    field("key", &table.key)?;
+    field("value", &table.value)?;
+    if table.kind != "plain" {
+        field("grace", &duration::format(table.grace_ms))?;
+        field("idle", idle(table).as_deref().unwrap_or("off"))?;
+        field("retention", &duration::format(table.retention_ms))?;
+    }
+    field("written by", &table.written_by.join(", "))?;
+    field("read by", &table.read_by.join(", "))?;
+    field(
+        "changelog",
+        table.changelog.as_deref().unwrap_or("none, in memory"),
+    )?;
+    field(
+        "rows",
+        if table.local {
+            "one a partition, by intention"
+        } else {
+            ""
+        },
+    )
+}
+
+/// A line of `describe`; nothing for what there is not.
+fn field(name: &str, value: &str) -> CliResult {
+    if value.is_empty() {
+        return Ok(());
+    }
+    line(format_args!("  {:<18} {value}", format!("{name}:")))
+}

@@ -1,0 +1,59 @@
+//! Columns and JSON on standard output.
+
+use std::io::Write;
+
+use comfy_table::{Cell, Table, presets};
+use serde::Serialize;
+
+use super::error::{CliResult, output_error};
+use super::style::Style;
+
+/// Rows under a heading, in columns.
+pub(super) struct Columns {
+    table: Table,
+    style: Style,
+}
+
+impl Columns {
+    pub(super) fn new(style: Style, heading: &[&str]) -> Self {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING);
+        table.set_header(
+            heading
+                .iter()
+                .map(|name| Cell::new(style.bold(name.to_uppercase()))),
+        );
+        Columns { table, style }
+    }
+
+    pub(super) fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        self.table.add_row(cells.into_iter().map(|cell| {
+            let text: String = cell.into();
+            if text.is_empty() {
+                Cell::new(self.style.dim("-"))
+            } else {
+                Cell::new(text)
+            }
+        }));
+    }
+
+    pub(super) fn print(self) -> CliResult {
+        let mut out = std::io::stdout().lock();
+        for line in self.table.lines() {
+            writeln!(out, "{}", line.trim()).map_err(output_error)?;
+        }
+        Ok(())
+    }
+}
+
+/// One JSON document and a line's end.
+pub(super) fn json(value: &impl Serialize) -> CliResult {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value).map_err(|error| output_error(error.into()))?;
+    writeln!(out).map_err(output_error)
+}
+
+/// A line of text.
+pub(super) fn line(text: impl std::fmt::Display) -> CliResult {
+    writeln!(std::io::stdout().lock(), "{text}").map_err(output_error)
+}

@@ -1,0 +1,67 @@
+//! A progress bar on standard error, where a person sees it.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar, or nothing.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// Of `size` bytes.
+    pub(crate) fn bytes(shown: bool, size: u64) -> Self {
+        Self::new(
+            shown,
+            Some(size),
+            "{bar:30} {bytes:>10} of {total_bytes}  {bytes_per_sec}  {eta} left",
+        )
+    }
+
+    /// Of bytes, how many is not known.
+    pub(crate) fn counter(shown: bool) -> Self {
+        Self::new(
+            shown,
+            None,
+            "{spinner} {bytes:>10}  {bytes_per_sec}  {elapsed}",
+        )
+    }
+
+    /// Of `count` records.
+    pub(crate) fn records(shown: bool, count: Option<u64>) -> Self {
+        let form = match count {
+            Some(_) => "{bar:30} {human_pos:>10} of {human_len} records  {per_sec}  {eta} left",
+            None => "{spinner} {human_pos:>10} records  {per_sec}  {elapsed}",
+        };
+        Self::new(shown, count, form)
+    }
+
+    fn new(shown: bool, size: Option<u64>, form: &str) -> Self {
+        if !shown {
+            return Progress {
+                bar: ProgressBar::hidden(),
+            };
+        }
+        let bar = size.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+        if let Ok(style) = ProgressStyle::with_template(form) {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Progress { bar }
+    }
+
+    pub(crate) fn advance(&self, by: u64) {
+        self.bar.inc(by);
+    }
+
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,287 @@
+//! A plan as it is printed: plain values, for people and for programs.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::duration;
+use crate::topology::{AgentPlan, Edge, OnError, OutputKind, Plan, SubTopology, TablePlan};
+use crate::window::Window;
+
+/// An app.
+#[derive(Serialize)]
+pub(super) struct AppView {
+    pub(super) app: String,
+    pub(super) tasks: Vec<TaskView>,
+    pub(super) topics: Vec<TopicView>,
+}
+
+/// What runs together, once a partition.
+#[derive(Serialize)]
+pub(super) struct TaskView {
+    pub(super) inputs: Vec<String>,
+    pub(super) agents: Vec<AgentView>,
+    pub(super) tables: Vec<TableView>,
+}
+
+#[derive(Serialize)]
+pub(super) struct AgentView {
+    pub(super) name: String,
+    /// Topics; empty for one that takes closed windows.
+    pub(super) reads: Vec<String>,
+    pub(super) record: Option<String>,
+    /// The table whose closed windows it takes.
+    pub(super) closes: Option<String>,
+    pub(super) tables_read: Vec<String>,
+    pub(super) tables_written: Vec<String>,
+    pub(super) states: Vec<String>,
+    pub(super) sends: Vec<String>,
+    pub(super) sink: Option<String>,
+    pub(super) retries: u32,
+    pub(super) backoff_ms: u64,
+    pub(super) timeout_ms: Option<u64>,
+    pub(super) on_error: &'static str,
+    pub(super) on_decode_error: &'static str,
+    pub(super) dead_letter_topic: String,
+    pub(super) place: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct TableView {
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) key: String,
+    pub(super) value: String,
+    pub(super) grace_ms: i64,
+    pub(super) idle_ms: Option<u64>,
+    pub(super) retention_ms: i64,
+    pub(super) changelog: Option<String>,
+    pub(super) local: bool,
+    pub(super) written_by: Vec<String>,
+    pub(super) read_by: Vec<String>,
+    pub(super) place: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct TopicView {
+    pub(super) name: String,
+    /// input, output, changelog, dead letters; or several.
+    pub(super) roles: Vec<&'static str>,
+    pub(super) record: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) external: bool,
+    pub(super) place: Option<String>,
+}
+
+impl AppView {
+    pub(super) fn of(plan: &Plan) -> AppView {
+        let tasks = plan.topologies.iter().map(task).collect();
+        AppView {
+            app: plan.app.clone(),
+            tasks,
+            topics: topics(plan),
+        }
+    }
+
+    pub(super) fn agents(&self) -> impl Iterator<Item = &AgentView> {
+        self.tasks.iter().flat_map(|task| &task.agents)
+    }
+
+    pub(super) fn tables(&self) -> impl Iterator<Item = &TableView> {
+        self.tasks.iter().flat_map(|task| &task.tables)
+    }
+}
+
+fn task(topology: &SubTopology) -> TaskView {
+    TaskView {
+        inputs: topology
+            .inputs
+            .iter()
+            .map(|input| input.topic.clone())
+            .collect(),
+        agents: topology
+            .agents
+            .iter()
+            .enumerate()
+            .map(|(at, one)| agent(topology, at, one))
+            .collect(),
+        tables: topology
+            .tables
+            .iter()
+            .map(|one| table(topology, one))
+            .collect(),
+    }
+}
+
+fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
+    let descriptor = agent.descriptor;
+    let tables = |writing: bool| {
+        let edges = agent.shape.edges.iter().filter_map(move |edge| match edge {
+            Edge::Table { table, writes } if *writes == writing => Some(table.name.to_owned()),
+            _ => None,
+        });
+        edges.collect()
+    };
+    let topic = |ix: usize| topology.outputs.get(ix).map(|output| output.topic.clone());
+    AgentView {
+        name: descriptor.name.to_owned(),
+        reads: topology
+            .inputs
+            .iter()
+            .filter(|i| i.agents.contains(&at))
+            .map(|i| i.topic.clone())
+            .collect(),
+        record: agent.shape.input.map(|record| record.name.to_owned()),
+        closes: agent.shape.closes.map(|table| table.name.to_owned()),
+        tables_read: tables(false),
+        tables_written: tables(true),
+        states: agent.shape.edges.iter().filter_map(state).collect(),
+        sends: agent.shape.edges.iter().filter_map(sends).collect(),
+        sink: agent.sink.and_then(topic),
+        retries: descriptor.options.retries,
+        backoff_ms: descriptor.options.backoff_ms,
+        timeout_ms: descriptor.options.timeout_ms,
+        on_error: policy(descriptor.options.on_error),
+        on_decode_error: policy(descriptor.options.on_decode_error),
+        dead_letter_topic: topic(agent.dead_letters).unwrap_or_default(),
+        place: descriptor.place.to_string(),
+    }
+}
+
+fn state(edge: &Edge) -> Option<String> {
+    match edge {
+        Edge::State { name, .. } => Some(name().to_owned()),
+        _ => None,
+    }
+}
+
+fn sends(edge: &Edge) -> Option<String> {
+    match edge {
+        Edge::Sends(topic) => Some(topic.name.to_owned()),
+        _ => None,
+    }
+}
+
+fn policy(policy: OnError) -> &'static str {
+    match policy {
+        OnError::DeadLetter => "dead_letter",
+        OnError::Skip => "skip",
+        OnError::Stop => "stop",
+    }
+}
+
+fn table(topology: &SubTopology, table: &TablePlan) -> TableView {
+    let descriptor = table.descriptor;
+    let users = |writing: bool| {
+        let using = topology.agents.iter().filter(|agent| {
+            let edges = agent.shape.edges.iter();
+            let mut edges = edges
+                .filter(|edge| matches!(edge, Edge::Table { table, .. } if *table == descriptor));
+            edges.any(|edge| matches!(edge, Edge::Table { writes, .. } if *writes == writing))
+                || (!writing && agent.shape.closes == Some(descriptor))
+        });
+        using
+            .map(|agent| agent.descriptor.name.to_owned())
+            .collect()
+    };
+    TableView {
+        name: descriptor.name.to_owned(),
+        kind: kind(descriptor.window),
+        key: descriptor.key.to_owned(),
+        value: descriptor.value.to_owned(),
+        grace_ms: descriptor.grace,
+        idle_ms: descriptor.idle,
+        retention_ms: descriptor.retention,
+        changelog: table.changelog.clone(),
+        local: descriptor.local,
+        written_by: users(true),
+        read_by: users(false),
+        place: descriptor.place.to_string(),
+    }
+}
+
+fn kind(window: Option<Window>) -> String {
+    match window {
+        None => "plain".to_owned(),
+        Some(window) if window.size() == window.step() => {
+            format!("tumbling {}", duration::format(window.size()))
+        }
+        Some(window) => {
+            format!(
+                "hopping {} step {}",
+                duration::format(window.size()),
+                duration::format(window.step())
+            )
+        }
+    }
+}
+
+fn topics(plan: &Plan) -> Vec<TopicView> {
+    let mut topics: BTreeMap<String, TopicView> = BTreeMap::new();
+    let mut add = |name: &str, role: &'static str, record: Option<(&str, &str)>| {
+        let declared = plan.topics.get(name);
+        let topic = topics.entry(name.to_owned()).or_insert_with(|| {
+            let own = declared.map(|topic| (topic.record)());
+            TopicView {
+                name: name.to_owned(),
+                roles: Vec::new(),
+                record: own.map(|own| own.name.to_owned()),
+                key: own.map(|own| own.key.to_owned()),
+                external: declared.is_some_and(|topic| topic.external),
+                place: declared.map(|topic| topic.place.to_string()),
+            }
+        });
+        if !topic.roles.contains(&role) {
+            topic.roles.push(role);
+        }
+        if let (None, Some((record, key))) = (&topic.record, record) {
+            topic.record = Some(record.to_owned());
+            topic.key = Some(key.to_owned());
+        }
+    };
+    for topology in &plan.topologies {
+        for input in &topology.inputs {
+            add(
+                &input.topic,
+                "input",
+                Some((input.record.name, input.record.key)),
+            );
+        }
+        for agent in &topology.agents {
+            if let Some(sink) = agent.sink.and_then(|ix| topology.outputs.get(ix)) {
+                add(
+                    &sink.topic,
+                    "output",
+                    agent.shape.output.map(|record| (record.name, record.key)),
+                );
+            }
+        }
+        for output in &topology.outputs {
+            let role = match output.kind {
+                OutputKind::Sink => "output",
+                OutputKind::DeadLetters => "dead letters",
+            };
+            add(&output.topic, role, None);
+        }
+        for changelog in topology
+            .tables
+            .iter()
+            .filter_map(|table| table.changelog.as_deref())
+        {
+            add(changelog, "changelog", None);
+        }
+    }
+    // Declared, and used by commands alone.
+    for name in plan.topics.keys() {
+        add(name, "declared", None);
+    }
+    topics
+        .into_values()
+        .map(|mut topic| {
+            if topic.roles.len() > 1 {
+                topic.roles.retain(|role| *role != "declared");
+            }
+            topic
+        })
+        .collect()
+}
