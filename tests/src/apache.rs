@@ -127,7 +127,6 @@ impl ApacheKafka {
     pub fn restart(&mut self) -> Result<()> {
         self.process = None;
         let log = self.dir.path().join("server.log");
-        let _ = fs::remove_file(&log);
         let mut command = java(
             &cache::kafka_classpath()?,
             "kafka.Kafka",

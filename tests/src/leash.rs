@@ -34,7 +34,7 @@ pub struct Leashed {
 }
 
 impl Leashed {
-    /// Starts `command`; its outputs are appended to `output` and `output.err`.
+    /// Starts `command`; its outputs replace the files `output` and `output.err`.
     pub fn start(command: &Command, output: impl Into<PathBuf>) -> Result<Self> {
         Self::start_in(command, output, Path::new(""))
     }
@@ -46,9 +46,10 @@ impl Leashed {
         stderr.push(".err");
         let stderr = PathBuf::from(stderr);
         let name = program_name(command);
-        let append = |path: &Path| File::options().create(true).append(true).open(path);
         let mut leashed = on_leash(command, dir);
-        leashed.stdout(append(&stdout)?).stderr(append(&stderr)?);
+        leashed
+            .stdout(File::create(&stdout)?)
+            .stderr(File::create(&stderr)?);
         let mut child = leashed
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
