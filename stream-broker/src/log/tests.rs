@@ -544,7 +544,7 @@ mod compaction {
             "stays gone",
             "the value is gone, the tombstone is there"
         );
-        let mut fill = |log: &mut Log, key: &str| {
+        let fill = |log: &mut Log, key: &str| {
             put(log, NOBODY, &[(key, "v")]).unwrap();
             log.roll().unwrap();
         };
