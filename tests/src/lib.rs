@@ -3,6 +3,7 @@
 pub mod apache;
 pub mod bins;
 pub mod broker;
+pub mod broker_suite;
 pub mod cache;
 pub mod chaos;
 pub mod client;

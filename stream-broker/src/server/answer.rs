@@ -67,6 +67,7 @@ pub(super) async fn answer(
         ApiKey::ListOffsets => reply.send(&super::records::list(
             node,
             read::<ListOffsetsRequest>(&mut body, version)?,
+            version,
         )),
         ApiKey::DeleteRecords => reply.send(&super::records::delete(
             node,

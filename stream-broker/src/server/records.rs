@@ -40,7 +40,7 @@ pub(super) fn code_of(error: &LogError) -> Code {
 }
 
 /// Answers ListOffsets.
-pub(super) fn list(node: &Node, request: ListOffsetsRequest) -> ListOffsetsResponse {
+pub(super) fn list(node: &Node, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
     let committed = request.isolation_level == 1;
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|wanted| {
@@ -51,7 +51,7 @@ pub(super) fn list(node: &Node, request: ListOffsetsRequest) -> ListOffsetsRespo
                 .with_partition_index(wanted.partition_index);
             match result {
                 Ok((offset, timestamp)) => {
-                    let epoch = if offset < 0 { -1 } else { 0 };
+                    let epoch = if offset < 0 || version < 4 { -1 } else { 0 };
                     response
                         .with_offset(offset)
                         .with_timestamp(timestamp)

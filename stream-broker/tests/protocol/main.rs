@@ -1,0 +1,5 @@
+//! The protocol, spoken over bare sockets.
+
+mod garbage;
+mod versions;
+mod wire;
