@@ -26,6 +26,8 @@ pub mod task;
 #[doc(hidden)]
 pub mod topology;
 mod window;
+#[allow(dead_code, unused_imports)] // until the commands use all of it
+mod worker;
 
 pub use stream_macros::agent;
 pub use stream_macros::record;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use crate::error::{Error, Kind};
+
 /// What to do about a [`Fault`], in the order in which it is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FaultKind {
@@ -160,6 +162,18 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        let kind = match fault.kind() {
+            FaultKind::Refused => Kind::Refused,
+            FaultKind::Fatal => Kind::Fenced,
+            FaultKind::TooLarge => Kind::Record,
+            _ => Kind::Broker,
+        };
+        Error::new(kind, fault.to_string())
+    }
+}
 
 /// What librdkafka says about an error beside its code.
 #[derive(Debug, Clone, Copy, Default)]

@@ -256,10 +256,9 @@ impl GroupConsumer {
         Ok(())
     }
 
-    /// Commits offsets outside a transaction, each with the same `metadata` text, and waits.
-    pub(crate) fn commit(&self, places: &[Place], metadata: &str) -> Result<(), Fault> {
-        let list =
-            list_with(places, metadata).map_err(|error| Fault::of("commit offsets", &error))?;
+    /// Commits offsets outside a transaction, each with a text beside it, and waits.
+    pub(crate) fn commit(&self, offsets: &[(Place, String)]) -> Result<(), Fault> {
+        let list = list_with(offsets).map_err(|error| Fault::of("commit offsets", &error))?;
         self.consumer
             .commit(&list, CommitMode::Sync)
             .map_err(|error| Fault::of("commit offsets", &error))
@@ -359,16 +358,14 @@ pub(super) fn list_of(places: &[Place]) -> Result<TopicPartitionList, KafkaError
     Ok(list)
 }
 
-pub(super) fn list_with(
-    places: &[Place],
-    metadata: &str,
-) -> Result<TopicPartitionList, KafkaError> {
-    let mut list = TopicPartitionList::with_capacity(places.len());
-    for place in places {
+/// A list with a text beside each offset.
+pub(super) fn list_with(offsets: &[(Place, String)]) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (place, metadata) in offsets {
         let mut element = list.add_partition(&place.topic, place.partition);
         element.set_offset(Offset::Offset(place.offset))?;
         if !metadata.is_empty() {
-            element.set_metadata(metadata);
+            element.set_metadata(metadata.as_str());
         }
     }
     Ok(list)

@@ -290,8 +290,10 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
         assert_eq!((deliveries.delivered, deliveries.failed), (1, 0));
         producer
             .send_offsets(
-                &[Place::new(Arc::clone(&input), 0, offset)],
-                "marks",
+                &[(
+                    Place::new(Arc::clone(&input), 0, offset),
+                    "marks".to_owned(),
+                )],
                 &member,
             )
             .unwrap();
@@ -365,7 +367,10 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
     assert!(!lost);
     member.unassign().unwrap();
     let error = producer
-        .send_offsets(&[Place::new(Arc::clone(&input), 0, 9)], "", &member)
+        .send_offsets(
+            &[(Place::new(Arc::clone(&input), 0, 9), String::new())],
+            &member,
+        )
         .unwrap_err();
     assert_eq!(error.kind(), FaultKind::Lost, "{error}");
     let start = Instant::now();
@@ -455,7 +460,10 @@ fn a_second_producer_with_the_id_fences_the_first() {
     let second = TransactionalProducer::new(&properties, &id).unwrap();
     second.init().unwrap();
     let error = first
-        .send_offsets(&[Place::new(Arc::clone(&input), 0, 0)], "", &member)
+        .send_offsets(
+            &[(Place::new(Arc::clone(&input), 0, 0), String::new())],
+            &member,
+        )
         .and_then(|()| first.commit())
         .unwrap_err();
     assert_eq!(error.kind(), FaultKind::Fatal, "{error}");

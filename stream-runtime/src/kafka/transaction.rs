@@ -59,16 +59,15 @@ impl TransactionalProducer {
         self.producer.context().take()
     }
 
-    /// Adds the offsets of all input partitions to the transaction. Refused when there are none, or
+    /// Adds the offsets of all input partitions to the transaction, each with a text beside it. Refused when there are none, or
     /// when the consumer is not a member: such a transaction would not be fenced.
     pub(crate) fn send_offsets(
         &self,
-        places: &[Place],
-        metadata: &str,
+        offsets: &[(Place, String)],
         member: &GroupConsumer,
     ) -> Result<(), Fault> {
         let doing = "add the input offsets to the transaction";
-        if places.is_empty() {
+        if offsets.is_empty() {
             return Err(Fault::new(FaultKind::Abort, doing, "there are none"));
         }
         if !member.token().is_some_and(|token| token.is_member()) {
@@ -81,7 +80,7 @@ impl TransactionalProducer {
         let group = member
             .metadata()
             .ok_or_else(|| Fault::new(FaultKind::Lost, doing, "the consumer has no group"))?;
-        let list = list_with(places, metadata).map_err(|error| Fault::of(doing, &error))?;
+        let list = list_with(offsets).map_err(|error| Fault::of(doing, &error))?;
         self.producer
             .send_offsets_to_transaction(&list, &group, Timeout::Never)
             .map_err(|error| self.explain(Fault::of(doing, &error)))

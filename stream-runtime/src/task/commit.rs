@@ -204,6 +204,11 @@ impl Task {
         fresh
     }
 
+    /// Whether [`Task::isolate`] still holds: such a task is committed by itself.
+    pub fn is_isolated(&self) -> bool {
+        self.shared.single_until.borrow().is_some()
+    }
+
     /// After [`Task::isolate`] returned `false`: the next event fails with this at once, by its agents' `on_error`.
     pub fn condemn(&mut self, why: String) {
         *self.shared.condemned.borrow_mut() = Some(why);

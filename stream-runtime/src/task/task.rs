@@ -483,6 +483,17 @@ impl Task {
         shared.clock.is_due()
     }
 
+    /// Whether [`Task::idle`] would close something at this wall time.
+    pub fn can_idle(&self, wall: i64) -> bool {
+        let idle = self
+            .shared
+            .tables
+            .iter()
+            .filter(|t| t.descriptor().idle.is_some());
+        let target = idle.filter_map(|t| t.idle_target(wall)).max();
+        target.is_some_and(|target| target > self.shared.clock.stream_time.get())
+    }
+
     /// The partition is going away in order: agents that wait for an event get `None` with their next turn.
     pub fn revoke(&mut self) {
         self.shared.revoked.set(true);

@@ -1,0 +1,353 @@
+//! The commit of a stream thread: outputs, changelog rows, marks and offsets of its tasks, at once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::outlet::Outlet;
+use super::partition::Partition;
+use super::status::PartitionState;
+use super::thread::StreamThread;
+use crate::error::{Error, Kind};
+use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, Place};
+
+/// Commits that fail in the same way before the tasks stop.
+const STRIKES: u32 = 3;
+/// How long the group may take to say that a member is lost.
+const GROUP: Duration = Duration::from_secs(5);
+/// Pause before the same call is made again.
+const AGAIN: Duration = Duration::from_millis(50);
+/// How long deliveries may take outside transactions.
+const DELIVERY: Duration = Duration::from_secs(60);
+
+/// Why a commit did not come about.
+enum Broken {
+    /// A call failed.
+    Fault(Fault),
+    /// The broker did not take a record.
+    Record(DeliveryFailure),
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        Broken::Fault(fault)
+    }
+}
+
+impl Broken {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Broken::Fault(fault) => fault.kind(),
+            Broken::Record(failure) => failure.fault.kind(),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Broken::Fault(fault) => fault.to_string(),
+            Broken::Record(failure) => failure.to_string(),
+        }
+    }
+}
+
+impl StreamThread {
+    /// Commits what the tasks have acknowledged. A failure that can be repaired is: the tasks go back
+    /// to their last commit and do the work again.
+    ///
+    /// # Errors
+    /// The broker refuses for good.
+    pub(super) fn commit(&mut self) -> Result<(), Error> {
+        self.pending = false;
+        let (mut together, mut alone) = (Vec::new(), Vec::new());
+        for at in 0..self.partitions.len() {
+            let partition = &mut self.partitions[at];
+            if !partition.may_commit() {
+                continue;
+            }
+            match partition.task.prepare() {
+                Ok(false) => {}
+                Ok(true) if partition.task.is_isolated() => alone.push(vec![at]),
+                Ok(true) => together.push(at),
+                Err(error) => {
+                    self.too_large(&[at], &error.to_string())?;
+                    continue;
+                }
+            }
+        }
+        if !together.is_empty() {
+            alone.push(together);
+        }
+        for group in alone {
+            // An earlier group may have ended all tasks.
+            if group.iter().any(|at| *at >= self.partitions.len()) {
+                break;
+            }
+            self.commit_group(&group)?;
+        }
+        for partition in &mut self.partitions {
+            partition.spent();
+        }
+        self.last_commit = Instant::now();
+        Ok(())
+    }
+
+    fn commit_group(&mut self, group: &[usize]) -> Result<(), Error> {
+        let result = match &self.outlet {
+            Outlet::Exact(_) => self.transact(group),
+            Outlet::Least(_) => self.send_in_order(group),
+        };
+        match result {
+            Ok(deliveries) => {
+                for (slot, (at, table)) in self.slots(group).into_iter().enumerate() {
+                    // After a retried batch there is no offset: the old one is only further back.
+                    if let Some(Some(offset)) = deliveries.offsets.get(slot) {
+                        let next = &mut self.partitions[at].tables[table].next;
+                        *next = (*next).max(offset + 1);
+                    }
+                }
+                for &at in group {
+                    self.partitions[at].committed();
+                }
+                self.strikes = (0, String::new());
+                self.backoff.succeed();
+                Ok(())
+            }
+            Err(broken) => self.undo(group, &broken),
+        }
+    }
+
+    /// Tables with a changelog, in the order of their delivery slots.
+    fn slots(&self, group: &[usize]) -> Vec<(usize, usize)> {
+        let tables = |at: usize| {
+            let with_log = self.partitions[at]
+                .tables
+                .iter()
+                .enumerate()
+                .filter(|(_, t)| t.changelog.is_some());
+            with_log
+                .map(move |(table, _)| (at, table))
+                .collect::<Vec<_>>()
+        };
+        group.iter().flat_map(|&at| tables(at)).collect()
+    }
+
+    /// Exactly-once: one transaction.
+    fn transact(&self, group: &[usize]) -> Result<Deliveries, Broken> {
+        let Outlet::Exact(producer) = &self.outlet else {
+            return Err(Fault::new(FaultKind::Other, "commit", "no transactional producer").into());
+        };
+        producer.begin()?;
+        self.send_outputs(group)?;
+        self.send_changes(group)?;
+        let mut deliveries = producer.settle();
+        if let Some(failure) = deliveries.failures.pop() {
+            return Err(Broken::Record(failure));
+        }
+        let offsets = self.offsets(group);
+        again(|| producer.send_offsets(&offsets, &self.member))?;
+        again(|| producer.commit())?;
+        Ok(deliveries)
+    }
+
+    /// At-least-once: outputs; then rows, marks, tombstones; then offsets. Whatever happens in between,
+    /// what comes later is not ahead of what came before.
+    fn send_in_order(&self, group: &[usize]) -> Result<Deliveries, Broken> {
+        let Outlet::Least(sender) = &self.outlet else {
+            return Err(Fault::new(FaultKind::Other, "commit", "no producer").into());
+        };
+        let delivered = || match sender.flush(DELIVERY)? {
+            mut deliveries if deliveries.failed > 0 => match deliveries.failures.pop() {
+                Some(failure) => Err(Broken::Record(failure)),
+                None => Ok(deliveries),
+            },
+            deliveries => Ok(deliveries),
+        };
+        self.send_outputs(group)?;
+        delivered()?;
+        self.send_changes(group)?;
+        let deliveries = delivered()?;
+        let offsets = self.offsets(group);
+        if !self.member.token().is_some_and(|token| token.is_member()) {
+            let text = "this worker is not a member of the group any more";
+            return Err(Fault::new(FaultKind::Lost, "commit offsets", text).into());
+        }
+        again(|| self.member.commit(&offsets))?;
+        Ok(deliveries)
+    }
+
+    fn send_outputs(&self, group: &[usize]) -> Result<(), Fault> {
+        let wall = super::shared::wall();
+        group.iter().try_for_each(|&at| {
+            self.partitions[at]
+                .task
+                .each_output(|topic, out| self.outlet.send_output(topic, &out, wall))
+        })
+    }
+
+    fn send_changes(&self, group: &[usize]) -> Result<(), Fault> {
+        for (slot, (at, table)) in self.slots(group).into_iter().enumerate() {
+            let partition = &self.partitions[at];
+            let Some(changelog) = &partition.tables[table].changelog else {
+                continue;
+            };
+            let mut result = Ok(());
+            partition.task.with_changes(table, &mut |rows, mark| {
+                let number = partition.name.1;
+                let send = |key: &[u8], value| {
+                    self.outlet
+                        .send_change(changelog, number, key, value, slot + 1)
+                };
+                result = (|| {
+                    rows.upserts()
+                        .try_for_each(|(key, value)| send(key, Some(value)))?;
+                    if let Some((key, value)) = mark {
+                        send(key, Some(value))?;
+                    }
+                    rows.tombstones().try_for_each(|key| send(key, None))
+                })();
+            });
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Offsets of all input partitions of the tasks, moved or not, with their tables' incarnations.
+    fn offsets(&self, group: &[usize]) -> Vec<(Place, String)> {
+        let mut offsets = Vec::new();
+        for &at in group {
+            let partition = &self.partitions[at];
+            let metadata = partition.task.commit_metadata();
+            for (input, (_, offset)) in partition.inputs.iter().zip(partition.task.offsets()) {
+                let place = Place::new(Arc::clone(&input.topic), input.partition, offset);
+                offsets.push((place, metadata.clone()));
+            }
+        }
+        offsets
+    }
+
+    /// A commit did not come about.
+    fn undo(&mut self, group: &[usize], broken: &Broken) -> Result<(), Error> {
+        let text = broken.text();
+        tracing::warn!(thread = self.number, "the commit failed: {text}");
+        if broken.kind() == FaultKind::Fatal || !self.abort()? {
+            // Fenced, or nobody knows what became of it: a new producer ends the transaction, and the
+            // tasks come back from what the broker has.
+            self.outlet = Self::outlet(&self.worker, self.number)?;
+            self.begin_anew();
+            return Ok(());
+        }
+        match broken.kind() {
+            FaultKind::Lost => {
+                // The group says so with one of its next events; until then nothing runs.
+                self.drop_partitions(PartitionState::Assigned);
+                self.generation += 1;
+                self.ask_again = Some(Instant::now() + GROUP);
+                Ok(())
+            }
+            FaultKind::Refused => Err(Error::new(Kind::Refused, text)),
+            FaultKind::TooLarge => self.too_large(group, &text),
+            _ => {
+                let same = matches!(broken, Broken::Record(_)) && self.strikes.1 == text;
+                self.strikes = (if same { self.strikes.0 + 1 } else { 1 }, text);
+                if matches!(broken, Broken::Record(_)) && self.strikes.0 >= STRIKES {
+                    let error = Error::new(
+                        Kind::Broker,
+                        format!(
+                            "{STRIKES} commits in a row failed alike: {}; look at the topic's settings and at the broker",
+                            self.strikes.1
+                        ),
+                    );
+                    for &at in group {
+                        self.give_up(at, &error)?;
+                    }
+                    return Ok(());
+                }
+                self.rewind(group)?;
+                let wait = self.backoff.fail(Instant::now());
+                tracing::info!(thread = self.number, "doing it again in {wait:?}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Aborts the transaction. `false`: its outcome is unknown, or the producer is finished.
+    fn abort(&self) -> Result<bool, Error> {
+        match &self.outlet {
+            Outlet::Exact(producer) => match again(|| producer.abort()) {
+                Ok(()) => Ok(true),
+                Err(fault) if fault.kind() == FaultKind::Refused => Err(fault.into()),
+                Err(fault) => {
+                    tracing::warn!(thread = self.number, "{fault}");
+                    Ok(false)
+                }
+            },
+            Outlet::Least(sender) => {
+                // Late reports of this commit must not count for the next.
+                let _ = sender.flush(DELIVERY);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Something in these tasks' commits is too large: from now on a commit per event, until the one
+    /// event whose commit is too large has failed by its `on_error`.
+    fn too_large(&mut self, group: &[usize], why: &str) -> Result<(), Error> {
+        for &at in group {
+            let task = &mut self.partitions[at].task;
+            if !task.isolate() && group.len() == 1 {
+                task.condemn(why.to_owned());
+            }
+        }
+        self.rewind(group)
+    }
+
+    /// Takes tasks back to their last commit.
+    fn rewind(&mut self, group: &[usize]) -> Result<(), Error> {
+        let mut places = Vec::new();
+        for &at in group {
+            let partition = &mut self.partitions[at];
+            match partition.task.aborted() {
+                Ok(offsets) => places.extend(partition.places(&offsets)),
+                Err(error) => self.fail(at, &error),
+            }
+        }
+        if let Err(fault) = self.member.seek(&places) {
+            tracing::warn!(thread = self.number, "{fault}; beginning anew");
+            self.begin_anew();
+        }
+        Ok(())
+    }
+
+    fn give_up(&mut self, at: usize, error: &Error) -> Result<(), Error> {
+        self.rewind(&[at])?;
+        if at < self.partitions.len() {
+            self.fail(at, error);
+            self.partitions[at].spent();
+        }
+        Ok(())
+    }
+}
+
+impl Partition {
+    /// The prepared commit is durable.
+    fn committed(&mut self) {
+        for (input, (_, offset)) in self.inputs.iter_mut().zip(self.task.offsets()) {
+            input.committed = offset;
+        }
+        self.task.committed();
+    }
+}
+
+/// Makes a call until it is not merely to be made again. librdkafka bounds that: when the
+/// transaction's time is up, the call fails for good.
+fn again(mut call: impl FnMut() -> Result<(), Fault>) -> Result<(), Fault> {
+    let start = Instant::now();
+    loop {
+        match call() {
+            Err(fault) if fault.kind() == FaultKind::Retriable && start.elapsed() < DELIVERY => {
+                tracing::warn!("{fault}; trying again");
+                std::thread::sleep(AGAIN);
+            }
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A worker: stream threads, rebalances, recovery, commits, shutdown.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `settings`, `stop`, `signals`, `slot` | what a worker is started with, how it is stopped, its place on the machine |
+//! | `topics` | the topics of the app at start |
+//! | `thread` | the loop of a stream thread |
+//! | `partition`, `idle` | one task on its thread |
+//! | `assignment`, `rebalance`, `recovery` | partitions come and go |
+//! | `outlet`, `commit`, `backoff` | the commit, and what happens when it fails |
+//! | `storing` | rounds of the store |
+//! | `shared`, `status`, `caught_up`, `watchdog` | what is seen of the threads from outside |
+
+mod assignment;
+mod backoff;
+mod caught_up;
+mod commit;
+mod idle;
+mod outlet;
+mod partition;
+mod rebalance;
+mod recovery;
+mod settings;
+mod shared;
+pub(crate) mod signals;
+mod slot;
+mod status;
+mod stop;
+mod storing;
+mod thread;
+mod topics;
+mod watchdog;
+
+pub(crate) use settings::WorkerSettings;
+pub(crate) use status::{PartitionState, Status, TaskName};
+pub(crate) use stop::Stop;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Kind};
+use crate::kafka::Admin;
+use crate::store::{SledOptions, SledStore, Store, Storer};
+use crate::task::{Pulse, States};
+use crate::topology::Plan;
+use shared::{Shared, View};
+use slot::Slot;
+use thread::StreamThread;
+
+/// How long a question to the broker may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How often it is looked whether the worker has caught up.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How a worker ended that ended well by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// Partitions that had stopped, and why. With any, the exit code is 1.
+    pub(crate) failed: Vec<(TaskName, String)>,
+}
+
+/// Runs a worker until it is asked to stop, has caught up (when that is asked for), or cannot go on.
+/// Blocks. `status` shows what its partitions are doing.
+///
+/// # Errors
+/// The settings, the topics, the store or the broker do not let it go on.
+pub(crate) fn run(
+    plan: Plan,
+    states: Arc<States>,
+    settings: WorkerSettings,
+    stop: &Stop,
+    status: Arc<Status>,
+) -> Result<Ended, Error> {
+    let threads = settings.threads.max(1);
+    let slot = Slot::take(&settings.data_dir, &plan.app)?;
+    tracing::debug!(slot = %slot.dir().display(), "slot taken");
+    let store: Arc<dyn Store> =
+        Arc::new(SledStore::open(&slot.store_dir(), SledOptions::default())?);
+    let admin = Arc::new(Admin::new(&settings.properties, PATIENCE)?);
+    topics::prepare(&plan, &settings, &admin, stop)?;
+    let names: Vec<&'static str> = {
+        let mut agents: Vec<_> = plan.topologies.iter().flat_map(|t| &t.agents).collect();
+        agents.sort_by_key(|agent| agent.number);
+        agents.iter().map(|agent| agent.descriptor.name).collect()
+    };
+    let storer = Storer::start(Arc::clone(&store)).map_err(no_thread)?;
+    let worker = Arc::new(Shared {
+        app: plan.app,
+        topologies: plan.topologies.into_iter().map(Arc::new).collect(),
+        settings,
+        states,
+        admin,
+        store,
+        status: Arc::clone(&status),
+        stop: stop.clone(),
+        slot: slot.id(),
+        began: Instant::now(),
+        views: (0..threads).map(|_| View::default()).collect(),
+    });
+    let pulses: Vec<Arc<Pulse>> = (0..threads).map(|_| Arc::default()).collect();
+    let over = AtomicBool::new(false);
+    let result = std::thread::scope(|scope| {
+        let watchdog = std::thread::Builder::new()
+            .name("watchdog".to_owned())
+            .spawn_scoped(scope, || {
+                watchdog::watch(&pulses, worker.began, &names, &over)
+            })
+            .map_err(no_thread)?;
+        let mut running = Vec::with_capacity(threads);
+        let mut first = Ok(());
+        for (number, pulse) in pulses.iter().enumerate() {
+            let (worker, pulse, client) = (Arc::clone(&worker), Arc::clone(pulse), storer.client());
+            let spawned = std::thread::Builder::new()
+                .name(format!("stream-{number}"))
+                .spawn_scoped(scope, move || {
+                    let result = stream(Arc::clone(&worker), number, client?, pulse);
+                    // One thread that cannot go on ends the worker: its partitions would have no owner here.
+                    worker.stop.ask();
+                    result
+                });
+            match spawned {
+                Ok(thread) => running.push(thread),
+                Err(error) => {
+                    first = Err(no_thread(error));
+                    stop.ask();
+                    break;
+                }
+            }
+        }
+        if worker.settings.until_caught_up {
+            wait_until_caught_up(&worker);
+        }
+        for thread in running {
+            let result = thread.join().unwrap_or_else(|panic| Err(panicked(&*panic)));
+            first = first.and(result);
+        }
+        over.store(true, Ordering::Release);
+        watchdog.thread().unpark();
+        first
+    });
+    storer.stop();
+    result?;
+    Ok(Ended {
+        failed: status.failures(),
+    })
+}
+
+/// One stream thread, from its first to its last breath.
+fn stream(
+    worker: Arc<Shared>,
+    number: usize,
+    storer: crate::store::StorerClient,
+    pulse: Arc<Pulse>,
+) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(no_thread)?;
+    let result = runtime.block_on(async {
+        let mut thread = StreamThread::new(worker, number, storer, pulse)?;
+        thread.run().await
+    });
+    // Questions to a broker that does not answer are not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+fn wait_until_caught_up(worker: &Shared) {
+    while !worker.stop.is_asked() {
+        match caught_up::is_caught_up(worker) {
+            Ok(true) => {
+                tracing::info!("caught up");
+                worker.stop.ask();
+            }
+            Ok(false) => std::thread::sleep(LOOK),
+            Err(fault) => {
+                tracing::warn!("{fault}; trying again");
+                std::thread::sleep(LOOK * 10);
+            }
+        }
+    }
+}
+
+fn no_thread(error: std::io::Error) -> Error {
+    Error::new(
+        Kind::Internal,
+        format!("the system gives no thread: {error}"),
+    )
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    Error::new(
+        Kind::Internal,
+        format!("a stream thread panicked: {}", text.unwrap_or("no message")),
+    )
+}

@@ -1,0 +1,197 @@
+//! One task on its stream thread: its queues, its changelogs, what it is doing.
+
+use std::sync::Arc;
+
+use super::idle::IdleClock;
+use super::recovery::Recovery;
+use super::status::TaskName;
+use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place, TopicPartition};
+use crate::store::{StorerClient, Tree};
+use crate::task::{Committed, Inbox, RawRecord, Task, encode_headers};
+
+/// An inbox this full is not filled further: its bytes are freed when it has run empty.
+const FULL: usize = 4 << 20;
+
+/// A task with everything its thread needs for it.
+pub(super) struct Partition {
+    pub(super) name: TaskName,
+    pub(super) task: Task,
+    /// One per input, in the order of the sub-topology.
+    pub(super) inputs: Vec<Input>,
+    /// One per table, in the order of the sub-topology.
+    pub(super) tables: Vec<TableState>,
+    pub(super) phase: Phase,
+    pub(super) idle: IdleClock,
+    /// The fresh look at the inputs' ends that closing by `idle` needs has been asked for.
+    pub(super) idle_asked: bool,
+    /// Events acknowledged as of the last turn.
+    pub(super) seen: u64,
+    /// A handler was waiting for its next attempt as of the last turn.
+    pub(super) retrying: bool,
+}
+
+/// What a task is doing.
+pub(super) enum Phase {
+    /// Its tables are being read; the inputs wait.
+    Recovering(Box<Recovering>),
+    /// It processes events.
+    Running,
+    /// It stopped and keeps its place until the partition goes away. `last`: it ran, and what it had
+    /// acknowledged still has to be committed.
+    Failed { last: bool },
+}
+
+/// What a task needs until its inputs can begin.
+pub(super) struct Recovering {
+    pub(super) recovery: Recovery,
+    /// What the group has committed, one entry per input.
+    pub(super) committed: Vec<Committed>,
+    /// Where inputs begin that nobody committed.
+    pub(super) defaults: Vec<i64>,
+    /// First offsets of the inputs' logs.
+    pub(super) lows: Vec<i64>,
+}
+
+/// An input partition.
+pub(super) struct Input {
+    pub(super) topic: Arc<str>,
+    pub(super) partition: i32,
+    pub(super) queue: PartitionQueue,
+    /// Offset to read first.
+    pub(super) start: i64,
+    /// As of the last commit that succeeded, or as found at the start; -1 when there was none.
+    pub(super) committed: i64,
+}
+
+/// A table's partition: its place in changelog and store.
+pub(super) struct TableState {
+    /// `None` for `changelog = false`.
+    pub(super) changelog: Option<Arc<str>>,
+    pub(super) tree: Option<Arc<dyn Tree>>,
+    /// Next offset of the changelog behind the last commit.
+    pub(super) next: i64,
+    /// The round under way: its ticket, and the commit it is of.
+    pub(super) round: Option<(u64, u64)>,
+}
+
+/// What reading an input came to.
+pub(super) struct Read {
+    /// Records, and ends of partitions.
+    pub(super) items: usize,
+    pub(super) error: Option<Fault>,
+}
+
+impl Partition {
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running)
+    }
+
+    pub(super) fn is_failed(&self) -> bool {
+        matches!(self.phase, Phase::Failed { .. })
+    }
+
+    /// Moves what was fetched into the inboxes that have room. Stops at the first error.
+    pub(super) fn read(&mut self, batch: &mut Batch, headers: &mut Vec<u8>) -> Read {
+        let mut read = Read {
+            items: 0,
+            error: None,
+        };
+        for (at, input) in self.inputs.iter().enumerate() {
+            let mut inbox = self.task.inbox(at);
+            if inbox.len() >= batch.size() || inbox.bytes() >= FULL {
+                continue;
+            }
+            input.queue.read(batch, |fetched| match fetched {
+                Fetched::Record(record) => {
+                    headers.clear();
+                    encode_headers(record.headers.iter(), headers);
+                    inbox.push(RawRecord {
+                        offset: record.offset,
+                        timestamp: record.timestamp,
+                        key: record.key,
+                        value: record.value,
+                        headers,
+                    });
+                    read.items += 1;
+                }
+                Fetched::End { offset } => {
+                    read.items += 1;
+                    inbox.advance(offset);
+                    inbox.reached_end();
+                }
+                Fetched::Error { code, text } => {
+                    let doing = format!(
+                        "read {}-{} at offset {}",
+                        input.topic,
+                        input.partition,
+                        inbox.position()
+                    );
+                    read.error
+                        .get_or_insert(Fault::of_code(doing, code).because(&text));
+                }
+            });
+        }
+        read
+    }
+
+    /// Whether there may be something to commit: it runs, or it has stopped since the last commit.
+    pub(super) fn may_commit(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Failed { last: true })
+    }
+
+    /// What it had acknowledged is committed, or void.
+    pub(super) fn spent(&mut self) {
+        if let Phase::Failed { last } = &mut self.phase {
+            *last = false;
+        }
+    }
+
+    /// Whether all inputs have been read to what was their end.
+    pub(super) fn is_at_end(&self) -> bool {
+        (0..self.inputs.len()).all(|at| self.task.inbox(at).at_end())
+    }
+
+    /// Everything that came is processed and committed, as far as this thread knows.
+    pub(super) fn is_settled(&self, wall: i64) -> bool {
+        let committed = self.inputs.iter().enumerate().all(|(at, input)| {
+            let position = self.task.inbox(at).position();
+            // Where nothing was ever read there is nothing to commit.
+            position == input.committed || (input.committed < 0 && position == input.start)
+        });
+        committed && self.is_at_end() && self.task.is_quiet() && !self.task.can_idle(wall)
+    }
+
+    /// The input partitions, in the order of the inputs.
+    pub(super) fn sources(&self) -> impl Iterator<Item = TopicPartition> + '_ {
+        self.inputs
+            .iter()
+            .map(|input| (Arc::clone(&input.topic), input.partition))
+    }
+
+    /// The positions of the inputs: next offsets to read.
+    pub(super) fn positions(&self) -> Vec<i64> {
+        (0..self.inputs.len())
+            .map(|at| Inbox::position(&self.task.inbox(at)))
+            .collect()
+    }
+
+    /// Where to read the inputs on from.
+    pub(super) fn places(&self, offsets: &[i64]) -> Vec<Place> {
+        self.inputs
+            .iter()
+            .zip(offsets)
+            .map(|(input, offset)| Place::new(Arc::clone(&input.topic), input.partition, *offset))
+            .collect()
+    }
+
+    /// Hands rows that await the store to the storer.
+    pub(super) fn store(&mut self, storer: &mut StorerClient, wall: i64) {
+        super::storing::submit(self, storer, wall);
+    }
+
+    /// For messages: the inputs' names and the partition.
+    pub(super) fn label(&self) -> String {
+        let topics: Vec<&str> = self.inputs.iter().map(|input| &*input.topic).collect();
+        format!("{}[{}]", topics.join("+"), self.name.1)
+    }
+}

@@ -1,0 +1,350 @@
+//! Bringing a task's tables back from store and changelog.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::status::Progress;
+use super::topics::TOMBSTONES;
+use crate::error::{Error, Kind};
+use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place, Reader, TopicPartition};
+use crate::store::{Checkpoint, Tree};
+use crate::task::Task;
+
+/// The replay of a task's changelogs.
+pub(super) struct Recovery {
+    replays: Vec<Replay>,
+    total: u64,
+    began: Instant,
+    said: Instant,
+}
+
+/// The replay of one table's changelog partition.
+struct Replay {
+    table: usize,
+    topic: Arc<str>,
+    partition: i32,
+    tree: Option<Arc<dyn Tree>>,
+    /// `None` when there is nothing to read (any more).
+    queue: Option<PartitionQueue>,
+    next: i64,
+    target: i64,
+    moved: Instant,
+    /// The incarnation the store was written for.
+    incarnation: Option<[u8; 16]>,
+}
+
+/// What a turn of a recovery came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// Nothing has come.
+    Waits,
+    Moved,
+    /// A store was not what it said and has been emptied: make the task anew.
+    Anew,
+}
+
+/// What is known of a changelog partition before its replay.
+pub(super) struct Changelog {
+    pub(super) table: usize,
+    pub(super) topic: Arc<str>,
+    pub(super) partition: i32,
+    pub(super) tree: Option<Arc<dyn Tree>>,
+    /// First offset in the log.
+    pub(super) low: i64,
+    /// End of the log, open transactions included.
+    pub(super) end: i64,
+    /// The incarnation that the group's offsets name for the table, if any.
+    pub(super) named: Option<[u8; 16]>,
+}
+
+/// Why a store's checkpoint is not where to begin; `None`: it is.
+fn distrust(
+    checkpoint: &Checkpoint,
+    low: i64,
+    end: i64,
+    named: Option<[u8; 16]>,
+    wall: i64,
+) -> Option<String> {
+    let offset = checkpoint.changelog_offset;
+    if offset > end {
+        return Some(format!(
+            "it is at offset {offset}, past the changelog's end {end}"
+        ));
+    }
+    if offset < low {
+        return Some(format!(
+            "it is at offset {offset}, below the changelog's first {low}"
+        ));
+    }
+    if named.is_some_and(|named| named != checkpoint.incarnation) {
+        return Some("it is of another changelog".to_owned());
+    }
+    let age = wall.saturating_sub(checkpoint.written_at);
+    if age > (TOMBSTONES / 2).as_millis() as i64 {
+        return Some(format!(
+            "it is {} days old, and tombstones may be gone",
+            age / 86_400_000
+        ));
+    }
+    None
+}
+
+impl Recovery {
+    /// Begins: takes each store's checkpoint, or empties the tree, and starts reading behind it.
+    pub(super) fn begin(
+        task: &mut Task,
+        changelogs: Vec<Changelog>,
+        reader: &Reader,
+        wall: i64,
+    ) -> Result<Self, Error> {
+        let now = Instant::now();
+        let mut replays = Vec::with_capacity(changelogs.len());
+        for log in changelogs {
+            let mut from = log.low;
+            let mut incarnation = None;
+            if let Some(tree) = &log.tree {
+                match tree.checkpoint()? {
+                    Some(checkpoint) => {
+                        match distrust(&checkpoint, log.low, log.end, log.named, wall) {
+                            None => {
+                                from = checkpoint.changelog_offset;
+                                if !checkpoint.mark.is_empty() {
+                                    task.set_mark(log.table, &checkpoint.mark)?;
+                                    incarnation = Some(checkpoint.incarnation);
+                                }
+                            }
+                            Some(why) => {
+                                tracing::warn!(
+                                    table = tree.table(),
+                                    partition = log.partition,
+                                    "the store is rebuilt from the changelog: {why}"
+                                );
+                                tree.clear()?;
+                            }
+                        }
+                    }
+                    None => tree.clear()?,
+                }
+            }
+            replays.push(Replay {
+                table: log.table,
+                topic: log.topic,
+                partition: log.partition,
+                tree: log.tree,
+                queue: None,
+                next: from,
+                target: log.end,
+                moved: now,
+                incarnation,
+            });
+        }
+        let total = replays.iter().map(|replay| replay.left()).sum();
+        let mut recovery = Self {
+            replays,
+            total,
+            began: now,
+            said: now,
+        };
+        for replay in &mut recovery.replays {
+            replay.open(reader)?;
+        }
+        Ok(recovery)
+    }
+
+    /// Reads what has come. Without any for `patience`, while there is more to come, it is an error.
+    pub(super) fn turn(
+        &mut self,
+        task: &mut Task,
+        reader: &Reader,
+        batch: &mut Batch,
+        patience: Duration,
+    ) -> Result<Turned, Error> {
+        let mut turned = Turned::Waits;
+        for replay in &mut self.replays {
+            match replay.turn(task, reader, batch, patience)? {
+                Turned::Waits => {}
+                Turned::Moved => turned = Turned::Moved,
+                Turned::Anew => return Ok(Turned::Anew),
+            }
+        }
+        Ok(turned)
+    }
+
+    /// Whether every changelog is read to its target.
+    pub(super) fn is_done(&self) -> bool {
+        self.replays.iter().all(|replay| replay.queue.is_none())
+    }
+
+    /// Next offset of each table's changelog.
+    pub(super) fn next(&self) -> impl Iterator<Item = (usize, i64)> + '_ {
+        self.replays
+            .iter()
+            .map(|replay| (replay.table, replay.next))
+    }
+
+    /// Stops reading; the task goes away.
+    pub(super) fn cancel(&mut self, reader: &Reader) {
+        for replay in &mut self.replays {
+            replay.close(reader);
+        }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        let left: u64 = self.replays.iter().map(Replay::left).sum();
+        let done = self.total.saturating_sub(left);
+        let seconds = self.began.elapsed().as_secs_f64();
+        Progress {
+            done,
+            total: self.total,
+            rate: if seconds > 0.0 {
+                done as f64 / seconds
+            } else {
+                0.0
+            },
+        }
+    }
+
+    /// The progress, when it is time to say it: every five seconds.
+    pub(super) fn speaks(&mut self) -> Option<Progress> {
+        if self.said.elapsed() < Duration::from_secs(5) {
+            return None;
+        }
+        self.said = Instant::now();
+        Some(self.progress())
+    }
+
+    pub(super) fn took(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+impl Replay {
+    fn left(&self) -> u64 {
+        u64::try_from(self.target - self.next).unwrap_or(0)
+    }
+
+    fn open(&mut self, reader: &Reader) -> Result<(), Error> {
+        if self.next < self.target {
+            let place = Place::new(Arc::clone(&self.topic), self.partition, self.next);
+            self.queue = reader.add(&[place]).map_err(Error::from)?.pop();
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, reader: &Reader) {
+        if self.queue.take().is_some() {
+            let gone: TopicPartition = (Arc::clone(&self.topic), self.partition);
+            if let Err(fault) = reader.remove(&[gone]) {
+                tracing::debug!("{fault}");
+            }
+        }
+    }
+
+    fn turn(
+        &mut self,
+        task: &mut Task,
+        reader: &Reader,
+        batch: &mut Batch,
+        patience: Duration,
+    ) -> Result<Turned, Error> {
+        let Some(queue) = &self.queue else {
+            return Ok(Turned::Waits);
+        };
+        let (mut error, mut fault) = (None::<Error>, None::<Fault>);
+        let (next, table) = (&mut self.next, self.table);
+        let count = queue.read(batch, |fetched| match fetched {
+            Fetched::Record(record) => {
+                // Rows behind the target are newer than our takeover: nobody else may write them.
+                if error.is_none()
+                    && let Err(cause) =
+                        task.restore(table, record.key.unwrap_or_default(), record.value)
+                {
+                    error = Some(cause);
+                }
+                *next = (*next).max(record.offset + 1);
+            }
+            Fetched::End { offset } => *next = (*next).max(offset),
+            Fetched::Error { code, text } => {
+                fault.get_or_insert(Fault::of_code("read the changelog", code).because(&text));
+            }
+        });
+        let place = || {
+            format!(
+                "changelog {}[{}] at offset {}, to {}",
+                self.topic, self.partition, self.next, self.target
+            )
+        };
+        if let Some(error) = error {
+            return Err(error.context(place()));
+        }
+        if count > 0 {
+            self.moved = Instant::now();
+        }
+        if let Some(fault) = fault {
+            if fault.is_out_of_range() {
+                return self.distrust(reader, "its place in the changelog is gone");
+            }
+            tracing::warn!("{}: {fault}", place());
+        }
+        if self.next >= self.target {
+            self.close(reader);
+            let mark = task.mark(self.table).map(|mark| mark.incarnation);
+            if self.incarnation.is_some() && mark != self.incarnation {
+                return self.distrust(reader, "it is of another changelog");
+            }
+        } else if self.moved.elapsed() > patience {
+            let text = format!(
+                "{}: no progress for {} s; another worker's transaction may be open, or the broker is in trouble: look at the broker, then restart",
+                place(),
+                patience.as_secs()
+            );
+            return Err(Error::new(Kind::Broker, text));
+        }
+        Ok(if count > 0 {
+            Turned::Moved
+        } else {
+            Turned::Waits
+        })
+    }
+
+    /// Empties the tree: the task begins anew, from the changelog alone.
+    fn distrust(&mut self, reader: &Reader, why: &str) -> Result<Turned, Error> {
+        self.close(reader);
+        if let Some(tree) = &self.tree {
+            tracing::warn!(
+                table = tree.table(),
+                partition = self.partition,
+                "the store is rebuilt from the changelog: {why}"
+            );
+            tree.clear()?;
+        }
+        Ok(Turned::Anew)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400_000;
+
+    fn checkpoint(offset: i64) -> Checkpoint {
+        Checkpoint {
+            changelog_offset: offset,
+            mark: vec![1],
+            written_at: 10 * DAY,
+            incarnation: [7; 16],
+        }
+    }
+
+    #[test]
+    fn a_store_is_trusted_within_the_log_and_its_tombstones() {
+        let why = |offset, named, wall| distrust(&checkpoint(offset), 5, 20, named, wall);
+        assert_eq!(why(5, None, 11 * DAY), None);
+        assert_eq!(why(20, Some([7; 16]), 13 * DAY), None);
+        assert!(why(4, None, 11 * DAY).unwrap().contains("below"));
+        assert!(why(21, None, 11 * DAY).unwrap().contains("past"));
+        assert!(why(9, Some([8; 16]), 11 * DAY).unwrap().contains("another"));
+        assert!(why(9, None, 14 * DAY).unwrap().contains("days old"));
+    }
+}

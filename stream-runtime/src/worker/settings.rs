@@ -1,0 +1,58 @@
+//! What a worker is started with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::kafka::Properties;
+
+/// Settings of one worker.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerSettings {
+    /// The Kafka client, bootstrap servers included.
+    pub(crate) properties: Properties,
+    /// Where slots (stores) lie, as `.stream`.
+    pub(crate) data_dir: PathBuf,
+    /// Stream threads, at least 1.
+    pub(crate) threads: usize,
+    /// Transactions; `false` is at-least-once.
+    pub(crate) exactly_once: bool,
+    /// Time between commits. Default 100 ms.
+    pub(crate) commit_interval: Duration,
+    /// How long agents may take to end when the worker stops. Default 10 s.
+    pub(crate) shutdown_timeout: Duration,
+    /// Inputs that nobody committed begin at their end instead of their start.
+    pub(crate) start_at_end: bool,
+    /// Go on behind records that were deleted before they were read, instead of stopping the partition.
+    pub(crate) skip_gaps: bool,
+    /// How far past the wall clock an event time may be. Default 1 h.
+    pub(crate) max_ahead: Duration,
+    /// Partitions of topics that are created; `None`: the broker's default.
+    pub(crate) topic_partitions: Option<i32>,
+    /// Replicas of topics that are created; `None`: the broker's default.
+    pub(crate) replication_factor: Option<i32>,
+    /// End once everything there is has been processed and committed.
+    pub(crate) until_caught_up: bool,
+    /// Static membership: this id, with the thread's number, names the members.
+    pub(crate) instance_id: Option<String>,
+}
+
+impl WorkerSettings {
+    /// The defaults, for a broker and a data directory.
+    pub(crate) fn new(properties: Properties, data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            properties,
+            data_dir: data_dir.into(),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            exactly_once: true,
+            commit_interval: Duration::from_millis(100),
+            shutdown_timeout: Duration::from_secs(10),
+            start_at_end: false,
+            skip_gaps: false,
+            max_ahead: Duration::from_secs(3_600),
+            topic_partitions: None,
+            replication_factor: None,
+            until_caught_up: false,
+            instance_id: None,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What the stream threads of one worker share. Nothing of it is touched on a record's way.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::status::Status;
+use super::{Stop, WorkerSettings};
+use crate::kafka::{Admin, TopicPartition};
+use crate::store::Store;
+use crate::task::{Now, States};
+use crate::topology::SubTopology;
+
+/// The worker, as its threads see it.
+pub(super) struct Shared {
+    /// The name on the wire: group id, and the beginning of transactional ids.
+    pub(super) app: String,
+    pub(super) settings: WorkerSettings,
+    pub(super) topologies: Vec<Arc<SubTopology>>,
+    pub(super) states: Arc<States>,
+    pub(super) admin: Arc<Admin>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) status: Arc<Status>,
+    pub(super) stop: Stop,
+    /// Identity of the worker's slot: the same after a restart.
+    pub(super) slot: uuid::Uuid,
+    /// Begin of monotonic time.
+    pub(super) began: Instant,
+    /// One per stream thread.
+    pub(super) views: Vec<View>,
+}
+
+impl Shared {
+    /// Both clocks.
+    pub(super) fn now(&self) -> Now {
+        Now {
+            wall: wall(),
+            mono: self.began.elapsed().as_millis() as u64,
+        }
+    }
+
+    /// All input topics, each once.
+    pub(super) fn input_topics(&self) -> Vec<&str> {
+        let mut topics: Vec<&str> = self
+            .topologies
+            .iter()
+            .flat_map(|t| &t.inputs)
+            .map(|input| input.topic.as_str())
+            .collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+}
+
+/// Wall clock, epoch ms.
+pub(super) fn wall() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What a stream thread says of itself to whoever waits for the worker to catch up.
+#[derive(Debug, Default)]
+pub(super) struct View(Mutex<Seen>);
+
+/// A thread's last word.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Seen {
+    /// Changes with everything the thread does.
+    pub(super) epoch: u64,
+    /// All that came is processed and committed, and nothing waits for its time.
+    pub(super) settled: bool,
+    /// How far the committed inputs are.
+    pub(super) places: Vec<(TopicPartition, i64)>,
+}
+
+impl View {
+    pub(super) fn get(&self) -> Seen {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn set(&self, seen: Seen) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+}

@@ -1,0 +1,50 @@
+//! Asking a worker to end.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::kafka::Wake;
+
+/// Asks a worker to end in order: stop reading, commit what is acknowledged, store, leave the group.
+/// Clones ask the same worker.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    asked: AtomicBool,
+    wakes: Mutex<Vec<Wake>>,
+}
+
+impl Stop {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks; more than once is the same.
+    pub(crate) fn ask(&self) {
+        self.0.asked.store(true, Ordering::Release);
+        for wake in self
+            .0
+            .wakes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
+            wake.wake();
+        }
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        self.0.asked.load(Ordering::Acquire)
+    }
+
+    /// A thread to wake when asked.
+    pub(super) fn wakes(&self, wake: &Wake) {
+        self.0
+            .wakes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(wake.clone());
+    }
+}
