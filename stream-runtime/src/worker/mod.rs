@@ -27,6 +27,8 @@ mod slot;
 mod status;
 mod stop;
 mod storing;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod topics;
 mod watchdog;
