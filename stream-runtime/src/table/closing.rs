@@ -7,6 +7,7 @@ use super::rows::{NO_DISK, Rows};
 use super::slot::Value;
 use super::spec::TableSpec;
 use crate::error::Error;
+use crate::store::Tree;
 
 /// Rows read from the store at a time.
 const CHUNK: usize = 4096;
@@ -229,7 +230,7 @@ pub(super) fn first_disk<S: TableSpec>(
             let (key, _) = first.map_err(Error::from)?;
             let first = layout::end_of(&key).unwrap_or(i64::MIN);
             let last = match rows.disk.1 {
-                i64::MIN => i64::MAX,
+                i64::MIN => last_disk(&**tree, first)?,
                 last => last,
             };
             Ok(if first <= last {
@@ -239,6 +240,22 @@ pub(super) fn first_disk<S: TableSpec>(
             })
         }
         None => Ok(NO_DISK),
+    }
+}
+
+/// The last window end in the store, found by stepping from end to end: as many looks as there are open windows.
+fn last_disk(tree: &dyn Tree, first: i64) -> Result<i64, Error> {
+    let (mut last, mut start) = (first, Vec::new());
+    loop {
+        let Some(after) = last.checked_add(1) else {
+            return Ok(last);
+        };
+        start.clear();
+        layout::push_end(after, &mut start);
+        match tree.scan(&start, None).next() {
+            Some(row) => last = layout::end_of(&row.map_err(Error::from)?.0).unwrap_or(i64::MAX),
+            None => return Ok(last),
+        }
     }
 }
 

@@ -236,8 +236,10 @@ impl<S: TableSpec> Rows<S> {
             .range(..=wall.saturating_sub(grace))
             .next_back()
             .map(|(end, _)| *end);
-        let disk = (self.disk.0 <= self.disk.1 && self.disk.0.saturating_add(grace) <= wall)
-            .then(|| self.disk.1.min(wall.saturating_sub(grace)));
+        // Between the first and the last end on disk others are unknown: never beyond one that is open.
+        let disk = [self.disk.1, self.disk.0]
+            .into_iter()
+            .find(|end| self.disk.0 <= self.disk.1 && end.saturating_add(grace) <= wall);
         over.max(disk)
             .map(|end| end.saturating_add(grace))
             .filter(|t| *t > NO_TIME)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::*;
+use super::{Admin, Ended, Error, PATIENCE, Plan, Stop, WorkerSettings, run, shared};
 use crate::kafka::{
     Batch, Fetched, Isolation, Outgoing, Place, Properties, Reader, Sender, TopicSettings, Wake,
 };
@@ -236,6 +236,10 @@ fn settings(properties: &Properties, dir: &tempfile::TempDir, threads: usize) ->
 }
 
 fn work(app: &str, settings: WorkerSettings) -> Result<Ended, Error> {
+    let _ = tracing_subscriber::fmt()
+        .with_test_writer()
+        .with_max_level(tracing::Level::INFO)
+        .try_init();
     run(
         plan_of(app),
         Arc::default(),
@@ -260,13 +264,19 @@ fn a_worker_processes_everything_closes_what_is_over_and_ends() {
     assert_eq!(added(&totals(&properties, &app)), expected(0..5_000));
 
     // Again: there is nothing to do, and nothing comes twice.
-    work(&app, settings(&properties, &dir, 1)).unwrap();
+    assert_eq!(
+        work(&app, settings(&properties, &dir, 1)).unwrap().failed,
+        []
+    );
     assert_eq!(added(&totals(&properties, &app)), expected(0..5_000));
 
     // More input, on an empty disk: the tables come back from the changelog.
     send(&properties, &app, 5_000..6_000);
     let empty = tempfile::tempdir().unwrap();
-    work(&app, settings(&properties, &empty, 1)).unwrap();
+    assert_eq!(
+        work(&app, settings(&properties, &empty, 1)).unwrap().failed,
+        []
+    );
     assert_eq!(added(&totals(&properties, &app)), expected(0..6_000));
 }
 
