@@ -60,7 +60,8 @@ pub fn household() -> Option<(PathBuf, PathBuf)> {
 
 /// The sample that lies in the repository, for `voltage demo`.
 pub fn sample() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data/household_power_sample.txt")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples/data/household_power_consumption_sample.txt")
 }
 
 /// The rows of a file as UCI gives it: `;` between fields, `dd/mm/yyyy;hh:mm:ss`, `?` for what is not known.

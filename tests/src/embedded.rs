@@ -1,7 +1,7 @@
 //! The embedded broker, in a process of its own as a user runs it: `voltage broker`.
 
 use crate::leash::Leashed;
-use crate::{cache, net};
+use crate::{bins, net};
 use anyhow::{Context, Result, bail};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -63,11 +63,7 @@ impl Embedded {
     /// Starts it again on the same port with the same data, and waits until it serves.
     pub fn restart(&mut self) -> Result<()> {
         self.process = None;
-        let command = command(
-            &cache::profile_dir().join("embedded_broker"),
-            self.dir.path(),
-            self.port,
-        );
+        let command = command(&bins::voltage()?, self.dir.path(), self.port);
         let mut process = Leashed::start_in(
             &command,
             self.dir.path().join("broker.log"),
@@ -96,7 +92,7 @@ impl Embedded {
 fn command(voltage: &Path, dir: &Path, port: u16) -> Command {
     let mut command = Command::new(voltage);
     command
-        .args(["--port", &port.to_string(), "--data-dir"])
+        .args(["broker", "--port", &port.to_string(), "--data-dir"])
         .arg(dir.join("data"))
         .current_dir(dir);
     command
