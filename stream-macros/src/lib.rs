@@ -4,6 +4,7 @@
 //! *parse* (tokens to a model), *check* (all mistakes at once, each on the smallest token), *expand* (cannot fail).
 
 mod agent;
+mod command;
 mod duration;
 mod errors;
 mod function;
@@ -45,4 +46,10 @@ pub fn agent(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn state(args: TokenStream, item: TokenStream) -> TokenStream {
     state::attribute(args.into(), item.into()).into()
+}
+
+#[allow(missing_docs)]
+#[proc_macro_attribute]
+pub fn command(args: TokenStream, item: TokenStream) -> TokenStream {
+    command::attribute(args.into(), item.into()).into()
 }

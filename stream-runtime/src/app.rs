@@ -216,6 +216,16 @@ impl App {
         crate::cli::main(&self, std::env::args_os())
     }
 
+    /// Runs a worker inside an existing tokio runtime, with the code's and the environment's settings; dropping the
+    /// future stops it in order.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot start, cannot go on, or a partition has stopped.
+    pub async fn run(self) -> Result<(), crate::Error> {
+        crate::cli::run(self).await
+    }
+
     /// The app's identity: group id and the beginning of its topics' names.
     pub(crate) fn id(&self) -> String {
         match self.version {

@@ -4,9 +4,7 @@
 #[allow(unused_extern_crates)]
 extern crate self as stream_runtime;
 
-#[allow(dead_code)] // until the floors below use all of it
 mod app;
-#[allow(dead_code)] // until the worker uses all of it
 mod cli;
 #[allow(dead_code)] // until the floors above use all of it
 mod codec;
@@ -26,10 +24,11 @@ pub mod task;
 #[doc(hidden)]
 pub mod topology;
 mod window;
-#[allow(dead_code, unused_imports)] // until the commands use all of it
+#[allow(dead_code, unused_imports)] // until all of it is used
 mod worker;
 
 pub use stream_macros::agent;
+pub use stream_macros::command;
 pub use stream_macros::record;
 pub use stream_macros::state;
 pub use stream_macros::table;
@@ -45,6 +44,7 @@ pub use app::Start;
 pub use cli::AppHandle;
 pub use cli::ReadRecord;
 pub use cli::Records;
+pub use cli::WorkerRun;
 pub use error::Action;
 pub use error::Error;
 pub use error::Failure;
@@ -89,6 +89,7 @@ pub mod prelude {
     pub use crate::TaskContext;
     pub use crate::Topic;
     pub use crate::agent;
+    pub use crate::command;
     pub use crate::record;
     pub use crate::state;
     pub use crate::table;
@@ -111,6 +112,7 @@ pub mod __private {
     pub use crate::cli::CommandFuture;
     pub use crate::cli::CommandOutput;
     pub use crate::cli::CommandParam;
+    pub use crate::cli::CommandPart;
     pub use crate::record::Coerce;
     pub use crate::record::EventTime;
     pub use crate::record::coerce::Probe;

@@ -7,15 +7,22 @@ use crate::topology::{
 };
 
 impl App {
-    /// Joins and checks what the attributes declare.
+    /// Joins and checks what the attributes declare; every problem at once.
     pub(crate) fn plan(&self) -> Result<Plan, Vec<Problem>> {
         let id = self.id();
-        crate::topology::plan(PlanParts {
+        let agents = self.agents_in();
+        let of_states = self.states.problems(&agents);
+        let plan = crate::topology::plan(PlanParts {
             app: &id,
-            agents: self.agents_in(),
+            agents,
             tables: self.tables(),
             topics: self.topics(),
-        })
+        });
+        match plan {
+            Ok(plan) if of_states.is_empty() => Ok(plan),
+            Ok(_) => Err(of_states),
+            Err(problems) => Err(problems.into_iter().chain(of_states).collect()),
+        }
     }
 
     fn agents_in(&self) -> Vec<&'static AgentDescriptor> {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind};
-use crate::topology::StateDescriptor;
+use crate::topology::{AgentDescriptor, Edge, Problem, StateDescriptor};
 
 /// The resources of an app, by type.
 #[derive(Clone, Default)]
@@ -31,24 +31,43 @@ impl States {
         self.by_type
     }
 
-    /// Whether a resource of this type is there, or would be made.
-    pub(crate) fn knows(&self, id: TypeId) -> bool {
-        self.by_type.contains_key(&id) || registered().iter().any(|made| (made.type_id)() == id)
-    }
-
-    /// Two `#[state]` functions that make the same type, each with its place.
-    pub(crate) fn duplicates() -> Vec<String> {
-        let all = registered();
+    /// Resources that nobody makes, and those that two make.
+    pub(super) fn problems(&self, agents: &[&'static AgentDescriptor]) -> Vec<Problem> {
+        let made = registered();
         let mut problems = Vec::new();
-        for (ix, state) in all.iter().enumerate() {
-            if let Some(other) = all[..ix]
+        for (ix, state) in made.iter().enumerate() {
+            let same = made[..ix]
                 .iter()
-                .find(|other| (other.type_id)() == (state.type_id)())
-            {
-                problems.push(format!(
-                    "{}: #[state] {} makes the same type as {} at {}: keep one",
-                    state.place, state.name, other.name, other.place
-                ));
+                .find(|other| (other.type_id)() == (state.type_id)());
+            if let Some(other) = same {
+                problems.push(Problem {
+                    message: format!(
+                        "#[state] `{}` and `{}` make the same type: keep one",
+                        other.name, state.name
+                    ),
+                    places: vec![other.place, state.place],
+                });
+            }
+        }
+        for agent in agents {
+            for edge in (agent.shape)().edges {
+                let Edge::State { type_id, name } = edge else {
+                    continue;
+                };
+                let id = type_id();
+                if !self.by_type.contains_key(&id)
+                    && !made.iter().any(|state| (state.type_id)() == id)
+                {
+                    let name = name();
+                    problems.push(Problem {
+                        message: format!(
+                            "agent `{}` asks for State<{name}> and nobody makes one: add `App::state(..)`, or a \
+                             #[state] function that returns it",
+                            agent.name
+                        ),
+                        places: vec![agent.place],
+                    });
+                }
             }
         }
         problems

@@ -22,15 +22,55 @@ pub struct CommandDescriptor {
     pub about: &'static str,
     /// Where it stands.
     pub place: Place,
-    /// Adds the arguments of its parameters.
-    pub augment: fn(clap::Command) -> clap::Command,
-    /// Topics it sends to.
-    pub sends: fn() -> Vec<&'static TopicDescriptor>,
+    /// Its parameters, in order.
+    pub parts: &'static [CommandPart],
     /// Runs it.
     pub run: fn(CommandCx) -> CommandFuture,
 }
 
 inventory::collect!(CommandDescriptor);
+
+/// What a parameter of a command brings, whatever its type.
+#[derive(Clone, Copy)]
+pub struct CommandPart {
+    augment: fn(clap::Command) -> clap::Command,
+    sends: fn() -> Option<&'static TopicDescriptor>,
+}
+
+impl CommandPart {
+    /// That of a parameter of type `T`.
+    pub const fn of<T: CommandParam>() -> Self {
+        CommandPart {
+            augment: T::augment,
+            sends: T::sends,
+        }
+    }
+}
+
+impl CommandDescriptor {
+    /// Adds the arguments of its parameters.
+    pub(super) fn augment(&self, command: clap::Command) -> clap::Command {
+        self.parts
+            .iter()
+            .fold(command, |command, part| (part.augment)(command))
+    }
+
+    /// Topics it sends to.
+    pub(super) fn sends(&self) -> impl Iterator<Item = &'static TopicDescriptor> {
+        self.parts.iter().filter_map(|part| (part.sends)())
+    }
+}
+
+impl CommandCx {
+    /// Makes a parameter.
+    ///
+    /// # Errors
+    ///
+    /// When the broker or a resource it needs is not there.
+    pub fn get<T: CommandParam>(&self) -> Result<T, Error> {
+        T::from_command(self)
+    }
+}
 
 /// What a command's parameters are made from.
 #[derive(Clone)]

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::args::Global;
+use super::args::{Global, WorkerArgs};
 use super::connection;
 use super::error::CliError;
 use super::records::Records;
+use super::worker;
 use crate::app::{App, Outlet, Producer, States};
 use crate::error::{Error, Kind};
 use crate::kafka::Properties;
@@ -87,6 +88,20 @@ impl AppHandle {
         })
     }
 
+    /// A worker of the app, to be run in this process.
+    pub fn worker(&self) -> WorkerRun {
+        let args = WorkerArgs {
+            threads: None,
+            processing_guarantee: None,
+            commit_interval: None,
+            until_caught_up: false,
+        };
+        WorkerRun {
+            handle: self.clone(),
+            args,
+        }
+    }
+
     /// A producer to the topic of `S`, which is made if it does not exist.
     ///
     /// # Errors
@@ -157,8 +172,46 @@ impl AppHandle {
     }
 }
 
+/// A worker that is about to run; see [`AppHandle::worker`].
+pub struct WorkerRun {
+    handle: AppHandle,
+    args: WorkerArgs,
+}
+
+impl WorkerRun {
+    /// Ends once everything there is has been processed and committed, and windows that `idle` can close are closed.
+    pub fn until_caught_up(mut self) -> Self {
+        self.args.until_caught_up = true;
+        self
+    }
+
+    /// Stream threads, 1 to 256. Default: the number of cores.
+    pub fn threads(mut self, threads: u16) -> Self {
+        self.args.threads = Some(threads.clamp(1, 256));
+        self
+    }
+
+    /// Runs it until it ends. Dropping the future asks it to stop in order.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot start, cannot go on, or a partition has stopped.
+    pub async fn run(self) -> Result<(), Error> {
+        let inner = &self.handle.inner;
+        let (app, states) = (inner.app.clone(), inner.states.clone());
+        worker::beside(
+            app,
+            states,
+            self.args,
+            inner.properties.clone(),
+            inner.global.data_dir.clone(),
+        )
+        .await
+    }
+}
+
 impl CliError {
-    fn into_error(self) -> Error {
+    pub(super) fn into_error(self) -> Error {
         let next = self
             .next_step()
             .map_or_else(String::new, |next| format!(": {next}"));

@@ -5,14 +5,17 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use super::args::{BrokerArgs, DescribeArgs, Global, ResetArgs, SendArgs, TailArgs, TopicsArgs};
+use super::args::{
+    BrokerArgs, DescribeArgs, Global, ResetArgs, SendArgs, TailArgs, TopicsArgs, WorkerArgs,
+};
 use super::command::{self, CommandCx, CommandDescriptor};
 use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::handle::AppHandle;
 use super::style::Style;
-use super::{broker, logging, plan, reset, send, settings, tail, topics};
+use super::{broker, logging, plan, reset, send, settings, tail, topics, worker};
 use crate::app::App;
+use crate::error::{Error, Kind};
 
 /// A command that every app has.
 struct Builtin {
@@ -27,6 +30,18 @@ struct Builtin {
 }
 
 const BUILTINS: &[Builtin] = &[
+    Builtin {
+        name: "worker",
+        about: "Run the agents; without a broker named, join or start the one of this directory",
+        examples: &[
+            "worker",
+            "worker --broker localhost:9092 --threads 4",
+            "worker --config client.properties",
+        ],
+        augment: WorkerArgs::augment_args,
+        run: |cx, matches| worker::run(cx, &parse(matches)?),
+        log: "info",
+    },
     Builtin {
         name: "broker",
         about: "Run the development broker of this directory, alone",
@@ -145,7 +160,7 @@ fn dispatch(app: &App, global: Global, matches: &ArgMatches) -> CliResult<ExitCo
         return Err(CliError::usage("no command"));
     };
     let builtin = BUILTINS.iter().find(|builtin| builtin.name == name);
-    let level = builtin.map_or("info", |builtin| builtin.log);
+    let level = builtin.map_or("warn", |builtin| builtin.log);
     logging::start(
         global.log_level.as_deref(),
         level,
@@ -172,6 +187,27 @@ fn dispatch(app: &App, global: Global, matches: &ArgMatches) -> CliResult<ExitCo
         .build()
         .map_err(|error| CliError::failure(format_args!("cannot start: {error}")))?;
     runtime.block_on(run_own(app, &global, properties, own, matches.clone()))
+}
+
+/// Runs a worker inside a runtime of the user's: the code's settings, and the environment's.
+pub(crate) async fn run(app: App) -> Result<(), Error> {
+    let refuse = |error: clap::Error| Error::new(Kind::Configuration, error.to_string());
+    let words = [app.name.clone(), "worker".to_owned()];
+    let matches = root(&app, &app.name)
+        .try_get_matches_from(words)
+        .map_err(refuse)?;
+    let global = Global::from_arg_matches(&matches).map_err(refuse)?;
+    let matches = matches
+        .subcommand_matches("worker")
+        .cloned()
+        .unwrap_or_default();
+    let args = WorkerArgs::from_arg_matches(&matches).map_err(refuse)?;
+    if !app.mistakes.is_empty() {
+        return Err(Error::new(Kind::Configuration, app.mistakes.join("\n")));
+    }
+    let properties = settings::properties(&app, &global, &matches).map_err(CliError::into_error)?;
+    let states = app.states.clone().make().await?;
+    worker::beside(app, states, args, properties, global.data_dir).await
 }
 
 /// Runs a command of the app's own.
@@ -220,7 +256,7 @@ fn root(app: &App, program: &str) -> Command {
              Exit codes: 0 done, 1 failed, 2 not understood.",
         );
     for own in command::registered() {
-        let command = (own.augment)(Command::new(own.name));
+        let command = own.augment(Command::new(own.name));
         let short = own.about.lines().next().unwrap_or_default();
         root = root.subcommand(command.about(short).long_about(own.about));
     }

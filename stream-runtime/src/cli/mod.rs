@@ -23,8 +23,11 @@ mod style;
 mod tail;
 mod topics;
 mod view;
+mod worker;
 
-pub use command::{CommandCx, CommandDescriptor, CommandFuture, CommandOutput, CommandParam};
-pub use handle::AppHandle;
-pub(crate) use main::main;
+pub use command::{
+    CommandCx, CommandDescriptor, CommandFuture, CommandOutput, CommandParam, CommandPart,
+};
+pub use handle::{AppHandle, WorkerRun};
+pub(crate) use main::{main, run};
 pub use records::{ReadRecord, Records};

@@ -28,15 +28,6 @@ impl Progress {
         )
     }
 
-    /// Of `count` records.
-    pub(crate) fn records(shown: bool, count: Option<u64>) -> Self {
-        let form = match count {
-            Some(_) => "{bar:30} {human_pos:>10} of {human_len} records  {per_sec}  {eta} left",
-            None => "{spinner} {human_pos:>10} records  {per_sec}  {elapsed}",
-        };
-        Self::new(shown, count, form)
-    }
-
     fn new(shown: bool, size: Option<u64>, form: &str) -> Self {
         if !shown {
             return Progress {

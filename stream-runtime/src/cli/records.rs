@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::ops::{ControlFlow, Deref};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -18,6 +19,7 @@ use crate::task::TopicSpec;
 /// [`AppHandle::records`](super::AppHandle::records).
 pub struct Records<S> {
     received: Receiver<Result<Raw, Error>>,
+    reader: Option<JoinHandle<()>>,
     _of: PhantomData<fn() -> S>,
 }
 
@@ -64,7 +66,7 @@ impl<S: TopicSpec> Records<S> {
             group: group.to_owned(),
         };
         // librdkafka's queues belong to one thread.
-        std::thread::Builder::new()
+        let reader = std::thread::Builder::new()
             .name("records".to_owned())
             .spawn(move || {
                 if let Err(error) = read(&follow, &properties, &send) {
@@ -76,6 +78,7 @@ impl<S: TopicSpec> Records<S> {
             })?;
         Ok(Records {
             received,
+            reader: Some(reader),
             _of: PhantomData,
         })
     }
@@ -105,6 +108,16 @@ impl<S: TopicSpec> Records<S> {
             offset: raw.offset,
             timestamp: raw.timestamp,
         })
+    }
+}
+
+impl<S> Drop for Records<S> {
+    fn drop(&mut self) {
+        self.received.close();
+        // It looks every 100 ms; a broker that goes away before its clients makes noise in the log.
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
     }
 }
 

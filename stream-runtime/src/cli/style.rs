@@ -54,10 +54,6 @@ impl Style {
         self.paint("1;31", text)
     }
 
-    pub(crate) fn green<T: fmt::Display>(self, text: T) -> Painted<T> {
-        self.paint("32", text)
-    }
-
     pub(crate) fn cyan<T: fmt::Display>(self, text: T) -> Painted<T> {
         self.paint("36", text)
     }

@@ -271,7 +271,12 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
             add(changelog, "changelog", None);
         }
     }
-    // Declared, and used by commands alone.
+    for command in super::command::registered() {
+        command
+            .sends()
+            .for_each(|topic| add(topic.name, "from commands", None));
+    }
+    // Declared, and used by nobody yet.
     for name in plan.topics.keys() {
         add(name, "declared", None);
     }

@@ -1,6 +1,10 @@
 //! Hourly mean of the mains voltage of one household.
 use stream_runtime::prelude::*;
 
+mod demo;
+mod household;
+mod produce;
+
 /// One reading of the power meter.
 #[record(timestamp = datetime)]
 struct PowerReading {

@@ -1,0 +1,199 @@
+//! `worker`: the agents at work.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::args::{GuaranteeArg, WorkerArgs};
+use super::context::Context;
+use super::error::{CliError, CliResult};
+use super::local::{Joined, Place};
+use crate::app::{App, OnGap, ProcessingGuarantee, Start, States};
+use crate::error::{Error, Kind};
+use crate::kafka::Properties;
+use crate::topology::Plan;
+use crate::worker::{Ended, Status, Stop, WorkerSettings, signals};
+
+/// `worker` of the command line.
+pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
+    let plan = cx.plan()?;
+    // The states' own tasks (of a connection pool, say) live as long as the worker.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("states")
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::failure(format_args!("cannot start: {error}")))?;
+    let states = runtime.block_on(cx.app().states.clone().make())?;
+    let broker = Broker::find(cx.configured(), cx.data_dir())?;
+    let settings = settings(cx.app(), args, broker.properties(), cx.data_dir());
+    banner(cx, &settings, &broker);
+    let stop = Stop::new();
+    signals::listen(stop.clone())
+        .map_err(|error| CliError::failure(format_args!("cannot listen for signals: {error}")))?;
+    let ended = work(plan, states, settings, &stop);
+    broker.leave();
+    failed_partitions(&ended?)
+}
+
+/// The broker a worker talks to.
+pub(super) enum Broker {
+    /// Named by a setting.
+    Configured(Properties),
+    /// The one of the directory.
+    Local(Properties, Joined),
+}
+
+impl Broker {
+    pub(super) fn find(configured: &Properties, data_dir: &Path) -> CliResult<Broker> {
+        if configured.bootstrap().is_some() {
+            return Ok(Broker::Configured(configured.clone()));
+        }
+        let joined = Place::new(data_dir).join()?;
+        let mut properties = configured.clone();
+        properties.set_broker(&joined.address().to_string());
+        Ok(Broker::Local(properties, joined))
+    }
+
+    fn properties(&self) -> &Properties {
+        match self {
+            Broker::Configured(properties) | Broker::Local(properties, _) => properties,
+        }
+    }
+
+    /// Ends a broker that runs in this process.
+    pub(super) fn leave(self) {
+        if let Broker::Local(_, joined) = self {
+            joined.leave();
+        }
+    }
+}
+
+/// What a worker is started with: a flag or the environment, else the code.
+pub(super) fn settings(
+    app: &App,
+    args: &WorkerArgs,
+    properties: &Properties,
+    data_dir: &Path,
+) -> WorkerSettings {
+    let mut settings = WorkerSettings::new(properties.clone(), data_dir);
+    if let Some(threads) = args.threads {
+        settings.threads = usize::from(threads);
+    }
+    settings.exactly_once = match args.processing_guarantee {
+        Some(guarantee) => guarantee == GuaranteeArg::ExactlyOnce,
+        None => app.guarantee == ProcessingGuarantee::ExactlyOnce,
+    };
+    settings.commit_interval = args.commit_interval.unwrap_or(app.commit_interval);
+    settings.shutdown_timeout = app.shutdown_timeout;
+    settings.start_at_end = app.start == Start::Latest;
+    settings.skip_gaps = app.on_gap == OnGap::Skip;
+    settings.max_ahead = app.max_ahead;
+    settings.topic_partitions = app.topic_partitions;
+    settings.replication_factor = app.replication_factor;
+    settings.until_caught_up = args.until_caught_up;
+    settings
+}
+
+/// Runs the worker on this thread until it ends.
+pub(super) fn work(
+    plan: Plan,
+    states: States,
+    settings: WorkerSettings,
+    stop: &Stop,
+) -> Result<Ended, Error> {
+    let status = Arc::new(Status::default());
+    crate::worker::run(plan, Arc::new(states.into_map()), settings, stop, status)
+}
+
+/// The line a worker begins with.
+fn banner(cx: &Context<'_>, settings: &WorkerSettings, broker: &Broker) {
+    let style = cx.note_style();
+    let address = settings.properties.bootstrap().unwrap_or_default();
+    let whose = match broker {
+        Broker::Configured(_) => "",
+        Broker::Local(_, joined) if joined.is_host() => " (development broker, in this process)",
+        Broker::Local(..) => " (development broker of this directory)",
+    };
+    let guarantee = if settings.exactly_once {
+        "exactly-once"
+    } else {
+        "at-least-once"
+    };
+    let threads = match settings.threads {
+        1 => "1 stream thread".to_owned(),
+        threads => format!("{threads} stream threads"),
+    };
+    cx.note(format_args!(
+        "{} {}: broker {}{whose}, {threads}, {guarantee}, data in {}",
+        style.bold("worker"),
+        cx.id(),
+        style.cyan(address),
+        settings.data_dir.display()
+    ));
+}
+
+/// A worker that ended well, but for partitions that stopped.
+fn failed_partitions(ended: &Ended) -> CliResult {
+    match failures(ended) {
+        None => Ok(()),
+        Some(text) => Err(CliError::failure(text)),
+    }
+}
+
+fn failures(ended: &Ended) -> Option<String> {
+    if ended.failed.is_empty() {
+        return None;
+    }
+    let lines: Vec<String> = ended
+        .failed
+        .iter()
+        .map(|((task, partition), why)| format!("\n  task {task}, partition {partition}: {why}"))
+        .collect();
+    let partitions = if lines.len() == 1 {
+        "1 partition".to_owned()
+    } else {
+        format!("{} partitions", lines.len())
+    };
+    Some(format!("{partitions} stopped:{}", lines.concat()))
+}
+
+/// Asks the worker to stop when what waits for it is dropped.
+struct StopOnDrop(Stop);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.ask();
+    }
+}
+
+/// Runs a worker beside what else this process does; dropping the future stops it in order.
+pub(super) async fn beside(
+    app: App,
+    states: States,
+    args: WorkerArgs,
+    configured: Properties,
+    data_dir: std::path::PathBuf,
+) -> Result<(), Error> {
+    let stop = StopOnDrop(Stop::new());
+    let asked = stop.0.clone();
+    let running = tokio::task::spawn_blocking(move || {
+        let plan = app.plan().map_err(|problems| {
+            let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            Error::new(Kind::Topology, text.join("\n"))
+        })?;
+        let broker = Broker::find(&configured, &data_dir).map_err(CliError::into_error)?;
+        let settings = settings(&app, &args, broker.properties(), &data_dir);
+        let ended = work(plan, states, settings, &asked);
+        broker.leave();
+        match failures(&ended?) {
+            None => Ok(()),
+            Some(text) => Err(Error::new(Kind::Stopped, text)),
+        }
+    });
+    running.await.map_err(|error| {
+        Error::new(
+            Kind::Internal,
+            format!("the worker's thread ended: {error}"),
+        )
+    })?
+}
