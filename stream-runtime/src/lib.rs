@@ -27,6 +27,12 @@ mod window;
 #[allow(dead_code, unused_imports)] // until all of it is used
 mod worker;
 
+/// Of the whole process, librdkafka included (`override`): its threads allocate what stream threads free, and the C
+/// library's arenas fight over that.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub use stream_macros::agent;
 pub use stream_macros::command;
 pub use stream_macros::record;

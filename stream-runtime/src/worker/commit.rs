@@ -9,6 +9,7 @@ use super::status::PartitionState;
 use super::thread::StreamThread;
 use crate::error::{Error, Kind};
 use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, Place};
+use crate::topology::OutputKind;
 
 /// Commits that fail in the same way before the tasks stop.
 const STRIKES: u32 = 3;
@@ -177,9 +178,13 @@ impl StreamThread {
     fn send_outputs(&self, group: &[usize]) -> Result<(), Fault> {
         let wall = super::shared::wall();
         group.iter().try_for_each(|&at| {
-            self.partitions[at]
-                .task
-                .each_output(|topic, out| self.outlet.send_output(topic, &out, wall))
+            let task = &self.partitions[at].task;
+            let outputs = &task.topology().outputs;
+            task.each_output(|topic, out| {
+                let dead = outputs[out.topic].kind == OutputKind::DeadLetters;
+                let limit = dead.then_some(self.worker.dead_letter);
+                self.outlet.send_output(topic, &out, limit, wall)
+            })
         })
     }
 

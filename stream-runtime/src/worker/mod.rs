@@ -42,16 +42,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind};
-use crate::kafka::Admin;
+use crate::kafka::{Admin, Properties};
 use crate::store::{SledOptions, SledStore, Store, Storer};
 use crate::task::{Pulse, States};
 use crate::topology::Plan;
 use shared::{Shared, View};
 use slot::Slot;
 use thread::StreamThread;
+use topics::Limits;
 
 /// How long a question to the broker may take.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Bytes that a worker's consumers may hold fetched and not read, about.
+const PREFETCH: usize = 256 << 20;
 /// How often it is looked whether the worker has caught up.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -80,7 +83,9 @@ pub(crate) fn run(
     let store: Arc<dyn Store> =
         Arc::new(SledStore::open(&slot.store_dir(), SledOptions::default())?);
     let admin = Arc::new(Admin::new(&settings.properties, PATIENCE)?);
-    topics::prepare(&plan, &settings, &admin, stop)?;
+    let limits = topics::prepare(&plan, &settings, &admin, stop)?;
+    let mut settings = settings;
+    fit(&mut settings.properties, limits)?;
     let names: Vec<&'static str> = {
         let mut agents: Vec<_> = plan.topologies.iter().flat_map(|t| &t.agents).collect();
         agents.sort_by_key(|agent| agent.number);
@@ -97,6 +102,7 @@ pub(crate) fn run(
         status: Arc::clone(&status),
         stop: stop.clone(),
         slot: slot.id(),
+        dead_letter: limits.dead_letter,
         began: Instant::now(),
         views: (0..threads).map(|_| View::default()).collect(),
     });
@@ -146,6 +152,22 @@ pub(crate) fn run(
     Ok(Ended {
         failed: status.failures(),
     })
+}
+
+/// Sets what follows from the topics, unless the user has.
+fn fit(properties: &mut Properties, limits: Limits) -> Result<(), Error> {
+    let prefetch = (PREFETCH / limits.partitions.max(1)).clamp(1 << 20, 16 << 20) >> 10;
+    for (name, value) in [
+        ("message.max.bytes", limits.message),
+        ("queued.max.messages.kbytes", prefetch),
+    ] {
+        if properties.get(name).is_none() {
+            properties
+                .set(name, &value.to_string())
+                .map_err(|text| Error::new(Kind::Internal, text))?;
+        }
+    }
+    Ok(())
 }
 
 /// One stream thread, from its first to its last breath.

@@ -34,25 +34,27 @@ impl Outlet {
         }
     }
 
-    /// An output of a task.
+    /// An output of a task. A value that makes the message larger than `limit` is cut, and a header
+    /// says so.
     pub(super) fn send_output(
         &self,
         topic: &str,
         out: &task::Outgoing<'_>,
+        limit: Option<usize>,
         wall: i64,
     ) -> Result<(), Fault> {
-        let headers = out.headers.map(|headers| {
-            OutHeaders::new(
-                headers
-                    .iter()
-                    .map(|(name, value)| (name.as_str(), Some(value.as_slice()))),
-            )
-        });
+        let cut = limit.and_then(|limit| cut(out, limit));
+        let length = out.value.map_or(0, <[u8]>::len).to_string();
+        let note = cut.map(|_| ("value.cut.from", Some(length.as_bytes())));
+        let own = out.headers.into_iter().flat_map(|headers| headers.iter());
+        let own = own.map(|(name, value)| (name.as_str(), Some(value.as_slice())));
+        let headers =
+            (out.headers.is_some() || note.is_some()).then(|| OutHeaders::new(own.chain(note)));
         self.send(Outgoing {
             topic,
             partition: None,
             key: out.key,
-            value: out.value,
+            value: cut.or(out.value),
             timestamp: Some(stamp(out.timestamp, wall)),
             headers,
             slot: 0,
@@ -81,6 +83,19 @@ impl Outlet {
     }
 }
 
+/// What of the value fits, when not all of it does.
+fn cut<'a>(out: &task::Outgoing<'a>, limit: usize) -> Option<&'a [u8]> {
+    // What a batch and its only record add, with room for the note.
+    const FRAME: usize = 512;
+    let headers: usize = out.headers.map_or(0, |headers| {
+        headers.iter().map(|(n, v)| n.len() + v.len() + 10).sum()
+    });
+    let room = limit.saturating_sub(FRAME + headers + out.key.map_or(0, <[u8]>::len));
+    out.value
+        .filter(|value| value.len() > room)
+        .map(|value| &value[..room])
+}
+
 /// Kafka takes stamps up to an hour ahead of its clock, and none before 1.
 fn stamp(time: i64, wall: i64) -> i64 {
     const AHEAD: i64 = 3_600_000;
@@ -89,6 +104,25 @@ fn stamp(time: i64, wall: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn only_what_does_not_fit_is_cut() {
+        let value = [7; 1000];
+        let out = |key| crate::task::Outgoing {
+            topic: 0,
+            key,
+            value: Some(&value[..]),
+            timestamp: 1,
+            headers: None,
+        };
+        assert_eq!(super::cut(&out(None), 1512), None);
+        assert_eq!(super::cut(&out(None), 1511).map(<[u8]>::len), Some(999));
+        assert_eq!(
+            super::cut(&out(Some(&b"key"[..])), 1512).map(<[u8]>::len),
+            Some(997)
+        );
+        assert_eq!(super::cut(&out(None), 100).map(<[u8]>::len), Some(0));
+    }
+
     #[test]
     fn stamps_stay_within_what_kafka_takes() {
         let wall = 1_700_000_000_000;

@@ -23,6 +23,8 @@ pub(super) struct Shared {
     pub(super) stop: Stop,
     /// Identity of the worker's slot: the same after a restart.
     pub(super) slot: uuid::Uuid,
+    /// Bytes that every dead-letter topic takes in one message.
+    pub(super) dead_letter: usize,
     /// Begin of monotonic time.
     pub(super) began: Instant,
     /// One per stream thread.

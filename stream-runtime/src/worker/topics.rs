@@ -21,6 +21,17 @@ const HEADERS: i64 = 64 * 1_024;
 
 type Existing = BTreeMap<String, TopicView>;
 
+/// What the topics say that the clients have to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Bytes that every dead-letter topic takes in one message; a longer value is cut.
+    pub(super) dead_letter: usize,
+    /// Bytes of the largest message that any of them takes: the producer must let it through.
+    pub(super) message: usize,
+    /// Partitions of all inputs together.
+    pub(super) partitions: usize,
+}
+
 /// Makes what is missing and checks the rest. Waits for external topics.
 ///
 /// # Errors
@@ -30,7 +41,7 @@ pub(super) fn prepare(
     settings: &WorkerSettings,
     admin: &Admin,
     stop: &Stop,
-) -> Result<(), Error> {
+) -> Result<Limits, Error> {
     let mut existing = list(admin, stop)?;
     existing = wait_for_external(plan, admin, stop, existing)?;
     // Inputs whose count nobody says get the broker's; what must match them is made after.
@@ -41,11 +52,7 @@ pub(super) fn prepare(
         if let Some(source) = dead_letters_of(plan, &topic.name)
             && existing.contains_key(source)
         {
-            let limit = admin.config(source).map_err(Error::from)?;
-            let limit = limit
-                .get("max.message.bytes")
-                .and_then(|v| v.parse().ok())
-                .unwrap_or(MAX_MESSAGE);
+            let limit = max_message(admin, source)?;
             topic.config.push((
                 "max.message.bytes".to_owned(),
                 (limit + HEADERS).to_string(),
@@ -55,7 +62,39 @@ pub(super) fn prepare(
     existing = make(admin, stop, existing, &rest)?;
     plan.topologies
         .iter()
-        .try_for_each(|topology| check(topology, &existing))
+        .try_for_each(|topology| check(topology, &existing))?;
+    let outputs = plan
+        .topologies
+        .iter()
+        .flat_map(|topology| &topology.outputs);
+    let mut limits = Vec::new();
+    for output in outputs.filter(|output| output.kind == OutputKind::DeadLetters) {
+        limits.push(usize::try_from(max_message(admin, &output.topic)?).unwrap_or(usize::MAX));
+    }
+    let partitions = |name: &str| {
+        existing
+            .get(name)
+            .map_or(1, |view| view.partitions.max(1) as usize)
+    };
+    Ok(Limits {
+        dead_letter: limits.iter().copied().min().unwrap_or(MAX_MESSAGE as usize),
+        message: limits
+            .iter()
+            .copied()
+            .max()
+            .unwrap_or(0)
+            .max(MAX_MESSAGE as usize),
+        partitions: plan.input_topics().into_iter().map(partitions).sum(),
+    })
+}
+
+/// `max.message.bytes` of a topic.
+fn max_message(admin: &Admin, topic: &str) -> Result<i64, Error> {
+    let config = admin.config(topic).map_err(Error::from)?;
+    let limit = config
+        .get("max.message.bytes")
+        .and_then(|value| value.parse().ok());
+    Ok(limit.unwrap_or(MAX_MESSAGE))
 }
 
 /// Creates topics and waits until the cluster shows them.
