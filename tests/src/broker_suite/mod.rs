@@ -128,16 +128,18 @@ impl Producing {
 
     /// Waits until everything is delivered.
     pub fn flush(&self) {
-        let until = Instant::now() + LONG;
+        self.settle();
+        assert_eq!(self.undelivered.codes(), [], "delivery failed");
+    }
+
+    /// Waits until everything is delivered or given up; before a transaction ends somebody has to.
+    pub fn settle(&self) {
+        let until = Instant::now() + 2 * LONG;
         while self.producer.in_flight_count() > 0 {
-            assert!(
-                Instant::now() < until,
-                "{} records are not delivered",
-                self.producer.in_flight_count()
-            );
+            let left = self.producer.in_flight_count();
+            assert!(Instant::now() < until, "{left} records are not delivered");
             self.producer.poll(Duration::from_millis(1));
         }
-        assert_eq!(self.undelivered.codes(), [], "delivery failed");
     }
 }
 

@@ -121,10 +121,12 @@ pub fn fencing(bootstrap: &str) {
     old.flush();
     let new = Producing::transactional(bootstrap, &id, 30_000);
     old.send(&topic, 0, "k", Some(b"zombie"));
+    old.settle();
     let committed = old.producer.commit_transaction(Duration::from_secs(8));
     committed.expect_err("the old producer commits after the new one has begun");
     new.producer.begin_transaction().expect("begun");
     new.send(&topic, 0, "k", Some(b"new"));
+    new.flush();
     new.producer.commit_transaction(LONG).expect("committed");
     assert_eq!(values(bootstrap, &topic, Isolation::Committed), ["new"]);
 }
