@@ -1,7 +1,10 @@
 //! Keys: what a record is addressed by, on the wire and in a table.
 
 mod compound;
+mod partition;
 mod scalar;
+
+pub(crate) use partition::partition_of;
 
 use std::{fmt, hash::Hash};
 

@@ -21,6 +21,7 @@ pub mod store;
 pub mod table;
 #[doc(hidden)]
 pub mod task;
+pub mod testing;
 #[doc(hidden)]
 pub mod topology;
 mod window;
@@ -99,6 +100,8 @@ pub mod prelude {
     pub use crate::record;
     pub use crate::state;
     pub use crate::table;
+    pub use crate::testing::TestApp;
+    pub use crate::testing::at;
     pub use crate::topic;
     pub use chrono::DateTime;
     pub use chrono::Utc;

@@ -22,6 +22,10 @@ pub struct Clock {
     pub late: Cell<u64>,
     /// Whether an event is in hand: only then may a handle change a table.
     pub in_event: Cell<bool>,
+    /// The task's partition, and how many its inputs have; 0 when that is not known.
+    pub place: Cell<(i32, i32)>,
+    /// New rows whose key belongs to another partition.
+    pub misplaced: Cell<u64>,
     /// Rows changed since the last commit, over all tables; a commit is cut by it.
     pub dirty: Cell<usize>,
 }
@@ -36,6 +40,8 @@ impl Default for Clock {
             event: Cell::new(0),
             late: Cell::new(0),
             in_event: Cell::new(false),
+            place: Cell::new((0, 0)),
+            misplaced: Cell::new(0),
             dirty: Cell::new(0),
         }
     }

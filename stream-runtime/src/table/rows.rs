@@ -14,6 +14,7 @@ use super::slot::{Below, RowBatch, Slot, Undo, Value};
 use super::spec::TableSpec;
 use crate::codec::rows as codec;
 use crate::error::Error;
+use crate::key::{StreamKey, partition_of};
 use crate::store::Tree;
 
 /// Rows of `S` in one partition.
@@ -40,6 +41,7 @@ pub(super) struct Rows<S: TableSpec> {
     /// Ends (plain tables: 0) of rows that may be in the store and not in the cache; empty when first > last.
     pub(super) disk: (i64, i64),
     pub(super) limit: usize,
+    said_misplaced: bool,
     scratch: Vec<u8>,
 }
 
@@ -67,6 +69,7 @@ impl<S: TableSpec> Rows<S> {
             tree,
             disk: NO_DISK,
             limit: (cache_bytes / row).max(64),
+            said_misplaced: false,
             scratch: Vec::new(),
         }
     }
@@ -231,9 +234,36 @@ impl<S: TableSpec> Rows<S> {
         {
             return Ok(at);
         }
+        self.check_place(&key);
         let at = self.insert(hash, end, key, Value::Absent, Below::Nothing);
         self.open_window(end, at);
         Ok(at)
+    }
+
+    /// A new row lives where the event lives that makes it. When its key belongs elsewhere, other partitions may have a
+    /// row of the same key: said once, then counted.
+    fn check_place(&mut self, key: &S::Key) {
+        let (partition, partitions) = self.clock.place.get();
+        if S::DESCRIPTOR.local || partitions < 2 {
+            return;
+        }
+        self.scratch.clear();
+        key.encode(&mut self.scratch);
+        let home = partition_of(&self.scratch, partitions);
+        if home == partition {
+            return;
+        }
+        self.clock.misplaced.set(self.clock.misplaced.get() + 1);
+        if !std::mem::replace(&mut self.said_misplaced, true) {
+            tracing::warn!(
+                table = S::DESCRIPTOR.name,
+                key = %String::from_utf8_lossy(&self.scratch),
+                partition,
+                belongs_to = home,
+                "a row lies in another partition than its key: rows of one key may be in several; key the topic by it, give its \
+                 producer partitioner=murmur2_random, or declare the table `local` if one row per partition is meant"
+            );
+        }
     }
 
     /// The slot of a layout key read from store or changelog, its value left where it is.

@@ -43,6 +43,8 @@ pub struct TaskParts {
     pub topology: Arc<SubTopology>,
     /// Its partition.
     pub partition: i32,
+    /// Partitions of its inputs; 0 when that is not known.
+    pub partitions: i32,
     /// Settings.
     pub settings: TaskSettings,
     /// One tree per table; `None` for `changelog = false`.
@@ -78,6 +80,7 @@ impl Task {
         let TaskParts {
             topology,
             partition,
+            partitions,
             settings,
             trees,
             states,
@@ -85,6 +88,7 @@ impl Task {
             pulse,
         } = parts;
         let clock = Rc::new(Clock::default());
+        clock.place.set((partition, partitions));
         let tables: Vec<Rc<dyn TablePartition>> = topology
             .tables
             .iter()
@@ -492,6 +496,17 @@ impl Task {
             .filter(|t| t.descriptor().idle.is_some());
         let target = idle.filter_map(|t| t.idle_target(wall)).max();
         target.is_some_and(|target| target > self.shared.clock.stream_time.get())
+    }
+
+    /// Stream time rises to `time`, as if a record of that time had been acknowledged.
+    pub fn raise_to(&mut self, time: i64) {
+        let clock = &self.shared.clock;
+        clock.stream_time.set(clock.stream_time.get().max(time));
+    }
+
+    /// New rows whose key belongs to another partition.
+    pub fn misplaced(&self) -> u64 {
+        self.shared.clock.misplaced.get()
     }
 
     /// The partition is going away in order: agents that wait for an event get `None` with their next turn.

@@ -85,7 +85,7 @@ pub(crate) fn run(
     let admin = Arc::new(Admin::new(&settings.properties, PATIENCE)?);
     let limits = topics::prepare(&plan, &settings, &admin, stop)?;
     let mut settings = settings;
-    fit(&mut settings.properties, limits)?;
+    fit(&mut settings.properties, &limits)?;
     let names: Vec<&'static str> = {
         let mut agents: Vec<_> = plan.topologies.iter().flat_map(|t| &t.agents).collect();
         agents.sort_by_key(|agent| agent.number);
@@ -103,6 +103,7 @@ pub(crate) fn run(
         stop: stop.clone(),
         slot: slot.id(),
         dead_letter: limits.dead_letter,
+        counts: limits.counts,
         began: Instant::now(),
         views: (0..threads).map(|_| View::default()).collect(),
     });
@@ -155,7 +156,7 @@ pub(crate) fn run(
 }
 
 /// Sets what follows from the topics, unless the user has.
-fn fit(properties: &mut Properties, limits: Limits) -> Result<(), Error> {
+fn fit(properties: &mut Properties, limits: &Limits) -> Result<(), Error> {
     let prefetch = (PREFETCH / limits.partitions.max(1)).clamp(1 << 20, 16 << 20) >> 10;
     for (name, value) in [
         ("message.max.bytes", limits.message),

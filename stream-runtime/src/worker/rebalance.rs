@@ -272,6 +272,7 @@ impl StreamThread {
         let mut task = Task::new(TaskParts {
             topology: Arc::clone(&topology),
             partition,
+            partitions: self.worker.counts.get(share.topology).copied().unwrap_or(0),
             settings: self.task_settings(),
             trees: trees.clone(),
             states: Arc::clone(&self.worker.states),

@@ -25,6 +25,8 @@ pub(super) struct Shared {
     pub(super) slot: uuid::Uuid,
     /// Bytes that every dead-letter topic takes in one message.
     pub(super) dead_letter: usize,
+    /// Partitions of each sub-topology's inputs.
+    pub(super) counts: Vec<i32>,
     /// Begin of monotonic time.
     pub(super) began: Instant,
     /// One per stream thread.

@@ -22,7 +22,7 @@ const HEADERS: i64 = 64 * 1_024;
 type Existing = BTreeMap<String, TopicView>;
 
 /// What the topics say that the clients have to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Limits {
     /// Bytes that every dead-letter topic takes in one message; a longer value is cut.
     pub(super) dead_letter: usize,
@@ -30,6 +30,8 @@ pub(super) struct Limits {
     pub(super) message: usize,
     /// Partitions of all inputs together.
     pub(super) partitions: usize,
+    /// Partitions of each sub-topology's inputs.
+    pub(super) counts: Vec<i32>,
 }
 
 /// Makes what is missing and checks the rest. Waits for external topics.
@@ -85,6 +87,16 @@ pub(super) fn prepare(
             .unwrap_or(0)
             .max(MAX_MESSAGE as usize),
         partitions: plan.input_topics().into_iter().map(partitions).sum(),
+        counts: plan
+            .topologies
+            .iter()
+            .map(|topology| {
+                topology
+                    .inputs
+                    .first()
+                    .map_or(0, |input| partitions(&input.topic) as i32)
+            })
+            .collect(),
     })
 }
 

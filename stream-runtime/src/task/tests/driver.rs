@@ -297,6 +297,7 @@ fn open(topology: &Arc<SubTopology>, store: &Arc<MemoryStore>, settings: &TaskSe
     Task::new(TaskParts {
         topology: topology.clone(),
         partition: 0,
+        partitions: 1,
         settings: settings.clone(),
         trees,
         states: Arc::default(),

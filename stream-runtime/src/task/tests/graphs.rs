@@ -248,6 +248,7 @@ fn topics_of_a_task_are_read_by_event_time_and_an_empty_one_is_waited_for() {
     let mut task = Task::new(TaskParts {
         topology,
         partition: 0,
+        partitions: 1,
         settings: settings(),
         trees: vec![],
         states: Arc::default(),

@@ -74,6 +74,7 @@ fn a_table_larger_than_its_cache_works_over_sled() {
     let mut task = Task::new(TaskParts {
         topology,
         partition: 0,
+        partitions: 1,
         settings,
         trees: vec![Some(tree.clone())],
         states: Arc::default(),
