@@ -15,7 +15,7 @@ use crate::kafka::{Admin, Properties, TopicSettings};
 use crate::topology::Plan;
 
 /// How long a question to the broker may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The app, the global options, the settings of the Kafka client.
 pub(crate) struct Context<'a> {

@@ -151,6 +151,12 @@ impl Place {
             CliError::failure(format_args!("cannot {doing} {}: {error}", path.display()))
                 .next("make the directory writable, or give another --data-dir")
         };
+        if self.dir.exists() && !self.dir.is_dir() {
+            return Err(
+                CliError::failure(format_args!("{} is no directory", self.dir.display()))
+                    .next("move it away, or give another --data-dir"),
+            );
+        }
         fs::create_dir_all(&self.dir).map_err(|error| failed("make the directory of", error))?;
         let file = File::options()
             .create(true)

@@ -60,7 +60,7 @@ const BUILTINS: &[Builtin] = &[
         ],
         augment: SendArgs::augment_args,
         run: |cx, matches| send::run(cx, &parse(matches)?),
-        log: "warn",
+        log: "error",
     },
     Builtin {
         name: "tail",
@@ -72,7 +72,7 @@ const BUILTINS: &[Builtin] = &[
         ],
         augment: TailArgs::augment_args,
         run: |cx, matches| tail::run(cx, &parse(matches)?),
-        log: "warn",
+        log: "error",
     },
     Builtin {
         name: "topics",
@@ -80,7 +80,7 @@ const BUILTINS: &[Builtin] = &[
         examples: &["topics", "topics --all -o json"],
         augment: TopicsArgs::augment_args,
         run: |cx, matches| topics::run(cx, &parse(matches)?),
-        log: "warn",
+        log: "error",
     },
     Builtin {
         name: "agents",
@@ -88,7 +88,7 @@ const BUILTINS: &[Builtin] = &[
         examples: &["agents", "agents -o json"],
         augment: |command| command,
         run: |cx, _| plan::agents(cx),
-        log: "warn",
+        log: "error",
     },
     Builtin {
         name: "tables",
@@ -96,7 +96,7 @@ const BUILTINS: &[Builtin] = &[
         examples: &["tables", "tables -o json"],
         augment: |command| command,
         run: |cx, _| plan::tables(cx),
-        log: "warn",
+        log: "error",
     },
     Builtin {
         name: "plan",
@@ -104,7 +104,7 @@ const BUILTINS: &[Builtin] = &[
         examples: &["plan", "plan -o json"],
         augment: |command| command,
         run: |cx, _| plan::plan(cx),
-        log: "warn",
+        log: "error",
     },
     Builtin {
         name: "describe",
@@ -112,7 +112,7 @@ const BUILTINS: &[Builtin] = &[
         examples: &["describe", "describe voltage_input"],
         augment: DescribeArgs::augment_args,
         run: |cx, matches| plan::describe(cx, &parse(matches)?),
-        log: "warn",
+        log: "error",
     },
     Builtin {
         name: "reset",
@@ -120,7 +120,7 @@ const BUILTINS: &[Builtin] = &[
         examples: &["reset", "reset --yes"],
         augment: ResetArgs::augment_args,
         run: |cx, matches| reset::run(cx, &parse(matches)?),
-        log: "warn",
+        log: "error",
     },
 ];
 

@@ -34,28 +34,12 @@ pub(crate) fn run(cx: &Context<'_>, args: &SendArgs) -> CliResult {
         sending.send(Some(value.as_bytes()), None, "the value")?;
         return sending.finish(cx);
     }
-    match args.file.as_deref().filter(|file| file.as_os_str() != "-") {
-        Some(path) => {
-            let failed =
-                |error| CliError::failure(format_args!("cannot read {}: {error}", path.display()));
-            let file = File::open(path).map_err(failed)?;
-            let size = file.metadata().map_err(failed)?.len();
-            let name = path.display().to_string();
-            sending.lines(
-                BufReader::with_capacity(1 << 16, file),
-                &name,
-                Progress::bytes(cx.progress(), size),
-            )?;
-        }
-        None => {
-            let input = std::io::stdin();
-            if input.is_terminal() {
-                eprintln!("One record a line; Ctrl-D ends.");
-            }
-            let progress = Progress::counter(cx.progress() && !input.is_terminal());
-            sending.lines(input.lock(), "standard input", progress)?;
-        }
+    let read = sending.read(cx);
+    if read.is_err() {
+        // What came before the mistake was sent, and is said to be.
+        let _ = sender.flush(DELIVERY);
     }
+    read?;
     sending.finish(cx)
 }
 
@@ -66,6 +50,39 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
+    /// Sends the lines of the file, or of standard input.
+    fn read(&mut self, cx: &Context<'_>) -> CliResult {
+        match self
+            .args
+            .file
+            .as_deref()
+            .filter(|file| file.as_os_str() != "-")
+        {
+            Some(path) => {
+                let failed = |error| {
+                    CliError::failure(format_args!("cannot read {}: {error}", path.display()))
+                };
+                let file = File::open(path).map_err(failed)?;
+                let size = file.metadata().map_err(failed)?.len();
+                let name = path.display().to_string();
+                self.lines(
+                    BufReader::with_capacity(1 << 16, file),
+                    &name,
+                    Progress::bytes(cx.progress(), size),
+                )?;
+            }
+            None => {
+                let input = std::io::stdin();
+                if input.is_terminal() {
+                    eprintln!("One record a line; Ctrl-D ends.");
+                }
+                let progress = Progress::counter(cx.progress() && !input.is_terminal());
+                self.lines(input.lock(), "standard input", progress)?;
+            }
+        }
+        Ok(())
+    }
+
     fn lines(&mut self, mut input: impl BufRead, name: &str, progress: Progress) -> CliResult {
         let mut line = Vec::new();
         for number in 1u64.. {

@@ -46,17 +46,86 @@ pub(super) fn properties(
     {
         properties.set_broker(broker);
     }
-    properties.check().map_err(CliError::usage)?;
     Ok(properties)
 }
 
 fn set(properties: &mut Properties, name: &str, value: &str, by: &str) -> CliResult {
-    match properties.set(name, value) {
-        Ok(None) => Ok(()),
-        Ok(Some(notice)) => {
-            tracing::warn!("{by}: {notice}");
-            Ok(())
-        }
-        Err(error) => Err(CliError::usage(format_args!("{by}: {error}"))),
+    // Not the value: it may be a secret.
+    let wrong = |error: String| CliError::usage(format_args!("{by} {name}: {error}"));
+    if let Some(notice) = properties.set(name, value).map_err(wrong)? {
+        tracing::warn!("{by}: {notice}");
+    }
+    // What came before was right, so a mistake is this one's.
+    properties.check().map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::*;
+
+    fn with(app: &App, words: &[&str]) -> CliResult<Properties> {
+        let words = ["app"].iter().chain(words);
+        let matches = Global::augment_args(Command::new("app"))
+            .try_get_matches_from(words)
+            .expect("understood");
+        let global = Global::from_arg_matches(&matches).expect("understood");
+        properties(app, &global, &matches)
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_that_over_the_code() {
+        let app = App::new("a").broker("kafka://code:1").kafka("linger.ms", 7);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "bootstrap.servers=file:2\nlinger.ms=8\n").unwrap();
+        let file = file.path().to_str().unwrap();
+        let linger = |p: &Properties| p.get("queue.buffering.max.ms").map(str::to_owned);
+
+        let code = with(&app, &[]).unwrap();
+        assert_eq!(
+            (code.bootstrap(), linger(&code).as_deref()),
+            (Some("code:1"), Some("7"))
+        );
+        let read = with(&app, &["--config", file]).unwrap();
+        assert_eq!(
+            (read.bootstrap(), linger(&read).as_deref()),
+            (Some("file:2"), Some("8"))
+        );
+        let flags = with(
+            &app,
+            &[
+                "--config",
+                file,
+                "--broker",
+                "flag:3",
+                "--kafka",
+                "linger.ms=9",
+            ],
+        )
+        .unwrap();
+        assert_eq!(
+            (flags.bootstrap(), linger(&flags).as_deref()),
+            (Some("flag:3"), Some("9"))
+        );
+        assert_eq!(with(&App::new("a"), &[]).unwrap().bootstrap(), None);
+    }
+
+    #[test]
+    fn a_mistake_is_named_by_what_was_written_and_without_its_value() {
+        let error = |words: &[&str]| {
+            with(&App::new("a"), words)
+                .err()
+                .expect("refused")
+                .to_string()
+        };
+        let text = error(&["--kafka", "linger.ms=soon"]);
+        assert!(text.starts_with("--kafka linger.ms: "), "{text}");
+        let text = error(&["--kafka", "sasl.pasword=hunter2"]);
+        assert!(
+            text.contains("sasl.pasword") && !text.contains("hunter2"),
+            "{text}"
+        );
+        assert!(error(&["--config", "/no/such/file"]).contains("/no/such/file"));
     }
 }
