@@ -15,7 +15,8 @@ use super::report::Reporter;
 use super::roles::Role;
 use super::{Fault, FaultKind, Isolation, PartitionQueue, Place, Properties, TopicPartition, Wake};
 
-/// Reads the partitions it is given; the others it already reads are not disturbed by a change.
+/// Reads the partitions it is given. With every change of them librdkafka reads the others again from
+/// where they were added: add all at once, and drop the reader when all are done.
 pub(crate) struct Reader {
     consumer: Arc<BaseConsumer<ReaderContext>>,
     wake: Wake,
@@ -84,17 +85,6 @@ impl Reader {
             .incremental_assign(&list)
             .map_err(|error| Fault::of(doing(), &error))?;
         Ok(queues)
-    }
-
-    /// Stops reading these. Drop their queues too.
-    pub(crate) fn remove(&self, partitions: &[TopicPartition]) -> Result<(), Fault> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for (topic, partition) in partitions {
-            list.add_partition(topic, *partition);
-        }
-        self.consumer
-            .incremental_unassign(&list)
-            .map_err(|error| Fault::of("stop reading", &error))
     }
 
     /// Serves librdkafka's events; call it now and then.

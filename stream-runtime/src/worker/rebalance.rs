@@ -180,6 +180,17 @@ impl StreamThread {
                 places.push(Place::new(input.topic.as_str(), draft.name.1, *start));
             }
         }
+        let logs: Vec<Place> = drafts
+            .iter()
+            .flat_map(|draft| draft.recovering.recovery.places())
+            .collect();
+        if !logs.is_empty() {
+            // All at once: with every change librdkafka begins the others anew.
+            let mut queues = self.reader()?.add(&logs)?.into_iter();
+            for draft in &mut drafts {
+                draft.recovering.recovery.open(&mut queues);
+            }
+        }
         // The inputs are fetched while the tables recover, but not read before.
         let mut queues = self.member.assign(&places)?.into_iter();
         for draft in drafts {
@@ -311,8 +322,7 @@ impl StreamThread {
                 round: None,
             });
         }
-        let recovery =
-            Recovery::begin(&mut task, changelogs, self.reader()?, super::shared::wall())?;
+        let recovery = Recovery::new(&mut task, changelogs, super::shared::wall())?;
         let recovering = Box::new(Recovering {
             recovery,
             committed,
@@ -480,14 +490,11 @@ impl StreamThread {
     /// The tasks go as they are.
     pub(super) fn drop_partitions(&mut self, state: PartitionState) {
         for mut partition in self.partitions.drain(..) {
-            if let (Phase::Recovering(recovering), Some(reader)) =
-                (&mut partition.phase, &self.reader)
-            {
-                recovering.recovery.cancel(reader);
-            }
             partition.task.drop_agents();
             self.worker.status.set(partition.name, state.clone());
         }
+        // Its queues have gone with the partitions.
+        self.reader = None;
         self.pending = false;
     }
 

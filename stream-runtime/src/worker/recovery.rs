@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::status::Progress;
 use super::topics::TOMBSTONES;
 use crate::error::{Error, Kind};
-use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place, Reader, TopicPartition};
+use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place};
 use crate::store::{Checkpoint, Tree};
 use crate::task::Task;
 
@@ -90,11 +90,10 @@ fn distrust(
 }
 
 impl Recovery {
-    /// Begins: takes each store's checkpoint, or empties the tree, and starts reading behind it.
-    pub(super) fn begin(
+    /// Takes each store's checkpoint, or empties the tree; reading begins with [`open`](Self::open).
+    pub(super) fn new(
         task: &mut Task,
         changelogs: Vec<Changelog>,
-        reader: &Reader,
         wall: i64,
     ) -> Result<Self, Error> {
         let now = Instant::now();
@@ -139,29 +138,38 @@ impl Recovery {
             });
         }
         let total = replays.iter().map(|replay| replay.left()).sum();
-        let mut recovery = Self {
+        Ok(Self {
             replays,
             total,
             began: now,
             said: now,
-        };
-        for replay in &mut recovery.replays {
-            replay.open(reader)?;
+        })
+    }
+
+    /// Where to read, for each changelog of which something is to be read.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        let open = self.replays.iter().filter(|replay| replay.left() > 0);
+        open.map(|replay| Place::new(Arc::clone(&replay.topic), replay.partition, replay.next))
+    }
+
+    /// The queues of [`places`](Self::places), in that order.
+    pub(super) fn open(&mut self, queues: &mut impl Iterator<Item = PartitionQueue>) {
+        for replay in self.replays.iter_mut().filter(|replay| replay.left() > 0) {
+            replay.queue = queues.next();
+            replay.moved = Instant::now();
         }
-        Ok(recovery)
     }
 
     /// Reads what has come. Without any for `patience`, while there is more to come, it is an error.
     pub(super) fn turn(
         &mut self,
         task: &mut Task,
-        reader: &Reader,
         batch: &mut Batch,
         patience: Duration,
     ) -> Result<Turned, Error> {
         let mut turned = Turned::Waits;
         for replay in &mut self.replays {
-            match replay.turn(task, reader, batch, patience)? {
+            match replay.turn(task, batch, patience)? {
                 Turned::Waits => {}
                 Turned::Moved => turned = Turned::Moved,
                 Turned::Anew => return Ok(Turned::Anew),
@@ -172,7 +180,7 @@ impl Recovery {
 
     /// Whether every changelog is read to its target.
     pub(super) fn is_done(&self) -> bool {
-        self.replays.iter().all(|replay| replay.queue.is_none())
+        self.replays.iter().all(|replay| replay.left() == 0)
     }
 
     /// Next offset of each table's changelog.
@@ -180,13 +188,6 @@ impl Recovery {
         self.replays
             .iter()
             .map(|replay| (replay.table, replay.next))
-    }
-
-    /// Stops reading; the task goes away.
-    pub(super) fn cancel(&mut self, reader: &Reader) {
-        for replay in &mut self.replays {
-            replay.close(reader);
-        }
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -223,27 +224,9 @@ impl Replay {
         u64::try_from(self.target - self.next).unwrap_or(0)
     }
 
-    fn open(&mut self, reader: &Reader) -> Result<(), Error> {
-        if self.next < self.target {
-            let place = Place::new(Arc::clone(&self.topic), self.partition, self.next);
-            self.queue = reader.add(&[place]).map_err(Error::from)?.pop();
-        }
-        Ok(())
-    }
-
-    fn close(&mut self, reader: &Reader) {
-        if self.queue.take().is_some() {
-            let gone: TopicPartition = (Arc::clone(&self.topic), self.partition);
-            if let Err(fault) = reader.remove(&[gone]) {
-                tracing::debug!("{fault}");
-            }
-        }
-    }
-
     fn turn(
         &mut self,
         task: &mut Task,
-        reader: &Reader,
         batch: &mut Batch,
         patience: Duration,
     ) -> Result<Turned, Error> {
@@ -282,15 +265,15 @@ impl Replay {
         }
         if let Some(fault) = fault {
             if fault.is_out_of_range() {
-                return self.distrust(reader, "its place in the changelog is gone");
+                return self.distrust("its place in the changelog is gone");
             }
             tracing::warn!("{}: {fault}", place());
         }
         if self.next >= self.target {
-            self.close(reader);
+            self.queue = None;
             let mark = task.mark(self.table).map(|mark| mark.incarnation);
             if self.incarnation.is_some() && mark != self.incarnation {
-                return self.distrust(reader, "it is of another changelog");
+                return self.distrust("it is of another changelog");
             }
         } else if self.moved.elapsed() > patience {
             let text = format!(
@@ -308,8 +291,8 @@ impl Replay {
     }
 
     /// Empties the tree: the task begins anew, from the changelog alone.
-    fn distrust(&mut self, reader: &Reader, why: &str) -> Result<Turned, Error> {
-        self.close(reader);
+    fn distrust(&mut self, why: &str) -> Result<Turned, Error> {
+        self.queue = None;
         if let Some(tree) = &self.tree {
             tracing::warn!(
                 table = tree.table(),

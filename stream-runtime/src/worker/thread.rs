@@ -249,14 +249,8 @@ impl StreamThread {
             let Phase::Recovering(recovering) = &mut partition.phase else {
                 continue;
             };
-            let turned = match &self.reader {
-                Some(reader) => {
-                    recovering
-                        .recovery
-                        .turn(&mut partition.task, reader, &mut self.batch, patience)
-                }
-                None => Ok(Turned::Waits),
-            };
+            let recovery = &mut recovering.recovery;
+            let turned = recovery.turn(&mut partition.task, &mut self.batch, patience);
             match turned {
                 Ok(Turned::Anew) => {
                     self.begin_anew();
@@ -284,6 +278,10 @@ impl StreamThread {
                 self.recovered(at)?;
                 busy = true;
             }
+        }
+        let recovering = |p: &Partition| matches!(p.phase, Phase::Recovering(_));
+        if self.reader.is_some() && !self.partitions.iter().any(recovering) {
+            self.reader = None;
         }
         if let Some(reader) = &self.reader
             && let Err(fault) = reader.serve()
@@ -423,10 +421,6 @@ impl StreamThread {
             partition = partition.label(),
             "the partition stops: {error}"
         );
-        if let (Phase::Recovering(recovering), Some(reader)) = (&mut partition.phase, &self.reader)
-        {
-            recovering.recovery.cancel(reader);
-        }
         partition.task.drop_agents();
         partition.phase = Phase::Failed {
             last: partition.is_running(),
