@@ -10,6 +10,7 @@ pub mod client;
 pub mod data;
 pub mod embedded;
 pub mod feed;
+pub mod killable;
 pub mod leash;
 pub mod net;
 pub mod numbers;

@@ -2,7 +2,6 @@
 //! go on where they were.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,57 +11,9 @@ use rdkafka::producer::Producer;
 use rdkafka::{Offset, TopicPartitionList};
 use tests::broker_suite::{Producing, consumer};
 use tests::client::{self, Isolation};
-use tests::leash::Leashed;
-use tests::net;
+use tests::killable::Killable;
 
 const LONG: Duration = Duration::from_secs(30);
-
-/// The embedded broker in a process that can be killed.
-struct Killable {
-    directory: tempfile::TempDir,
-    port: u16,
-    process: Option<Leashed>,
-}
-
-impl Killable {
-    fn start() -> Self {
-        let [port] = net::free_ports();
-        let mut broker = Self {
-            directory: tempfile::tempdir().unwrap(),
-            port,
-            process: None,
-        };
-        broker.restart();
-        broker
-    }
-
-    fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    fn kill(&mut self) {
-        self.process = None;
-    }
-
-    fn restart(&mut self) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_embedded-broker"));
-        command
-            .arg(self.directory.path().join("data"))
-            .arg(self.port.to_string());
-        let log = self.directory.path().join("log");
-        let mut process = Leashed::start(&command, log).unwrap();
-        let until = Instant::now() + LONG;
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(
-                process.ended().is_none() && Instant::now() < until,
-                "{}",
-                process.output()
-            );
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        self.process = Some(process);
-    }
-}
 
 const QUICK: [(&str, &str); 2] = [
     ("reconnect.backoff.ms", "20"),
@@ -81,7 +32,7 @@ fn numbers(bootstrap: &str, topic: &str, isolation: Isolation) -> Vec<(i32, u64)
 
 #[test]
 fn an_open_transaction_outlives_the_broker() {
-    let mut broker = Killable::start();
+    let mut broker = Killable::start(env!("CARGO_BIN_EXE_embedded-broker"));
     let bootstrap = broker.bootstrap();
     client::create_topic(&bootstrap, "open", 1, &[]).unwrap();
     for commit in [true, false] {
@@ -120,7 +71,7 @@ fn an_open_transaction_outlives_the_broker() {
 
 #[test]
 fn a_group_keeps_its_members_and_offsets_over_a_kill() {
-    let mut broker = Killable::start();
+    let mut broker = Killable::start(env!("CARGO_BIN_EXE_embedded-broker"));
     let bootstrap = broker.bootstrap();
     client::create_topic(&bootstrap, "kept", 1, &[]).unwrap();
     let producing = Producing::new(&bootstrap, &QUICK);
@@ -236,7 +187,7 @@ fn stream(bootstrap: &str, stop: &AtomicBool) -> u64 {
 
 #[test]
 fn killed_ten_times_it_has_lost_nothing_that_was_acknowledged() {
-    let mut broker = Killable::start();
+    let mut broker = Killable::start(env!("CARGO_BIN_EXE_embedded-broker"));
     let bootstrap = broker.bootstrap();
     client::create_topic(&bootstrap, "transactions", 2, &[]).unwrap();
     client::create_topic(&bootstrap, "plain", 1, &[("segment.bytes", "1048576")]).unwrap();

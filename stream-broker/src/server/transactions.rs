@@ -39,13 +39,7 @@ pub(super) fn init(
                 id: id_given,
                 epoch,
             });
-            transactions.init(
-                id,
-                request.transaction_timeout_ms,
-                current,
-                &node.effects(),
-                now(),
-            )
+            transactions.init(id, request.transaction_timeout_ms, current, &node.effects())
         }
     };
     match result {
@@ -138,7 +132,7 @@ pub(super) fn end(node: &Node, request: EndTxnRequest, version: i16) -> EndTxnRe
     let id = &request.transactional_id;
     let result = node
         .transactions()
-        .end(id, producer, request.committed, &node.effects(), now());
+        .end(id, producer, request.committed, &node.effects());
     let result = result.map_err(|code| for_version(code, version >= 2));
     EndTxnResponse::default().with_error_code(number(result))
 }

@@ -11,7 +11,6 @@ impl Transactions {
         producer: Producer,
         commit: bool,
         effects: &impl Effects,
-        now: i64,
     ) -> Result<(), Code> {
         let wanted = if commit { End::Commit } else { End::Abort };
         let transaction = self.of(id, producer)?;
@@ -27,7 +26,7 @@ impl Transactions {
         next.state = State::Prepared(wanted);
         self.put(id, next)?;
         // It has ended from here on; markers that cannot be written now follow when there is room.
-        if let Err(code) = self.finish(id, effects, now) {
+        if let Err(code) = self.finish(id, effects) {
             tracing::warn!(
                 transactional_id = id,
                 ?code,
@@ -38,12 +37,7 @@ impl Transactions {
     }
 
     /// Writes what is missing of a decided end.
-    pub(super) fn finish(
-        &mut self,
-        id: &str,
-        effects: &impl Effects,
-        _now: i64,
-    ) -> Result<(), Code> {
+    pub(super) fn finish(&mut self, id: &str, effects: &impl Effects) -> Result<(), Code> {
         let Some(transaction) = self.known.get(id) else {
             return Ok(());
         };
@@ -59,7 +53,7 @@ impl Transactions {
                     .try_for_each(|place| effects.end(place, next.producer, end.into()))
             });
         if let Err(error) = told {
-            tracing::warn!(transactional_id = id, %error, "cannot write the end of a transaction; it is tried again");
+            tracing::debug!(transactional_id = id, %error, "a transaction's end is not told everywhere yet");
             return Err(Code::ConcurrentTransactions);
         }
         next.state = State::Complete(end);
@@ -84,9 +78,9 @@ impl Transactions {
                     transactional_id = id,
                     "a transaction was open longer than its timeout and is aborted"
                 );
-                self.fence(&id, effects, now)
+                self.fence(&id, effects)
             } else {
-                self.finish(&id, effects, now)
+                self.finish(&id, effects)
             };
             if let Err(code) = done {
                 tracing::debug!(transactional_id = id, ?code, "not ended yet");

@@ -30,7 +30,6 @@ impl Transactions {
         timeout_ms: i32,
         current: Option<Producer>,
         effects: &impl Effects,
-        now: i64,
     ) -> Result<Producer, Code> {
         if id.is_empty() {
             return Err(Code::InvalidRequest);
@@ -47,7 +46,7 @@ impl Transactions {
         }
         match known.state {
             State::Prepared(_) => {
-                self.finish(id, effects, now)?;
+                self.finish(id, effects)?;
             }
             State::Ongoing => {
                 if current.is_some_and(|it| it.epoch != known.producer.epoch) {
@@ -57,7 +56,7 @@ impl Transactions {
                     transactional_id = id,
                     "a new producer aborts the transaction of the one before"
                 );
-                self.fence(id, effects, now)?;
+                self.fence(id, effects)?;
                 return self.raise(id, timeout_ms, None);
             }
             State::Empty | State::Complete(_) => {}
@@ -124,7 +123,7 @@ impl Transactions {
     }
 
     /// Aborts an open transaction under the next epoch, so that its producer can add nothing more.
-    pub(super) fn fence(&mut self, id: &str, effects: &impl Effects, now: i64) -> Result<(), Code> {
+    pub(super) fn fence(&mut self, id: &str, effects: &impl Effects) -> Result<(), Code> {
         let Some(known) = self.known.get(id) else {
             return Ok(());
         };
@@ -133,6 +132,6 @@ impl Transactions {
         next.last_epoch = -1;
         next.state = State::Prepared(End::Abort);
         self.put(id, next)?;
-        self.finish(id, effects, now)
+        self.finish(id, effects)
     }
 }

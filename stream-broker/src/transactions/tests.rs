@@ -73,7 +73,7 @@ impl House {
     }
 
     fn init(&mut self, current: Option<Producer>) -> Result<Producer, Code> {
-        self.transactions.init("id", 1000, current, &self.told, 0)
+        self.transactions.init("id", 1000, current, &self.told)
     }
 
     fn add(&mut self, producer: Producer, topic: &str) -> Result<(), Code> {
@@ -82,7 +82,7 @@ impl House {
     }
 
     fn end(&mut self, producer: Producer, commit: bool) -> Result<(), Code> {
-        self.transactions.end("id", producer, commit, &self.told, 0)
+        self.transactions.end("id", producer, commit, &self.told)
     }
 
     fn ended(&self) -> Vec<(String, i16, Outcome)> {
@@ -274,10 +274,10 @@ fn timeouts_have_bounds() {
         (900_000, true),
         (900_001, false),
     ] {
-        let result = house.transactions.init("id", timeout, None, &house.told, 0);
+        let result = house.transactions.init("id", timeout, None, &house.told);
         assert_eq!(result.is_ok(), expected, "{timeout}: {result:?}");
     }
-    let nameless = house.transactions.init("", 1000, None, &house.told, 0);
+    let nameless = house.transactions.init("", 1000, None, &house.told);
     assert_eq!(nameless, Err(Code::InvalidRequest));
 }
 
