@@ -282,22 +282,23 @@ impl Log {
             return Err(LogError::OffsetOutOfRange);
         }
         if before > self.log_start {
-            let old = std::mem::replace(&mut self.log_start, before);
-            if let Err(error) = self.try_checkpoint() {
-                self.log_start = old;
-                return Err(error.into());
-            }
-            self.drop_segments_before_start();
+            self.move_start(before)?;
         }
         Ok(self.log_start)
     }
 
-    /// Removes closed segments that hold nothing from the start of the log on.
-    fn drop_segments_before_start(&mut self) {
+    /// Writes down where the log starts from now on, then removes closed segments that lie before it.
+    fn move_start(&mut self, start: i64) -> io::Result<()> {
+        let old = std::mem::replace(&mut self.log_start, start);
+        if let Err(error) = self.try_checkpoint() {
+            self.log_start = old;
+            return Err(error);
+        }
         while self.segments.len() > 1 && self.segments[1].base <= self.log_start {
             self.segments.remove(0).remove();
         }
         self.producers.forget_aborted_before(self.log_start);
+        Ok(())
     }
 
     /// Removes closed segments that are too old or too many, as the topic's configuration says.
@@ -325,9 +326,7 @@ impl Log {
             if start == self.high_watermark() {
                 self.roll()?;
             }
-            self.log_start = start;
-            self.try_checkpoint()?;
-            self.drop_segments_before_start();
+            self.move_start(start)?;
         }
         Ok(())
     }

@@ -35,8 +35,8 @@ pub(crate) struct Segment {
     pub(crate) first_timestamp: Option<i64>,
     path: PathBuf,
     index: Vec<Entry>,
-    /// None once an entry could not be written: the index on disk then ends there.
-    index_file: Option<File>,
+    /// Whether the index on disk can still be added to; once an entry could not be written, it ends there.
+    index_writable: bool,
 }
 
 /// The file of a segment.
@@ -58,7 +58,7 @@ impl Segment {
     pub(crate) fn create_at(path: PathBuf, base: i64) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true);
-        let index_file = options.open(index_path(&path))?;
+        options.open(index_path(&path))?;
         let file = Arc::new(options.open(&path)?);
         Ok(Self {
             base,
@@ -69,7 +69,7 @@ impl Segment {
             first_timestamp: None,
             path,
             index: Vec::new(),
-            index_file: Some(index_file),
+            index_writable: true,
         })
     }
 
@@ -97,7 +97,7 @@ impl Segment {
             first_timestamp: None,
             path,
             index,
-            index_file: Some(index_file),
+            index_writable: true,
         };
         if let Some(last) = segment.index.last() {
             (segment.size, segment.next_offset, segment.max_timestamp) =
@@ -163,19 +163,22 @@ impl Segment {
             position: self.size,
             max_timestamp: self.max_timestamp,
         };
-        if let Some(file) = &self.index_file {
-            let mut bytes = [0; ENTRY];
-            bytes[..8].copy_from_slice(&entry.offset.to_be_bytes());
-            bytes[8..16].copy_from_slice(&entry.position.to_be_bytes());
-            bytes[16..].copy_from_slice(&entry.max_timestamp.to_be_bytes());
-            if file
-                .write_all_at(&bytes, (self.index.len() * ENTRY) as u64)
-                .is_err()
-            {
-                self.index_file = None;
-            }
+        if self.index_writable {
+            self.index_writable = self.write_entry(&entry).is_ok();
         }
         self.index.push(entry);
+    }
+
+    /// Opened anew for each entry, for one descriptor a segment is enough.
+    fn write_entry(&self, entry: &Entry) -> io::Result<()> {
+        let mut bytes = [0; ENTRY];
+        bytes[..8].copy_from_slice(&entry.offset.to_be_bytes());
+        bytes[8..16].copy_from_slice(&entry.position.to_be_bytes());
+        bytes[16..].copy_from_slice(&entry.max_timestamp.to_be_bytes());
+        let file = OpenOptions::new()
+            .write(true)
+            .open(index_path(&self.path))?;
+        file.write_all_at(&bytes, (self.index.len() * ENTRY) as u64)
     }
 
     /// No more batches come: a last entry at the end spares reading the tail after a restart.
@@ -188,7 +191,7 @@ impl Segment {
         {
             self.index_here(self.next_offset);
         }
-        self.index_file = None;
+        self.index_writable = false;
         self.index.shrink_to_fit();
     }
 

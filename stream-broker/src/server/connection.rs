@@ -38,9 +38,11 @@ pub(super) async fn serve(
 async fn talk(node: &Node, stream: &mut TcpStream, peer: SocketAddr) -> Result<(), FrameError> {
     let mut buffer = BytesMut::new();
     loop {
-        let next = tokio::time::timeout(IDLE, frame::read(stream, &mut buffer)).await;
+        let next = tokio::time::timeout(IDLE, frame::read(stream, &mut buffer, &node.room)).await;
         let Ok(next) = next else { return Ok(()) };
-        let Some(bytes) = next? else { return Ok(()) };
+        let Some((bytes, share)) = next? else {
+            return Ok(());
+        };
         let answer = match frame::parse(bytes)? {
             Frame::Request(request) => {
                 tracing::trace!(%peer, api = ?request.api.key, version = request.version, "request");
@@ -57,5 +59,6 @@ async fn talk(node: &Node, stream: &mut TcpStream, peer: SocketAddr) -> Result<(
             Answer::Nothing => {}
             Answer::Close => return Ok(()),
         }
+        drop(share);
     }
 }

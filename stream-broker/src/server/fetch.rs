@@ -17,7 +17,7 @@ use crate::topics::{Partition, Waiter};
 use crate::wire::Code;
 
 /// The most one answer holds, whatever the client asks for, so that many slow clients cannot take all memory.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 

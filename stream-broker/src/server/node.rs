@@ -13,6 +13,7 @@ use crate::groups::{Groups, Place};
 use crate::log::{LogError, Outcome};
 use crate::topics::Catalog;
 use crate::transactions::{Effects, Producer, Transactions};
+use crate::wire::frame::Room;
 
 /// The number of the one node there is.
 pub(super) const NODE: BrokerId = BrokerId(1);
@@ -23,6 +24,8 @@ pub(super) struct Node {
     pub(super) address: SocketAddr,
     pub(super) catalog: Catalog,
     pub(super) retention_interval: Duration,
+    /// For large frames.
+    pub(super) room: Room,
     groups: Mutex<Groups>,
     transactions: Mutex<Transactions>,
 }
@@ -53,6 +56,7 @@ impl Node {
             address,
             catalog,
             retention_interval: config.retention_interval,
+            room: Room::default(),
             groups,
             transactions: Mutex::new(transactions),
         })

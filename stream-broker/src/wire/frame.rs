@@ -7,6 +7,8 @@ use bytes::{Buf, BufMut, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsResponse};
 use kafka_protocol::protocol::{Encodable, HeaderVersion};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
 
 use super::api::{self, Api};
 use super::shape;
@@ -19,6 +21,31 @@ const MAX_CONTROL_FRAME: usize = 8 * 1024 * 1024;
 const STEP: usize = 1024 * 1024;
 /// How long the rest of a frame may take between two reads.
 const STALL: Duration = Duration::from_secs(30);
+/// How long a frame may take that holds a share of [`Room`].
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// Memory for frames of more than one step, shared by all connections: 256 MiB. Smaller ones need none of it.
+#[derive(Debug)]
+pub(crate) struct Room(Semaphore);
+
+/// A frame's share of the room, given back when it is dropped.
+pub(crate) type Share<'a> = Option<SemaphorePermit<'a>>;
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Semaphore::new(256))
+    }
+}
+
+impl Room {
+    async fn share(&self, size: usize) -> Share<'_> {
+        if size <= STEP {
+            return None;
+        }
+        // Never closed, so this waits until there is room.
+        self.0.acquire_many(size.div_ceil(STEP) as u32).await.ok()
+    }
+}
 
 /// A request whose header has been read and whose body has the shape its version asks for.
 #[derive(Debug)]
@@ -53,7 +80,11 @@ impl std::fmt::Display for FrameError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Io(error) => write!(f, "{error}"),
-            Self::Stalled => write!(f, "no byte of a frame begun for {} s", STALL.as_secs()),
+            Self::Stalled => write!(
+                f,
+                "a frame was begun and not sent to its end within {} s",
+                STALL.as_secs()
+            ),
             Self::TooLong(size) => write!(f, "a frame of {size} bytes is longer than what is read"),
             Self::Garbage(what) => write!(f, "no request of the Kafka protocol: {what}"),
         }
@@ -61,40 +92,36 @@ impl std::fmt::Display for FrameError {
 }
 
 /// Reads the next frame's bytes; None when the client has closed the connection between two frames.
-pub(crate) async fn read(
+pub(crate) async fn read<'a>(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
-) -> Result<Option<BytesMut>, FrameError> {
-    while buffer.len() < 4 {
+    room: &'a Room,
+) -> Result<Option<(BytesMut, Share<'a>)>, FrameError> {
+    // The length, and the key: only Produce may send megabytes.
+    while buffer.len() < 6 {
         buffer.reserve(64 * 1024);
         if stream.read_buf(buffer).await.map_err(FrameError::Io)? == 0 {
             return if buffer.is_empty() {
                 Ok(None)
             } else {
-                Err(FrameError::Garbage("half a length".into()))
+                Err(FrameError::Garbage("half a frame".into()))
             };
         }
+        if buffer.len() >= 4 {
+            announced(buffer)?;
+        }
     }
-    let announced = i32::from_be_bytes([buffer[0], buffer[1], buffer[2], buffer[3]]);
-    let size = usize::try_from(announced)
-        .map_err(|_| FrameError::Garbage(format!("a frame of {announced} bytes")))?;
-    if size > MAX_FRAME {
+    let size = announced(buffer)?;
+    let is_produce = buffer[4..6] == [0, 0];
+    if size > MAX_CONTROL_FRAME && !is_produce {
         return Err(FrameError::TooLong(size));
     }
-    if size < 8 {
-        return Err(FrameError::Garbage(format!("a frame of {size} bytes")));
-    }
+    let share = room.share(size).await;
+    let until = Instant::now() + LONGEST;
     let whole = size + 4;
     while buffer.len() < whole {
-        // The key is known after six bytes: only Produce may send megabytes.
-        if size > MAX_CONTROL_FRAME
-            && buffer.len() >= 6
-            && i16::from_be_bytes([buffer[4], buffer[5]]) != 0
-        {
-            return Err(FrameError::TooLong(size));
-        }
         buffer.reserve((whole - buffer.len()).min(STEP.max(buffer.len())));
-        match tokio::time::timeout(STALL, stream.read_buf(buffer)).await {
+        match timeout_at(until.min(Instant::now() + STALL), stream.read_buf(buffer)).await {
             Err(_) => return Err(FrameError::Stalled),
             Ok(Err(error)) => return Err(FrameError::Io(error)),
             Ok(Ok(0)) => {
@@ -107,7 +134,17 @@ pub(crate) async fn read(
     }
     let mut frame = buffer.split_to(whole);
     frame.advance(4);
-    Ok(Some(frame))
+    Ok(Some((frame, share)))
+}
+
+/// The length a frame announces, if it may be as long as that.
+fn announced(buffer: &[u8]) -> Result<usize, FrameError> {
+    let length = i32::from_be_bytes([buffer[0], buffer[1], buffer[2], buffer[3]]);
+    match usize::try_from(length) {
+        Ok(size) if size > MAX_FRAME => Err(FrameError::TooLong(size)),
+        Ok(size) if size >= 8 => Ok(size),
+        _ => Err(FrameError::Garbage(format!("a frame of {length} bytes"))),
+    }
 }
 
 /// Reads a frame's header and checks its body's shape.
@@ -231,28 +268,58 @@ mod tests {
     #[tokio::test]
     async fn frames_are_read_one_by_one() {
         let bytes: Vec<u8> = [&[0, 0, 0, 8][..], &[1; 8], &[0, 0, 0, 9], &[2; 9]].concat();
+        let (mut stream, mut buffer, room) = (&bytes[..], BytesMut::new(), Room::default());
+        for expected in [&[1; 8][..], &[2; 9][..]] {
+            let (frame, share) = read(&mut stream, &mut buffer, &room)
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(frame == expected && share.is_none());
+        }
+        assert!(
+            read(&mut stream, &mut buffer, &room)
+                .await
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    #[tokio::test]
+    async fn large_frames_share_the_room_there_is() {
+        let size = 100 * 1024 * 1024u32;
+        let bytes = [&size.to_be_bytes()[..], &vec![0; size as usize]].concat();
+        let room = Room::default();
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            held.push(
+                read(&mut &bytes[..], &mut BytesMut::new(), &room)
+                    .await
+                    .unwrap()
+                    .unwrap(),
+            );
+        }
         let (mut stream, mut buffer) = (&bytes[..], BytesMut::new());
-        assert_eq!(
-            read(&mut stream, &mut buffer).await.unwrap().unwrap(),
-            [1; 8][..]
+        let third = read(&mut stream, &mut buffer, &room);
+        tokio::pin!(third);
+        assert!(
+            tokio::time::timeout(Duration::from_millis(50), &mut third)
+                .await
+                .is_err()
         );
-        assert_eq!(
-            read(&mut stream, &mut buffer).await.unwrap().unwrap(),
-            [2; 9][..]
-        );
-        assert!(read(&mut stream, &mut buffer).await.unwrap().is_none());
+        held.pop();
+        assert!(third.await.unwrap().is_some());
     }
 
     #[tokio::test]
     async fn a_frame_too_long_is_refused_before_it_is_read() {
         let (mut stream, mut buffer) = (&[0x7f, 0, 0, 0, 0, 0, 0, 0][..], BytesMut::new());
         assert!(matches!(
-            read(&mut stream, &mut buffer).await,
+            read(&mut stream, &mut buffer, &Room::default()).await,
             Err(FrameError::TooLong(_))
         ));
         let (mut stream, mut buffer) = (&[0, 0x90, 0, 0, 0, 3, 0, 0][..], BytesMut::new());
         assert!(matches!(
-            read(&mut stream, &mut buffer).await,
+            read(&mut stream, &mut buffer, &Room::default()).await,
             Err(FrameError::TooLong(_))
         ));
     }
