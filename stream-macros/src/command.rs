@@ -62,32 +62,35 @@ fn expand(
     let about = documentation(&item.attrs);
     let cfgs = item::cfgs(&item.attrs);
     let place = item::place(&p);
-    let mut parts = Vec::new();
-    let mut made = Vec::new();
+    let mut constants = Vec::new();
+    let mut names = Vec::new();
+    let mut variables = Vec::new();
     let mut arguments = Vec::new();
     for (number, parameter) in parameters.iter().enumerate() {
         let (ty, span) = (&parameter.ty, parameter.ty.span());
-        let variable = format_ident!("__a{number}");
+        let here = runtime.private_at(span);
+        let (name, variable) = (format_ident!("__P{number}"), format_ident!("__p{number}"));
         // The type stands here alone, so that a wrong one is one error.
-        parts.push(quote_spanned!(span=> #p::CommandPart::of::<#ty>()));
-        made.push(quote! {
-            #[allow(unused_mut)]
-            let mut #variable = __cx.get()?;
+        constants.push(quote_spanned! {span=>
+            const #name: #here::CommandParameter<#ty> = #here::CommandParameter::of();
         });
         arguments.push(match parameter.by {
             By::Value => quote!(#variable),
             By::Ref => quote!(&#variable),
             By::RefMut => quote!(&mut #variable),
         });
+        names.push(name);
+        variables.push(variable);
     }
     let span = match &item.sig.output {
         ReturnType::Default => function.span(),
         ReturnType::Type(_, ty) => ty.span(),
     };
-    let finish = quote_spanned!(span=> #p::CommandOutput::finish(__ended));
+    let here = runtime.private_at(span);
+    let finish = quote_spanned!(span=> #here::CommandOutput::finish(__ended));
     let boxed = quote_spanned! {span=>
-        #p::Box::pin(async move {
-            #(#made)*
+        #here::Box::pin(async move {
+            #(#[allow(unused_mut)] let mut #variables = #names.make(&__cx)?;)*
             let __ended = #function(#(#arguments),*).await;
             #finish
         })
@@ -97,12 +100,13 @@ fn expand(
         #(#cfgs)*
         #[allow(clippy::let_unit_value)]
         const _: () = {
+            #(#constants)*
             #p::inventory::submit! {
                 #p::CommandDescriptor {
                     name: #name,
                     about: #about,
                     place: #place,
-                    parts: &[#(#parts),*],
+                    parts: &[#(#names.part()),*],
                     run: |__cx| #boxed,
                 }
             }

@@ -27,15 +27,6 @@ impl Errors {
         self.0.borrow().as_ref().is_none_or(Vec::is_empty)
     }
 
-    /// Whether something of this kind was noted, so that what follows from it is not noted too.
-    pub fn mentions(&self, text: &str) -> bool {
-        self.0
-            .borrow()
-            .iter()
-            .flatten()
-            .any(|error| error.to_string().contains(text))
-    }
-
     /// One `compile_error!` a mistake.
     pub fn finish(self) -> TokenStream {
         let list = self.0.borrow_mut().take().unwrap_or_default();

@@ -9,6 +9,7 @@ mod duration;
 mod errors;
 mod function;
 mod item;
+mod later;
 mod options;
 mod paths;
 mod record;
@@ -53,3 +54,15 @@ pub fn state(args: TokenStream, item: TokenStream) -> TokenStream {
 pub fn command(args: TokenStream, item: TokenStream) -> TokenStream {
     command::attribute(args.into(), item.into()).into()
 }
+
+macro_rules! later {
+    ($($name:ident)*) => {$(
+        #[doc = "Not supported yet."]
+        #[proc_macro_attribute]
+        pub fn $name(_: TokenStream, item: TokenStream) -> TokenStream {
+            later::attribute(stringify!($name), item.into()).into()
+        }
+    )*};
+}
+
+later! { join timer crontab task page }

@@ -26,19 +26,26 @@ pub struct Spec {
 }
 
 /// The options of one attribute, each of the kind that its [`Spec`] says.
-pub struct Options(Vec<(Ident, Value)>);
+#[derive(Default)]
+pub struct Options {
+    given: Vec<(Ident, Value)>,
+    /// Every word that was written, legal or not: what follows from a mistake is no second one.
+    words: Vec<Ident>,
+    /// Whether a value stood without a name.
+    bare: bool,
+}
 
 impl Options {
     /// Reads the list; every mistake is noted and the rest is read nevertheless.
     pub fn parse(tokens: TokenStream, spec: &Spec, errors: &Errors) -> Self {
         let parser = |input: ParseStream<'_>| {
-            let mut given = Self(Vec::new());
+            let mut given = Self::default();
             given.read(input, spec, errors);
             Ok(given)
         };
         parser.parse2(tokens).unwrap_or_else(|error| {
             errors.push(error);
-            Self(Vec::new())
+            Self::default()
         })
     }
 
@@ -49,7 +56,7 @@ impl Options {
         errors: &Errors,
     ) -> (Option<LitStr>, Self) {
         let parser = |input: ParseStream<'_>| {
-            let mut given = Self(Vec::new());
+            let mut given = Self::default();
             let name = input.peek(LitStr).then(|| input.parse()).transpose()?;
             if name.is_some() && !input.is_empty() {
                 input.parse::<Token![,]>()?;
@@ -59,7 +66,7 @@ impl Options {
         };
         parser.parse2(tokens).unwrap_or_else(|error| {
             errors.push(error);
-            (None, Self(Vec::new()))
+            (None, Self::default())
         })
     }
 
@@ -83,6 +90,7 @@ impl Options {
     ) -> syn::Result<()> {
         if !input.peek(Ident::peek_any) {
             let token: TokenTree = input.parse()?;
+            self.bare = true;
             let hint = spec
                 .bare
                 .map(|name| format!(": did you mean `{name} = {token}`?"))
@@ -94,29 +102,35 @@ impl Options {
         }
         let name = Ident::parse_any(input)?;
         let text = name.unraw().to_string();
+        let twice = self.words.contains(&name);
+        self.words.push(name.clone());
         let Some((_, kind)) = spec.legal.iter().find(|(legal, _)| *legal == text) else {
             errors.on(&name, spec.refuse(&text));
             skip_to_comma(input);
             return Ok(());
         };
-        let twice = self.0.iter().any(|(other, _)| *other == name);
         if twice {
             errors.on(&name, format!("`{name}` is given twice"));
+            skip_to_comma(input);
+            return Ok(());
         }
         let value = Value::parse(input, &name, *kind)?;
-        if !twice {
-            self.0.push((name, value));
-        }
+        self.given.push((name, value));
         Ok(())
     }
 
     fn find(&self, name: &str) -> Option<&(Ident, Value)> {
-        self.0.iter().find(|(given, _)| given == name)
+        self.given.iter().find(|(given, _)| given == name)
     }
 
-    /// The name of an option as it was written, for messages on it.
+    /// The name of an option as it was written, for messages on it; also when its value is wrong.
     pub fn word(&self, name: &str) -> Option<&Ident> {
-        self.find(name).map(|(given, _)| given)
+        self.words.iter().find(|given| *given == name)
+    }
+
+    /// Whether a value stood without a name.
+    pub fn bare(&self) -> bool {
+        self.bare
     }
 
     /// Whether a flag is set.

@@ -1,7 +1,7 @@
 //! Every path that generated code uses starts here.
 
-use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
 use syn::{LitStr, Path, spanned::Spanned};
 
 /// The runtime as the user's crate knows it: `::stream_runtime`, or what `crate = path` says.
@@ -12,16 +12,17 @@ impl Runtime {
         Self(renamed)
     }
 
-    fn root(&self) -> TokenStream {
-        self.0
-            .as_ref()
-            .map_or_else(|| quote!(::stream_runtime), ToTokens::to_token_stream)
-    }
-
     /// The hidden module that generated code lives off.
     pub fn private(&self) -> TokenStream {
-        let root = self.root();
-        quote!(#root::__private)
+        self.private_at(Span::call_site())
+    }
+
+    /// The same, so that an error about what it is part of points at `span`.
+    pub fn private_at(&self, span: Span) -> TokenStream {
+        match &self.0 {
+            None => quote_spanned!(span=> ::stream_runtime::__private),
+            Some(renamed) => quote_spanned!(span=> #renamed::__private),
+        }
     }
 
     /// The path of the runtime's serde, as `#[serde(crate = "..")]` wants it.
@@ -31,10 +32,7 @@ impl Runtime {
             .to_string()
             .split_whitespace()
             .collect();
-        let span = self
-            .0
-            .as_ref()
-            .map_or_else(proc_macro2::Span::call_site, Spanned::span);
+        let span = self.0.as_ref().map_or_else(Span::call_site, Spanned::span);
         LitStr::new(&text, span)
     }
 }

@@ -54,24 +54,25 @@ fn expand(item: &item::Function, runtime: &Runtime) -> TokenStream {
     };
     let cfgs = item::cfgs(&item.attrs);
     let place = item::place(&p);
-    let probe = quote_spanned!(returned.span()=> (&&#p::MadeProbe::<#returned>::NEW));
-    let boxed =
-        quote_spanned!(returned.span()=> #p::Box::pin(async { __probe.made(#function().await) }));
+    let here = runtime.private_at(returned.span());
+    let parts = quote_spanned! {returned.span()=>
+        #here::state_parts((&&#here::MadeProbe::<#returned>::NEW).kind(), #function)
+    };
     quote! {
         #item
         #(#cfgs)*
         #[allow(clippy::needless_borrow, unused_imports)]
         const _: () = {
             use #p::{ViaResult as _, ViaValue as _};
+            fn __state() -> #p::StateParts {
+                #parts
+            }
             #p::inventory::submit! {
                 #p::StateDescriptor {
                     name: #name,
                     place: #place,
-                    type_id: || #probe.resource(),
-                    make: || {
-                        let __probe = #probe;
-                        #boxed
-                    },
+                    type_id: || __state().type_id,
+                    make: || (__state().make)(),
                 }
             }
         };

@@ -49,6 +49,12 @@ pub use app::ProcessingGuarantee;
 pub use app::Producer;
 pub use app::Start;
 pub use cli::AppHandle;
+#[doc(hidden)]
+pub use cli::CommandOutput;
+#[doc(hidden)]
+pub use cli::CommandParam;
+#[doc(hidden)]
+pub use cli::CommandParameter;
 pub use cli::ReadRecord;
 pub use cli::Records;
 pub use cli::WorkerRun;
@@ -59,8 +65,12 @@ pub use error::Result;
 pub use error::ResultExt;
 pub use key::KeyError;
 pub use key::StreamKey;
+#[doc(hidden)]
+pub use record::AsRecord;
 pub use record::DecodeError;
 pub use record::EncodeError;
+#[doc(hidden)]
+pub use record::Payload;
 pub use record::Record;
 pub use table::Table;
 pub use table::TableSpec;
@@ -74,6 +84,19 @@ pub use task::TaskContext;
 pub use task::Topic;
 pub use task::TopicSpec;
 pub use window::Window;
+
+/// Which types the rules of `#[field]` and the options of `#[record]` may stand on.
+pub mod fields {
+    pub use crate::record::Coerce;
+    pub use crate::record::EventTime;
+    pub use crate::record::coerce::Dated;
+    #[doc(hidden)]
+    pub use crate::record::coerce::date_format;
+    #[doc(hidden)]
+    pub use crate::record::rules;
+    pub use crate::record::rules::Length;
+    pub use crate::record::rules::Number;
+}
 
 /// What an app needs, in one `use`.
 pub mod prelude {
@@ -105,12 +128,19 @@ pub mod prelude {
     pub use crate::topic;
     pub use chrono::DateTime;
     pub use chrono::Utc;
+    // Refused with "not supported yet", which says more than an unknown attribute.
     pub use std::process::ExitCode;
+    #[doc(hidden)]
+    pub use stream_macros::{crontab, join, page, task, timer};
 }
 
 /// What the attributes expand to. No part of the interface: it may change in any release.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::AsRecord;
+    pub use crate::CommandOutput;
+    pub use crate::CommandParam;
+    pub use crate::CommandParameter;
     pub use crate::DecodeError;
     pub use crate::EncodeError;
     pub use crate::Record;
@@ -119,31 +149,31 @@ pub mod __private {
     pub use crate::cli::CommandCx;
     pub use crate::cli::CommandDescriptor;
     pub use crate::cli::CommandFuture;
-    pub use crate::cli::CommandOutput;
-    pub use crate::cli::CommandParam;
-    pub use crate::cli::CommandPart;
-    pub use crate::record::Coerce;
-    pub use crate::record::EventTime;
+    pub use crate::fields::Coerce;
+    pub use crate::fields::EventTime;
+    pub use crate::fields::date_format;
+    pub use crate::fields::rules;
     pub use crate::record::coerce::Probe;
     pub use crate::record::coerce::ViaCoerce;
     pub use crate::record::coerce::ViaSerde;
-    pub use crate::record::coerce::date_format;
     pub use crate::record::decode::decode_json;
     pub use crate::record::decode::encode_json;
-    pub use crate::record::rules;
     pub use crate::table::Hopping;
     pub use crate::table::Plain;
     pub use crate::table::TableSpec;
     pub use crate::table::Tumbling;
+    pub use crate::table::key_name;
     pub use crate::table::open as open_table;
     pub use crate::task::Agent;
     pub use crate::task::AgentParts;
-    pub use crate::task::CarriedBy;
+    pub use crate::task::ClosedForm;
     pub use crate::task::MadeProbe;
+    pub use crate::task::StateParts;
     pub use crate::task::TopicSpec;
     pub use crate::task::ViaResult;
     pub use crate::task::ViaValue;
     pub use crate::task::item_id;
+    pub use crate::task::state_parts;
     pub use crate::task::topic_record;
     pub use crate::topology::AgentDescriptor;
     pub use crate::topology::AgentFuture;

@@ -4,11 +4,13 @@ mod builtin;
 pub(crate) mod coerce;
 pub(crate) mod datetime;
 pub(crate) mod decode;
+mod payload;
 pub mod rules;
 mod time;
 
 pub use coerce::Coerce;
 pub use decode::{DecodeError, EncodeError};
+pub use payload::Payload;
 pub use time::EventTime;
 
 use crate::StreamKey;
@@ -16,7 +18,8 @@ use crate::StreamKey;
 /// A value that a topic carries.
 ///
 /// Made by `#[record]`. `String`, [`Bytes`](bytes::Bytes) and [`serde_json::Value`] are records as well:
-/// the first two are the raw bytes of the message, the third is any JSON.
+/// the first two are the raw bytes of the message, the third is any JSON. A handler that takes `Option<T>` gets a tombstone
+/// as `None`; with `T` a tombstone is a bad record.
 ///
 /// ```
 /// use stream_runtime::Record;
@@ -66,4 +69,17 @@ pub trait Record: Sized + 'static {
     fn key(&self) -> Option<Self::Key> {
         None
     }
+}
+
+/// A record, reached by the same path for its key and for itself; what the expansion of `#[topic]` uses.
+pub trait AsRecord {
+    /// The record's key.
+    type Key: StreamKey;
+    /// The record itself.
+    type Record: Record;
+}
+
+impl<T: Record> AsRecord for T {
+    type Key = T::Key;
+    type Record = T;
 }

@@ -5,6 +5,7 @@ use crate::{
     function::By,
     item::{self, optional},
     options::TopicRef,
+    paths::Runtime,
 };
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -19,11 +20,16 @@ pub fn expand(agent: &Agent) -> TokenStream {
     let source = match &agent.source {
         Source::Closed(_) => quote!(#p::Source::Closed),
         Source::Topics(topics) => {
-            let names = topics.iter().map(|topic| topic_name(topic, &p));
+            let names = topics.iter().map(|topic| topic_name(topic, &agent.runtime));
             quote!(#p::Source::Topics(&[#(#names),*]))
         }
     };
-    let sink = optional(agent.sink.as_ref().map(|topic| topic_name(topic, &p)));
+    let sink = optional(
+        agent
+            .sink
+            .as_ref()
+            .map(|topic| topic_name(topic, &agent.runtime)),
+    );
     let options = options(&agent.policy, &p);
     let place = item::place(&p);
     quote! {
@@ -54,21 +60,17 @@ fn parts(agent: &Agent, p: &TokenStream) -> TokenStream {
         return TokenStream::new();
     };
     let first_ty = &first.ty;
-    let runs = Ident::new("runs", first_ty.span());
-    let on_close = match &agent.source {
-        Source::Closed(table) => {
-            let call = Ident::new("on_close", first_ty.span());
-            Some(quote!(__of.#call::<#table>();))
-        }
-        Source::Topics(_) => None,
-    };
+    let span = first_ty.span();
     let returns = match &agent.item.sig.output {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, ty) => quote!(#ty),
     };
     let returns = quote_spanned!(returns.span()=> __of.returns::<#returns>());
     let sink = match &agent.sink {
-        Some(TopicRef::Spec(ty)) => Some(quote_spanned!(ty.span()=> __out.sink::<#ty>();)),
+        Some(TopicRef::Spec(ty)) => {
+            let here = agent.runtime.private_at(ty.span());
+            Some(quote_spanned!(ty.span()=> __out.sink::<<#ty as #here::TopicSpec>::Value>();))
+        }
         _ => None,
     };
     let names: Vec<_> = (0..rest.len())
@@ -85,22 +87,35 @@ fn parts(agent: &Agent, p: &TokenStream) -> TokenStream {
         .map(|(parameter, name)| argument(parameter.by, name));
     let first_name = Ident::new("__first", Span::mixed_site());
     let first_argument = argument(first.by, &first_name);
+    let edges = quote!(&[#((#names.edge(), #writes)),*]);
+    let call = quote! {
+        #[allow(unused_mut, unused_variables)]
+        move |mut #first_name, __cx| {
+            #(let mut #names = #names.make(__cx);)*
+            async move { __out.of(#function(#first_argument, #(#arguments),*).await) }
+        }
+    };
+    let here = agent.runtime.private_at(span);
+    let (new, check, runs) = match &agent.source {
+        Source::Topics(_) => (
+            quote_spanned!(span=> #here::Agent::<#first_ty, _>::new()),
+            Some(quote_spanned!(span=> __of.reads_topics();)),
+            quote_spanned!(span=> __of.runs(#edges, __out.info(), #call)),
+        ),
+        Source::Closed(table) => (
+            quote_spanned!(span=> #here::Agent::<#first_ty, #here::ClosedForm>::new()),
+            None,
+            quote_spanned!(span=> __of.on_close::<#table, _, _, _>(#edges, __out.info(), #call)),
+        ),
+    };
     quote! {
         fn __agent() -> #p::AgentParts {
-            let __of = #p::Agent::<#first_ty, _>::NEW;
-            #on_close
+            let __of = #new;
+            #check
             let __out = #returns;
             #sink
             #(let #names = #types;)*
-            __of.#runs(
-                &[#((#names.edge(), #writes)),*],
-                __out.info(),
-                #[allow(unused_mut, unused_variables)]
-                move |mut #first_name, __cx| {
-                    #(let mut #names = #names.make(__cx);)*
-                    async move { __out.of(#function(#first_argument, #(#arguments),*).await) }
-                },
-            )
+            #runs
         }
     }
 }
@@ -113,10 +128,13 @@ fn argument(by: By, name: &Ident) -> TokenStream {
     }
 }
 
-fn topic_name(topic: &TopicRef, p: &TokenStream) -> TokenStream {
+fn topic_name(topic: &TopicRef, runtime: &Runtime) -> TokenStream {
     match topic {
         TopicRef::Name(name) => quote!(#name),
-        TopicRef::Spec(ty) => quote_spanned!(ty.span()=> <#ty as #p::TopicSpec>::DESCRIPTOR.name),
+        TopicRef::Spec(ty) => {
+            let here = runtime.private_at(ty.span());
+            quote_spanned!(ty.span()=> <#ty as #here::TopicSpec>::DESCRIPTOR.name)
+        }
     }
 }
 

@@ -134,43 +134,36 @@ impl Value {
             ));
         }
         match kind {
-            Kind::Flag | Kind::Bool => input
-                .parse::<LitBool>()
-                .map(|value| Self::Bool(value.value))
-                .map_err(|_| wrong(input)),
-            Kind::Text => input.parse().map(Self::Text).map_err(|_| wrong(input)),
-            Kind::Name => {
-                let text: LitStr = input.parse().map_err(|_| wrong(input))?;
+            Kind::Flag | Kind::Bool if input.peek(LitBool) => {
+                Ok(Self::Bool(input.parse::<LitBool>()?.value))
+            }
+            Kind::Text if input.peek(LitStr) => input.parse().map(Self::Text),
+            Kind::Name if input.peek(LitStr) => {
+                let text: LitStr = input.parse()?;
                 check_topic_name(&text)?;
                 Ok(Self::Text(text))
             }
-            Kind::Int => {
-                let literal: LitInt = input.parse().map_err(|_| wrong(input))?;
+            Kind::Int if input.peek(LitInt) => {
+                let literal: LitInt = input.parse()?;
                 let number = literal.base10_parse().map_err(|_| {
                     syn::Error::new_spanned(&literal, format!("`{name}` takes {}", kind.what()))
                 })?;
                 Ok(Self::Int(number, literal))
             }
-            Kind::Number => parse_number(input)
-                .map(Self::Number)
-                .ok_or_else(|| wrong(input)),
-            Kind::Duration => {
-                let text: LitStr = input.parse().map_err(|_| wrong(input))?;
+            Kind::Number if input.peek(LitInt) || input.peek(LitFloat) || input.peek(Token![-]) => {
+                parse_number(input)
+                    .map(Self::Number)
+                    .ok_or_else(|| wrong(input))
+            }
+            Kind::Duration if input.peek(LitStr) => {
+                let text: LitStr = input.parse()?;
                 match duration::parse(&text.value()) {
                     Ok(ms) => Ok(Self::Duration(ms, text)),
                     Err(problem) => Err(syn::Error::new_spanned(text, problem)),
                 }
             }
-            Kind::Type => {
-                if input.peek(Lit) {
-                    return Err(wrong(input));
-                }
-                input.parse().map(Self::Type)
-            }
-            Kind::Field => {
-                if !input.peek(Ident) {
-                    return Err(wrong(input));
-                }
+            Kind::Type if !input.peek(Lit) => input.parse().map(Self::Type),
+            Kind::Field if input.peek(Ident) => {
                 let path = Punctuated::<Ident, Token![.]>::parse_separated_nonempty(input)?;
                 let mut path = path.into_iter();
                 let first = path.next().ok_or_else(|| wrong(input))?;
@@ -179,20 +172,15 @@ impl Value {
                     rest: path.collect(),
                 }))
             }
-            Kind::Topic => {
-                if input.peek(token::Bracket) || input.peek(token::Paren) {
-                    return Err(wrong(input));
-                }
+            Kind::Topic if !input.peek(token::Bracket) && !input.peek(token::Paren) => {
                 parse_topic(input, &wrong).map(|topic| Self::Topics(vec![topic]))
             }
-            Kind::Topics => {
+            Kind::Topics if input.peek(token::Bracket) || input.peek(token::Paren) => {
                 let inner;
                 if input.peek(token::Bracket) {
                     bracketed!(inner in input);
-                } else if input.peek(token::Paren) {
-                    parenthesized!(inner in input);
                 } else {
-                    return Err(wrong(input));
+                    parenthesized!(inner in input);
                 }
                 let mut list = Vec::new();
                 while !inner.is_empty() {
@@ -209,8 +197,8 @@ impl Value {
                 }
                 Ok(Self::Topics(list))
             }
-            Kind::Choice(choices) => {
-                let text: LitStr = input.parse().map_err(|_| wrong(input))?;
+            Kind::Choice(choices) if input.peek(LitStr) => {
+                let text: LitStr = input.parse()?;
                 if !choices.contains(&text.value().as_str()) {
                     return Err(syn::Error::new_spanned(
                         text,
@@ -219,10 +207,8 @@ impl Value {
                 }
                 Ok(Self::Text(text))
             }
-            Kind::Path => input
-                .call(Path::parse_mod_style)
-                .map(Self::Path)
-                .map_err(|_| wrong(input)),
+            Kind::Path if !input.peek(Lit) => input.call(Path::parse_mod_style).map(Self::Path),
+            _ => Err(wrong(input)),
         }
     }
 }
@@ -271,7 +257,8 @@ fn quoted(choices: &[&str]) -> String {
 
 fn parse_number(input: ParseStream<'_>) -> Option<Number> {
     let minus: Option<Token![-]> = input.parse().ok()?;
-    if let Ok(literal) = input.parse::<LitInt>() {
+    if input.peek(LitInt) {
+        let literal: LitInt = input.parse().ok()?;
         let number: i128 = literal.base10_parse().ok()?;
         let number = if minus.is_some() { -number } else { number };
         return Some(Number::Int(number, quote!(#minus #literal)));

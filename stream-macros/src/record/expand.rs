@@ -177,7 +177,8 @@ fn implementation(record: &Record, p: &TokenStream) -> TokenStream {
     let timestamp_fn = record.timestamp.as_ref().map(|path| {
         let field = access(record, &path.first, &path.tail());
         let last = path.rest.last().unwrap_or(&path.first);
-        let millis = quote_spanned!(last.span()=> #p::EventTime::millis(#field));
+        let here = record.runtime.private_at(last.span());
+        let millis = quote_spanned!(last.span()=> #here::EventTime::millis(#field));
         quote! {
             fn timestamp(&self) -> ::core::option::Option<i64> { #millis }
         }

@@ -99,7 +99,7 @@ pub fn take(field: &mut Field, errors: &Errors) -> Rules {
         }
     }
     let options = Options::parse(tokens, &SPEC, errors);
-    let rules = Rules {
+    let mut rules = Rules {
         min: options.number("min").map(bound),
         max: options.number("max").map(bound),
         min_length: options
@@ -112,7 +112,23 @@ pub fn take(field: &mut Field, errors: &Errors) -> Rules {
         date_format: options.text("date_format").cloned(),
         sensitive: options.flag("sensitive"),
     };
-    check(&options, &rules, field, errors);
+    check(&options, &rules, errors);
+    if rules.coerce || rules.are_checked() {
+        let by_serde = field
+            .attrs
+            .iter()
+            .filter(|attr| serde_words(attr).iter().any(|word| reads(word)));
+        let by_serde: Vec<_> = by_serde.collect();
+        for attr in &by_serde {
+            errors.on(attr, "serde reads this field by a function of yours; the rules of `#[field]` belong in there");
+        }
+        if !by_serde.is_empty() {
+            rules = Rules {
+                sensitive: rules.sensitive,
+                ..Rules::default()
+            };
+        }
+    }
     rules
 }
 
@@ -123,7 +139,7 @@ fn bound(number: &Number) -> Bound {
     }
 }
 
-fn check(options: &Options, rules: &Rules, field: &Field, errors: &Errors) {
+fn check(options: &Options, rules: &Rules, errors: &Errors) {
     if let (Some(min), Some(max)) = (options.number("min"), options.number("max"))
         && min.value() > max.value()
     {
@@ -145,15 +161,6 @@ fn check(options: &Options, rules: &Rules, field: &Field, errors: &Errors) {
         && let Some(problem) = wrong_format(&format.value())
     {
         errors.on(format, problem);
-    }
-    if rules.coerce || rules.are_checked() {
-        for attr in field
-            .attrs
-            .iter()
-            .filter(|attr| serde_words(attr).iter().any(|word| reads(word)))
-        {
-            errors.on(attr, "serde reads this field by a function of yours; the rules of `#[field]` belong in there");
-        }
     }
 }
 

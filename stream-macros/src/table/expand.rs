@@ -66,7 +66,7 @@ pub fn expand(table: &Table) -> TokenStream {
                 const DESCRIPTOR: &'static #p::TableDescriptor = &#p::TableDescriptor {
                     name: #name,
                     place: #place,
-                    key: <<Self as #p::TableSpec>::Key as #p::StreamKey>::NAME,
+                    key: #p::key_name::<Self>(),
                     value: #value_name,
                     window: #window,
                     grace: #grace,

@@ -3,7 +3,8 @@
 use super::parse::Topic;
 use crate::item::{self, optional};
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 
 pub fn expand(topic: &Topic) -> TokenStream {
     let p = topic.runtime.private();
@@ -18,7 +19,18 @@ pub fn expand(topic: &Topic) -> TokenStream {
     let ident = &item.ident;
     let key = match &topic.key {
         Some(ty) => quote!(#ty),
-        None => quote!(<<Self as #p::TopicSpec>::Value as #p::Record>::Key),
+        None => {
+            let here = topic.runtime.private_at(value.span());
+            quote_spanned!(value.span()=> <#value as #here::AsRecord>::Key)
+        }
+    };
+    // By the same path as the key's, so that a value that is no record is one error.
+    let record = match &topic.key {
+        Some(_) => quote!(#value),
+        None => {
+            let here = topic.runtime.private_at(value.span());
+            quote_spanned!(value.span()=> <#value as #here::AsRecord>::Record)
+        }
     };
     let (partitions, replication_factor) = (
         optional(topic.partitions),
@@ -34,7 +46,7 @@ pub fn expand(topic: &Topic) -> TokenStream {
             #[automatically_derived]
             impl #p::TopicSpec for #ident {
                 type Key = #key;
-                type Value = #value;
+                type Value = #record;
                 const DESCRIPTOR: &'static #p::TopicDescriptor = &#p::TopicDescriptor {
                     name: #name,
                     place: #place,
@@ -46,8 +58,6 @@ pub fn expand(topic: &Topic) -> TokenStream {
                     external: #external,
                 };
             }
-            #[automatically_derived]
-            impl #p::CarriedBy<#ident> for #value {}
             #p::inventory::submit! { #p::RegisteredTopic(<#ident as #p::TopicSpec>::DESCRIPTOR) }
         };
     }

@@ -6,7 +6,7 @@ use crate::{
     options::{Kind, Options, Spec, check_topic_name},
     paths::Runtime,
 };
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use syn::{Data, DeriveInput, Fields, Type};
 
 const SPEC: Spec = Spec {
@@ -100,20 +100,19 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
     }
     match &name {
         Some(name) => check_topic_name(name).unwrap_or_else(|error| errors.push(error)),
-        None if options.word("name").is_none() && !errors.mentions("the name comes first") => {
-            errors.push(syn::Error::new(
-                Span::call_site(),
+        None if options.word("name").is_none() => {
+            errors.on(
+                &item.ident,
                 "a topic needs its name: `#[topic(\"name\", value = Record)]`",
-            ));
+            );
         }
         None => {}
     }
     if options.word("value").is_none() {
-        errors.push(syn::Error::new(
-            name.as_ref()
-                .map_or_else(Span::call_site, |name| name.span()),
+        errors.on(
+            &item.ident,
             "a topic needs the type of its records: `value = Record`",
-        ));
+        );
     }
     if let Some(codec) = options.text("codec")
         && codec.value() != "json"

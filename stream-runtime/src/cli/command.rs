@@ -37,13 +37,40 @@ pub struct CommandPart {
     sends: fn() -> Option<&'static TopicDescriptor>,
 }
 
-impl CommandPart {
-    /// That of a parameter of type `T`.
-    pub const fn of<T: CommandParam>() -> Self {
-        CommandPart {
-            augment: T::augment,
-            sends: T::sends,
+/// A parameter of type `T`: what it brings, and how it is made.
+///
+/// Its type is asked for its traits here and nowhere else, so that a wrong one is one error.
+pub struct CommandParameter<T> {
+    part: CommandPart,
+    make: fn(&CommandCx) -> Result<T, Error>,
+}
+
+impl<T: CommandParam> CommandParameter<T> {
+    /// That of the type.
+    pub const fn of() -> Self {
+        CommandParameter {
+            part: CommandPart {
+                augment: T::augment,
+                sends: T::sends,
+            },
+            make: T::from_command,
         }
+    }
+}
+
+impl<T> CommandParameter<T> {
+    /// What it brings.
+    pub const fn part(&self) -> CommandPart {
+        self.part
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    ///
+    /// When the broker or a resource it needs is not there.
+    pub fn make(&self, cx: &CommandCx) -> Result<T, Error> {
+        (self.make)(cx)
     }
 }
 
@@ -58,17 +85,6 @@ impl CommandDescriptor {
     /// Topics it sends to.
     pub(super) fn sends(&self) -> impl Iterator<Item = &'static TopicDescriptor> {
         self.parts.iter().filter_map(|part| (part.sends)())
-    }
-}
-
-impl CommandCx {
-    /// Makes a parameter.
-    ///
-    /// # Errors
-    ///
-    /// When the broker or a resource it needs is not there.
-    pub fn get<T: CommandParam>(&self) -> Result<T, Error> {
-        T::from_command(self)
     }
 }
 
@@ -146,6 +162,7 @@ impl<T: Send + Sync + 'static> CommandParam for State<T> {
 /// What a `#[command]` may return.
 #[diagnostic::on_unimplemented(
     message = "a command cannot return `{Self}`",
+    label = "neither `()`, an exit code, nor a `Result` of these",
     note = "a command returns (), ExitCode, or a Result of these"
 )]
 pub trait CommandOutput {

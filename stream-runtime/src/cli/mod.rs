@@ -26,7 +26,7 @@ mod view;
 mod worker;
 
 pub use command::{
-    CommandCx, CommandDescriptor, CommandFuture, CommandOutput, CommandParam, CommandPart,
+    CommandCx, CommandDescriptor, CommandFuture, CommandOutput, CommandParam, CommandParameter,
 };
 pub use handle::{AppHandle, WorkerRun};
 pub(crate) use main::{main, run};

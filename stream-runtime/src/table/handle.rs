@@ -1,7 +1,9 @@
 //! `Table<S>`: what an agent reads and changes.
 
+use std::any::Any;
 use std::borrow::Borrow;
 use std::hash::Hash;
+use std::marker::PhantomData;
 use std::rc::Rc;
 
 use super::cell::TableCell;
@@ -15,13 +17,26 @@ use crate::window::Window;
 /// Ask for it as a parameter: `mut hours: Table<Hours>` to change it, `hours: Table<Hours>` to read it. A table has
 /// one writer. What an event changed is undone when its handler fails, and committed together with its outputs
 /// and offsets otherwise. A store that fails stops the task, not the call.
-pub struct Table<S: TableSpec> {
-    cell: Rc<TableCell<S>>,
+pub struct Table<S> {
+    // A `TableCell<S>`, erased: with a bound on the struct, an `S` that is no table would be an error at every mention.
+    cell: Rc<dyn Any>,
+    _of: PhantomData<fn() -> S>,
 }
 
 impl<S: TableSpec> Table<S> {
     pub(crate) fn new(cell: Rc<TableCell<S>>) -> Self {
-        Table { cell }
+        Table {
+            cell,
+            _of: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn cell(&self) -> &TableCell<S> {
+        match self.cell.downcast_ref() {
+            Some(cell) => cell,
+            None => raise(Error::table("a table of another type")), // `new` is the only way to make one
+        }
     }
 
     /// Changes a row in place and journals it. A row that does not exist begins with `Default`.
@@ -37,7 +52,7 @@ impl<S: TableSpec> Table<S> {
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
-        if !self.cell.clock.in_event.get() {
+        if !self.cell().clock.in_event.get() {
             raise(Error::table(format!(
                 "table `{}` was changed with no event in hand: call `update` between `next().await` and the following one",
                 S::DESCRIPTOR.name
@@ -45,7 +60,7 @@ impl<S: TableSpec> Table<S> {
         }
         <S::Kind as Updates<S::Value, F>>::run(
             &mut Cursor {
-                cell: &self.cell,
+                cell: self.cell(),
                 key,
             },
             f,
@@ -57,7 +72,7 @@ impl<S: TableSpec> Table<S> {
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
-        let mut rows = self.cell.rows.borrow_mut();
+        let mut rows = self.cell().rows.borrow_mut();
         let at = rows.find(end, key).unwrap_or_else(|e| raise(e))?;
         rows.slots[at as usize].value.as_ref().map(f)
     }
@@ -120,7 +135,7 @@ where
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
-        let mut rows = self.cell.rows.borrow_mut();
+        let mut rows = self.cell().rows.borrow_mut();
         let at = rows.find_or_make(0, key).unwrap_or_else(|e| raise(e));
         rows.journal(at);
         let new = value.map_or(Value::Absent, Value::Here);
@@ -142,7 +157,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
         let window = S::DESCRIPTOR.window?;
-        let start = window.starts(self.cell.clock.event_time.get()).last()?;
+        let start = window.starts(self.cell().clock.event_time.get()).last()?;
         self.read_at(start.saturating_add(window.size()), key, S::Value::clone)
     }
 }

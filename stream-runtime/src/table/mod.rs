@@ -17,4 +17,4 @@ pub use commit::StoredRows;
 pub use handle::{Table, UpdateRows, Updates};
 pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};
 pub use slot::RowBatch;
-pub use spec::{Hopping, Plain, PlainKind, TableKind, TableSpec, Tumbling, WindowedKind};
+pub use spec::{Hopping, Plain, PlainKind, TableKind, TableSpec, Tumbling, WindowedKind, key_name};

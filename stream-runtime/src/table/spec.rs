@@ -23,6 +23,11 @@ pub trait TableSpec: Sized + 'static {
     const DESCRIPTOR: &'static TableDescriptor;
 }
 
+/// Name of a table's key type, for its descriptor.
+pub const fn key_name<S: TableSpec>() -> &'static str {
+    S::Key::NAME
+}
+
 /// Marks a table without windows.
 #[derive(Debug)]
 pub struct Plain;
@@ -42,6 +47,7 @@ impl TableKind for Hopping {}
 /// Kinds whose rows belong to windows and close.
 #[diagnostic::on_unimplemented(
     message = "this table has no window, so nothing of it ever closes",
+    label = "has no window",
     note = "add `tumbling = \"1h\"`, or `hopping` and `step`, to its `#[table(..)]`"
 )]
 pub trait WindowedKind: TableKind {}
@@ -51,6 +57,7 @@ impl WindowedKind for Hopping {}
 /// Kinds whose rows are addressed by key alone.
 #[diagnostic::on_unimplemented(
     message = "this method is for tables without windows",
+    label = "has windows",
     note = "a windowed table is changed with `update` and read with `current` or `at`"
 )]
 pub trait PlainKind: TableKind {}

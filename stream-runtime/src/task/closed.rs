@@ -1,26 +1,49 @@
 //! A window that is over.
 
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Deref;
 
 use chrono::{DateTime, Utc};
 
 use super::event::date;
+use crate::error::{Error, raise};
 use crate::table::{TableSpec, WindowedKind};
 
 /// The final row of a window, handed once to each agent `on_close = S`. It derefs to the row.
-#[derive(Debug)]
-pub struct Closed<S: TableSpec> {
-    key: S::Key,
+pub struct Closed<S> {
+    // The table's key and row, erased: with a bound on the struct, an `S` that is no table would be an error at every
+    // mention. One box for a window, not for a record.
+    row: Box<dyn Any>,
     start: i64,
     end: i64,
-    value: S::Value,
+    _of: PhantomData<fn() -> S>,
 }
+
+/// Key and value of a row of `S`.
+type Row<S> = (<S as TableSpec>::Key, <S as TableSpec>::Value);
 
 impl<S: TableSpec> Deref for Closed<S> {
     type Target = S::Value;
 
     fn deref(&self) -> &S::Value {
-        &self.value
+        &self.row().1
+    }
+}
+
+impl<S: TableSpec> fmt::Debug for Closed<S>
+where
+    S::Key: fmt::Debug,
+    S::Value: fmt::Debug,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closed")
+            .field("key", self.key())
+            .field("start", &self.start())
+            .field("end", &self.end())
+            .field("value", &**self)
+            .finish()
     }
 }
 
@@ -30,13 +53,8 @@ where
 {
     /// A closed window as a unit test of an `on_close` agent needs it.
     pub fn new(key: S::Key, start: DateTime<Utc>, value: S::Value) -> Self {
-        let start = start.timestamp_millis();
-        Closed {
-            key,
-            start,
-            end: start + size::<S>(),
-            value,
-        }
+        let end = start.timestamp_millis() + size::<S>();
+        Closed::of(key, end, value)
     }
 }
 
@@ -47,16 +65,23 @@ fn size<S: TableSpec>() -> i64 {
 impl<S: TableSpec> Closed<S> {
     pub(crate) fn of(key: S::Key, end: i64, value: S::Value) -> Self {
         Closed {
-            key,
+            row: Box::new((key, value)),
             start: end - size::<S>(),
             end,
-            value,
+            _of: PhantomData,
+        }
+    }
+
+    fn row(&self) -> &Row<S> {
+        match self.row.downcast_ref() {
+            Some(row) => row,
+            None => raise(Error::table("a closed window of another table")), // `of` is the only way to make one
         }
     }
 
     /// The row's key.
     pub fn key(&self) -> &S::Key {
-        &self.key
+        &self.row().0
     }
 
     /// First instant of the window.
@@ -71,6 +96,9 @@ impl<S: TableSpec> Closed<S> {
 
     /// The row without its envelope.
     pub fn into_value(self) -> S::Value {
-        self.value
+        match self.row.downcast::<Row<S>>() {
+            Ok(row) => row.1,
+            Err(_) => raise(Error::table("a closed window of another table")),
+        }
     }
 }

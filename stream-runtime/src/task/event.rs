@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::headers::Headers;
 use crate::error::raise_bad_record;
 use crate::key::StreamKey;
-use crate::record::Record;
+use crate::record::Payload;
 
 /// A record with its key, time and place. It derefs to the record.
 ///
@@ -38,7 +38,7 @@ impl<T, K> Deref for Event<T, K> {
     }
 }
 
-impl<T: Record, K: StreamKey> Event<T, K> {
+impl<T: Payload, K: StreamKey> Event<T, K> {
     /// An event as a unit test of an event-form agent needs it: offset 0 of partition 0, its time from the record or 0.
     pub fn new(key: K, value: T) -> Self {
         let time = value.timestamp().unwrap_or(0);

@@ -32,6 +32,11 @@ pub trait FromContext<M>: Sized {
 }
 
 /// Forms that have one event in hand per call.
+#[diagnostic::on_unimplemented(
+    message = "a stream has no event in hand when its function is called",
+    label = "cannot stand beside a `Stream`",
+    note = "ask the event: `event.key()`, `event.headers()`"
+)]
 pub trait PerEvent {}
 impl PerEvent for EventForm {}
 impl PerEvent for ClosedForm {}

@@ -16,8 +16,8 @@ use super::shared::Current;
 use super::stream::Stream;
 use crate::error::{Error, Failure, raise};
 use crate::key::StreamKey;
-use crate::record::Record;
-use crate::table::{TableCell, TableSpec, WindowedKind};
+use crate::record::{Payload, Record};
+use crate::table::{TableCell, TableSpec};
 use crate::topology::{RecordInfo, TableDescriptor};
 
 /// Marks agents that loop over a [`Stream`].
@@ -76,23 +76,23 @@ pub trait Input<M>: Sized {
         Fut: Future<Output = Returned<R>>;
 }
 
-fn peek<T: Record>(value: Option<&[u8]>, stamp: i64) -> Option<i64> {
-    if T::HAS_TIMESTAMP {
+fn peek<T: Payload>(value: Option<&[u8]>, stamp: i64) -> Option<i64> {
+    if T::Record::HAS_TIMESTAMP {
         T::decode(value).ok()?.timestamp()
     } else {
         Some(stamp)
     }
 }
 
-fn info<T: Record, K: StreamKey>() -> Option<RecordInfo> {
+fn info<T: Payload, K: StreamKey>() -> Option<RecordInfo> {
     Some(RecordInfo {
-        type_id: TypeId::of::<T>(),
-        name: T::NAME,
+        type_id: TypeId::of::<T::Record>(),
+        name: T::Record::NAME,
         key: K::NAME,
     })
 }
 
-impl<T: Record, K: StreamKey> Input<StreamForm> for Stream<T, K> {
+impl<T: Payload, K: StreamKey> Input<StreamForm> for Stream<T, K> {
     const STREAM: bool = true;
 
     fn record() -> Option<RecordInfo> {
@@ -156,7 +156,7 @@ impl AgentCx {
 /// Calls the function once per event.
 async fn per_event<M, I, T, K, F, Fut, R>(agent: AgentCx, mut call: F, wrap: fn(Event<T, K>) -> I)
 where
-    T: Record,
+    T: Payload,
     K: StreamKey,
     F: FnMut(I, &Cx<M>) -> Fut,
     Fut: Future<Output = Returned<R>>,
@@ -170,7 +170,7 @@ where
     }
 }
 
-impl<T: Record> Input<EventForm> for T {
+impl<T: Payload> Input<EventForm> for T {
     fn record() -> Option<RecordInfo> {
         info::<T, String>().map(|i| RecordInfo { key: "", ..i })
     }
@@ -188,7 +188,7 @@ impl<T: Record> Input<EventForm> for T {
     }
 }
 
-impl<T: Record, K: StreamKey> Input<EventForm> for Event<T, K> {
+impl<T: Payload, K: StreamKey> Input<EventForm> for Event<T, K> {
     fn record() -> Option<RecordInfo> {
         info::<T, K>()
     }
@@ -206,10 +206,8 @@ impl<T: Record, K: StreamKey> Input<EventForm> for Event<T, K> {
     }
 }
 
-impl<S: TableSpec> Input<ClosedForm> for Closed<S>
-where
-    S::Kind: WindowedKind,
-{
+// That the table has windows is `on_close`'s to ask, which has the words for it.
+impl<S: TableSpec> Input<ClosedForm> for Closed<S> {
     fn closes() -> Option<&'static TableDescriptor> {
         Some(S::DESCRIPTOR)
     }

@@ -1,14 +1,16 @@
 //! What a `#[state]` function returns: the resource, or a `Result` of it.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
+use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::error::Failure;
+use crate::topology::StateFuture;
 
 /// Tells a resource from a `Result` of one.
 ///
-/// `(&&MadeProbe::<R>::NEW).made(value)` finds [`ViaResult`] first and [`ViaValue`] one reference further down.
+/// `(&&MadeProbe::<R>::NEW).kind()` finds [`ViaResult`] first and [`ViaValue`] one reference further down.
 pub struct MadeProbe<R>(PhantomData<fn() -> R>);
 
 impl<R> MadeProbe<R> {
@@ -16,50 +18,52 @@ impl<R> MadeProbe<R> {
     pub const NEW: Self = MadeProbe(PhantomData);
 }
 
-/// A resource as the app keeps it.
-type Made = Result<Arc<dyn Any + Send + Sync>, Failure>;
-
 /// A function that may fail.
-pub trait ViaResult<R> {
-    /// The resource's type.
-    fn resource(&self) -> TypeId;
-    /// The resource, or why there is none.
-    ///
-    /// # Errors
-    /// The function's own.
-    fn made(&self, value: R) -> Made;
+pub trait ViaResult<R, T> {
+    /// How the resource comes out of what is returned.
+    fn kind(&self) -> fn(R) -> Result<T, Failure>;
 }
 
-impl<T: Send + Sync + 'static, E: Into<Failure>> ViaResult<Result<T, E>>
-    for &MadeProbe<Result<T, E>>
-{
-    fn resource(&self) -> TypeId {
-        TypeId::of::<T>()
-    }
-
-    fn made(&self, value: Result<T, E>) -> Made {
-        value.map(|made| Arc::new(made) as _).map_err(Into::into)
+impl<T, E: Into<Failure>> ViaResult<Result<T, E>, T> for &MadeProbe<Result<T, E>> {
+    fn kind(&self) -> fn(Result<T, E>) -> Result<T, Failure> {
+        |made| made.map_err(Into::into)
     }
 }
 
 /// A function that cannot fail.
-pub trait ViaValue<R> {
-    /// The resource's type.
-    fn resource(&self) -> TypeId;
-    /// The resource.
-    ///
-    /// # Errors
-    /// Never.
-    fn made(&self, value: R) -> Made;
+pub trait ViaValue<T> {
+    /// How the resource comes out of what is returned.
+    fn kind(&self) -> fn(T) -> Result<T, Failure>;
 }
 
-impl<T: Send + Sync + 'static> ViaValue<T> for MadeProbe<T> {
-    fn resource(&self) -> TypeId {
-        TypeId::of::<T>()
+impl<T> ViaValue<T> for MadeProbe<T> {
+    fn kind(&self) -> fn(T) -> Result<T, Failure> {
+        Ok
     }
+}
 
-    fn made(&self, value: T) -> Made {
-        Ok(Arc::new(value))
+/// A `#[state]` function taken apart.
+pub struct StateParts {
+    /// The resource's type.
+    pub type_id: TypeId,
+    /// Begins to make it.
+    pub make: Box<dyn FnOnce() -> StateFuture>,
+}
+
+/// Takes a `#[state]` function apart: `kind` says how the resource comes out of what it returns.
+pub fn state_parts<R, T, F, Fut>(kind: fn(R) -> Result<T, Failure>, function: F) -> StateParts
+where
+    T: Send + Sync + 'static,
+    F: FnOnce() -> Fut + 'static,
+    Fut: Future<Output = R> + Send + 'static,
+    R: 'static,
+{
+    StateParts {
+        type_id: TypeId::of::<T>(),
+        make: Box::new(move || {
+            let made = function();
+            Box::pin(async move { Ok(Arc::new(kind(made.await)?) as Arc<_>) })
+        }),
     }
 }
 
@@ -68,16 +72,29 @@ impl<T: Send + Sync + 'static> ViaValue<T> for MadeProbe<T> {
 mod tests {
     use super::*;
 
+    async fn plain() -> u8 {
+        7
+    }
+
+    async fn fallible() -> Result<u8, String> {
+        Err("no pool".into())
+    }
+
+    fn now(parts: StateParts) -> Result<Arc<dyn std::any::Any + Send + Sync>, Failure> {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        match (parts.make)().as_mut().poll(&mut cx) {
+            std::task::Poll::Ready(made) => made,
+            std::task::Poll::Pending => Err("pending".into()),
+        }
+    }
+
     #[test]
     fn a_resource_and_a_result_of_it_are_of_one_type() {
-        let plain = (&&MadeProbe::<u8>::NEW).resource();
-        let fallible = (&&MadeProbe::<Result<u8, String>>::NEW).resource();
-        assert_eq!((plain, fallible), (TypeId::of::<u8>(), TypeId::of::<u8>()));
-        let made = (&&MadeProbe::<Result<u8, String>>::NEW)
-            .made(Ok(7))
-            .unwrap();
-        assert_eq!(made.downcast_ref::<u8>(), Some(&7));
-        let failed = (&&MadeProbe::<Result<u8, String>>::NEW).made(Err("no pool".into()));
-        assert_eq!(failed.unwrap_err().to_string(), "no pool");
+        let parts = || state_parts((&&MadeProbe::<u8>::NEW).kind(), plain);
+        assert_eq!(parts().type_id, TypeId::of::<u8>());
+        assert_eq!(now(parts()).unwrap().downcast_ref::<u8>(), Some(&7));
+        let parts = || state_parts((&&MadeProbe::<Result<u8, String>>::NEW).kind(), fallible);
+        assert_eq!(parts().type_id, TypeId::of::<u8>());
+        assert_eq!(now(parts()).unwrap_err().to_string(), "no pool");
     }
 }

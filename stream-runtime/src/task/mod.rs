@@ -32,13 +32,15 @@ pub use headers::Headers;
 pub use inbox::{Inbox, RawRecord, commit_offset, decode_headers, encode_headers};
 pub use inject::{FromContext, Key, PerEvent, State, TaskContext};
 pub use input::{AnyKey, ClosedForm, Cx, EventForm, Input, StreamForm};
-pub use made::{MadeProbe, ViaResult, ViaValue};
+pub use made::{MadeProbe, StateParts, ViaResult, ViaValue, state_parts};
 pub use outbuf::{OutBuf, Outgoing, SendHeaders};
 pub use outputs::{Emitter, Outputs};
-pub use parts::{Agent, AgentParts, IsClosed, Parameter, Returned, Returns, item_id};
+pub use parts::{
+    Agent, AgentParts, IsClosed, Parameter, Returned, Returns, SameRecord, TopicForm, item_id,
+};
 pub use pulse::Pulse;
 pub use recover::{Committed, StartAt};
 pub use shared::{States, TaskFailure, TaskSettings};
 pub use stream::Stream;
 pub use task::{Now, Task, TaskParts, Turn};
-pub use topic::{CarriedBy, Message, Topic, TopicSpec, topic_record};
+pub use topic::{Message, Topic, TopicSpec, topic_record};

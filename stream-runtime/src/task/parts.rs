@@ -10,10 +10,10 @@ use std::marker::PhantomData;
 use super::agent::AgentCx;
 use super::closed::Closed;
 use super::inject::FromContext;
-use super::input::{Cx, Input};
+use super::input::{ClosedForm, Cx, EventForm, Input, StreamForm};
 use super::outputs::{Emitter, Outputs};
-use super::topic::CarriedBy;
 use crate::error::Failure;
+use crate::table::{TableSpec, WindowedKind};
 use crate::topology::{AgentFuture, AgentShape, Edge, RecordInfo};
 
 /// An agent by its first parameter; the form `M` follows from that.
@@ -21,7 +21,10 @@ pub struct Agent<I, M>(PhantomData<fn() -> (I, M)>);
 
 impl<I, M> Agent<I, M> {
     /// The agent whose first parameter is an `I`.
-    pub const NEW: Self = Agent(PhantomData);
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Agent(PhantomData)
+    }
 
     /// A parameter after the first.
     pub fn parameter<T: FromContext<M>>(&self) -> Parameter<T, M> {
@@ -31,10 +34,10 @@ impl<I, M> Agent<I, M> {
         }
     }
 
-    /// Checks the first parameter of an agent with `on_close = S`.
-    pub fn on_close<S>(&self)
+    /// Checks the first parameter of an agent with `topic` or `topics`.
+    pub fn reads_topics(&self)
     where
-        I: IsClosed<S>,
+        M: TopicForm,
     {
     }
 
@@ -51,6 +54,41 @@ impl<I, M> Agent<I, M> {
     /// agent to, and whether it is `mut` or `&mut`.
     pub fn runs<F, Fut, R>(
         self,
+        edges: &[(Option<Edge>, bool)],
+        output: Option<RecordInfo>,
+        call: F,
+    ) -> AgentParts
+    where
+        I: Input<M> + 'static,
+        M: 'static,
+        F: FnMut(I, &Cx<M>) -> Fut + 'static,
+        Fut: Future<Output = Returned<R>> + 'static,
+        R: 'static,
+    {
+        AgentParts::new(edges, output, call)
+    }
+}
+
+impl<I> Agent<I, ClosedForm> {
+    /// As [`runs`](Self::runs), for `on_close = S`.
+    pub fn on_close<S, F, Fut, R>(
+        self,
+        edges: &[(Option<Edge>, bool)],
+        output: Option<RecordInfo>,
+        call: F,
+    ) -> AgentParts
+    where
+        I: IsClosed<S> + 'static,
+        F: FnMut(I, &Cx<ClosedForm>) -> Fut + 'static,
+        Fut: Future<Output = Returned<R>> + 'static,
+        R: 'static,
+    {
+        AgentParts::new(edges, output, call)
+    }
+}
+
+impl AgentParts {
+    fn new<I, M, F, Fut, R>(
         edges: &[(Option<Edge>, bool)],
         output: Option<RecordInfo>,
         call: F,
@@ -147,10 +185,10 @@ impl<R, V> Returns<R, V> {
         (self.info)()
     }
 
-    /// Checks that the topic `S` takes the record.
-    pub fn sink<S>(self)
+    /// Checks that a topic of `T`s takes the record.
+    pub fn sink<T>(self)
     where
-        V: CarriedBy<S>,
+        V: SameRecord<T>,
     {
     }
 
@@ -187,6 +225,27 @@ pub fn item_id<F: 'static>(_: &F) -> TypeId {
     label = "not the closed window of `{S}`",
     note = "write `Closed<{S}>`, or name the other table in `on_close`"
 )]
-pub trait IsClosed<S> {}
+pub trait IsClosed<S>: Input<ClosedForm> {}
 
-impl<S: crate::table::TableSpec> IsClosed<S> for Closed<S> {}
+impl<S: TableSpec> IsClosed<S> for Closed<S> where S::Kind: WindowedKind {}
+
+/// The forms that read topics.
+#[diagnostic::on_unimplemented(
+    message = "a closed window comes from its table, not from a topic",
+    label = "needs `on_close`",
+    note = "write `on_close = Table` in place of `topic`"
+)]
+pub trait TopicForm {}
+
+impl TopicForm for StreamForm {}
+impl TopicForm for EventForm {}
+
+/// The record that a sink takes, for the check of `sink = Topic`.
+#[diagnostic::on_unimplemented(
+    message = "the sink takes `{T}`, this function returns `{Self}`",
+    label = "a topic of `{T}`",
+    note = "return `{T}`, `Option`, `Vec` or `Result` of it, or `(key, {T})`"
+)]
+pub trait SameRecord<T> {}
+
+impl<T> SameRecord<T> for T {}

@@ -2,7 +2,6 @@
 
 use std::cell::OnceCell;
 use std::future::poll_fn;
-use std::marker::PhantomData;
 use std::task::Poll;
 
 use smallvec::SmallVec;
@@ -13,7 +12,7 @@ use super::headers::Headers;
 use super::shared::Current;
 use crate::error::Failure;
 use crate::key::StreamKey;
-use crate::record::Record;
+use crate::record::{Payload, Record};
 
 /// The records of a topic's partition, in order. `K` is the type of the key.
 ///
@@ -32,26 +31,32 @@ use crate::record::Record;
 /// ```
 pub struct Stream<T, K = String> {
     cx: AgentCx,
-    _of: PhantomData<fn() -> (T, K)>,
+    // Taken where `T` is known to be a record: without a bound on `next`, a type that is none is one error, in the signature.
+    poll: PollEvent<T, K>,
 }
 
-impl<T: Record, K: StreamKey> Stream<T, K> {
+/// [`AgentCx::poll_event`] of a record and a key.
+type PollEvent<T, K> = fn(&AgentCx) -> Poll<Option<Event<T, K>>>;
+
+impl<T: Payload, K: StreamKey> Stream<T, K> {
     pub(crate) fn new(cx: AgentCx) -> Self {
         Stream {
             cx,
-            _of: PhantomData,
+            poll: AgentCx::poll_event,
         }
     }
+}
 
+impl<T, K> Stream<T, K> {
     /// The next event; acknowledges the one before. `None` when the partition goes away in order: what follows the
     /// loop still runs, within the shutdown bound.
     pub async fn next(&mut self) -> Option<Event<T, K>> {
-        let cx = &self.cx;
+        let Stream { cx, poll } = self;
         poll_fn(|_| {
             if cx.state().status.get() == Status::Busy {
                 cx.acknowledge();
             }
-            cx.poll_event()
+            poll(cx)
         })
         .await
     }
@@ -74,7 +79,7 @@ impl AgentCx {
     }
 
     /// The event in hand, decoded, when it is this agent's turn. Bad records are dealt with on the way.
-    pub(crate) fn poll_event<T: Record, K: StreamKey>(&self) -> Poll<Option<Event<T, K>>> {
+    pub(crate) fn poll_event<T: Payload, K: StreamKey>(&self) -> Poll<Option<Event<T, K>>> {
         let (shared, state) = (&*self.shared, self.state());
         loop {
             if state.status.get() != Status::Waiting {
@@ -111,7 +116,7 @@ impl AgentCx {
         }
     }
 
-    fn decode_front<T: Record, K: StreamKey>(&self, input: usize) -> Result<Event<T, K>, String> {
+    fn decode_front<T: Payload, K: StreamKey>(&self, input: usize) -> Result<Event<T, K>, String> {
         let (shared, state) = (&*self.shared, self.state());
         let inbox = shared.inputs[input].borrow();
         let Some(raw) = inbox.front() else {
@@ -120,7 +125,7 @@ impl AgentCx {
         let value = T::decode(raw.value).map_err(|e| e.to_string())?;
         let time = match value.timestamp() {
             Some(time) => time,
-            None if T::HAS_TIMESTAMP => shared.clock.stream_time.get(),
+            None if T::Record::HAS_TIMESTAMP => shared.clock.stream_time.get(),
             None => raw.timestamp,
         };
         let latest = shared.wall.get().saturating_add(shared.settings.max_ahead);

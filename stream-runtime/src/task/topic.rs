@@ -38,13 +38,6 @@ pub fn topic_record<S: TopicSpec>() -> RecordInfo {
     }
 }
 
-/// Implemented by `#[topic]` for its record: what a function returns must be what its sink takes.
-#[diagnostic::on_unimplemented(
-    message = "the sink `{S}` does not take what this function returns: `{Self}`",
-    label = "takes another record"
-)]
-pub trait CarriedBy<S> {}
-
 /// Sends to a topic from an agent. What is sent belongs to the event in hand: it is committed with it, and dropped when
 /// the handler fails.
 pub struct Topic<S> {

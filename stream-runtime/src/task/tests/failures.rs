@@ -3,11 +3,12 @@
 use std::any::{Any, TypeId};
 use std::cell::Cell;
 
+use super::by_hand::{shape, start};
 use super::driver::{Driver, Input};
 use super::specs::*;
 use crate::error::ResultExt;
 use crate::table::{Plain, Table, TableSpec, open};
-use crate::task::{Event, Stream, shape, start};
+use crate::task::{Event, Stream};
 use crate::topology::{AgentFuture, AgentOptions, OnError, Place, TableDescriptor};
 use crate::{Failure, Result};
 

@@ -4,13 +4,14 @@ use std::any::{Any, TypeId};
 use std::cell::Cell;
 use std::sync::Arc;
 
+use super::by_hand::{shape, start};
 use super::driver::{Driver, Input, settings};
 use super::specs::*;
 use crate::Failure;
 use crate::record::Record;
 use crate::store::{MemoryStore, Store};
 use crate::table::{Table, TableSpec, Tumbling, open};
-use crate::task::{Closed, Event, Now, Pulse, RawRecord, Task, TaskParts, shape, start};
+use crate::task::{Closed, Event, Now, Pulse, RawRecord, Task, TaskParts};
 use crate::topology::{AgentFuture, Place, Source, SubTopology, TableDescriptor};
 use crate::window::Window;
 

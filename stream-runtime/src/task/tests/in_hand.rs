@@ -7,10 +7,11 @@ use std::task::{Poll, Waker};
 
 use proptest::prelude::*;
 
+use super::by_hand::{shape, start};
 use super::driver::{Driver, Input};
 use super::specs::*;
 use crate::Table;
-use crate::task::{Closed, Event, shape, start};
+use crate::task::{Closed, Event};
 use crate::topology::{AgentFuture, AgentOptions, Source};
 
 thread_local! {

@@ -3,12 +3,13 @@
 use std::any::{Any, TypeId};
 use std::sync::Arc;
 
+use super::by_hand::{shape, start};
 use super::driver::settings;
 use super::specs::*;
 use crate::record::Record;
 use crate::store::{Checkpoint, SledOptions, SledStore, Store, TreeWrite};
 use crate::table::{Plain, Table, TableSpec, open};
-use crate::task::{Event, Now, Pulse, RawRecord, Task, TaskParts, TaskSettings, shape, start};
+use crate::task::{Event, Now, Pulse, RawRecord, Task, TaskParts, TaskSettings};
 use crate::topology::{AgentFuture, AgentOptions, Place, TableDescriptor};
 
 #[derive(Debug)]

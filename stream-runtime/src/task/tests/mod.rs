@@ -1,5 +1,6 @@
 //! The task driven from memory: the window vectors, and random histories with aborts and crashes.
 
+mod by_hand;
 mod driver;
 mod failures;
 mod graphs;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::by_hand::{shape, start};
 use crate::StreamKey;
 use crate::record::{DecodeError, EncodeError, Record};
 use crate::table::{Hopping, Table, TableSpec, Tumbling, WindowedKind, open};
-use crate::task::{Closed, Event, shape, start};
+use crate::task::{Closed, Event};
 use crate::topology::{
     AgentDescriptor, AgentFuture, AgentOptions, Place, PlanParts, Source, SubTopology,
     TableDescriptor, plan,

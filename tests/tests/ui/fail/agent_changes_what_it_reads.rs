@@ -1,0 +1,14 @@
+use stream_runtime::prelude::*;
+
+#[table]
+#[derive(Clone, Default)]
+struct Rows {
+    n: u64,
+}
+
+#[agent(topic = "words")]
+async fn count(word: String, rows: Table<Rows>) {
+    rows.update(&word, |row| row.n += 1);
+}
+
+fn main() {}

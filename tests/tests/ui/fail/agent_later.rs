@@ -1,0 +1,9 @@
+use stream_runtime::prelude::*;
+
+#[agent(topic = "words", group_by = user, concurrency = 4)]
+async fn later(_: String) {}
+
+#[agent(pattern = "words-.*")]
+async fn pattern(_: String) {}
+
+fn main() {}

@@ -1,0 +1,20 @@
+use stream_runtime::prelude::*;
+
+#[record]
+struct Reading {
+    #[field(min = 1)]
+    name: String,
+    #[field(max_length = 3)]
+    count: u64,
+    #[field(coerce)]
+    place: Place,
+    #[field(date_format = "%Y")]
+    year: u16,
+}
+
+#[record]
+struct Place {
+    city: String,
+}
+
+fn main() {}

@@ -1,0 +1,15 @@
+use stream_runtime::prelude::*;
+
+#[record]
+struct Reading {
+    #[field(min = 10, max = -1.5)]
+    voltage: f64,
+    #[field(min_length = 9, max_length = 8)]
+    name: String,
+    #[field(date_format = "%Y-%m-%d %Q")]
+    at: DateTime<Utc>,
+    #[field(date_format = "100%")]
+    then: DateTime<Utc>,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use stream_runtime::prelude::*;
+
+#[record]
+struct Reading<'a> {
+    text: &'a str,
+}
+
+fn main() {}
