@@ -5,9 +5,7 @@ struct Count {
     n: u64,
 }
 
-#[table(value = Row)]
-struct Rows;
-
-struct Row(u64);
+#[table(value = std::num::NonZeroU8)]
+struct NoDefault;
 
 fn main() {}
