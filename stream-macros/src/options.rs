@@ -31,8 +31,8 @@ pub struct Options {
     given: Vec<(Ident, Value)>,
     /// Every word that was written, legal or not: what follows from a mistake is no second one.
     words: Vec<Ident>,
-    /// Whether a value stood without a name.
-    bare: bool,
+    /// Whether a value stood without a name, or under one that nobody knows: then an option that is missing was meant by it.
+    strange: bool,
 }
 
 impl Options {
@@ -90,7 +90,7 @@ impl Options {
     ) -> syn::Result<()> {
         if !input.peek(Ident::peek_any) {
             let token: TokenTree = input.parse()?;
-            self.bare = true;
+            self.strange = true;
             let hint = spec
                 .bare
                 .map(|name| format!(": did you mean `{name} = {token}`?"))
@@ -106,6 +106,7 @@ impl Options {
         self.words.push(name.clone());
         let Some((_, kind)) = spec.legal.iter().find(|(legal, _)| *legal == text) else {
             errors.on(&name, spec.refuse(&text));
+            self.strange = true;
             skip_to_comma(input);
             return Ok(());
         };
@@ -128,9 +129,9 @@ impl Options {
         self.words.iter().find(|given| *given == name)
     }
 
-    /// Whether a value stood without a name.
-    pub fn bare(&self) -> bool {
-        self.bare
+    /// Whether the option was neither written nor perhaps meant by something that was refused.
+    pub fn is_missing(&self, name: &str) -> bool {
+        !self.strange && self.word(name).is_none()
     }
 
     /// Whether a flag is set.

@@ -159,17 +159,10 @@ fn source(options: &Options, item: &item::Function, errors: &Errors) -> Option<S
     if let Some(topics) = options.topics("topic").or_else(|| options.topics("topics")) {
         return Some(Source::Topics(topics));
     }
-    // A source that was written wrongly, or under another name, was noted where it stands.
-    let tried = [
-        "topic",
-        "topics",
-        "on_close",
-        "pattern",
-        "channel",
-        "source",
-        "on_window_close",
-    ];
-    if !options.bare() && !tried.iter().any(|name| options.word(name).is_some()) {
+    if ["topic", "topics", "on_close"]
+        .iter()
+        .all(|name| options.is_missing(name))
+    {
         errors.on(
             &item.sig.ident,
             "an agent needs a source: `topic = \"name\"`, `topics = [\"a\", \"b\"]` or `on_close = Table`",

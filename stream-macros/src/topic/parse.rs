@@ -100,7 +100,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
     }
     match &name {
         Some(name) => check_topic_name(name).unwrap_or_else(|error| errors.push(error)),
-        None if options.word("name").is_none() => {
+        None if options.is_missing("name") => {
             errors.on(
                 &item.ident,
                 "a topic needs its name: `#[topic(\"name\", value = Record)]`",
@@ -108,7 +108,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         }
         None => {}
     }
-    if options.word("value").is_none() {
+    if options.is_missing("value") {
         errors.on(
             &item.ident,
             "a topic needs the type of its records: `value = Record`",
