@@ -36,23 +36,19 @@ impl Checkpoint {
         replace(&directory.join("checkpoint"), &bytes)
     }
 
-    /// Reads the checkpoint; the empty one when there is none or it is damaged, for then all batches are read again.
-    pub(crate) fn read(directory: &Path) -> Self {
-        let Ok(bytes) = std::fs::read(directory.join("checkpoint")) else {
-            return Self::default();
-        };
+    /// Reads the checkpoint; None when there is none or it is damaged, for then all batches are read again.
+    pub(crate) fn read(directory: &Path) -> Option<Self> {
+        let bytes = std::fs::read(directory.join("checkpoint")).ok()?;
         let body = bytes
             .split_first_chunk::<4>()
-            .filter(|(crc, body)| u32::from_be_bytes(**crc) == crc32c::crc32c(body));
-        match body.and_then(|(_, body)| rmp_serde::from_slice::<Self>(body).ok()) {
-            Some(checkpoint) => Self {
-                producers: checkpoint.producers.restored(),
-                ..checkpoint
-            },
-            None => {
-                tracing::warn!(directory = %directory.display(), "a damaged checkpoint is set aside; the log is read again");
-                Self::default()
-            }
+            .filter(|(crc, body)| u32::from_be_bytes(**crc) == crc32c::crc32c(body))
+            .and_then(|(_, body)| rmp_serde::from_slice::<Self>(body).ok());
+        if body.is_none() {
+            tracing::warn!(directory = %directory.display(), "a damaged checkpoint is set aside; the log is read again");
         }
+        body.map(|it| Self {
+            producers: it.producers.restored(),
+            ..it
+        })
     }
 }

@@ -62,4 +62,6 @@ impl From<io::Error> for LogError {
 }
 
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod tests;

@@ -42,17 +42,23 @@ impl Log {
     /// Opens the log in this directory, or starts an empty one. `now` in milliseconds since the epoch.
     pub(crate) fn open(directory: &Path, config: Arc<LogConfig>, now: i64) -> io::Result<Self> {
         std::fs::create_dir_all(directory)?;
-        let checkpoint = Checkpoint::read(directory);
+        let known = Checkpoint::read(directory);
         let mut segments = open_segments(directory)?;
         if segments.is_empty() {
-            segments.push(Segment::create(directory, checkpoint.log_start)?);
+            let start = known.as_ref().map_or(0, |checkpoint| checkpoint.offset);
+            segments.push(Segment::create(directory, start)?);
         }
         let sealed = segments.len() - 1;
         segments[..sealed].iter_mut().for_each(Segment::close);
+        // Compaction may have emptied the first segments: the log still starts where it did.
+        let checkpoint = known.unwrap_or_else(|| Checkpoint {
+            log_start: segments[0].base,
+            ..Checkpoint::default()
+        });
         let mut log = Self {
             directory: directory.to_owned(),
             config,
-            log_start: checkpoint.log_start.max(segments[0].base),
+            log_start: checkpoint.log_start,
             segments,
             producers: checkpoint.producers,
             passes: checkpoint.passes,
@@ -237,8 +243,11 @@ impl Log {
         Ok(())
     }
 
-    /// Closes the segment that is written to and starts the next.
+    /// Closes the segment that is written to, unless it is empty, and starts the next.
     pub(super) fn roll(&mut self) -> io::Result<()> {
+        if self.active().size == 0 {
+            return Ok(());
+        }
         let next = Segment::create(&self.directory, self.high_watermark())?;
         self.active_mut().close();
         self.segments.push(next);

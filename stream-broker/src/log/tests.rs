@@ -6,9 +6,9 @@ use super::batch::tests::{From, NOBODY, batch_of};
 use super::batch::{Header, Records};
 use super::{Log, LogConfig, LogError, Outcome, ReadOutcome};
 
-const NOW: i64 = 1_700_000_000_000;
+pub(super) const NOW: i64 = 1_700_000_000_000;
 
-fn config() -> LogConfig {
+pub(super) fn config() -> LogConfig {
     LogConfig {
         compact: false,
         delete: true,
@@ -27,20 +27,20 @@ fn config() -> LogConfig {
     }
 }
 
-struct Place {
-    directory: tempfile::TempDir,
+pub(super) struct Place {
+    pub(super) directory: tempfile::TempDir,
     config: Arc<LogConfig>,
 }
 
 impl Place {
-    fn new(config: LogConfig) -> Self {
+    pub(super) fn new(config: LogConfig) -> Self {
         Self {
             directory: tempfile::tempdir().unwrap(),
             config: Arc::new(config),
         }
     }
 
-    fn open(&self) -> Log {
+    pub(super) fn open(&self) -> Log {
         Log::open(self.directory.path(), self.config.clone(), NOW).unwrap()
     }
 
@@ -55,7 +55,7 @@ impl Place {
     }
 }
 
-fn put(log: &mut Log, from: From, records: &[(&str, &str)]) -> Result<i64, LogError> {
+pub(super) fn put(log: &mut Log, from: From, records: &[(&str, &str)]) -> Result<i64, LogError> {
     let records: Vec<_> = records
         .iter()
         .map(|(key, value)| (Some(*key), Some(*value)))
@@ -74,7 +74,7 @@ fn headers(bytes: &[u8]) -> Vec<Header> {
 }
 
 /// Everything a client gets from an offset on, piece by piece: (offset, key) of the records it would show.
-fn read(log: &Log, from: i64, committed: bool, most: usize) -> Vec<(i64, String)> {
+pub(super) fn read(log: &Log, from: i64, committed: bool, most: usize) -> Vec<(i64, String)> {
     let (mut from, mut all) = (from, Vec::new());
     loop {
         let fetched = match log
@@ -466,7 +466,7 @@ fn a_topic_may_be_stamped_with_the_time_of_arrival() {
     assert_eq!(place.open().high_watermark(), 1, "its checksum holds");
 }
 
-mod compaction {
+pub(super) mod compaction {
     use super::*;
 
     fn compacted() -> LogConfig {
@@ -478,7 +478,7 @@ mod compaction {
         }
     }
 
-    fn compact(log: &mut Log, now: i64) -> bool {
+    pub(crate) fn compact(log: &mut Log, now: i64) -> bool {
         let Some(job) = log.plan_compaction(now) else {
             return false;
         };
