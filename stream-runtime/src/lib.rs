@@ -34,11 +34,17 @@ mod worker;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+#[doc = include_str!("docs/agent.md")]
 pub use stream_macros::agent;
+#[doc = include_str!("docs/command.md")]
 pub use stream_macros::command;
+#[doc = include_str!("docs/record.md")]
 pub use stream_macros::record;
+#[doc = include_str!("docs/state.md")]
 pub use stream_macros::state;
+#[doc = include_str!("docs/table.md")]
 pub use stream_macros::table;
+#[doc = include_str!("docs/topic.md")]
 pub use stream_macros::topic;
 
 pub use app::Agents;

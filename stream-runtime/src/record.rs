@@ -6,6 +6,8 @@ pub(crate) mod datetime;
 pub(crate) mod decode;
 mod payload;
 pub mod rules;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use coerce::Coerce;

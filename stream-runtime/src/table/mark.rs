@@ -66,7 +66,7 @@ impl Mark {
     }
 }
 
-/// Option<Vec<u8>> as one byte string instead of a list of numbers.
+/// `Option<Vec<u8>>` as one byte string instead of a list of numbers.
 mod serde_bytes_opt {
     use serde::de::Visitor;
     use serde::{Deserializer, Serializer};
