@@ -141,4 +141,8 @@ impl Groups {
 }
 
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
 mod tests;

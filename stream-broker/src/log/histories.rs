@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::batch::tests::From;
-use super::tests::compaction::compact;
+use super::compaction_tests::compact;
 use super::tests::{NOW, Place, config, put, read};
 use super::{Log, LogConfig, Outcome};
 

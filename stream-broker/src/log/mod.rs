@@ -62,6 +62,8 @@ impl From<io::Error> for LogError {
 }
 
 #[cfg(test)]
+mod compaction_tests;
+#[cfg(test)]
 mod histories;
 #[cfg(test)]
 mod tests;

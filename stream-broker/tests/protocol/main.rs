@@ -1,5 +1,6 @@
 //! The protocol, spoken over bare sockets.
 
+mod fetch;
 mod garbage;
 mod versions;
 mod wire;
