@@ -49,7 +49,7 @@ pub(crate) struct Committed {
 /// thread; drop its partition queues before it.
 pub(crate) struct GroupConsumer {
     // Field order is drop order: the event queue before the client.
-    events: EventQueue,
+    events: EventQueue<Wake>,
     consumer: Arc<BaseConsumer<GroupContext>>,
     wake: Wake,
 }
@@ -136,7 +136,7 @@ impl GroupConsumer {
             .create_with_context(context)
             .map_err(|error| Fault::of(format!("make a consumer of group `{group}`"), &error))?;
         let consumer = Arc::new(consumer);
-        let events = EventQueue::new(&consumer, wake).ok_or_else(|| {
+        let events = EventQueue::of_consumer(&consumer, wake).ok_or_else(|| {
             Fault::new(FaultKind::Fatal, "make a consumer", "it has no event queue")
         })?;
         Ok(Self {

@@ -1,6 +1,6 @@
 //! Sending, and what became of it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
+use super::raw::{Alarm, EventQueue};
 use super::report::Reporter;
 use super::roles::Role;
 use super::{Fault, FaultKind, Properties};
@@ -197,18 +198,80 @@ pub(super) fn send(
     }
 }
 
-/// Waits until everything sent is delivered or failed. Polls in steps of 1 ms: rdkafka's own
-/// `flush` polls in steps of 100 ms, which every commit would pay.
-pub(super) fn settle(producer: &BaseProducer<DeliveryContext>) {
-    while producer.in_flight_count() > 0 {
-        producer.poll(Duration::from_millis(1));
+/// Rings when delivery reports have come.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    come: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl Alarm for Reports {
+    fn ring(&self) {
+        *self.come.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.bell.notify_all();
+    }
+}
+
+impl Reports {
+    /// Waits until they have come, or for `time`.
+    fn wait(&self, time: Duration) {
+        let come = self.come.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut come, _) = self
+            .bell
+            .wait_timeout_while(come, time, |come| !*come)
+            .unwrap_or_else(PoisonError::into_inner);
+        *come = false;
+    }
+}
+
+/// A producer and the bell of its delivery reports.
+pub(super) struct Line {
+    // Field order is drop order: the queue before the client.
+    reports: EventQueue<Reports>,
+    pub(super) producer: Arc<BaseProducer<DeliveryContext>>,
+}
+
+impl Line {
+    pub(super) fn new(producer: BaseProducer<DeliveryContext>) -> Result<Self, Fault> {
+        let producer = Arc::new(producer);
+        let reports = EventQueue::of_producer(&producer, Reports::default()).ok_or_else(|| {
+            Fault::new(FaultKind::Fatal, "make a producer", "it has no event queue")
+        })?;
+        Ok(Self { reports, producer })
+    }
+
+    /// Serves the delivery reports that have come.
+    pub(super) fn serve(&self) {
+        // A poll serves one event.
+        self.producer.poll(Duration::ZERO);
+        while self.reports.has_events() {
+            self.producer.poll(Duration::ZERO);
+        }
+    }
+
+    /// Records queued or on their way, or delivered and not served.
+    pub(super) fn in_flight(&self) -> usize {
+        usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
+    }
+
+    /// Waits until everything sent is delivered or failed, or until `patience` says no. Sleeps until
+    /// reports come: rdkafka's own `flush` polls in steps of 100 ms, which every commit would pay,
+    /// and its poll of 1 ms spins.
+    pub(super) fn settle(&self, mut patience: impl FnMut() -> bool) {
+        loop {
+            self.serve();
+            if self.in_flight() == 0 || !patience() {
+                return;
+            }
+            self.reports.alarm().wait(Duration::from_millis(20));
+        }
     }
 }
 
 /// Sends outside transactions, without duplicates. `Send` and `Sync`: clones share one client.
 #[derive(Clone)]
 pub(crate) struct Sender {
-    producer: Arc<BaseProducer<DeliveryContext>>,
+    line: Arc<Line>,
 }
 
 impl Sender {
@@ -218,56 +281,55 @@ impl Sender {
             .create_with_context(DeliveryContext::new())
             .map_err(|error| Fault::of("make a producer", &error))?;
         Ok(Self {
-            producer: Arc::new(producer),
+            line: Arc::new(Line::new(producer)?),
         })
     }
 
     /// Queues a record; waits only when the queue is full.
     pub(crate) fn send(&self, record: Outgoing<'_>) -> Result<(), Fault> {
-        send(&self.producer, record)
+        send(&self.line.producer, record)
     }
 
     /// Serves delivery reports without waiting.
     pub(crate) fn serve(&self) {
-        self.producer.poll(Duration::ZERO);
+        self.line.serve();
     }
 
     /// Records queued or on their way.
     pub(crate) fn in_flight(&self) -> usize {
-        usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
+        self.line.in_flight()
     }
 
     /// Waits until everything is delivered or failed, at most `timeout`; then what became of it.
     pub(crate) fn flush(&self, timeout: Duration) -> Result<Deliveries, Fault> {
         let start = Instant::now();
-        while self.in_flight() > 0 {
-            if start.elapsed() > timeout {
-                let fault = Fault::new(
-                    FaultKind::Retriable,
-                    "deliver what was sent",
-                    format!(
-                        "{} records are still waiting after {timeout:?}",
-                        self.in_flight()
-                    ),
-                );
-                return Err(match self.trouble() {
-                    Some(reason) => fault.because(&reason),
-                    None => fault,
-                });
-            }
-            self.producer.poll(Duration::from_millis(1));
+        self.line.settle(|| start.elapsed() <= timeout);
+        if self.in_flight() > 0 {
+            let fault = Fault::new(
+                FaultKind::Retriable,
+                "deliver what was sent",
+                format!(
+                    "{} records are still waiting after {timeout:?}",
+                    self.in_flight()
+                ),
+            );
+            return Err(match self.trouble() {
+                Some(reason) => fault.because(&reason),
+                None => fault,
+            });
         }
-        Ok(self.producer.context().take())
+        Ok(self.line.producer.context().take())
     }
 
     /// Delivery reports so far.
     pub(crate) fn deliveries(&self) -> Deliveries {
-        self.producer.context().take()
+        self.line.producer.context().take()
     }
 
     /// Why the broker cannot be reached, when that was said lately.
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.producer
+        self.line
+            .producer
             .context()
             .reporter
             .trouble()

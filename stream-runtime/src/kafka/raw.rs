@@ -8,6 +8,7 @@
 //! themselves, from the records and the ends they see.
 #![allow(unsafe_code)]
 
+use std::any::Any;
 use std::ffi::{CStr, CString, c_void};
 use std::marker::PhantomData;
 use std::ptr;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka_sys as sys;
 
 use super::Wake;
@@ -104,13 +106,7 @@ impl<'a> Headers<'a> {
 /// The queue of one partition, taken off the consumer's own.
 ///
 /// It must be made before the partition is assigned, or its first records go elsewhere.
-pub(crate) struct PartitionQueue {
-    queue: *mut sys::rd_kafka_queue_t,
-    /// What the callback of the queue wakes.
-    _wake: Box<Wake>,
-    /// The client outlives its queues.
-    _client: Arc<dyn std::any::Any>,
-}
+pub(crate) struct PartitionQueue(Watched<Wake>);
 
 impl PartitionQueue {
     /// `None` when the topic's name cannot be one.
@@ -121,27 +117,20 @@ impl PartitionQueue {
         wake: &Wake,
     ) -> Option<Self> {
         let topic = CString::new(topic).ok()?;
+        let client = consumer.client().native_ptr();
         // SAFETY: the client is alive (we hold it) and the topic ends with a zero byte.
-        let queue = unsafe {
-            sys::rd_kafka_queue_get_partition(
-                consumer.client().native_ptr(),
-                topic.as_ptr(),
-                partition,
-            )
-        };
+        let queue = unsafe { sys::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition) };
         if queue.is_null() {
             return None;
         }
         // SAFETY: `queue` is a reference of ours; null as its target stops the forwarding to the
         // consumer's queue.
         unsafe { sys::rd_kafka_queue_forward(queue, ptr::null_mut()) };
-        let wake = Box::new(wake.clone());
-        wake_by(queue, &wake);
-        Some(Self {
+        Some(Self(Watched::new(
             queue,
-            _wake: wake,
-            _client: Arc::clone(consumer) as Arc<dyn std::any::Any>,
-        })
+            wake.clone(),
+            Arc::clone(consumer) as Arc<dyn Any + Send + Sync>,
+        )))
     }
 
     /// Shows what is there, at most a batch, without waiting. Returns how many were shown: fewer
@@ -150,7 +139,7 @@ impl PartitionQueue {
         let room = batch.messages.len();
         // SAFETY: the array has `room` places; librdkafka writes as many as it returns.
         let count = unsafe {
-            sys::rd_kafka_consume_batch_queue(self.queue, 0, batch.messages.as_mut_ptr(), room)
+            sys::rd_kafka_consume_batch_queue(self.0.queue, 0, batch.messages.as_mut_ptr(), room)
         };
         let count = usize::try_from(count).unwrap_or(0);
         let mut messages = Messages {
@@ -160,17 +149,6 @@ impl PartitionQueue {
             visit(message.view());
         }
         count
-    }
-}
-
-impl Drop for PartitionQueue {
-    fn drop(&mut self) {
-        // SAFETY: both calls take the queue we own a reference of. librdkafka calls back under the
-        // queue's lock, which the first call takes too: after it nobody uses `_wake` any more.
-        unsafe {
-            sys::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
-            sys::rd_kafka_queue_destroy(self.queue);
-        }
     }
 }
 
@@ -246,64 +224,103 @@ unsafe fn bytes<'a>(data: *const c_void, size: usize) -> Option<&'a [u8]> {
     Some(unsafe { std::slice::from_raw_parts(data.cast(), size) })
 }
 
-/// Has `queue` wake the thread whenever it gets something while empty.
-fn wake_by(queue: *mut sys::rd_kafka_queue_t, wake: &Wake) {
-    unsafe extern "C" fn on_event(_: *mut sys::rd_kafka_t, opaque: *mut c_void) {
-        // SAFETY: the address of the `Wake` that lives in a box of the queue's owner, who takes the
-        // callback off before dropping it.
-        unsafe { &*opaque.cast::<Wake>() }.wake();
+/// What a queue rings when it gets something while empty, on a thread of librdkafka and under the
+/// queue's lock: it must not block, nor call librdkafka.
+pub(super) trait Alarm: Send + Sync {
+    fn ring(&self);
+}
+
+impl Alarm for Wake {
+    fn ring(&self) {
+        self.wake();
     }
-    // SAFETY: the queue is alive; see `on_event` for the address.
-    unsafe {
-        sys::rd_kafka_queue_cb_event_enable(
-            queue,
-            Some(on_event),
-            ptr::from_ref(wake).cast_mut().cast(),
-        )
-    };
 }
 
-/// The queue of a consumer's own events (rebalances, errors, logs).
-pub(super) struct EventQueue {
+/// A reference to a queue of a client, with its alarm.
+struct Watched<A> {
     queue: *mut sys::rd_kafka_queue_t,
-    _wake: Box<Wake>,
-    _client: Arc<dyn std::any::Any>,
+    alarm: Box<A>,
+    /// The client outlives its queues.
+    _client: Arc<dyn Any + Send + Sync>,
 }
 
-impl EventQueue {
-    /// `None` for a consumer without a group.
-    pub(super) fn new<C: ConsumerContext + 'static>(
+impl<A: Alarm> Watched<A> {
+    /// Takes over a reference to `queue`, a queue of `client`.
+    fn new(
+        queue: *mut sys::rd_kafka_queue_t,
+        alarm: A,
+        client: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        unsafe extern "C" fn ring<A: Alarm>(_: *mut sys::rd_kafka_t, alarm: *mut c_void) {
+            // SAFETY: the address of the alarm in its box, which is dropped after this callback is
+            // taken off.
+            unsafe { &*alarm.cast::<A>() }.ring();
+        }
+        let alarm = Box::new(alarm);
+        let address = ptr::from_ref(&*alarm).cast_mut().cast();
+        // SAFETY: the queue is alive; see `ring` for the address.
+        unsafe { sys::rd_kafka_queue_cb_event_enable(queue, Some(ring::<A>), address) };
+        Self {
+            queue,
+            alarm,
+            _client: client,
+        }
+    }
+}
+
+impl<A> Drop for Watched<A> {
+    fn drop(&mut self) {
+        // SAFETY: a queue we own a reference of. librdkafka rings under the queue's lock, which the
+        // first call takes too: after it nobody uses the alarm any more.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.queue);
+        }
+    }
+}
+
+/// The queue of a client's own events: rebalances and errors, or delivery reports.
+pub(super) struct EventQueue<A>(Watched<A>);
+
+// SAFETY: librdkafka's queues are made for use by several threads, each call locks; the alarm is
+// `Send` and `Sync` itself.
+unsafe impl<A: Alarm> Send for EventQueue<A> {}
+// SAFETY: as above.
+unsafe impl<A: Alarm> Sync for EventQueue<A> {}
+
+impl EventQueue<Wake> {
+    /// Of a consumer; `None` without a group.
+    pub(super) fn of_consumer<C: ConsumerContext + 'static>(
         consumer: &Arc<BaseConsumer<C>>,
         wake: &Wake,
     ) -> Option<Self> {
         // SAFETY: the client is alive; null when it has no group.
         let queue = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
-        if queue.is_null() {
-            return None;
-        }
-        let wake = Box::new(wake.clone());
-        wake_by(queue, &wake);
-        Some(Self {
-            queue,
-            _wake: wake,
-            _client: Arc::clone(consumer) as Arc<dyn std::any::Any>,
-        })
+        let client = Arc::clone(consumer) as Arc<dyn Any + Send + Sync>;
+        (!queue.is_null()).then(|| Self(Watched::new(queue, wake.clone(), client)))
+    }
+}
+
+impl<A: Alarm> EventQueue<A> {
+    /// Of a producer.
+    pub(super) fn of_producer<C: ProducerContext + 'static>(
+        producer: &Arc<BaseProducer<C>>,
+        alarm: A,
+    ) -> Option<Self> {
+        // SAFETY: the client is alive.
+        let queue = unsafe { sys::rd_kafka_queue_get_main(producer.client().native_ptr()) };
+        let client = Arc::clone(producer) as Arc<dyn Any + Send + Sync>;
+        (!queue.is_null()).then(|| Self(Watched::new(queue, alarm, client)))
     }
 
     /// Whether something waits to be polled.
     pub(super) fn has_events(&self) -> bool {
         // SAFETY: a queue we own a reference of.
-        unsafe { sys::rd_kafka_queue_length(self.queue) > 0 }
+        unsafe { sys::rd_kafka_queue_length(self.0.queue) > 0 }
     }
-}
 
-impl Drop for EventQueue {
-    fn drop(&mut self) {
-        // SAFETY: as for `PartitionQueue`.
-        unsafe {
-            sys::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
-            sys::rd_kafka_queue_destroy(self.queue);
-        }
+    pub(super) fn alarm(&self) -> &A {
+        &self.0.alarm
     }
 }
 

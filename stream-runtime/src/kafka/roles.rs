@@ -87,7 +87,8 @@ impl Role<'_> {
             config.set("fetch.wait.max.ms", wait);
             // 1000 by default, which stalls a fast reader tenfold.
             config.set("fetch.queue.backoff.ms", "5");
-            config.set("queued.min.messages", "100000");
+            // Enough to hide a fetch; each costs half a kilobyte beside its bytes, and cold memory.
+            config.set("queued.min.messages", "20000");
             config.set("queued.max.messages.kbytes", "16384");
         } else {
             // `linger.ms`, by the name that `Properties` keeps.

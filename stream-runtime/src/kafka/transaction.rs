@@ -1,17 +1,17 @@
 //! The transactional producer of one stream thread.
 
-use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::producer::Producer;
 use rdkafka::util::Timeout;
 
 use super::group::{GroupConsumer, list_with};
-use super::producer::{self, DeliveryContext};
+use super::producer::{self, DeliveryContext, Line};
 use super::roles::Role;
 use super::{Deliveries, Fault, FaultKind, Outgoing, Place, Properties};
 
 /// Transactions, one after the other. Every call but [`begin`](Self::begin) and
 /// [`send`](Self::send) may block, up to the transaction timeout: they belong to the stream thread.
 pub(crate) struct TransactionalProducer {
-    producer: BaseProducer<DeliveryContext>,
+    line: Line,
     id: String,
 }
 
@@ -23,7 +23,7 @@ impl TransactionalProducer {
             .create_with_context(DeliveryContext::new())
             .map_err(|error| Fault::of("make a transactional producer", &error))?;
         Ok(Self {
-            producer,
+            line: Line::new(producer)?,
             id: id.to_owned(),
         })
     }
@@ -31,7 +31,8 @@ impl TransactionalProducer {
     /// Once, before the first transaction: fences the producer that had the id, and has its open
     /// transaction ended.
     pub(crate) fn init(&self) -> Result<(), Fault> {
-        self.producer
+        self.line
+            .producer
             .init_transactions(Timeout::Never)
             .map_err(|error| {
                 self.explain(Fault::of(
@@ -43,20 +44,21 @@ impl TransactionalProducer {
 
     /// Begins a transaction; no request is sent.
     pub(crate) fn begin(&self) -> Result<(), Fault> {
-        self.producer
+        self.line
+            .producer
             .begin_transaction()
             .map_err(|error| Fault::of("begin a transaction", &error))
     }
 
     /// Queues a record; waits only when the queue is full.
     pub(crate) fn send(&self, record: Outgoing<'_>) -> Result<(), Fault> {
-        producer::send(&self.producer, record)
+        producer::send(&self.line.producer, record)
     }
 
     /// Waits until everything sent is delivered or failed, and says what became of it.
     pub(crate) fn settle(&self) -> Deliveries {
-        producer::settle(&self.producer);
-        self.producer.context().take()
+        self.line.settle(|| true);
+        self.line.producer.context().take()
     }
 
     /// Adds the offsets of all input partitions to the transaction, each with a text beside it. Refused when there are none, or
@@ -81,14 +83,16 @@ impl TransactionalProducer {
             .metadata()
             .ok_or_else(|| Fault::new(FaultKind::Lost, doing, "the consumer has no group"))?;
         let list = list_with(offsets).map_err(|error| Fault::of(doing, &error))?;
-        self.producer
+        self.line
+            .producer
             .send_offsets_to_transaction(&list, &group, Timeout::Never)
             .map_err(|error| self.explain(Fault::of(doing, &error)))
     }
 
     /// Commits. Call [`settle`](Self::settle) before: the wait is shorter there.
     pub(crate) fn commit(&self) -> Result<(), Fault> {
-        self.producer
+        self.line
+            .producer
             .commit_transaction(Timeout::Never)
             .map_err(|error| self.explain(Fault::of("commit the transaction", &error)))
     }
@@ -96,17 +100,18 @@ impl TransactionalProducer {
     /// Aborts: nothing of the transaction will be seen by `read_committed` readers.
     pub(crate) fn abort(&self) -> Result<(), Fault> {
         let result = self
+            .line
             .producer
             .abort_transaction(Timeout::Never)
             .map_err(|error| self.explain(Fault::of("abort the transaction", &error)));
         // Reports of the purged records belong to the transaction that is gone.
-        producer::settle(&self.producer);
-        drop(self.producer.context().take());
+        self.line.settle(|| true);
+        drop(self.line.producer.context().take());
         result
     }
 
     fn explain(&self, fault: Fault) -> Fault {
-        match self.producer.context().reporter.trouble() {
+        match self.line.producer.context().reporter.trouble() {
             Some((_, reason)) if fault.kind() == FaultKind::Retriable => fault.because(&reason),
             _ => fault,
         }

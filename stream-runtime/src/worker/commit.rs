@@ -163,7 +163,9 @@ impl StreamThread {
             deliveries => Ok(deliveries),
         };
         self.send_outputs(group)?;
-        delivered()?;
+        if sender.in_flight() > 0 {
+            delivered()?;
+        }
         self.send_changes(group)?;
         let deliveries = delivered()?;
         let offsets = self.offsets(group);

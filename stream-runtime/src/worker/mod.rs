@@ -38,7 +38,7 @@ pub(crate) use status::{PartitionState, Status, TaskName};
 pub(crate) use stop::Stop;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind};
@@ -106,6 +106,7 @@ pub(crate) fn run(
         counts: limits.counts,
         began: Instant::now(),
         views: (0..threads).map(|_| View::default()).collect(),
+        ready: AtomicUsize::new(0),
     });
     let pulses: Vec<Arc<Pulse>> = (0..threads).map(|_| Arc::default()).collect();
     let over = AtomicBool::new(false);
@@ -183,7 +184,8 @@ fn stream(
         .build()
         .map_err(no_thread)?;
     let result = runtime.block_on(async {
-        let mut thread = StreamThread::new(worker, number, storer, pulse)?;
+        let mut thread = StreamThread::new(Arc::clone(&worker), number, storer, pulse)?;
+        worker.join_together();
         thread.run().await
     });
     // Questions to a broker that does not answer are not waited for.

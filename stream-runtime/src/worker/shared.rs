@@ -1,7 +1,8 @@
 //! What the stream threads of one worker share. Nothing of it is touched on a record's way.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::status::Status;
 use super::{Stop, WorkerSettings};
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     pub(super) began: Instant,
     /// One per stream thread.
     pub(super) views: Vec<View>,
+    /// Threads whose clients are made.
+    pub(super) ready: AtomicUsize,
 }
 
 impl Shared {
@@ -39,6 +42,15 @@ impl Shared {
         Now {
             wall: wall(),
             mono: self.began.elapsed().as_millis() as u64,
+        }
+    }
+
+    /// Waits until every thread's clients are made: members that join together are given their
+    /// partitions once, not each time another comes.
+    pub(super) fn join_together(&self) {
+        self.ready.fetch_add(1, Ordering::AcqRel);
+        while self.ready.load(Ordering::Acquire) < self.views.len() && !self.stop.is_asked() {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
