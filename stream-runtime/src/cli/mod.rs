@@ -21,6 +21,8 @@ mod settings;
 mod signal;
 mod style;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod view;
 mod worker;

@@ -115,8 +115,7 @@ mod tests {
     fn a_mistake_is_named_by_what_was_written_and_without_its_value() {
         let error = |words: &[&str]| {
             with(&App::new("a"), words)
-                .err()
-                .expect("refused")
+                .expect_err("refused")
                 .to_string()
         };
         let text = error(&["--kafka", "linger.ms=soon"]);

@@ -49,15 +49,20 @@ impl StoreError {
         }
     }
 
-    pub(super) fn corrupt(what: impl fmt::Display, why: impl fmt::Display) -> Self {
-        let text = format!(
-            "the store of {what} is corrupt ({why}): restart the worker, it sets the store aside and rebuilds it \
-             from the changelog"
-        );
+    pub(super) fn corrupt(dir: &Path, why: impl fmt::Display) -> Self {
+        let text = format!("the store {} is corrupt: {why}", dir.display());
         StoreError {
             kind: Kind::Corrupt,
             text,
         }
+    }
+
+    /// Adds what to do about corruption that was found while the store was open.
+    pub(super) fn restart(mut self) -> Self {
+        if self.is_corrupt() {
+            self.text += ": restart the worker, which sets the store aside and rebuilds it from the changelog";
+        }
+        self
     }
 
     pub(super) fn closed(path: &Path) -> Self {

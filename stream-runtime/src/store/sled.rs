@@ -92,9 +92,9 @@ impl SledStore {
         }
         let lock = lock_beside(dir)?;
         fs::create_dir_all(dir).map_err(|e| StoreError::io("make the store", dir, &e))?;
-        let found = fs::read_to_string(dir.join(CONDEMNED));
+        let found = fs::metadata(dir.join(CONDEMNED));
         let opened = match found {
-            Ok(why) => Err(StoreError::corrupt(dir.display(), why.trim())),
+            Ok(_) => Err(StoreError::corrupt(dir, "found while it was open")),
             Err(_) => open_dir(dir, &options),
         };
         let (open, aside) = match opened {
@@ -260,12 +260,7 @@ impl Disk {
         match catch_unwind(AssertUnwindSafe(|| self.round(writes))) {
             Ok(result) => {
                 self.panics.store(0, Ordering::Relaxed);
-                if let Err(error) = &result
-                    && error.is_corrupt()
-                {
-                    self.condemn(error);
-                }
-                result
+                result.map_err(|error| self.condemn(error))
             }
             Err(panic) => {
                 let text = panic_text(&*panic);
@@ -276,9 +271,7 @@ impl Disk {
                         &io::Error::other(text),
                     ));
                 }
-                let error = StoreError::corrupt(self.dir.display(), text);
-                self.condemn(&error);
-                Err(error)
+                Err(self.condemn(StoreError::corrupt(&self.dir, text)))
             }
         }
     }
@@ -313,26 +306,24 @@ impl Disk {
         let result = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(result) => result,
             Err(panic) => Err(StoreError::corrupt(
-                self.dir.display(),
+                &self.dir,
                 format_args!("{doing}: {}", panic_text(&*panic)),
             )),
         };
-        if let Err(error) = &result
-            && error.is_corrupt()
-        {
-            self.condemn(error);
-        }
-        result
+        result.map_err(|error| self.condemn(error))
     }
 
-    /// Notes in the directory that the next opening must set it aside.
-    fn condemn(&self, why: &StoreError) {
-        if let Err(error) = fs::write(self.dir.join(CONDEMNED), why.to_string()) {
+    /// Notes corruption in the directory, so that the next opening sets it aside; other errors pass.
+    fn condemn(&self, why: StoreError) -> StoreError {
+        if why.is_corrupt()
+            && let Err(error) = fs::write(self.dir.join(CONDEMNED), why.to_string())
+        {
             tracing::warn!(
                 "cannot mark the store {} as corrupt: {error}",
                 self.dir.display()
             );
         }
+        why.restart()
     }
 
     fn error(&self, doing: &str, error: &sled::Error) -> StoreError {
@@ -502,7 +493,7 @@ fn open_sled(dir: &Path, options: &SledOptions) -> Result<Open, StoreError> {
     });
     let (db, trees) = match opened {
         Ok(opened) => opened.map_err(|e| from_sled("open the store", dir, &e))?,
-        Err(panic) => return Err(StoreError::corrupt(dir.display(), panic_text(&*panic))),
+        Err(panic) => return Err(StoreError::corrupt(dir, panic_text(&*panic))),
     };
     let data = dir.join("db");
     let file = File::options()
@@ -531,11 +522,11 @@ fn from_sled(doing: &str, dir: &Path, error: &sled::Error) -> StoreError {
         sled::Error::Io(e) => match e.kind() {
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::InvalidData
-            | io::ErrorKind::InvalidInput => StoreError::corrupt(dir.display(), e),
+            | io::ErrorKind::InvalidInput => StoreError::corrupt(dir, e),
             _ if e.to_string().contains("could not acquire lock") => StoreError::in_use(dir),
             _ => StoreError::io(doing, dir, e),
         },
-        other => StoreError::corrupt(dir.display(), other),
+        other => StoreError::corrupt(dir, other),
     }
 }
 
