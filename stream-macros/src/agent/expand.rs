@@ -35,6 +35,7 @@ pub fn expand(agent: &Agent) -> TokenStream {
     quote! {
         #item
         #(#cfgs)*
+        #[allow(clippy::needless_update, clippy::pedantic)]
         const _: () = {
             #parts
             #p::inventory::submit! {
