@@ -79,10 +79,6 @@ impl Error {
         self
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        self.0.kind
-    }
-
     /// Whether the same call may succeed later without anything being changed.
     pub fn is_retriable(&self) -> bool {
         matches!(self.0.kind, Kind::Broker | Kind::Store)
@@ -213,7 +209,7 @@ mod tests {
         assert!(Error::new(Kind::Fenced, "taken over").is_fenced());
         assert!(Error::from(crate::KeyError::missing()).is_record());
         assert_eq!(
-            Error::new(Kind::Stopped, "going down").kind(),
+            Error::new(Kind::Stopped, "going down").0.kind,
             Kind::Stopped
         );
     }

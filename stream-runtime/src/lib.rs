@@ -6,12 +6,9 @@ extern crate self as stream_runtime;
 
 mod app;
 mod cli;
-#[allow(dead_code)] // until the floors above use all of it
 mod codec;
 pub mod duration;
-#[allow(dead_code)] // until the floors above use all of it
 mod error;
-#[allow(dead_code, unused_imports)] // until the floors above use all of it
 mod kafka;
 mod key;
 mod record;
@@ -25,7 +22,6 @@ pub mod testing;
 #[doc(hidden)]
 pub mod topology;
 mod window;
-#[allow(dead_code, unused_imports)] // until all of it is used
 mod worker;
 
 /// Of the whole process, librdkafka included (`override`): its threads allocate what stream threads free, and the C

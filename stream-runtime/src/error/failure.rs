@@ -37,13 +37,6 @@ pub enum Action {
 }
 
 impl Failure {
-    pub(crate) fn new(action: Action, error: impl Into<BoxError>) -> Self {
-        Self {
-            action,
-            error: error.into(),
-        }
-    }
-
     /// The same failure, its event not to be retried.
     pub(crate) fn rejected(mut self) -> Self {
         self.action = Action::Reject;
@@ -179,10 +172,7 @@ mod tests {
             Action::Fatal
         );
         assert_eq!(format!("{:?}", own().fatal().unwrap_err()), "Fatal: mine");
-        assert_eq!(
-            Failure::new(Action::Retry, "late").into_error().to_string(),
-            "late"
-        );
+        assert_eq!(Failure::from("late").into_error().to_string(), "late");
     }
 
     #[test]

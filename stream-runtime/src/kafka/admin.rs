@@ -197,23 +197,6 @@ impl Admin {
         Ok(found)
     }
 
-    /// Deletes the records before the given offsets.
-    pub(crate) fn delete_records(&self, before: &[Place]) -> Result<(), Fault> {
-        if before.is_empty() {
-            return Ok(());
-        }
-        let doing = || format!("delete the read records of {}", before[0].topic);
-        let list = list_of(before).map_err(|error| Fault::of(doing(), &error))?;
-        let done = wait(self.admin.delete_records(&list, &self.options()))
-            .map_err(|error| Fault::of(doing(), &error))?;
-        for element in done.elements() {
-            element.error().map_err(|error| {
-                Fault::of(format!("{} ({})", doing(), element.partition()), &error)
-            })?;
-        }
-        Ok(())
-    }
-
     /// Next offsets to be written, open transactions included, in the order asked.
     pub(crate) fn ends(&self, partitions: &[TopicPartition]) -> Result<Vec<i64>, Fault> {
         offsets(&self.reader, partitions, Offset::End, self.timeout)
@@ -291,15 +274,6 @@ impl Admin {
             .iter()
             .map(|group| group.members().len())
             .sum())
-    }
-
-    /// Why the broker cannot be reached, when that was said lately.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        // Logs and errors of the consumer wait for a poll.
-        for _ in 0..20 {
-            let _ = self.reader.poll(Duration::ZERO);
-        }
-        self.reader.context().0.trouble().map(|(_, reason)| reason)
     }
 
     fn explain(&self, fault: Fault) -> Fault {

@@ -279,15 +279,6 @@ impl GroupConsumer {
             consumer: Arc::clone(&self.consumer),
         }
     }
-
-    /// Why the broker cannot be reached, when that was said lately.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.consumer
-            .context()
-            .reporter
-            .trouble()
-            .map(|(_, reason)| reason)
-    }
 }
 
 impl Lookup {

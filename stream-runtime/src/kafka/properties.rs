@@ -36,6 +36,7 @@ impl fmt::Display for Notice {
 
 impl Properties {
     /// Settings that name only the broker, as `localhost:9092` or `kafka://a:9092,b:9092`.
+    #[cfg(test)]
     pub(crate) fn broker(address: &str) -> Self {
         let mut properties = Self::default();
         properties.set_broker(address);

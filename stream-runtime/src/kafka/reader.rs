@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaRespErr;
 use super::group::list_of;
 use super::report::Reporter;
 use super::roles::Role;
-use super::{Fault, FaultKind, Isolation, PartitionQueue, Place, Properties, TopicPartition, Wake};
+use super::{Fault, FaultKind, Isolation, PartitionQueue, Place, Properties, Wake};
 
 /// Reads the partitions it is given. With every change of them librdkafka reads the others again from
 /// where they were added: add all at once, and drop the reader when all are done.

@@ -496,22 +496,6 @@ fn records_too_large_and_offsets_out_of_range_are_told() {
 }
 
 #[test]
-fn records_before_an_offset_are_deleted() {
-    let Some(properties) = broker() else { return };
-    let topic = topic(&properties, "trimmed", 1);
-    let sender = Sender::new(&properties).unwrap();
-    for _ in 0..10 {
-        sender.send(record(&topic, 0, b"k", Some(b"v"))).unwrap();
-    }
-    sender.flush(Duration::from_secs(10)).unwrap();
-    let admin = admin(&properties);
-    admin
-        .delete_records(&[Place::new(Arc::clone(&topic), 0, 6)])
-        .unwrap();
-    assert_eq!(admin.starts(&[(topic, 0)]).unwrap(), [6]);
-}
-
-#[test]
 fn a_broker_that_is_not_there_is_named() {
     let admin = Admin::new(&Properties::broker("127.0.0.1:1"), Duration::from_secs(2)).unwrap();
     let fault = admin.topics().unwrap_err();

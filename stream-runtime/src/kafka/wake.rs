@@ -1,7 +1,6 @@
 //! The one wake-up a stream thread parks on.
 
 use std::sync::Arc;
-use std::task::Waker;
 
 use tokio::sync::Notify;
 
@@ -9,10 +8,7 @@ use tokio::sync::Notify;
 /// threads that finished something for it. A wake-up that comes while nobody waits is kept, so
 /// none is lost between a last look and the wait.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wake(Arc<Signal>);
-
-#[derive(Debug, Default)]
-struct Signal(Notify);
+pub(crate) struct Wake(Arc<Notify>);
 
 impl Wake {
     pub(crate) fn new() -> Self {
@@ -21,27 +17,12 @@ impl Wake {
 
     /// Wakes the thread, or lets its next wait return at once.
     pub(crate) fn wake(&self) {
-        self.0.0.notify_one();
+        self.0.notify_one();
     }
 
     /// Waits until woken.
     pub(crate) async fn wait(&self) {
-        self.0.0.notified().await;
-    }
-
-    /// The same wake-up as a task's waker.
-    pub(crate) fn waker(&self) -> Waker {
-        Waker::from(Arc::clone(&self.0))
-    }
-}
-
-impl std::task::Wake for Signal {
-    fn wake(self: Arc<Self>) {
-        self.0.notify_one();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.notify_one();
+        self.0.notified().await;
     }
 }
 
@@ -78,10 +59,10 @@ mod tests {
     #[test]
     fn another_thread_wakes_the_waiter() {
         let wake = Wake::new();
-        let waker = wake.waker();
+        let other = wake.clone();
         let thread = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(20));
-            waker.wake();
+            other.wake();
         });
         runtime().block_on(async {
             tokio::time::timeout(Duration::from_secs(5), wake.wait())

@@ -34,7 +34,7 @@ mod topics;
 mod watchdog;
 
 pub(crate) use settings::WorkerSettings;
-pub(crate) use status::{PartitionState, Status, TaskName};
+pub(crate) use status::{Status, TaskName};
 pub(crate) use stop::Stop;
 
 use std::sync::Arc;

@@ -468,14 +468,14 @@ impl StreamThread {
     }
 
     /// Our partitions go away.
-    pub(super) async fn revoked(&mut self, lost: bool) -> Result<(), Error> {
+    pub(super) async fn revoked(&mut self, count: usize, lost: bool) -> Result<(), Error> {
         if lost {
             tracing::warn!(
                 thread = self.number,
-                "partitions lost: the group counts this worker as gone; what is not committed is done again"
+                "{count} input partitions lost: the group counts this worker as gone; what is not committed is done again"
             );
         } else {
-            tracing::info!(thread = self.number, "partitions revoked");
+            tracing::info!(thread = self.number, "{count} input partitions revoked");
             self.release(GOODBYE).await?;
         }
         self.drop_partitions(PartitionState::Revoked);

@@ -81,6 +81,7 @@ impl Status {
     }
 
     /// All states, in the order of sub-topology and partition.
+    #[cfg(test)]
     pub(crate) fn snapshot(&self) -> Vec<(TaskName, PartitionState)> {
         self.lock()
             .iter()

@@ -202,7 +202,9 @@ impl StreamThread {
             self.unsettle();
             match event {
                 GroupEvent::Assigned(partitions) => self.assigned(partitions)?,
-                GroupEvent::Revoked { lost, .. } => self.revoked(lost).await?,
+                GroupEvent::Revoked { partitions, lost } => {
+                    self.revoked(partitions.len(), lost).await?;
+                }
                 GroupEvent::Failed(fault) => match fault.kind() {
                     FaultKind::Refused | FaultKind::Fatal => return Err(fault.into()),
                     _ => tracing::warn!(thread = self.number, "{fault}"),
