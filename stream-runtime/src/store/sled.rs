@@ -6,13 +6,16 @@
 //! over garbage are caught; and after a write error, which sled never recovers from, it is closed and opened again.
 
 use std::collections::HashMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
+
+mod opening;
+
+use opening::{from_sled, lock_beside, open_dir, panic_text};
 
 use super::set_aside::set_aside;
 use super::{Checkpoint, Row, Store, StoreError, Tree, TreeWrite, sort_rows};
@@ -27,9 +30,6 @@ const END: &[u8] = &[0x02];
 const SLED_DEFAULT: &[u8] = b"__sled__default";
 /// So many rounds in a row may panic before the store counts as corrupt.
 const PANICS: u32 = 3;
-/// How often, and how far apart, a lock is tried for.
-const LOCK_TRIES: u32 = 30;
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// A file in the directory that says: found corrupt while it was open.
 const CONDEMNED: &str = "corrupt";
 
@@ -433,106 +433,4 @@ fn parse_name(name: &[u8]) -> Option<(String, i32)> {
     }
     let (table, partition) = std::str::from_utf8(name).ok()?.rsplit_once('/')?;
     Some((table.to_owned(), partition.parse().ok()?))
-}
-
-/// Takes the lock file beside `dir`: sled's own lock would come after we have already tidied up.
-fn lock_beside(dir: &Path) -> Result<File, StoreError> {
-    let mut name = dir.as_os_str().to_owned();
-    name.push(".lock");
-    let path = PathBuf::from(name);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|e| StoreError::io("write", &path, &e))?;
-    let mut tries = 0;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            // A process of ours that is just being started holds copies of our files for a moment.
-            Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => tries += 1,
-            Err(TryLockError::WouldBlock) => return Err(StoreError::in_use(dir)),
-            Err(TryLockError::Error(e)) => return Err(StoreError::io("lock", &path, &e)),
-        }
-        std::thread::sleep(LOCK_PAUSE);
-    }
-}
-
-/// Opens sled and reads a little of every tree; anything unreadable is a corrupt store.
-fn open_dir(dir: &Path, options: &SledOptions) -> Result<Open, StoreError> {
-    delete_unfinished_snapshots(dir).map_err(|e| StoreError::io("tidy up the store", dir, &e))?;
-    let mut tries = 0;
-    loop {
-        match open_sled(dir, options) {
-            Err(error) if error.is_in_use() && tries < LOCK_TRIES => tries += 1,
-            other => return other,
-        }
-        std::thread::sleep(LOCK_PAUSE);
-    }
-}
-
-fn open_sled(dir: &Path, options: &SledOptions) -> Result<Open, StoreError> {
-    let opened = catch_unwind(|| {
-        let db = sled::Config::new()
-            .path(dir)
-            .cache_capacity(options.cache_bytes)
-            // sled's flusher is also what gives back the space of old pages.
-            .flush_every_ms(Some(1_000))
-            .open()?;
-        let mut trees = HashMap::new();
-        for name in db.tree_names() {
-            let tree = db.open_tree(&name)?;
-            tree.first()?;
-            tree.last()?;
-            if let Some(id) = parse_name(&name) {
-                trees.insert(id, tree);
-            }
-        }
-        Ok((db, trees))
-    });
-    let (db, trees) = match opened {
-        Ok(opened) => opened.map_err(|e| from_sled("open the store", dir, &e))?,
-        Err(panic) => return Err(StoreError::corrupt(dir, panic_text(&*panic))),
-    };
-    let data = dir.join("db");
-    let file = File::options()
-        .write(true)
-        .open(&data)
-        .map_err(|e| StoreError::io("open", &data, &e))?;
-    Ok(Open { db, file, trees })
-}
-
-fn delete_unfinished_snapshots(dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name
-            .to_str()
-            .is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating"))
-        {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-fn from_sled(doing: &str, dir: &Path, error: &sled::Error) -> StoreError {
-    match error {
-        sled::Error::Io(e) => match e.kind() {
-            io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::InvalidData
-            | io::ErrorKind::InvalidInput => StoreError::corrupt(dir, e),
-            _ if e.to_string().contains("could not acquire lock") => StoreError::in_use(dir),
-            _ => StoreError::io(doing, dir, e),
-        },
-        other => StoreError::corrupt(dir, other),
-    }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("panic")
-        .to_owned()
 }
