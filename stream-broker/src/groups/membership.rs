@@ -95,7 +95,12 @@ impl Groups {
     /// SyncGroup.
     pub(crate) fn sync(&mut self, sync: Sync, reply: SyncReply, now: Instant) {
         let Some(group) = self.groups.get_mut(&sync.group) else {
-            let _ = reply.send(Err(Code::UnknownMemberId));
+            let nameless = sync.group.is_empty();
+            let _ = reply.send(Err(if nameless {
+                Code::InvalidGroupId
+            } else {
+                Code::UnknownMemberId
+            }));
             return;
         };
         if let Err(code) = check_sync(group, &sync) {
@@ -171,6 +176,9 @@ impl Groups {
 
     /// Heartbeat.
     pub(crate) fn heartbeat(&mut self, name: &str, who: &Who, now: Instant) -> Result<(), Code> {
+        if name.is_empty() {
+            return Err(Code::InvalidGroupId);
+        }
         let group = self.groups.get_mut(name).ok_or(Code::UnknownMemberId)?;
         if group.state == State::Empty {
             return Err(Code::UnknownMemberId);

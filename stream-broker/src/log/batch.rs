@@ -109,8 +109,11 @@ pub(crate) fn validate(batch: &[u8]) -> Result<Header, LogError> {
     if batch.len() > 16 && batch[16] < 2 {
         return Err(LogError::UnsupportedFormat);
     }
-    let header = Header::read(batch).ok_or(LogError::Corrupt)?;
-    if header.size > batch.len() || !is_intact(&batch[..header.size]) {
+    // Bytes that are cut off hold no batch at all.
+    let header = Header::read(batch)
+        .filter(|header| header.size <= batch.len())
+        .ok_or(LogError::InvalidRecord)?;
+    if !is_intact(&batch[..header.size]) {
         return Err(LogError::Corrupt);
     }
     let one = header.size == batch.len();
@@ -387,7 +390,7 @@ pub(crate) mod tests {
         }
         assert!(matches!(
             validate(&good[..good.len() - 1]),
-            Err(LogError::Corrupt)
+            Err(LogError::InvalidRecord)
         ));
         let two = [&good[..], &good[..]].concat();
         assert!(matches!(validate(&two), Err(LogError::InvalidRecord)));

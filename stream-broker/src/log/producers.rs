@@ -135,10 +135,8 @@ impl Producers {
         if batch.is_transactional() {
             match self.admitted.get(&batch.producer_id) {
                 Some(epoch) if *epoch == batch.producer_epoch => {}
-                Some(epoch) if *epoch > batch.producer_epoch => {
-                    return Err(LogError::InvalidProducerEpoch);
-                }
-                _ => return Err(LogError::InvalidTxnState),
+                Some(_) => return Err(LogError::InvalidProducerEpoch),
+                None => return Err(LogError::InvalidTxnState),
             }
         } else if known.is_some_and(|known| known.open.is_some()) {
             return Err(LogError::InvalidTxnState);

@@ -120,7 +120,7 @@ impl Log {
         for segment in self
             .segments
             .iter()
-            .filter(|segment| segment.max_timestamp >= timestamp)
+            .filter(|segment| segment.max_record_timestamp >= timestamp)
         {
             let mut position = segment.floor_of_time(timestamp);
             while let Some(header) = header_at(&segment.file, position, segment.size)? {
@@ -150,7 +150,7 @@ impl Log {
         match self
             .segments
             .iter()
-            .map(|segment| segment.max_timestamp)
+            .map(|segment| segment.max_record_timestamp)
             .max()
         {
             Some(largest) if largest >= 0 => self.offset_of_time(largest),

@@ -10,14 +10,16 @@ use super::batch::{self, HEADER, Header};
 
 /// Bytes of log between two entries of the index.
 const INDEX_STEP: u64 = 32 * 1024;
-const ENTRY: usize = 24;
+const ENTRY: usize = 32;
 
-/// A place in the file: everything before it has smaller offsets, and timestamps of at most `max_timestamp`.
+/// A place in the file: everything before it has smaller offsets, and timestamps of at most `max_timestamp`, or of
+/// `max_record_timestamp` if markers do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
     offset: i64,
     position: u64,
     max_timestamp: i64,
+    max_record_timestamp: i64,
 }
 
 /// One file of a log.
@@ -31,6 +33,8 @@ pub(crate) struct Segment {
     pub(crate) next_offset: i64,
     /// The largest timestamp, -1 when there is no batch.
     pub(crate) max_timestamp: i64,
+    /// The same, markers left out.
+    pub(crate) max_record_timestamp: i64,
     /// The timestamp of the first batch, which decides when the segment is closed by age.
     pub(crate) first_timestamp: Option<i64>,
     path: PathBuf,
@@ -66,6 +70,7 @@ impl Segment {
             size: 0,
             next_offset: base,
             max_timestamp: -1,
+            max_record_timestamp: -1,
             first_timestamp: None,
             path,
             index: Vec::new(),
@@ -94,14 +99,16 @@ impl Segment {
             size: 0,
             next_offset: base,
             max_timestamp: -1,
+            max_record_timestamp: -1,
             first_timestamp: None,
             path,
             index,
             index_writable: true,
         };
         if let Some(last) = segment.index.last() {
-            (segment.size, segment.next_offset, segment.max_timestamp) =
-                (last.position, last.offset, last.max_timestamp);
+            (segment.size, segment.next_offset) = (last.position, last.offset);
+            segment.max_timestamp = last.max_timestamp;
+            segment.max_record_timestamp = last.max_record_timestamp;
         }
         segment.check_tail(length)?;
         if segment.size < length {
@@ -155,6 +162,9 @@ impl Segment {
         self.size += header.size as u64;
         self.next_offset = header.last_offset() + 1;
         self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
+        if !header.is_control() {
+            self.max_record_timestamp = self.max_record_timestamp.max(header.max_timestamp);
+        }
     }
 
     fn index_here(&mut self, offset: i64) {
@@ -162,6 +172,7 @@ impl Segment {
             offset,
             position: self.size,
             max_timestamp: self.max_timestamp,
+            max_record_timestamp: self.max_record_timestamp,
         };
         if self.index_writable {
             self.index_writable = self.write_entry(&entry).is_ok();
@@ -174,7 +185,8 @@ impl Segment {
         let mut bytes = [0; ENTRY];
         bytes[..8].copy_from_slice(&entry.offset.to_be_bytes());
         bytes[8..16].copy_from_slice(&entry.position.to_be_bytes());
-        bytes[16..].copy_from_slice(&entry.max_timestamp.to_be_bytes());
+        bytes[16..24].copy_from_slice(&entry.max_timestamp.to_be_bytes());
+        bytes[24..].copy_from_slice(&entry.max_record_timestamp.to_be_bytes());
         let file = OpenOptions::new()
             .write(true)
             .open(index_path(&self.path))?;
@@ -215,7 +227,7 @@ impl Segment {
     pub(crate) fn floor_of_time(&self, timestamp: i64) -> u64 {
         let after = self
             .index
-            .partition_point(|entry| entry.max_timestamp < timestamp);
+            .partition_point(|entry| entry.max_record_timestamp < timestamp);
         after.checked_sub(1).map_or(0, |at| self.index[at].position)
     }
 
@@ -253,6 +265,7 @@ fn read_index(index: &File, log: &File, base: i64, length: u64) -> io::Result<Ve
             offset: number(at),
             position: number(at + 8) as u64,
             max_timestamp: number(at + 16),
+            max_record_timestamp: number(at + 24),
         };
         if entry.offset < offset || entry.position <= position || entry.position > length {
             break;

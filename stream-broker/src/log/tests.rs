@@ -454,6 +454,12 @@ fn a_time_is_found() {
         assert_eq!(log.offset_of_time(1501).unwrap(), Some((51, 1510)));
         assert_eq!(log.offset_of_time(1991).unwrap(), None);
         assert_eq!(log.largest_time().unwrap(), Some((99, 1990)));
+        log.append_marker(Outcome::Commit, 1, 0, NOW).unwrap();
+        assert_eq!(
+            log.largest_time().unwrap(),
+            Some((99, 1990)),
+            "a marker is no record"
+        );
     }
 }
 

@@ -14,7 +14,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::answer::text;
 use super::node::{NODE, Node};
-use crate::topics::{Refusal, Setting, settings};
+use crate::topics::{Refusal, Setting, check_name, settings};
 use crate::wire::Code;
 
 const TOPIC: i8 = 2;
@@ -67,6 +67,7 @@ fn describe_topic(
     synonyms: bool,
     version: i16,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
+    check_name(&resource.resource_name)?;
     let topic = node.catalog.get(&resource.resource_name);
     let topic = topic.ok_or_else(|| {
         Refusal::new(

@@ -179,6 +179,6 @@ fn refused(index: i32, code: Code) -> PartitionData {
         .with_high_watermark(-1)
         .with_last_stable_offset(-1)
         .with_log_start_offset(-1)
-        .with_aborted_transactions(None)
+        .with_aborted_transactions(Some(Vec::new()))
         .with_records(Some(Default::default()))
 }

@@ -245,7 +245,17 @@ pub(super) fn delete(node: &Node, request: OffsetDeleteRequest) -> OffsetDeleteR
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter();
         let partitions = partitions.map(|it| {
-            OffsetDeleteResponsePartition::default().with_partition_index(it.partition_index)
+            let known = node
+                .catalog
+                .partition(&topic.name, it.partition_index)
+                .is_some();
+            OffsetDeleteResponsePartition::default()
+                .with_partition_index(it.partition_index)
+                .with_error_code(number(if known {
+                    Ok(())
+                } else {
+                    Err(Code::UnknownTopicOrPartition)
+                }))
         });
         let partitions = partitions.collect();
         OffsetDeleteResponseTopic::default()

@@ -31,7 +31,9 @@ pub(super) fn init(
     version: i16,
 ) -> InitProducerIdResponse {
     let mut transactions = node.transactions();
+    let given = (request.producer_id.0 >= 0, request.producer_epoch >= 0);
     let result = match &request.transactional_id {
+        _ if given.0 != given.1 => Err(Code::InvalidRequest),
         None => transactions.new_producer(),
         Some(id) => {
             let (id_given, epoch) = (request.producer_id.0, request.producer_epoch);

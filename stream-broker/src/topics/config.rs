@@ -48,6 +48,8 @@ impl Type {
             },
             Self::Text([]) => Ok(()),
             Self::Text(allowed) if allowed.contains(&value) => Ok(()),
+            // Neither compacted nor ever deleted from.
+            Self::List(_) if value.is_empty() => Ok(()),
             Self::List(allowed) if value.split(',').all(|part| allowed.contains(&part.trim())) => {
                 Ok(())
             }
@@ -144,6 +146,10 @@ impl TopicConfig {
             }
         }
         let log = Arc::new(log_config(&given));
+        if log.min_compaction_lag_ms > log.max_compaction_lag_ms {
+            let message = "conflict: min.compaction.lag.ms is larger than max.compaction.lag.ms";
+            return Err(Refusal::new(Code::InvalidConfig, message));
+        }
         Ok(Self { given, log })
     }
 

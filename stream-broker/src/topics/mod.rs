@@ -7,6 +7,7 @@ mod partition;
 
 pub(crate) use catalog::{Catalog, NewTopic, Topic};
 pub(crate) use config::{Setting, TopicConfig, settings};
+pub(crate) use name::check_name;
 pub(crate) use partition::{Partition, Waiter};
 
 use crate::wire::Code;

@@ -6,7 +6,7 @@ use crate::wire::Code;
 const LONGEST_NAME: usize = 249;
 
 /// Refuses what Apache Kafka refuses as a topic's name.
-pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
+pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let why = match name {
         "" => "the empty string is not allowed".to_owned(),
