@@ -102,7 +102,7 @@ pub(crate) fn run(
         status: Arc::clone(&status),
         stop: stop.clone(),
         slot: slot.id(),
-        dead_letter: limits.dead_letter,
+        dead_letters: limits.dead_letters,
         counts: limits.counts,
         began: Instant::now(),
         views: (0..threads).map(|_| View::default()).collect(),
