@@ -6,6 +6,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::groups::GroupList;
 use rdkafka::message::{Header, Headers as _, Message, Timestamp};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
@@ -129,7 +130,7 @@ pub fn delete_everything(bootstrap: &str) -> Result<()> {
         &topics.iter().map(String::as_str).collect::<Vec<_>>(),
     )?;
     let consumer: BaseConsumer = config(bootstrap).create()?;
-    let groups = consumer.fetch_group_list(None, LONG)?;
+    let groups = group_list(&consumer, None)?;
     let names: Vec<&str> = groups.groups().iter().map(|group| group.name()).collect();
     if names.is_empty() {
         return Ok(());
@@ -205,6 +206,8 @@ impl Sender {
         config
             .set("queue.buffering.max.messages", "500000")
             .set("message.max.bytes", "4000000");
+        // Back soon when a broker is: a feed that pauses longer than `idle` lets windows close.
+        config.set("reconnect.backoff.max.ms", "250");
         let failures = Failures::default();
         Ok(Self {
             producer: config.create_with_context(failures.clone())?,
@@ -340,10 +343,22 @@ pub fn end_offsets(bootstrap: &str, topic: &str, isolation: Isolation) -> Result
         .collect()
 }
 
+/// Asks until the coordinator has read its groups, which takes a moment after a broker's start.
+fn group_list(consumer: &BaseConsumer, group: Option<&str>) -> Result<GroupList> {
+    let until = Instant::now() + LONG;
+    loop {
+        match consumer.fetch_group_list(group, LONG) {
+            Ok(list) => return Ok(list),
+            Err(error) if Instant::now() > until => return Err(error.into()),
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
 /// A group's state, such as `Stable`, and how many members it has.
 pub fn group(bootstrap: &str, group: &str) -> Result<(String, usize)> {
     let consumer: BaseConsumer = config(bootstrap).create()?;
-    let list = consumer.fetch_group_list(Some(group), LONG)?;
+    let list = group_list(&consumer, Some(group))?;
     let found = list.groups().iter().find(|found| found.name() == group);
     Ok(found.map_or((String::new(), 0), |found| {
         (found.state().to_owned(), found.members().len())

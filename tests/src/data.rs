@@ -45,6 +45,33 @@ impl PartialEq for Mean {
 /// Hours by their start in milliseconds since the epoch.
 pub type Hours = BTreeMap<i64, Mean>;
 
+/// Fails with the hours that differ, and only these.
+pub fn assert_same(found: &BTreeMap<String, Hours>, expected: &BTreeMap<String, Hours>) {
+    let hours =
+        |meters: &BTreeMap<String, Hours>, other: &BTreeMap<String, Hours>| -> Vec<String> {
+            let hours = meters.iter().flat_map(|(meter, hours)| {
+                hours.iter().map(move |(start, mean)| (meter, start, mean))
+            });
+            let differs = |(meter, start, mean): &(&String, &i64, &Mean)| {
+                other.get(*meter).and_then(|hours| hours.get(start)) != Some(mean)
+            };
+            let named = |(meter, start, mean): (&String, &i64, &Mean)| {
+                let time = DateTime::from_timestamp_millis(*start).expect("a time");
+                format!("{meter} {time}: {} readings, {}", mean.count, mean.mean)
+            };
+            hours.filter(differs).map(named).collect()
+        };
+    let (wrong, missing) = (hours(found, expected), hours(expected, found));
+    assert!(
+        wrong.is_empty() && missing.is_empty(),
+        "{} hours are wrong, the first {:#?}\n{} are missing, the first {:#?}",
+        wrong.len(),
+        &wrong[..wrong.len().min(10)],
+        missing.len(),
+        &missing[..missing.len().min(10)]
+    );
+}
+
 /// The tutorial's whole file and the means it gives, both handed out beside this repository, when they are there.
 pub fn household() -> Option<(PathBuf, PathBuf)> {
     let dir = match std::env::var_os("STREAM_DATA") {

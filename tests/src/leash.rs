@@ -1,7 +1,8 @@
 //! A process on a leash: it dies with the test that started it, even when that one is killed.
 
 use anyhow::{Context, Result, bail};
-use std::fs::{self, File};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -28,8 +29,9 @@ pub struct Leashed {
     name: String,
     child: Child,
     leash: Option<ChildStdin>,
-    stdout: PathBuf,
-    stderr: PathBuf,
+    // Open, so that they can be read when their directory is gone.
+    stdout: File,
+    stderr: File,
     ended: Option<ExitStatus>,
 }
 
@@ -41,15 +43,15 @@ impl Leashed {
 
     /// The same for a program in a static, which nobody drops: when this process ends, `dir` is removed as well.
     pub fn start_in(command: &Command, output: impl Into<PathBuf>, dir: &Path) -> Result<Self> {
-        let stdout = output.into();
-        let mut stderr = stdout.clone().into_os_string();
-        stderr.push(".err");
-        let stderr = PathBuf::from(stderr);
+        let mut errors = output.into().into_os_string();
+        let stdout = create(Path::new(&errors))?;
+        errors.push(".err");
+        let stderr = create(Path::new(&errors))?;
         let name = program_name(command);
         let mut leashed = on_leash(command, dir);
         leashed
-            .stdout(File::create(&stdout)?)
-            .stderr(File::create(&stderr)?);
+            .stdout(stdout.try_clone()?)
+            .stderr(stderr.try_clone()?);
         let mut child = leashed
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
@@ -166,10 +168,26 @@ impl Drop for Leashed {
     }
 }
 
-fn read(path: &Path) -> String {
-    fs::read(path)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default()
+fn create(path: &Path) -> Result<File> {
+    let mut options = File::options();
+    let options = options.create(true).truncate(true).read(true).write(true);
+    options
+        .open(path)
+        .with_context(|| path.display().to_string())
+}
+
+/// The whole file, leaving the position alone: the program writes there.
+fn read(file: &File) -> String {
+    let mut bytes = vec![
+        0;
+        file.metadata()
+            .map_or(0, |metadata| metadata.len() as usize)
+    ];
+    let mut length = 0;
+    while let Ok(more @ 1..) = file.read_at(&mut bytes[length..], length as u64) {
+        length += more;
+    }
+    String::from_utf8_lossy(&bytes[..length]).into_owned()
 }
 
 /// The same program under a leash; whoever spawns it keeps the child's standard input, which is the leash.
@@ -208,4 +226,31 @@ pub fn tail(text: &str) -> &str {
         start += 1;
     }
     &text[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_printed_can_be_read_when_the_directory_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut echo = Command::new("sh");
+        echo.args(["-c", "echo out; echo err >&2"]);
+        let mut process = Leashed::start(&echo, dir.path().join("file")).unwrap();
+        assert!(process.wait(Duration::from_secs(10)).unwrap().success());
+        drop(dir);
+        assert_eq!(process.stdout(), "out\n");
+        assert_eq!(process.output(), "out\nerr\n");
+    }
+
+    #[test]
+    fn a_program_dies_with_its_leash() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut sleep = Command::new("sleep");
+        let mut process = Leashed::start(sleep.arg("100"), dir.path().join("file")).unwrap();
+        assert!(process.ended().is_none());
+        drop(process.leash.take());
+        assert!(!process.wait(Duration::from_secs(10)).unwrap().success());
+    }
 }

@@ -114,6 +114,11 @@ impl Shared {
         }
     }
 
+    /// Whether the task cannot go on.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.failure.borrow().is_some()
+    }
+
     /// Whether an agent that is alone may take the next record within its own poll: one topic, one reader, nothing due.
     pub(crate) fn may_begin_inline(&self) -> bool {
         self.current.get() == Current::None

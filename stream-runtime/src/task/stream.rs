@@ -99,6 +99,9 @@ impl AgentCx {
                 return Poll::Pending;
             };
             if self.is_condemned() {
+                if shared.is_stopped() {
+                    return Poll::Pending;
+                }
                 continue;
             }
             match self.decode_front(input) {
@@ -111,7 +114,13 @@ impl AgentCx {
                     }
                     return Poll::Ready(Some(event));
                 }
-                Err(why) => self.bad_record(&why),
+                Err(why) => {
+                    self.bad_record(&why);
+                    // By `on_decode_error = "stop"` the record stays in hand: not again and again.
+                    if shared.is_stopped() {
+                        return Poll::Pending;
+                    }
+                }
             }
         }
     }

@@ -491,7 +491,10 @@ impl StreamThread {
     pub(super) fn drop_partitions(&mut self, state: PartitionState) {
         for mut partition in self.partitions.drain(..) {
             partition.task.drop_agents();
-            self.worker.status.set(partition.name, state.clone());
+            // What failed is told by the worker's end: it does not become "revoked" on the way there.
+            if !(partition.is_failed() && self.worker.stop.is_asked()) {
+                self.worker.status.set(partition.name, state.clone());
+            }
         }
         // Its queues have gone with the partitions.
         self.reader = None;

@@ -215,6 +215,28 @@ fn on_error_stop_stops_the_partition_and_skip_goes_on() {
 }
 
 #[test]
+fn a_bad_record_stops_the_partition_when_told_so() {
+    let mut d = driver(AgentOptions {
+        on_decode_error: OnError::Stop,
+        ..options()
+    });
+    d.task.inbox(0).push(crate::task::RawRecord {
+        offset: 0,
+        timestamp: 5,
+        key: Some(b"a"),
+        value: Some(b"{"),
+        headers: &[],
+    });
+    let failure = d.task.run(d.now).unwrap_err();
+    assert!(!failure.fatal);
+    let text = failure.error.to_string();
+    assert!(
+        text.contains("agent `solo`") && text.contains("in[0]@0"),
+        "{text}"
+    );
+}
+
+#[test]
 fn bad_records_go_to_the_dead_letters_and_never_move_stream_time() {
     let mut d = Driver::new(topology::<Tumbling1000Grace0>());
     let far = d.now.wall + 7_200_000;

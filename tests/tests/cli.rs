@@ -1,0 +1,309 @@
+//! The commands of an app's program, as a user or a script meets them.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+use tests::broker::Broker;
+use tests::client::{self, Isolation};
+use tests::net;
+use tests::voltage::App;
+
+/// Runs a command with standard input; what it prints goes to a pipe, not to a terminal.
+fn run(command: &mut Command, input: &str) -> Output {
+    let pipes = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = pipes.spawn().unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn all(output: &Output) -> String {
+    out(output) + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Standard output of a command that ends well.
+fn good(command: &mut Command, input: &str) -> String {
+    let output = run(command, input);
+    assert!(output.status.success(), "{command:?}: {}", all(&output));
+    out(&output)
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .collect()
+}
+
+#[test]
+fn send_takes_values_files_and_standard_input() {
+    let broker = Broker::embedded();
+    let app = App::voltage(&broker.bootstrap());
+    good(
+        &mut app.command(&["send", "things", r#"{"n":1}"#, "--key", "k"]),
+        "",
+    );
+    good(
+        &mut app.command(&["send", "things", "--key-field", "user.id"]),
+        "{\"user\":{\"id\":\"x\"}}\n{\"user\":{\"id\":\"y\"}}\n",
+    );
+    let file = app.file("things.jsonl", "{\"u\":\"z\",\"n\":4}\n");
+    good(
+        &mut app.command(&["send", "things", "--key-field", "u", "--file", &file]),
+        "",
+    );
+    good(
+        &mut app.command(&["send", "things", "--key", "k", "--tombstone"]),
+        "",
+    );
+    let mut records =
+        client::read_all(&broker.bootstrap(), "things", Isolation::Committed).unwrap();
+    records.sort_by_key(|record| (record.key().to_owned(), record.offset));
+    let sent: Vec<_> = records
+        .iter()
+        .map(|record| (record.key(), String::from_utf8_lossy(record.bytes())))
+        .collect();
+    let expected = [
+        ("k", r#"{"n":1}"#),
+        ("k", ""),
+        ("x", r#"{"user":{"id":"x"}}"#),
+        ("y", r#"{"user":{"id":"y"}}"#),
+        ("z", r#"{"u":"z","n":4}"#),
+    ];
+    assert_eq!(sent, expected.map(|(key, value)| (key, value.into())));
+    assert!(records[1].value.is_none(), "a tombstone has no value");
+}
+
+/// A line that is wrong is named with its number, and the exit code says that not everything was sent.
+#[test]
+fn send_names_the_line_that_is_wrong() {
+    let broker = Broker::embedded();
+    let app = App::voltage(&broker.bootstrap());
+    for input in ["{\"u\":\"a\"}\nno json\n", "{\"u\":\"a\"}\n{\"other\":1}\n"] {
+        let output = run(
+            &mut app.command(&["send", "things", "--key-field", "u"]),
+            input,
+        );
+        assert_eq!(output.status.code(), Some(1), "{}", all(&output));
+        assert!(all(&output).contains('2'), "names line 2: {}", all(&output));
+    }
+}
+
+#[test]
+fn tail_prints_one_json_object_a_record() {
+    let broker = Broker::embedded();
+    let app = App::voltage(&broker.bootstrap());
+    client::create_topic(&broker.bootstrap(), "things", 1, &[]).unwrap();
+    for value in [r#"{"n":1}"#, "plain text", r#""text""#] {
+        good(
+            &mut app.command(&["send", "things", value, "--key", "k"]),
+            "",
+        );
+    }
+    let tail = |more: &[&str]| {
+        lines(&good(
+            &mut app.command(&[&["tail", "things", "-o", "json"], more].concat()),
+            "",
+        ))
+    };
+    let records = tail(&["--from-beginning", "--until-end"]);
+    assert_eq!(records.len(), 3);
+    for (offset, record) in records.iter().enumerate() {
+        assert!(record["timestamp"].as_i64().unwrap() > 1_700_000_000_000);
+        let mut rest = record.clone();
+        rest.as_object_mut().unwrap().remove("timestamp");
+        rest.as_object_mut().unwrap().remove("value");
+        assert_eq!(
+            rest,
+            json!({"topic": "things", "partition": 0, "offset": offset, "key": "k"})
+        );
+    }
+    assert_eq!(records[0]["value"], json!({"n": 1}));
+    assert_eq!(records[1]["value"], json!("plain text"));
+    assert_eq!(tail(&["--from-beginning", "-n", "2"]).len(), 2);
+    assert_eq!(
+        tail(&["--until-end"]).len(),
+        0,
+        "from the end on there is nothing"
+    );
+}
+
+#[test]
+fn what_a_program_may_read_is_json_without_colour() {
+    let broker = Broker::embedded();
+    let app = App::voltage(&broker.bootstrap());
+    for command in [
+        &["topics"][..],
+        &["agents"],
+        &["tables"],
+        &["plan"],
+        &["describe"],
+        &["describe", "average"],
+    ] {
+        let text = good(&mut app.command(command), "");
+        assert!(!text.contains('\u{1b}'), "no terminal, no colour: {text:?}");
+        assert!(
+            text.contains("voltage_avg") || text.contains("hourly_voltage"),
+            "{command:?}: {text}"
+        );
+        let json = good(&mut app.command(&[command, &["-o", "json"]].concat()), "");
+        let value: Value = serde_json::from_str(&json)
+            .unwrap_or_else(|error| panic!("{command:?}: {error}: {json}"));
+        assert!(value.is_array() || value.is_object());
+    }
+}
+
+#[test]
+fn every_command_has_help() {
+    let app = App::voltage("");
+    let help = good(&mut app.bare(&["--help"]), "");
+    for command in [
+        "worker", "broker", "send", "tail", "topics", "agents", "tables", "plan", "describe",
+        "reset", "produce", "demo",
+    ] {
+        assert!(
+            help.lines()
+                .any(|line| line.trim_start().starts_with(command)),
+            "`{command}` is missing: {help}"
+        );
+        let own = good(&mut app.bare(&[command, "--help"]), "");
+        assert!(
+            own.contains("Usage:") && own.lines().next().unwrap().len() > 10,
+            "{command}: {own}"
+        );
+    }
+}
+
+#[test]
+fn exit_codes_tell_not_done_from_not_understood() {
+    let broker = Broker::embedded();
+    let app = App::voltage(&broker.bootstrap());
+    for args in [
+        &["frobnicate"][..],
+        &["worker", "--threads", "0"],
+        &["tail"],
+        &["worker", "--processing-guarantee", "maybe"],
+    ] {
+        let output = run(&mut app.command(args), "");
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", all(&output));
+    }
+    for args in [
+        &["tail", "nowhere", "--until-end"][..],
+        &["describe", "nothing"],
+        &["send", "things", "--file", "none.jsonl"],
+    ] {
+        let output = run(&mut app.command(args), "");
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", all(&output));
+        let named = ["nowhere", "nothing", "none.jsonl"]
+            .iter()
+            .any(|name| all(&output).contains(name));
+        assert!(named, "{args:?} names what is not there: {}", all(&output));
+    }
+}
+
+/// A flag wins over the environment.
+#[test]
+fn the_environment_configures_and_a_flag_wins() {
+    let broker = Broker::embedded();
+    let app = App::voltage(&broker.bootstrap());
+    let [nobody] = net::free_ports();
+    let nobody = format!("127.0.0.1:{nobody}");
+    good(
+        app.bare(&["topics"])
+            .env("STREAM_BROKER", broker.bootstrap()),
+        "",
+    );
+    good(app.command(&["topics"]).env("STREAM_BROKER", &nobody), "");
+    let output = run(app.bare(&["topics"]).env("STREAM_BROKER", &nobody), "");
+    assert!(
+        !output.status.success() && all(&output).contains(&nobody),
+        "{}",
+        all(&output)
+    );
+    let config = app.file(
+        "client.properties",
+        &format!("bootstrap.servers={}\n", broker.bootstrap()),
+    );
+    good(&mut app.bare(&["topics", "--config", &config]), "");
+}
+
+#[test]
+fn a_bad_configuration_file_is_named() {
+    let app = App::voltage("");
+    let unknown = app.file(
+        "unknown.properties",
+        "bootstrap.servers=127.0.0.1:1\nno.such.setting=1\n",
+    );
+    for (file, named) in [
+        ("none.properties", "none.properties"),
+        (&unknown, "no.such.setting"),
+    ] {
+        let output = run(&mut app.bare(&["topics", "--config", file]), "");
+        assert!(
+            !output.status.success() && all(&output).contains(named),
+            "{}",
+            all(&output)
+        );
+    }
+}
+
+#[test]
+fn the_broker_says_where_it_listens_and_refuses_a_port_in_use() {
+    let app = App::voltage("");
+    let mut broker = app.start_command(&app.bare(&["broker", "--port", "0"]));
+    let line = broker
+        .line_with("127.0.0.1:", std::time::Duration::from_secs(20))
+        .unwrap();
+    let port: String = line
+        .split("127.0.0.1:")
+        .nth(1)
+        .unwrap()
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
+    assert_ne!(port, "0", "{line}");
+    client::create_topic(&format!("127.0.0.1:{port}"), "there", 1, &[]).unwrap();
+    // Another terminal in the same directory finds it.
+    assert!(good(&mut app.bare(&["topics", "--all"]), "").contains("there"));
+    let other = App::voltage("");
+    let output = run(&mut other.bare(&["broker", "--port", &port]), "");
+    assert!(
+        !output.status.success() && all(&output).contains(&port),
+        "{}",
+        all(&output)
+    );
+    broker.signal("TERM").unwrap();
+    assert!(
+        broker
+            .wait(std::time::Duration::from_secs(10))
+            .unwrap()
+            .success()
+    );
+    assert!(fs::exists(app.dir().join(".stream")).unwrap());
+}
+
+#[test]
+fn reset_asks_first() {
+    let broker = Broker::embedded();
+    let app = App::voltage(&broker.bootstrap());
+    let output = run(&mut app.command(&["reset"]), "n\n");
+    assert!(!all(&output).contains("Done"), "{}", all(&output));
+    let output = run(&mut app.command(&["reset"]), "");
+    assert!(
+        !all(&output).contains("Done"),
+        "nobody said yes: {}",
+        all(&output)
+    );
+    good(&mut app.command(&["reset", "--yes"]), "");
+}
