@@ -208,9 +208,6 @@ mod tests {
         assert!(Error::new(Kind::Refused, "wrong password").is_fatal());
         assert!(Error::new(Kind::Fenced, "taken over").is_fenced());
         assert!(Error::from(crate::KeyError::missing()).is_record());
-        assert_eq!(
-            Error::new(Kind::Stopped, "going down").0.kind,
-            Kind::Stopped
-        );
+        assert!(Error::new(Kind::Stopped, "going down").is_stopped());
     }
 }

@@ -43,14 +43,10 @@ impl Reporter {
     pub(crate) fn error(&self, error: &KafkaError, reason: &str) {
         if let Some(code) = error.rdkafka_error_code().filter(is_connection) {
             let mut state = self.lock();
-            // "All brokers down" says less than the error that led to it.
-            let keep = code == Code::AllBrokersDown
-                && state
-                    .trouble
-                    .as_ref()
-                    .is_some_and(|(at, ..)| at.elapsed() < QUIET);
-            if !keep {
-                state.trouble = Some((Instant::now(), code, reason.to_owned()));
+            match &mut state.trouble {
+                // "All brokers down" says less than the error that led to it, which is said once.
+                Some((at, ..)) if code == Code::AllBrokersDown => *at = Instant::now(),
+                trouble => *trouble = Some((Instant::now(), code, reason.to_owned())),
             }
         }
         if self.is_news("ERROR", reason) {

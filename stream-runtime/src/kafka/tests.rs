@@ -1,19 +1,22 @@
-//! The room against a real broker: `STREAM_TEST_BROKER=host:port` names one.
+//! The room against a real broker: the embedded one, or the one that `STREAM_TEST_BROKER=host:port` names.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::*;
 
-fn broker() -> Option<Properties> {
-    match std::env::var("STREAM_TEST_BROKER") {
-        Ok(address) => Some(Properties::broker(&address)),
-        Err(_) => {
-            eprintln!("skipped: STREAM_TEST_BROKER is not set");
-            None
-        }
-    }
+fn broker() -> Properties {
+    static EMBEDDED: OnceLock<(stream_broker::Broker, tempfile::TempDir)> = OnceLock::new();
+    let address = std::env::var("STREAM_TEST_BROKER").unwrap_or_else(|_| {
+        let (broker, _) = EMBEDDED.get_or_init(|| {
+            let dir = tempfile::tempdir().unwrap();
+            let config = stream_broker::Config::new(dir.path());
+            (stream_broker::Broker::start(config).unwrap(), dir)
+        });
+        broker.address().to_string()
+    });
+    Properties::broker(&address)
 }
 
 fn unique(name: &str) -> String {
@@ -100,7 +103,7 @@ fn drain(serve: impl Fn(), queue: &PartitionQueue, wanted: usize) -> (Vec<Seen>,
 
 #[test]
 fn topics_are_created_seen_configured_and_deleted() {
-    let Some(properties) = broker() else { return };
+    let properties = broker();
     let admin = admin(&properties);
     let name = unique("created");
     assert_eq!(admin.topic(&name).unwrap(), None);
@@ -139,7 +142,7 @@ fn topics_are_created_seen_configured_and_deleted() {
 
 #[test]
 fn a_record_comes_back_as_it_was_sent() {
-    let Some(properties) = broker() else { return };
+    let properties = broker();
     let topic = topic(&properties, "roundtrip", 2);
     let sender = Sender::new(&properties).unwrap();
     sender
@@ -188,7 +191,7 @@ fn a_record_comes_back_as_it_was_sent() {
 
 #[test]
 fn a_queue_that_fills_wakes_the_thread() {
-    let Some(properties) = broker() else { return };
+    let properties = broker();
     let topic = topic(&properties, "wakes", 1);
     let wake = Wake::new();
     let reader = Reader::new(&properties, "readers", Isolation::Committed, &wake).unwrap();
@@ -243,7 +246,7 @@ fn assigned(event: GroupEvent) -> Option<Vec<TopicPartition>> {
 
 #[test]
 fn a_transaction_commits_outputs_and_offsets_or_neither() {
-    let Some(properties) = broker() else { return };
+    let properties = broker();
     let input = topic(&properties, "in", 1);
     let output = topic(&properties, "out", 1);
     let group = unique("group");
@@ -379,9 +382,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
 
 #[test]
 fn two_members_share_and_one_hands_over() {
-    let Some(mut properties) = broker() else {
-        return;
-    };
+    let mut properties = broker();
     properties.set("session.timeout.ms", "2000").unwrap();
     properties.set("heartbeat.interval.ms", "500").unwrap();
     let input = topic(&properties, "shared", 2);
@@ -440,7 +441,7 @@ fn two_members_share_and_one_hands_over() {
 
 #[test]
 fn a_second_producer_with_the_id_fences_the_first() {
-    let Some(properties) = broker() else { return };
+    let properties = broker();
     let output = topic(&properties, "fenced", 1);
     let input = topic(&properties, "fenced-in", 1);
     let (id, wake) = (unique("tx"), Wake::new());
@@ -466,7 +467,7 @@ fn a_second_producer_with_the_id_fences_the_first() {
 
 #[test]
 fn records_too_large_and_offsets_out_of_range_are_told() {
-    let Some(properties) = broker() else { return };
+    let properties = broker();
     let topic = topic(&properties, "limits", 1);
     let sender = Sender::new(&properties).unwrap();
     let large = vec![b'x'; 2 << 20];

@@ -3,7 +3,7 @@
 //! RFC 3339 and `2006-12-16 17:24:00` are read by a parser of our own: with chrono's general one they took a seventh of the
 //! time of a whole record. What it does not know goes to chrono.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 
 /// Reads RFC 3339, the same with a blank for the `T`, and both without a zone (taken as UTC).
 #[inline]
@@ -50,16 +50,6 @@ fn direct(text: &[u8]) -> Option<DateTime<Utc>> {
     let two = |at: usize| pair(t[at], t[at + 1]);
     let year = two(0)? * 100 + two(2)?;
     let (month, day, hour, minute, second) = (two(5)?, two(8)?, two(11)?, two(14)?, two(17)?);
-    if month == 0
-        || month > 12
-        || day == 0
-        || day > month_days(year, month)
-        || hour > 23
-        || minute > 59
-        || second > 59
-    {
-        return None;
-    }
     let (nanos, zone) = fraction(rest)?;
     let offset = match zone {
         [] | [b'Z' | b'z'] => 0,
@@ -73,9 +63,17 @@ fn direct(text: &[u8]) -> Option<DateTime<Utc>> {
         }
         _ => return None,
     };
-    let seconds =
-        days(year, month, day) * 86_400 + i64::from(hour * 3600 + minute * 60 + second) - offset;
-    DateTime::from_timestamp(seconds, nanos)
+    if second > 59 {
+        return None; // a leap second is chrono's matter
+    }
+    let date = NaiveDate::from_ymd_opt(year as i32, month, day)?;
+    let time = date
+        .and_hms_nano_opt(hour, minute, second, nanos)?
+        .and_utc();
+    match offset {
+        0 => Some(time),
+        _ => time.checked_sub_signed(TimeDelta::seconds(offset)),
+    }
 }
 
 #[inline]
@@ -104,32 +102,6 @@ fn fraction(rest: &[u8]) -> Option<(u32, &[u8])> {
         length += 1;
     }
     (length > 0).then(|| (nanos * 10_u32.pow(9 - length as u32), &digits[length..]))
-}
-
-#[inline]
-fn month_days(year: u32, month: u32) -> u32 {
-    match month {
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
-            29
-        }
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days since the epoch of a date of the proleptic Gregorian calendar: years begin in March here, so that a leap day is the
-/// last of its year, and 153 / 5 is the mean length of the months that follow.
-#[inline]
-fn days(year: u32, month: u32, day: u32) -> i64 {
-    // Four hundred years are added and taken off again: years before 0 need no rounding then.
-    let (year, month) = if month > 2 {
-        (year + 400, month - 3)
-    } else {
-        (year + 399, month + 9)
-    };
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    i64::from(year * 365 + year / 4 - year / 100 + year / 400 + of_year) - 719_468 - 146_097
 }
 
 #[cfg(test)]
