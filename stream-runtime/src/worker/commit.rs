@@ -9,7 +9,6 @@ use super::status::PartitionState;
 use super::thread::StreamThread;
 use crate::error::{Error, Kind};
 use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, Place};
-use crate::topology::OutputKind;
 
 /// Commits that fail in the same way before the tasks stop.
 const STRIKES: u32 = 3;
@@ -181,12 +180,8 @@ impl StreamThread {
         let wall = super::shared::wall();
         group.iter().try_for_each(|&at| {
             let task = &self.partitions[at].task;
-            let outputs = &task.topology().outputs;
             task.each_output(|topic, out| {
-                let dead = outputs[out.topic].kind == OutputKind::DeadLetters;
-                let limits = &self.worker.dead_letters;
-                let limit = dead.then(|| limits.get(&*outputs[out.topic].topic).copied());
-                let limit = limit.flatten();
+                let limit = self.worker.dead_letters.get(topic).copied();
                 self.outlet.send_output(topic, &out, limit, wall)
             })
         })

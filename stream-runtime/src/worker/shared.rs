@@ -1,6 +1,6 @@
 //! What the stream threads of one worker share. Nothing of it is touched on a record's way.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -26,7 +26,7 @@ pub(super) struct Shared {
     /// Identity of the worker's slot: the same after a restart.
     pub(super) slot: uuid::Uuid,
     /// Bytes that each dead-letter topic takes in one message.
-    pub(super) dead_letters: BTreeMap<String, usize>,
+    pub(super) dead_letters: HashMap<String, usize>,
     /// Partitions of each sub-topology's inputs.
     pub(super) counts: Vec<i32>,
     /// Begin of monotonic time.

@@ -1,6 +1,6 @@
 //! The topics of an app at start: which exist, which are made, and whether they fit together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::{Stop, WorkerSettings};
@@ -25,7 +25,7 @@ type Existing = BTreeMap<String, TopicView>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Limits {
     /// Bytes that each dead-letter topic takes in one message; a longer value is cut.
-    pub(super) dead_letters: BTreeMap<String, usize>,
+    pub(super) dead_letters: HashMap<String, usize>,
     /// Bytes of the largest message that any of them takes: the producer must let it through.
     pub(super) message: usize,
     /// Partitions of all inputs together.
@@ -69,24 +69,20 @@ pub(super) fn prepare(
         .topologies
         .iter()
         .flat_map(|topology| &topology.outputs);
-    let mut limits = BTreeMap::new();
+    let mut dead_letters = HashMap::new();
     for output in outputs.filter(|output| output.kind == OutputKind::DeadLetters) {
         let limit = usize::try_from(max_message(admin, &output.topic)?).unwrap_or(usize::MAX);
-        limits.insert(output.topic.to_string(), limit);
+        dead_letters.insert(output.topic.clone(), limit);
     }
     let partitions = |name: &str| {
         existing
             .get(name)
             .map_or(1, |view| view.partitions.max(1) as usize)
     };
+    let largest = dead_letters.values().copied().max().unwrap_or(0);
     Ok(Limits {
-        message: limits
-            .values()
-            .copied()
-            .max()
-            .unwrap_or(0)
-            .max(MAX_MESSAGE as usize),
-        dead_letters: limits,
+        dead_letters,
+        message: largest.max(MAX_MESSAGE as usize),
         partitions: plan.input_topics().into_iter().map(partitions).sum(),
         counts: plan
             .topologies
