@@ -1,4 +1,4 @@
-//! The hourly mean: by hand, and a bare loop, in turn, each in a process of its own.
+//! The hourly mean: this framework, the same by hand, and a bare loop, in turn, each in a process of its own.
 //!
 //! `cargo bench -p tests --bench hourly_mean -- --records 5000000 --rounds 3`
 
@@ -41,12 +41,15 @@ struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Contender {
+    Framework(&'static str),
     ByHand(&'static str),
     RawPoll,
 }
 
-const IN_TURN: [Contender; 3] = [
+const IN_TURN: [Contender; 5] = [
+    Contender::Framework("exactly_once"),
     Contender::ByHand("exactly_once"),
+    Contender::Framework("at_least_once"),
     Contender::ByHand("at_least_once"),
     Contender::RawPoll,
 ];
@@ -54,6 +57,7 @@ const IN_TURN: [Contender; 3] = [
 impl std::fmt::Display for Contender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Framework(guarantee) => write!(f, "a framework {guarantee}"),
             Self::ByHand(guarantee) => write!(f, "b by hand {guarantee}"),
             Self::RawPoll => write!(f, "c raw poll"),
         }
@@ -110,6 +114,14 @@ fn main() -> Result<()> {
     for (contender, costs) in &costs {
         print("median", *contender, median(costs));
     }
+    let rate = |contender| median(&costs[&contender]).records_per_second;
+    let ratio =
+        |guarantee| rate(Contender::Framework(guarantee)) / rate(Contender::ByHand(guarantee));
+    println!(
+        "ratio exactly_once {:.2} at_least_once {:.2}",
+        ratio("exactly_once"),
+        ratio("at_least_once")
+    );
     Ok(())
 }
 
@@ -126,6 +138,32 @@ fn run(
     let before = client::end_offsets(bootstrap, MEANS, client::Isolation::Uncommitted)?;
     let count = records.to_string();
     let (command, end) = match contender {
+        Contender::Framework(guarantee) => {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_hourly_app"));
+            command.env("BENCH_APP", &name).args([
+                "worker",
+                "--broker",
+                bootstrap,
+                "--threads",
+                THREADS,
+            ]);
+            command
+                .args([
+                    "--processing-guarantee",
+                    guarantee,
+                    "--until-caught-up",
+                    "--data-dir",
+                ])
+                .arg(dir.join(&name));
+            (
+                command,
+                End::Committed {
+                    bootstrap,
+                    group: &name,
+                    topic: READINGS,
+                },
+            )
+        }
         Contender::ByHand(guarantee) => {
             let changelog = format!("{name}-changelog");
             client::create_topic(

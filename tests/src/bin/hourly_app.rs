@@ -1,0 +1,66 @@
+//! The benchmark's hourly mean, written as a user writes it. Its name comes from `BENCH_APP`: a new group a run.
+
+use std::sync::Once;
+use std::time::{SystemTime, UNIX_EPOCH};
+use stream_runtime::prelude::*;
+
+/// One reading of a power meter.
+#[record(timestamp = datetime)]
+struct Reading {
+    #[field(coerce)]
+    datetime: DateTime<Utc>,
+    voltage: f64,
+}
+
+/// The mean voltage of one hour.
+#[record]
+struct AverageVoltage {
+    start_time: DateTime<Utc>,
+    count: u64,
+    mean: f64,
+}
+
+/// The readings of an hour, folded.
+#[table(key = String, tumbling = "1h", grace = "30s")]
+#[derive(Clone, Default)]
+struct HourlyVoltage {
+    count: u64,
+    sum: f64,
+}
+
+#[agent(topic = "bench_readings")]
+async fn collect(mut readings: Stream<Reading>, mut hours: Table<HourlyVoltage>) -> Result<()> {
+    while let Some(reading) = readings.next().await {
+        mark_start();
+        hours.update(reading.key(), |hour| {
+            hour.count += 1;
+            hour.sum += reading.voltage;
+        });
+    }
+    Ok(())
+}
+
+#[agent(on_close = HourlyVoltage, sink = "bench_means")]
+async fn average(hour: Closed<HourlyVoltage>) -> AverageVoltage {
+    AverageVoltage {
+        start_time: hour.start(),
+        count: hour.count,
+        mean: hour.sum / hour.count as f64,
+    }
+}
+
+/// Prints the time of the first record, in microseconds since the epoch; the benchmark looks for it.
+fn mark_start() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("a clock past 1970");
+        println!("@started {}", now.as_micros());
+    });
+}
+
+fn main() -> ExitCode {
+    let name = std::env::var("BENCH_APP").unwrap_or_else(|_| "hourly".into());
+    App::new(&name).main()
+}
