@@ -87,7 +87,10 @@ mod tests {
     const HEADING: &str =
         "Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity;1;2;3\n";
 
-    fn read(lines: &str) -> (Vec<Result<(String, f64), String>>, u64) {
+    /// Time and voltage of a row, or why there are none.
+    type Row = Result<(String, f64), String>;
+
+    fn read(lines: &str) -> (Vec<Row>, u64) {
         let mut readings = Readings::new(lines.as_bytes())
             .map_err(|e| e.to_string())
             .expect("a heading");
