@@ -16,7 +16,7 @@ pub struct Config {
     pub address: SocketAddr,
     /// Partitions of a topic that is created without saying how many. Default: 4.
     pub default_partitions: i32,
-    /// How long the first member of a consumer group waits for others before the group starts. Default: 0.
+    /// How long the first member of a consumer group waits for others before the group starts. Default: 100 ms.
     pub initial_rebalance_delay: Duration,
     /// How often old segments are looked for and removed, as `log.retention.check.interval.ms`. Default: 5 minutes.
     pub retention_interval: Duration,
@@ -29,7 +29,7 @@ impl Config {
             data_dir: data_dir.into(),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             default_partitions: 4,
-            initial_rebalance_delay: Duration::ZERO,
+            initial_rebalance_delay: Duration::from_millis(100),
             retention_interval: Duration::from_secs(5 * 60),
         }
     }

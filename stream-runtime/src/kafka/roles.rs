@@ -45,6 +45,8 @@ pub(super) enum Role<'a> {
 
 /// Session timeout of a member, in ms: the least Apache Kafka allows by default.
 const SESSION_TIMEOUT: u64 = 6_000;
+/// Heartbeats at most so far apart, in ms: a member hears of a rebalance with its next one.
+const HEARTBEAT: u64 = 500;
 
 impl Role<'_> {
     fn is_consumer(self) -> bool {
@@ -105,7 +107,7 @@ impl Role<'_> {
                 config.set("session.timeout.ms", session.to_string());
                 config.set(
                     "heartbeat.interval.ms",
-                    (session / 3).clamp(1, 3_000).to_string(),
+                    (session / 3).clamp(1, HEARTBEAT).to_string(),
                 );
             }
             Role::Transactional { .. } => {
@@ -217,10 +219,10 @@ mod tests {
                 config.get("heartbeat.interval.ms").unwrap().to_owned(),
             )
         };
-        assert_eq!(beat(&[]), ("6000".into(), "2000".into()));
+        assert_eq!(beat(&[]), ("6000".into(), "500".into()));
         assert_eq!(
-            beat(&[("session.timeout.ms", "2000")]),
-            ("2000".into(), "666".into())
+            beat(&[("session.timeout.ms", "1200")]),
+            ("1200".into(), "400".into())
         );
         assert_eq!(
             beat(&[
@@ -229,6 +231,6 @@ mod tests {
             ]),
             ("2000".into(), "500".into())
         );
-        assert_eq!(beat(&[("session.timeout.ms", "45000")]).1, "3000");
+        assert_eq!(beat(&[("session.timeout.ms", "45000")]).1, "500");
     }
 }

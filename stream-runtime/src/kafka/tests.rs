@@ -364,6 +364,14 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
     });
     assert!(!lost);
     member.unassign().unwrap();
+    // librdkafka leaves on a thread of its own.
+    let start = Instant::now();
+    while member.token().is_some_and(|token| token.is_member()) {
+        assert!(start.elapsed() < Duration::from_secs(10), "still a member");
+        let mut events = Vec::new();
+        member.events(&mut events);
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let error = producer
         .send_offsets(
             &[(Place::new(Arc::clone(&input), 0, 9), String::new())],
