@@ -20,8 +20,7 @@ use crate::record::Payload;
 /// ```
 #[derive(Debug)]
 pub struct Event<T, K = String> {
-    /// The record itself.
-    pub value: T,
+    pub(crate) record: T,
     pub(crate) key: OnceCell<K>,
     pub(crate) raw_key: Option<SmallVec<[u8; 24]>>,
     pub(crate) time: i64,
@@ -34,7 +33,7 @@ impl<T, K> Deref for Event<T, K> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.value
+        &self.record
     }
 }
 
@@ -43,7 +42,7 @@ impl<T: Payload, K: StreamKey> Event<T, K> {
     pub fn new(key: K, value: T) -> Self {
         let time = value.timestamp().unwrap_or(0);
         Event {
-            value,
+            record: value,
             key: OnceCell::from(key),
             raw_key: None,
             time,
@@ -95,7 +94,7 @@ impl<T, K> Event<T, K> {
 
     /// The record without its envelope.
     pub fn into_value(self) -> T {
-        self.value
+        self.record
     }
 }
 

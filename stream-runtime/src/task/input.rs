@@ -184,7 +184,7 @@ impl<T: Payload> Input<EventForm> for T {
         F: FnMut(Self, &Cx<EventForm>) -> Fut,
         Fut: Future<Output = Returned<R>>,
     {
-        per_event(agent, call, |event: Event<T, AnyKey>| event.value)
+        per_event(agent, call, |event: Event<T, AnyKey>| event.record)
     }
 }
 

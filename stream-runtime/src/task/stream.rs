@@ -155,7 +155,7 @@ impl AgentCx {
         }
         let headers = (!raw.headers.is_empty()).then(|| Box::new(Headers::decode(raw.headers)));
         Ok(Event {
-            value,
+            record: value,
             key,
             raw_key,
             time,

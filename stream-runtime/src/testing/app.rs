@@ -224,7 +224,7 @@ impl TestApp {
         done(drive.settle());
         let all = drive.cluster.all(topic);
         all.map(|(partition, offset, e)| Sent {
-            value: match T::decode(e.value.as_deref()) {
+            record: match T::decode(e.value.as_deref()) {
                 Ok(value) => value,
                 Err(problem) => panic!("{topic}[{partition}]@{offset}: {problem}"),
             },

@@ -7,7 +7,7 @@ use crate::key::StreamKey;
 /// A committed record of a topic. It derefs to the record.
 #[derive(Clone, Debug)]
 pub struct Sent<T> {
-    pub(super) value: T,
+    pub(super) record: T,
     pub(super) key: Option<Vec<u8>>,
     pub(super) partition: i32,
     pub(super) offset: i64,
@@ -19,14 +19,14 @@ impl<T> Deref for Sent<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.value
+        &self.record
     }
 }
 
 impl<T> Sent<T> {
     /// The record without its envelope.
     pub fn into_value(self) -> T {
-        self.value
+        self.record
     }
 
     /// Its key.

@@ -142,3 +142,59 @@ fn the_clock_brings_retries_and_dead_letters() {
 fn a_plan_with_a_problem_says_so() {
     TestApp::only((average,)).sent::<AverageVoltage>("voltage_avg");
 }
+
+#[record]
+struct Sample {
+    value: f64,
+}
+
+#[table]
+#[derive(Clone, Default)]
+struct Largest {
+    value: f64,
+}
+
+#[agent(topic = "samples", sink = "largest")]
+async fn largest(sample: Event<Sample>, mut all: Table<Largest>) -> Sample {
+    let value = all.update(sample.key(), |row| {
+        row.value = row.value.max(sample.value);
+        row.value
+    });
+    Sample { value }
+}
+
+#[test]
+fn a_field_named_value_is_the_record_s_own() {
+    let mut app = TestApp::only((largest,));
+    for value in [1.0, 3.0, 2.0] {
+        app.send("samples", "k", Sample { value });
+    }
+    let seen: Vec<f64> = app
+        .sent::<Sample>("largest")
+        .iter()
+        .map(|s| s.value)
+        .collect();
+    assert_eq!(seen, [1.0, 3.0, 3.0]);
+}
+
+#[test]
+fn idle_after_a_restart_never_rises_past_a_window_that_is_open() {
+    let mut app = TestApp::only((collect, average));
+    let first = "2006-12-16T17:24:00Z";
+    app.send("voltage_input", "power", reading(first, 1.0));
+    app.sent::<AverageVoltage>("voltage_avg");
+    // The row is on disk only.
+    app.store();
+    app.crash();
+    // The first hour closes, and stream time stops there: the clock is hours ahead of what is read.
+    app.advance_to(at("2006-12-16T20:10:00Z"));
+    app.send(
+        "voltage_input",
+        "power",
+        reading("2006-12-16T18:10:00Z", 3.0),
+    );
+    app.advance_to(at("2006-12-16T20:20:00Z"));
+    let hours = app.sent::<AverageVoltage>("voltage_avg");
+    assert_eq!(hours.iter().map(|h| h.mean).collect::<Vec<_>>(), [1.0, 3.0]);
+    assert_eq!(app.late(), 0);
+}

@@ -39,20 +39,20 @@ fn echo(event: &Event<In>) -> Out {
         start: event.time,
         end: event.offset(),
         count: 1,
-        sum: event.value.value,
+        sum: event.value,
     }
 }
 
 fn sometimes(cx: &dyn Any) -> AgentFuture {
     start::<Event<In>, _, _, _>(cx, |event, _| async move {
         let call = called();
-        if event.value.value < 0 && call <= FAILS.get() {
+        if event.value < 0 && call <= FAILS.get() {
             return Err(Failure::from("not today"));
         }
-        if event.value.value == -7 {
+        if event.value == -7 {
             Err::<(), _>("never").reject()?;
         }
-        if event.value.value == -8 {
+        if event.value == -8 {
             panic!("oh no");
         }
         Ok(echo(&event))
@@ -272,7 +272,7 @@ fn bad_records_go_to_the_dead_letters_and_never_move_stream_time() {
 
 fn never(cx: &dyn Any) -> AgentFuture {
     start::<Event<In>, _, _, _>(cx, |event, _| async move {
-        if event.value.value < 0 {
+        if event.value < 0 {
             std::future::pending::<()>().await;
         }
         echo(&event)
@@ -308,7 +308,7 @@ fn looped(cx: &dyn Any) -> AgentFuture {
     start::<Stream<In>, _, _, _>(cx, |mut events, _| async move {
         called();
         while let Some(event) = events.next().await {
-            if event.value.value < 0 && FAILS.replace(0) > 0 {
+            if event.value < 0 && FAILS.replace(0) > 0 {
                 return Err(Failure::from("once"));
             }
         }
@@ -410,7 +410,7 @@ fn grow(cx: &dyn Any) -> AgentFuture {
         let mut texts = cx.get::<Table<Texts>>();
         async move {
             texts.update(event.key(), |text| {
-                text.extend(std::iter::repeat_n('x', event.value.value as usize))
+                text.extend(std::iter::repeat_n('x', event.value as usize))
             });
         }
     })

@@ -35,8 +35,8 @@ fn first(cx: &dyn Any) -> AgentFuture {
         let mut table = cx.get::<Table<Tumbling1000Grace0>>();
         async move {
             FIRST.set(FIRST.get() + 1);
-            table.update(event.key(), |agg| agg.sum += event.value.value);
-            out("first", event.value.value)
+            table.update(event.key(), |agg| agg.sum += event.value);
+            out("first", event.value)
         }
     })
 }
@@ -48,7 +48,7 @@ fn second(cx: &dyn Any) -> AgentFuture {
         async move {
             SECOND.set(SECOND.get() + 1);
             table.update(event.key(), |agg| agg.sum += 100);
-            if event.value.value < 0 && SECOND.get() == 2 {
+            if event.value < 0 && SECOND.get() == 2 {
                 return Err(Failure::from("the second time"));
             }
             let seen = read.current(event.key()).map_or(-1, |agg| agg.sum);
@@ -164,7 +164,7 @@ fn collect(cx: &dyn Any) -> AgentFuture {
         async move {
             table.update(event.key(), |agg| {
                 agg.count += 1;
-                agg.sum += event.value.value;
+                agg.sum += event.value;
             });
         }
     })
@@ -231,7 +231,7 @@ fn a_jump_two_days_ahead_closes_every_hour_into_its_day_first() {
 }
 
 fn echo(cx: &dyn Any) -> AgentFuture {
-    start::<Event<In>, _, _, _>(cx, |event, _| async move { out("", event.value.value) })
+    start::<Event<In>, _, _, _>(cx, |event, _| async move { out("", event.value) })
 }
 
 #[test]

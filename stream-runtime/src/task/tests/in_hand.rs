@@ -46,7 +46,7 @@ fn slow(cx: &dyn Any) -> AgentFuture {
         async move {
             let add = |agg: &mut Agg| {
                 agg.count += 1;
-                agg.sum += event.value.value;
+                agg.sum += event.value;
             };
             table.update(event.key(), add);
             gate().await;
@@ -57,7 +57,7 @@ fn slow(cx: &dyn Any) -> AgentFuture {
                 start: 0,
                 end: event.timestamp(),
                 count: 0,
-                sum: event.value.value,
+                sum: event.value,
             }
         }
     })

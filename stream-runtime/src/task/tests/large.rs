@@ -46,10 +46,10 @@ fn sum(cx: &dyn Any) -> AgentFuture {
         let mut sums = cx.get::<Table<Sums>>();
         async move {
             let key = event.time as u64;
-            if event.value.value < 0 {
+            if event.value < 0 {
                 sums.remove(&key);
             } else {
-                sums.update(&key, |sum| *sum += event.value.value);
+                sums.update(&key, |sum| *sum += event.value);
             }
         }
     })

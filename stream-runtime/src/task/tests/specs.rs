@@ -119,7 +119,7 @@ where
     S: TableSpec<Key = String, Value = Agg>,
     S::Kind: Adds,
 {
-    S::Kind::add(table, reading.key(), reading.value.value);
+    S::Kind::add(table, reading.key(), reading.value);
 }
 
 /// Adds a value to every window of the event.

@@ -42,12 +42,12 @@ async fn references(
 
 #[agent(topic = "readings", sink = "out")]
 async fn event(event: Event<Reading>) -> Option<Reading> {
-    (event.n > 1).then_some(event.value)
+    (event.n > 1).then(|| event.into_value())
 }
 
 #[agent(topic = "readings", sink = "out")]
 async fn typed_key(event: Event<Reading, (u64, String)>) -> ((u64, String), Reading) {
-    (event.key().clone(), event.value)
+    (event.key().clone(), event.into_value())
 }
 
 #[agent(topic = "readings", sink = "out")]
