@@ -68,3 +68,28 @@ async fn it_starts_and_stops_inside_another_runtime() {
     );
     drop(broker);
 }
+
+#[test]
+fn a_spoilt_journal_is_named_and_nothing_is_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    Broker::start(Config::new(directory.path()))
+        .unwrap()
+        .shutdown();
+    for name in ["topics", "groups", "transactions"] {
+        let path = directory.path().join(format!("{name}.journal"));
+        let good = std::fs::read(&path).unwrap();
+        let garbage: Vec<u8> = (0..500).map(|ix| (ix * 37 % 251) as u8).collect();
+        std::fs::write(&path, &garbage).unwrap();
+        let error = Broker::start(Config::new(directory.path()))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&path.display().to_string())
+                && error.contains("move the data directory away"),
+            "{error}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), garbage);
+        std::fs::write(&path, good).unwrap();
+    }
+    Broker::start(Config::new(directory.path())).unwrap();
+}

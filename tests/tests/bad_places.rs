@@ -1,5 +1,6 @@
 //! A broker that is not there, goes away or refuses; directories that are no good: a clear message, nothing lost.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -363,8 +364,22 @@ fn a_store_full_of_garbage_is_rebuilt() {
     );
 }
 
-/// The broker's own files spoilt: it names the directory and ends, or serves what is still whole. It does not
-/// panic.
+/// Every file below, with its bytes.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// The broker's own files spoilt, all of them or only the list of topics: it ends, names the file and what to do, and
+/// deletes nothing. It does not panic.
 #[test]
 fn a_broker_directory_full_of_garbage_is_named() {
     let app = App::voltage("");
@@ -387,18 +402,28 @@ fn a_broker_directory_full_of_garbage_is_named() {
     .unwrap();
     broker.kill();
     let dir = app.dir().join(".stream/broker");
-    let spoilt = fill_with_garbage(&dir);
-    assert!(spoilt > 0, "it keeps files");
-    let mut broker = start();
-    let ended = broker.wait(Duration::from_secs(10));
-    let output = broker.output();
-    assert!(!output.contains("panicked"), "{output}");
-    assert!(
-        output.contains(".stream/broker"),
-        "names the directory: {output}"
-    );
-    assert!(
-        ended.is_err() || !ended.unwrap().success(),
-        "garbage is no success: {output}"
-    );
+    let journal = dir.join("topics.journal");
+    let good = fs::read(&journal).unwrap();
+    for all in [false, true] {
+        if all {
+            assert!(fill_with_garbage(&dir) > 0, "it keeps files");
+        } else {
+            fs::write(&journal, vec![b'x'; good.len()]).unwrap();
+        }
+        let before = files(&dir);
+        let mut broker = start();
+        let ended = broker.wait(Duration::from_secs(10)).unwrap();
+        let output = broker.output();
+        assert!(!ended.success(), "garbage is no success: {output}");
+        assert!(!output.contains("panicked"), "{output}");
+        assert!(
+            output.contains(".stream/broker/topics.journal") && output.contains("move the data"),
+            "names the file and the next step: {output}"
+        );
+        assert!(files(&dir) == before, "something was changed: {output}");
+        if !all {
+            fs::write(&journal, &good).unwrap();
+            start().line_with("127.0.0.1:", MINUTE).unwrap();
+        }
+    }
 }

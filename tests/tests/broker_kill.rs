@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::producer::Producer;
 use rdkafka::{Offset, TopicPartitionList};
 use tests::broker_suite::{Producing, consumer};
+use tests::chaos::Chaos;
 use tests::client::{self, Isolation};
 use tests::killable::Killable;
 
@@ -257,4 +258,63 @@ fn killed_ten_times_it_has_lost_nothing_that_was_acknowledged() {
         committed[0],
         outcomes.committed.last().map(|number| *number as i64)
     );
+}
+
+/// The broker is away for up to a second and a half each time, so that hundreds of records wait in the client and then
+/// come as one batch behind those that were in flight.
+#[test]
+fn what_waited_while_the_broker_was_away_is_there_once_and_in_order() {
+    const PARTITIONS: usize = 4;
+    let mut broker = Killable::start(env!("CARGO_BIN_EXE_embedded-broker"));
+    let bootstrap = broker.bootstrap();
+    client::create_topic(&bootstrap, "queued", PARTITIONS as i32, &[]).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let feeding = {
+        let (bootstrap, stop) = (bootstrap.clone(), stop.clone());
+        std::thread::spawn(move || {
+            let it = Producing::new(&bootstrap, &[("reconnect.backoff.max.ms", "250")]);
+            let mut sent = 0u64;
+            while !stop.load(Ordering::Relaxed) {
+                let partition = (sent % PARTITIONS as u64) as i32;
+                it.send(
+                    "queued",
+                    partition,
+                    "a-key",
+                    Some(format!("{sent:060}").as_bytes()),
+                );
+                sent += 1;
+                if sent % 4 == 0 {
+                    std::thread::sleep(Duration::from_millis(3));
+                }
+            }
+            // Fails where a record was not delivered.
+            it.flush();
+            sent
+        })
+    };
+    let mut chaos = Chaos::new();
+    for _ in 0..6 {
+        chaos.sleep(Duration::from_millis(1200));
+        broker.kill();
+        chaos.sleep(Duration::from_millis(1500));
+        broker.restart();
+    }
+    stop.store(true, Ordering::Relaxed);
+    let sent = feeding.join().unwrap();
+    let found = numbers(&bootstrap, "queued", Isolation::Committed);
+    for partition in 0..PARTITIONS as u64 {
+        let of = found.iter().filter(|(it, _)| *it as u64 == partition);
+        let found: Vec<u64> = of.map(|(_, number)| *number).collect();
+        let expected: Vec<u64> = (partition..sent).step_by(PARTITIONS).collect();
+        let differs = found
+            .iter()
+            .zip(&expected)
+            .position(|(one, other)| one != other);
+        assert!(
+            found == expected,
+            "partition {partition}: {} of {} records, the first that differs is number {differs:?}",
+            found.len(),
+            expected.len()
+        );
+    }
 }

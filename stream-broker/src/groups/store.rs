@@ -152,15 +152,12 @@ impl Groups {
 }
 
 /// Applies an entry that was read back. Members get a whole session to be heard of.
-pub(super) fn apply(groups: &mut BTreeMap<String, Group>, bytes: &[u8], now: Instant) {
-    let entry = match rmp_serde::from_slice(bytes) {
-        Ok(entry) => entry,
-        Err(error) => {
-            tracing::error!(%error, "an entry of the groups' journal is not understood");
-            return;
-        }
-    };
-    match entry {
+pub(super) fn apply(
+    groups: &mut BTreeMap<String, Group>,
+    bytes: &[u8],
+    now: Instant,
+) -> Result<(), rmp_serde::decode::Error> {
+    match rmp_serde::from_slice(bytes)? {
         Entry::Offsets { group, items } => {
             let offsets = &mut groups.entry(group).or_default().offsets;
             offsets
@@ -228,6 +225,7 @@ pub(super) fn apply(groups: &mut BTreeMap<String, Group>, bytes: &[u8], now: Ins
             groups.remove(&group);
         }
     }
+    Ok(())
 }
 
 fn restored(stored: StoredMember, protocol: Option<&str>, now: Instant) -> (String, Member) {

@@ -10,7 +10,7 @@ use kafka_protocol::messages::BrokerId;
 
 use crate::Config;
 use crate::groups::{Groups, Place};
-use crate::log::{LogError, Outcome};
+use crate::log::{Journal, LogError, Outcome};
 use crate::topics::Catalog;
 use crate::transactions::{Effects, Producer, Transactions};
 use crate::wire::frame::Room;
@@ -40,6 +40,10 @@ pub(super) fn now() -> i64 {
 impl Node {
     /// Opens everything in the data directory.
     pub(super) fn open(config: &Config, address: SocketAddr) -> io::Result<Self> {
+        // All of them before anything is cut, removed or written.
+        for journal in ["topics", "groups", "transactions"] {
+            Journal::check(&config.data_dir.join(format!("{journal}.journal")))?;
+        }
         let catalog = Catalog::open(&config.data_dir, config.default_partitions, now())?;
         let groups = Mutex::new(Groups::open(
             &config.data_dir,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::files;
 use super::name::check_name;
 use super::{Partition, Refusal, TopicConfig};
 use crate::log::{Journal, Log};
@@ -79,6 +80,8 @@ pub(crate) struct Catalog {
     topics: RwLock<Topics>,
     /// Held while topics change, so that changes come one after the other.
     journal: Mutex<Journal>,
+    /// Deleted topics whose files could not be removed: the journal names them until the next start does it.
+    undead: Mutex<Vec<Uuid>>,
 }
 
 impl Catalog {
@@ -86,28 +89,28 @@ impl Catalog {
     pub(crate) fn open(directory: &Path, default_partitions: i32, now: i64) -> io::Result<Self> {
         let logs = directory.join("topics");
         std::fs::create_dir_all(&logs)?;
-        let (mut cluster, mut known) = (None, BTreeMap::new());
-        let mut journal =
-            Journal::open(
-                &directory.join("topics.journal"),
-                |bytes| match rmp_serde::from_slice(bytes) {
-                    Ok(Entry::Cluster(id)) => cluster = Some(id),
-                    Ok(Entry::Topic {
-                        name,
-                        id,
-                        partitions,
-                        config,
-                    }) => {
-                        known.insert(name, (id, partitions, config));
-                    }
-                    Ok(Entry::Deleted { name }) => {
-                        known.remove(&name);
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "an entry of the topics' journal is not understood")
-                    }
-                },
-            )?;
+        let path = directory.join("topics.journal");
+        let (mut cluster, mut known, mut named) = (None, BTreeMap::new(), HashSet::new());
+        let mut journal = Journal::open(&path, |bytes| {
+            match rmp_serde::from_slice(bytes)? {
+                Entry::Cluster(id) => cluster = Some(id),
+                Entry::Topic {
+                    name,
+                    id,
+                    partitions,
+                    config,
+                } => {
+                    named.insert(id);
+                    known.insert(name, (id, partitions, config));
+                }
+                Entry::Deleted { name } => {
+                    known.remove(&name);
+                }
+            }
+            Ok::<_, rmp_serde::decode::Error>(())
+        })?;
+        let live: BTreeMap<Uuid, i32> = known.values().map(|it| (it.0, it.1)).collect();
+        files::check(&logs, &path, &named, &live)?;
         let cluster = match cluster {
             Some(cluster) => cluster,
             None => {
@@ -139,16 +142,8 @@ impl Catalog {
                 }),
             );
         }
-        let live: HashSet<String> = topics.names.keys().map(Uuid::to_string).collect();
-        for entry in std::fs::read_dir(&logs)? {
-            let entry = entry?;
-            if !entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| live.contains(name))
-            {
-                std::fs::remove_dir_all(entry.path())?;
-            }
+        for dead in named.iter().filter(|id| !live.contains_key(id)) {
+            files::remove(&logs.join(dead.to_string()))?;
         }
         let topics = RwLock::new(topics);
         Ok(Self {
@@ -157,6 +152,7 @@ impl Catalog {
             default_partitions,
             topics,
             journal: Mutex::new(journal),
+            undead: Mutex::default(),
         })
     }
 
@@ -234,27 +230,45 @@ impl Catalog {
             return Ok((None, count));
         }
         let id = Uuid::new_v4();
-        let made = open_partitions(&self.directory, &new.name, id, 0..count, &config, now)
-            .and_then(|partitions| {
+        // Written down before its files are made: killed between, no files are left that nobody names.
+        let entry = Entry::Topic {
+            name: new.name.clone(),
+            id,
+            partitions: count,
+            config: config.given.clone(),
+        };
+        journal
+            .append(&[entry.bytes()])
+            .map_err(|error| Refusal::storage(&error))?;
+        match open_partitions(&self.directory, &new.name, id, 0..count, &config, now) {
+            Ok(partitions) => {
                 let topic = Arc::new(Topic {
                     name: new.name.clone(),
                     id,
                     config,
                     partitions,
                 });
-                journal.append(&[Entry::of(&topic).bytes()])?;
-                Ok(topic)
-            });
-        match made {
-            Ok(topic) => {
                 self.put(topic.clone());
                 self.shorten(&mut journal);
                 Ok((Some(topic), count))
             }
             Err(error) => {
-                let _ = std::fs::remove_dir_all(self.directory.join(id.to_string()));
+                let name = new.name.clone();
+                if let Err(error) = journal.append(&[Entry::Deleted { name }.bytes()]) {
+                    tracing::warn!(topic = new.name, %error, "cannot take back a topic whose files cannot be made; after a restart it is there, empty");
+                }
+                self.bury(&new.name, id);
                 Err(Refusal::storage(&error))
             }
+        }
+    }
+
+    /// Removes the files of a topic that the journal says is deleted.
+    fn bury(&self, name: &str, id: Uuid) {
+        if let Err(error) = files::remove(&self.directory.join(id.to_string())) {
+            tracing::warn!(topic = name, %error, "cannot remove the files of a deleted topic; the next start will");
+            let mut undead = self.undead.lock().unwrap_or_else(PoisonError::into_inner);
+            undead.push(id);
         }
     }
 
@@ -281,10 +295,7 @@ impl Catalog {
             .partitions
             .iter()
             .for_each(|partition| partition.dismiss());
-        let directory = self.directory.join(topic.id.to_string());
-        if let Err(error) = std::fs::remove_dir_all(&directory) {
-            tracing::warn!(topic = name, %error, "cannot remove the files of a deleted topic; the next start will");
-        }
+        self.bury(name, topic.id);
         self.shorten(&mut journal);
         Ok(())
     }
@@ -384,7 +395,19 @@ impl Catalog {
         if journal.is_overgrown() {
             let topics = self.all();
             let entries = topics.iter().map(|topic| Entry::of(topic).bytes());
-            let all = std::iter::once(Entry::Cluster(self.cluster).bytes()).chain(entries);
+            let undead = self.undead.lock().unwrap_or_else(PoisonError::into_inner);
+            let gone = undead.iter().flat_map(|id| {
+                let name = id.to_string();
+                let entry = Entry::Topic {
+                    name: name.clone(),
+                    id: *id,
+                    partitions: 0,
+                    config: BTreeMap::new(),
+                };
+                [entry.bytes(), Entry::Deleted { name }.bytes()]
+            });
+            let cluster = std::iter::once(Entry::Cluster(self.cluster).bytes());
+            let all = cluster.chain(gone).chain(entries);
             if let Err(error) = journal.rewrite(all) {
                 tracing::warn!(%error, "cannot rewrite the topics' journal");
             }

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod config;
+mod files;
 mod name;
 mod partition;
 

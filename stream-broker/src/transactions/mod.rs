@@ -101,7 +101,7 @@ impl Transactions {
     pub(crate) fn open(directory: &Path, effects: &impl Effects, now: i64) -> io::Result<Self> {
         let (mut known, mut block_end) = (BTreeMap::new(), 0);
         let journal = Journal::open(&directory.join("transactions.journal"), |bytes| {
-            store::apply(&mut known, &mut block_end, bytes);
+            store::apply(&mut known, &mut block_end, bytes)
         })?;
         let mut all = Self {
             known,

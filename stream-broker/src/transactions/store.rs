@@ -24,16 +24,18 @@ impl Entry {
 }
 
 /// Applies an entry that was read back.
-pub(super) fn apply(known: &mut BTreeMap<String, Transaction>, block_end: &mut i64, bytes: &[u8]) {
-    match rmp_serde::from_slice(bytes) {
-        Ok(Entry::Block(end)) => *block_end = end.max(*block_end),
-        Ok(Entry::Transaction { id, transaction }) => {
+pub(super) fn apply(
+    known: &mut BTreeMap<String, Transaction>,
+    block_end: &mut i64,
+    bytes: &[u8],
+) -> Result<(), rmp_serde::decode::Error> {
+    match rmp_serde::from_slice(bytes)? {
+        Entry::Block(end) => *block_end = end.max(*block_end),
+        Entry::Transaction { id, transaction } => {
             known.insert(id, transaction);
         }
-        Err(error) => {
-            tracing::error!(%error, "an entry of the transactions' journal is not understood")
-        }
     }
+    Ok(())
 }
 
 impl Transactions {
