@@ -283,7 +283,7 @@ fn what_waited_while_the_broker_was_away_is_there_once_and_in_order() {
                     Some(format!("{sent:060}").as_bytes()),
                 );
                 sent += 1;
-                if sent % 4 == 0 {
+                if sent.is_multiple_of(4) {
                     std::thread::sleep(Duration::from_millis(3));
                 }
             }
