@@ -191,7 +191,8 @@ fn until(
     mut existing: Existing,
     missing: impl Fn(&Existing) -> Vec<String>,
 ) -> Result<Existing, Error> {
-    let mut reminded = Instant::now();
+    // Topics that were just made are there within a second.
+    let mut remind = Instant::now() + Duration::from_secs(1);
     loop {
         let names = missing(&existing);
         if names.is_empty() {
@@ -203,9 +204,12 @@ fn until(
                 "stopped while waiting for topics",
             ));
         }
-        if reminded.elapsed() >= REMIND {
-            tracing::warn!("waiting for topics that do not exist: {}", names.join(", "));
-            reminded = Instant::now();
+        if Instant::now() >= remind {
+            tracing::warn!(
+                "waiting for topics that do not exist, and are not this app's to make: {}",
+                names.join(", ")
+            );
+            remind = Instant::now() + REMIND;
         }
         pause(stop, Duration::from_millis(50));
         existing = list(admin, stop)?;
