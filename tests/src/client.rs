@@ -10,8 +10,9 @@ use rdkafka::groups::GroupList;
 use rdkafka::message::{Header, Headers as _, Message, Timestamp};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -174,26 +175,60 @@ pub fn partitions(bootstrap: &str, topic: &str) -> Result<i32> {
     Ok(found.map_or(0, |found| found.partitions().len() as i32))
 }
 
-/// Counts what was not delivered.
+/// What became of the records sent.
+#[derive(Default)]
+struct Fates {
+    delivered: u64,
+    failed: u64,
+    /// The offset of the last one delivered, by topic and partition.
+    last: HashMap<String, HashMap<i32, i64>>,
+    /// Said to be delivered, and yet without an offset, or with one that an earlier record has.
+    doubtful: Vec<String>,
+}
+
+impl Fates {
+    fn note(&mut self, result: &DeliveryResult<'_>) {
+        let Ok(message) = result else {
+            self.failed += 1;
+            return;
+        };
+        self.delivered += 1;
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+        if !self.last.contains_key(topic) {
+            self.last.insert(topic.to_owned(), HashMap::new());
+        }
+        let partitions = self.last.get_mut(topic).expect("just put there");
+        let last = partitions.entry(partition).or_insert(-1);
+        if offset <= *last {
+            self.doubtful
+                .push(format!("{topic} [{partition}]: {offset} after {last}"));
+        } else {
+            *last = offset;
+        }
+    }
+}
+
 #[derive(Clone, Default)]
-struct Failures(Arc<AtomicU64>);
+struct Deliveries(Arc<Mutex<Fates>>);
 
-impl ClientContext for Failures {}
+impl ClientContext for Deliveries {}
 
-impl ProducerContext for Failures {
+impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if result.is_err() {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(result);
     }
 }
 
 /// An idempotent producer with Java's partitioner that knows what was not delivered.
 pub struct Sender {
-    producer: BaseProducer<Failures>,
-    failures: Failures,
+    producer: BaseProducer<Deliveries>,
+    deliveries: Deliveries,
+    sent: AtomicU64,
 }
 
 impl Sender {
@@ -208,10 +243,11 @@ impl Sender {
             .set("message.max.bytes", "4000000");
         // Back soon when a broker is: a feed that pauses longer than `idle` lets windows close.
         config.set("reconnect.backoff.max.ms", "250");
-        let failures = Failures::default();
+        let deliveries = Deliveries::default();
         Ok(Self {
-            producer: config.create_with_context(failures.clone())?,
-            failures,
+            producer: config.create_with_context(deliveries.clone())?,
+            deliveries,
+            sent: AtomicU64::new(0),
         })
     }
 
@@ -236,17 +272,27 @@ impl Sender {
                 Err((error, _)) => return Err(error).context(format!("cannot send to {topic}")),
             }
         }
+        self.sent.fetch_add(1, Ordering::Relaxed);
         self.producer.poll(Duration::ZERO);
         Ok(())
     }
 
-    /// Waits until everything is delivered.
+    /// Waits until everything is delivered, each record to an offset of its own.
     pub fn finish(&self) -> Result<()> {
         self.producer.flush(LONG)?;
-        match self.failures.0.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            lost => bail!("{lost} records were not delivered"),
+        let sent = self.sent.load(Ordering::Relaxed);
+        let fates = self.deliveries.0.lock();
+        let fates = fates.unwrap_or_else(PoisonError::into_inner);
+        if fates.failed > 0 || fates.delivered != sent {
+            let (delivered, failed) = (fates.delivered, fates.failed);
+            bail!("of {sent} records {delivered} were delivered and {failed} were not");
         }
+        if !fates.doubtful.is_empty() {
+            let some: Vec<_> = fates.doubtful.iter().take(5).collect();
+            let count = fates.doubtful.len();
+            bail!("{count} records were acknowledged without a place of their own: {some:?}");
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use rdkafka::producer::Producer;
 use rdkafka::{Offset, TopicPartitionList};
 use tests::broker_suite::{Producing, consumer};
 use tests::chaos::Chaos;
-use tests::client::{self, Isolation};
+use tests::client::{self, Isolation, Sender};
 use tests::killable::Killable;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -272,23 +272,25 @@ fn what_waited_while_the_broker_was_away_is_there_once_and_in_order() {
     let feeding = {
         let (bootstrap, stop) = (bootstrap.clone(), stop.clone());
         std::thread::spawn(move || {
-            let it = Producing::new(&bootstrap, &[("reconnect.backoff.max.ms", "250")]);
+            let it = Sender::new(&bootstrap).unwrap();
             let mut sent = 0u64;
             while !stop.load(Ordering::Relaxed) {
                 let partition = (sent % PARTITIONS as u64) as i32;
+                let value = format!("{sent:060}");
                 it.send(
                     "queued",
-                    partition,
-                    "a-key",
-                    Some(format!("{sent:060}").as_bytes()),
-                );
+                    Some(b"a-key"),
+                    Some(value.as_bytes()),
+                    Some(partition),
+                )
+                .unwrap();
                 sent += 1;
                 if sent.is_multiple_of(4) {
                     std::thread::sleep(Duration::from_millis(3));
                 }
             }
-            // Fails where a record was not delivered.
-            it.flush();
+            // Fails where a record was not delivered, or has no offset of its own.
+            it.finish().unwrap();
             sent
         })
     };

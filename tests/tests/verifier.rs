@@ -1,6 +1,6 @@
 //! The end-to-end verifier: faults at random moments, then every output compared with a replay of the input.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 use tests::broker::{Broker, SharedApache};
@@ -86,6 +86,39 @@ fn verify(broker: &mut Broker, faults: &[Fault], guarantee: &str) {
     compare(&bootstrap, guarantee);
 }
 
+/// Every number of every key is there once, and every offset up to the end was read: else says which of the two it is.
+fn whole(bootstrap: &str, input: &HashMap<i32, Vec<Record>>) {
+    let ends = client::end_offsets(bootstrap, "numbers", Isolation::Uncommitted).unwrap();
+    for (partition, records) in input {
+        let offsets: Vec<i64> = records.iter().map(|record| record.offset).collect();
+        let skipped = (0..ends[*partition as usize])
+            .zip(&offsets)
+            .find(|(due, offset)| due != *offset);
+        let (read, end) = (offsets.len() as i64, ends[*partition as usize]);
+        assert!(
+            skipped.is_none() && read == end,
+            "partition {partition}: {read} of {end} records were read, (expected, found) {skipped:?}"
+        );
+        let mut kept: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+        for record in records {
+            let number = record.json()["number"].as_i64().unwrap();
+            kept.entry(record.key()).or_default().push(number);
+        }
+        for (key, mut found) in kept {
+            found.sort_unstable();
+            let (count, _, lo, hi) = numbers::promised(key);
+            let missing: Vec<i64> = (lo..=hi)
+                .filter(|number| found.binary_search(number).is_err())
+                .collect();
+            let found = found.len() as i64;
+            assert!(
+                missing.is_empty() && found == count,
+                "partition {partition}, {end} records: {found} of {count} of {key}; missing: {missing:?}"
+            );
+        }
+    }
+}
+
 /// Ends a worker in order; it must still be there.
 fn stop(worker: &mut Leashed) {
     assert!(
@@ -112,14 +145,7 @@ fn compare(bootstrap: &str, guarantee: &str) {
         read("sums"),
     );
     // What the broker acknowledged is there, once: else nothing below means anything.
-    let mut kept: HashMap<&str, i64> = HashMap::new();
-    input
-        .values()
-        .flatten()
-        .for_each(|record| *kept.entry(record.key()).or_default() += 1);
-    for (key, count) in kept {
-        assert_eq!(count, numbers::promised(key).0, "input records of {key}");
-    }
+    whole(bootstrap, &input);
     let mut last: HashMap<String, Record> = HashMap::new();
     let mut late_records = 0;
     for partition in 0..PARTITIONS {

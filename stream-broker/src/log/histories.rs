@@ -191,6 +191,115 @@ fn act(place: &Place, log: &mut Log, model: &mut Model, step: &Step, now: i64) {
     }
 }
 
+/// What happens to an idempotent producer and its broker.
+#[derive(Debug, Clone)]
+enum Event {
+    /// A batch of so many records goes out, is written and acknowledged.
+    Delivered(usize),
+    /// Batches go out; the broker is killed when so many of them are written, and so much of the next one (in 1/100).
+    /// None is acknowledged: the client sends all of them again.
+    Killed(Vec<usize>, usize, usize),
+    /// The client asks for another epoch, or another id, and numbers from 0 again.
+    NewEpoch,
+    NewId,
+    Checkpoint,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let in_flight = proptest::collection::vec(1usize..40, 1..=5);
+    prop_oneof![
+        8 => (1usize..40).prop_map(Event::Delivered),
+        6 => (in_flight, 0usize..6, 0usize..=100)
+            .prop_map(|(batches, whole, part)| Event::Killed(batches, whole, part)),
+        1 => Just(Event::NewEpoch),
+        1 => Just(Event::NewId),
+        1 => Just(Event::Checkpoint),
+    ]
+}
+
+/// A client with at most five batches in flight, as librdkafka keeps them.
+struct Client {
+    from: From,
+    /// The number of the next record, which is its key.
+    next: usize,
+}
+
+impl Client {
+    /// The next batch, and whose it is.
+    fn batch(&mut self, count: usize) -> (From, Vec<String>) {
+        let keys = (self.next..self.next + count).map(|number| format!("{number}"));
+        let batch = (self.from, keys.collect());
+        self.next += count;
+        // Numbers start again at 0 after the largest.
+        let after = i64::from(self.from.2) + count as i64;
+        self.from.2 = (after & i64::from(i32::MAX)) as i32;
+        batch
+    }
+}
+
+/// Acknowledged records are in the log, each once, in order and where the acknowledgement said.
+fn feed(
+    events: &[Event],
+    first_sequence: i32,
+    segment_bytes: u64,
+    value: &str,
+) -> Result<(), TestCaseError> {
+    let place = Place::new(LogConfig {
+        segment_bytes,
+        ..config()
+    });
+    let mut log = place.open();
+    let mut client = Client {
+        from: From(7, 0, first_sequence, false),
+        next: 0,
+    };
+    let send = |log: &mut Log, (from, keys): &(From, Vec<String>)| {
+        let records: Vec<_> = keys.iter().map(|key| (key.as_str(), value)).collect();
+        put(log, *from, &records).unwrap()
+    };
+    for event in events {
+        match event {
+            Event::Delivered(count) => {
+                let first = client.next as i64;
+                prop_assert_eq!(send(&mut log, &client.batch(*count)), first);
+            }
+            Event::Killed(counts, whole, part) => {
+                let first = client.next as i64;
+                let batches: Vec<_> = counts.iter().map(|it| client.batch(*it)).collect();
+                let mut torn = None;
+                for (at, batch) in batches.iter().enumerate().take(whole + 1) {
+                    let before = (log.active().base, log.active().size);
+                    send(&mut log, batch);
+                    let rolled = before.0 != log.active().base;
+                    let start = if rolled { 0 } else { before.1 };
+                    torn = (at == *whole).then_some(start);
+                }
+                if let Some(start) = torn {
+                    let written = (log.active().size - start) * *part as u64 / 100;
+                    log.active().file.set_len(start + written).unwrap();
+                }
+                log = place.open();
+                let mut due = first;
+                for batch in &batches {
+                    prop_assert_eq!(send(&mut log, batch), due, "sent again");
+                    due += batch.1.len() as i64;
+                }
+            }
+            Event::NewEpoch => (client.from.1, client.from.2) = (client.from.1 + 1, 0),
+            Event::NewId => {
+                (client.from.0, client.from.1, client.from.2) = (client.from.0 + 1, 0, 0)
+            }
+            Event::Checkpoint => log.settle(),
+        }
+        let seen = read(&log, 0, true, 1 << 20);
+        let expected: Vec<_> = (0..client.next)
+            .map(|it| (it as i64, format!("{it}")))
+            .collect();
+        prop_assert_eq!(&seen, &expected);
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -202,5 +311,12 @@ proptest! {
     #[test]
     fn compaction_keeps_the_last_of_what_was_committed(steps in proptest::collection::vec(step(), 1..60)) {
         run(&steps, true)?;
+    }
+
+    #[test]
+    fn what_is_acknowledged_over_kills_is_there_once(events in proptest::collection::vec(event(), 1..40)) {
+        feed(&events, 0, 3000, "v")?;
+        // With entries of the index in the middle of a segment, and numbers that start again.
+        feed(&events, i32::MAX - 100, 100_000, &"v".repeat(200))?;
     }
 }
