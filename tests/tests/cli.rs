@@ -307,3 +307,29 @@ fn reset_asks_first() {
     );
     good(&mut app.command(&["reset", "--yes"]), "");
 }
+
+#[test]
+fn a_worker_says_how_many_records_came_too_late() {
+    let broker = Broker::embedded();
+    let app = App::voltage(&broker.bootstrap());
+    let readings = [
+        "2020-01-01T10:10:00Z",
+        "2020-01-01T13:00:00Z",
+        "2020-01-01T10:20:00Z",
+    ];
+    let input: String = readings
+        .iter()
+        .map(|time| format!("{{\"datetime\":\"{time}\",\"voltage\":230.0}}\n"))
+        .collect();
+    good(
+        &mut app.command(&["send", "voltage_input", "--key", "power"]),
+        &input,
+    );
+    let output = run(&mut app.command(&["worker", "--until-caught-up"]), "");
+    let text = all(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("came after their windows") && text.contains("late=1"),
+        "{text}"
+    );
+}

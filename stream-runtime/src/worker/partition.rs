@@ -28,6 +28,8 @@ pub(super) struct Partition {
     pub(super) seen: u64,
     /// A handler was waiting for its next attempt as of the last turn.
     pub(super) retrying: bool,
+    /// Late (record, window) pairs that the log knows of.
+    pub(super) late: u64,
 }
 
 /// What a task is doing.
@@ -187,6 +189,20 @@ impl Partition {
     /// Hands rows that await the store to the storer.
     pub(super) fn store(&mut self, storer: &mut StorerClient, wall: i64) {
         super::storing::submit(self, storer, wall);
+    }
+
+    /// Says in the log how many records came too late since it was said last.
+    pub(super) fn say_late(&mut self) {
+        let late = self.task.late();
+        if late > self.late {
+            tracing::warn!(
+                partition = self.label(),
+                late = late - self.late,
+                total = late,
+                "records came after their windows had closed, and changed nothing there: a larger `grace` takes them"
+            );
+        }
+        self.late = late;
     }
 
     /// For messages: the inputs' names and the partition.

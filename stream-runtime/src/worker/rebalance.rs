@@ -225,6 +225,7 @@ impl StreamThread {
                 idle_asked: false,
                 seen: 0,
                 retrying: false,
+                late: 0,
             };
             self.partitions.push(partition);
         }

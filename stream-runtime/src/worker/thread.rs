@@ -451,6 +451,7 @@ impl StreamThread {
         let wall = super::shared::wall();
         for partition in self.partitions.iter_mut().filter(|p| p.is_running()) {
             partition.store(&mut self.storer, wall);
+            partition.say_late();
         }
     }
 
