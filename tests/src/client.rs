@@ -389,16 +389,20 @@ pub fn end_offsets(bootstrap: &str, topic: &str, isolation: Isolation) -> Result
         .collect()
 }
 
-/// Asks until the coordinator has read its groups, which takes a moment after a broker's start.
-fn group_list(consumer: &BaseConsumer, group: Option<&str>) -> Result<GroupList> {
+/// Asks until a group's coordinator answers, which takes a moment after a broker's start.
+fn coordinated<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T> {
     let until = Instant::now() + LONG;
     loop {
-        match consumer.fetch_group_list(group, LONG) {
-            Ok(list) => return Ok(list),
+        match ask() {
+            Ok(answer) => return Ok(answer),
             Err(error) if Instant::now() > until => return Err(error.into()),
             Err(_) => std::thread::sleep(Duration::from_millis(100)),
         }
     }
+}
+
+fn group_list(consumer: &BaseConsumer, group: Option<&str>) -> Result<GroupList> {
+    coordinated(|| consumer.fetch_group_list(group, LONG))
 }
 
 /// A group's state, such as `Stable`, and how many members it has.
@@ -427,7 +431,7 @@ impl Committed {
 
     /// One offset a partition; `None` where nothing was committed yet.
     pub fn offsets(&self) -> Result<Vec<Option<i64>>> {
-        let offsets = self.consumer.committed_offsets(self.list.clone(), LONG)?;
+        let offsets = coordinated(|| self.consumer.committed_offsets(self.list.clone(), LONG))?;
         let raw = |offset: Offset| {
             if let Offset::Offset(offset) = offset {
                 Some(offset)
