@@ -207,19 +207,7 @@ impl GroupConsumer {
     /// Takes the partitions from the offsets given. The queues come in the order of `places`.
     pub(crate) fn assign(&self, places: &[Place]) -> Result<Vec<PartitionQueue>, Fault> {
         let doing = || "assign the partitions".to_owned();
-        let mut queues = Vec::with_capacity(places.len());
-        for place in places {
-            queues.push(
-                PartitionQueue::new(&self.consumer, &place.topic, place.partition, &self.wake)
-                    .ok_or_else(|| {
-                        Fault::new(
-                            FaultKind::Other,
-                            doing(),
-                            format!("no queue for {}", place.topic),
-                        )
-                    })?,
-            );
-        }
+        let queues = queues(&self.consumer, places, &self.wake, &doing())?;
         let list = list_of(places).map_err(|error| Fault::of(doing(), &error))?;
         self.consumer
             .assign(&list)
@@ -339,6 +327,22 @@ pub(super) fn committed<C: ConsumerContext>(
         });
     }
     Ok(found)
+}
+
+/// The queues of partitions that are about to be assigned, in their order.
+pub(super) fn queues<C: ConsumerContext + 'static>(
+    consumer: &Arc<BaseConsumer<C>>,
+    places: &[Place],
+    wake: &Wake,
+    doing: &str,
+) -> Result<Vec<PartitionQueue>, Fault> {
+    let queue = |place: &Place| {
+        PartitionQueue::new(consumer, &place.topic, place.partition, wake).ok_or_else(|| {
+            let text = format!("no queue for {}", place.topic);
+            Fault::new(FaultKind::Other, doing, text)
+        })
+    };
+    places.iter().map(queue).collect()
 }
 
 pub(super) fn list_of(places: &[Place]) -> Result<TopicPartitionList, KafkaError> {

@@ -10,10 +10,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::group::list_of;
+use super::group::{list_of, queues};
 use super::report::Reporter;
 use super::roles::Role;
-use super::{Fault, FaultKind, Isolation, PartitionQueue, Place, Properties, Wake};
+use super::{Fault, Isolation, PartitionQueue, Place, Properties, Wake};
 
 /// Reads the partitions it is given. With every change of them librdkafka reads the others again from
 /// where they were added: add all at once, and drop the reader when all are done.
@@ -67,19 +67,7 @@ impl Reader {
     /// Starts to read these; the queues come in the order of `places`.
     pub(crate) fn add(&self, places: &[Place]) -> Result<Vec<PartitionQueue>, Fault> {
         let doing = || "start reading".to_owned();
-        let mut queues = Vec::with_capacity(places.len());
-        for place in places {
-            queues.push(
-                PartitionQueue::new(&self.consumer, &place.topic, place.partition, &self.wake)
-                    .ok_or_else(|| {
-                        Fault::new(
-                            FaultKind::Other,
-                            doing(),
-                            format!("no queue for {}", place.topic),
-                        )
-                    })?,
-            );
-        }
+        let queues = queues(&self.consumer, places, &self.wake, &doing())?;
         let list = list_of(places).map_err(|error| Fault::of(doing(), &error))?;
         self.consumer
             .incremental_assign(&list)
