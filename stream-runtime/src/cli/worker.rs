@@ -101,7 +101,7 @@ pub(super) fn work(
     settings: WorkerSettings,
     stop: &Stop,
 ) -> Result<Ended, Error> {
-    let status = Arc::new(Status::default());
+    let status = Arc::new(Status::of(&plan));
     crate::worker::run(plan, Arc::new(states.into_map()), settings, stop, status)
 }
 
@@ -147,7 +147,7 @@ fn failures(ended: &Ended) -> Option<String> {
     let lines: Vec<String> = ended
         .failed
         .iter()
-        .map(|((task, partition), why)| format!("\n  task {task}, partition {partition}: {why}"))
+        .map(|(partition, why)| format!("\n  {partition}: {why}"))
         .collect();
     let partitions = if lines.len() == 1 {
         "1 partition".to_owned()

@@ -42,5 +42,5 @@ pub use pulse::Pulse;
 pub use recover::{Committed, StartAt};
 pub use shared::{States, TaskFailure, TaskSettings};
 pub use stream::Stream;
-pub use task::{Now, Task, TaskParts, Turn};
+pub use task::{Now, Retrying, Task, TaskParts, Turn};
 pub use topic::{Message, Topic, TopicSpec, topic_record};

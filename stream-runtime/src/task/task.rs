@@ -57,6 +57,17 @@ pub struct TaskParts {
     pub pulse: Arc<Pulse>,
 }
 
+/// An agent that waits for its next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retrying {
+    /// Its name.
+    pub agent: &'static str,
+    /// Attempts that failed.
+    pub failed: u32,
+    /// When it gets the event again: monotonic time, ms.
+    pub at: u64,
+}
+
 /// Events of one turn at most, so that commits come in time.
 const TURN: u32 = 4096;
 
@@ -441,12 +452,27 @@ impl Task {
             && !shared.clock.is_due()
     }
 
-    /// Whether a handler is waiting for its next attempt: since when the event is retried is in the log.
-    pub fn is_retrying(&self) -> bool {
-        self.shared
+    /// The agent whose event is tried again, when there is one: the one whose next attempt comes first.
+    pub fn retrying(&self) -> Option<Retrying> {
+        let waiting = self
+            .shared
             .agents
             .iter()
-            .any(|a| matches!(a.status.get(), Status::Retry(_)))
+            .filter_map(|a| match a.status.get() {
+                Status::Retry(at) => Some((at, a)),
+                _ => None,
+            });
+        let (at, agent) = waiting.min_by_key(|(at, _)| *at)?;
+        Some(Retrying {
+            agent: agent.name,
+            failed: agent.attempts.get(),
+            at,
+        })
+    }
+
+    /// Where the event in hand comes from, for messages: `voltage_input[3]@17`.
+    pub fn whereabouts(&self) -> String {
+        self.shared.whereabouts()
     }
 
     /// Events acknowledged since the task began.

@@ -329,7 +329,7 @@ impl Drive {
 
     /// A handler waits for something real, a timer or a socket: gives it time.
     fn wait_for_handlers(&mut self) -> Result<bool, Error> {
-        let waits = |seat: &Seat| !seat.task.is_quiet() && !seat.task.is_retrying();
+        let waits = |seat: &Seat| !seat.task.is_quiet() && seat.task.retrying().is_none();
         if !self.seats.iter().any(waits) {
             return Ok(false);
         }

@@ -34,7 +34,7 @@ mod topics;
 mod watchdog;
 
 pub(crate) use settings::WorkerSettings;
-pub(crate) use status::{Status, TaskName};
+pub(crate) use status::Status;
 pub(crate) use stop::Stop;
 
 use std::sync::Arc;
@@ -62,7 +62,7 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ended {
     /// Partitions that had stopped, and why. With any, the exit code is 1.
-    pub(crate) failed: Vec<(TaskName, String)>,
+    pub(crate) failed: Vec<(String, String)>,
 }
 
 /// Runs a worker until it is asked to stop, has caught up (when that is asked for), or cannot go on.

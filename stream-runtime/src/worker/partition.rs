@@ -7,7 +7,7 @@ use super::recovery::Recovery;
 use super::status::TaskName;
 use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place, TopicPartition};
 use crate::store::{StorerClient, Tree};
-use crate::task::{Committed, Inbox, RawRecord, Task, encode_headers};
+use crate::task::{Committed, Inbox, RawRecord, Retrying, Task, encode_headers};
 
 /// An inbox this full is not filled further: its bytes are freed when it has run empty.
 const FULL: usize = 4 << 20;
@@ -26,8 +26,8 @@ pub(super) struct Partition {
     pub(super) idle_asked: bool,
     /// Events acknowledged as of the last turn.
     pub(super) seen: u64,
-    /// A handler was waiting for its next attempt as of the last turn.
-    pub(super) retrying: bool,
+    /// The handler that was waiting for its next attempt as of the last turn.
+    pub(super) retrying: Option<Retrying>,
     /// Late (record, window) pairs that the log knows of.
     pub(super) late: u64,
 }

@@ -163,11 +163,6 @@ impl StreamThread {
             match self.draft(share, &found) {
                 Ok(draft) => drafts.push(draft),
                 Err(error) => {
-                    tracing::error!(
-                        thread = self.number,
-                        partition = name.1,
-                        "the partition stops: {error}"
-                    );
                     self.worker
                         .status
                         .set(name, PartitionState::Failed(error.to_string()));
@@ -194,6 +189,10 @@ impl StreamThread {
         // The inputs are fetched while the tables recover, but not read before.
         let mut queues = self.member.assign(&places)?.into_iter();
         for draft in drafts {
+            let progress = draft.recovering.recovery.progress();
+            self.worker
+                .status
+                .set(draft.name, PartitionState::Recovering(progress));
             let committed: Vec<i64> = draft
                 .recovering
                 .committed
@@ -224,7 +223,7 @@ impl StreamThread {
                 idle: IdleClock::default(),
                 idle_asked: false,
                 seen: 0,
-                retrying: false,
+                retrying: None,
                 late: 0,
             };
             self.partitions.push(partition);
@@ -399,7 +398,7 @@ impl StreamThread {
         for (table, next) in recovering.recovery.next() {
             partition.tables[table].next = next;
         }
-        let (progress, took) = (recovering.recovery.progress(), recovering.recovery.took());
+        let progress = recovering.recovery.progress();
         let starts = match partition.task.recovered(&recovering.committed) {
             Ok(starts) => starts,
             Err(error) => {
@@ -428,16 +427,14 @@ impl StreamThread {
             input.start = *offset;
         }
         partition.phase = Phase::Running;
-        self.worker
-            .status
-            .set(partition.name, PartitionState::Running);
-        tracing::info!(
+        let status = &self.worker.status;
+        status.set(partition.name, PartitionState::Recovering(progress));
+        status.set(partition.name, PartitionState::Running);
+        tracing::debug!(
             thread = self.number,
             partition = partition.label(),
             offsets = ?offsets,
-            "running, {} changelog records read in {:.1} s",
-            progress.done,
-            took.as_secs_f64()
+            "the inputs begin"
         );
         if let Err(fault) = self.member.seek(&moved) {
             tracing::warn!(thread = self.number, "{fault}; beginning anew");

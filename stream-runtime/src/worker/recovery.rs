@@ -15,7 +15,7 @@ pub(super) struct Recovery {
     replays: Vec<Replay>,
     total: u64,
     began: Instant,
-    said: Instant,
+    shown: Instant,
 }
 
 /// The replay of one table's changelog partition.
@@ -142,7 +142,7 @@ impl Recovery {
             replays,
             total,
             began: now,
-            said: now,
+            shown: now,
         })
     }
 
@@ -205,17 +205,13 @@ impl Recovery {
         }
     }
 
-    /// The progress, when it is time to say it: every five seconds.
-    pub(super) fn speaks(&mut self) -> Option<Progress> {
-        if self.said.elapsed() < Duration::from_secs(5) {
+    /// The progress, when it is time to show it: four times a second.
+    pub(super) fn shows(&mut self) -> Option<Progress> {
+        if self.shown.elapsed() < Duration::from_millis(250) {
             return None;
         }
-        self.said = Instant::now();
+        self.shown = Instant::now();
         Some(self.progress())
-    }
-
-    pub(super) fn took(&self) -> Duration {
-        self.began.elapsed()
     }
 }
 

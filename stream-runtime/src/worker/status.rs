@@ -1,8 +1,14 @@
-//! What every partition is doing, for the log, the commands and whoever asks.
+//! What every partition is doing: one word for the log, the terminal and whoever asks.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::topology::Plan;
+
+/// How often the log says how far a recovery is.
+const SAID: Duration = Duration::from_secs(5);
 
 /// What a task is doing.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,8 +19,8 @@ pub(crate) enum PartitionState {
     Recovering(Progress),
     /// Events are processed.
     Running,
-    /// A handler waits for its next attempt.
-    Retrying,
+    /// An event, or the partition as a whole, failed and is tried again.
+    Retrying(Retry),
     /// It stopped; the text says why and what to do.
     Failed(String),
     /// It went to another worker.
@@ -30,6 +36,17 @@ pub(crate) struct Progress {
     pub(crate) total: u64,
     /// Offsets a second so far.
     pub(crate) rate: f64,
+}
+
+/// What failed, and when it is tried again.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Retry {
+    /// Agent, topic, partition and offset, or what the partition failed with.
+    pub(crate) why: String,
+    /// Attempts that failed in a row.
+    pub(crate) failed: u32,
+    /// When the next one begins.
+    pub(crate) at: Instant,
 }
 
 impl Progress {
@@ -53,15 +70,41 @@ impl fmt::Display for Progress {
     }
 }
 
+impl fmt::Display for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left = self.at.saturating_duration_since(Instant::now());
+        write!(
+            f,
+            "attempt {} in {:.1} s: {}",
+            self.failed + 1,
+            left.as_secs_f64(),
+            self.why
+        )
+    }
+}
+
+impl PartitionState {
+    /// The state's name, the same wherever it is shown.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            PartitionState::Assigned => "assigned",
+            PartitionState::Recovering(_) => "recovering",
+            PartitionState::Running => "running",
+            PartitionState::Retrying(_) => "retrying",
+            PartitionState::Failed(_) => "failed",
+            PartitionState::Revoked => "revoked",
+        }
+    }
+}
+
 impl fmt::Display for PartitionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
         match self {
-            PartitionState::Assigned => f.write_str("assigned"),
-            PartitionState::Recovering(progress) => write!(f, "recovering: {progress}"),
-            PartitionState::Running => f.write_str("running"),
-            PartitionState::Retrying => f.write_str("retrying"),
-            PartitionState::Failed(why) => write!(f, "failed: {why}"),
-            PartitionState::Revoked => f.write_str("revoked"),
+            PartitionState::Recovering(progress) => write!(f, ": {progress}"),
+            PartitionState::Retrying(retry) => write!(f, ", {retry}"),
+            PartitionState::Failed(why) => write!(f, ": {why}"),
+            PartitionState::Assigned | PartitionState::Running | PartitionState::Revoked => Ok(()),
         }
     }
 }
@@ -69,36 +112,99 @@ impl fmt::Display for PartitionState {
 /// A task's name: sub-topology and partition.
 pub(crate) type TaskName = (usize, i32);
 
+/// A partition as it is now.
+#[derive(Debug, Clone)]
+pub(crate) struct PartitionView {
+    /// For people: the inputs' names and the partition, as `orders+payments[3]`.
+    pub(crate) label: String,
+    pub(crate) state: PartitionState,
+}
+
 /// The states of a worker's partitions. Written when a state changes, never per record.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Status {
-    states: Mutex<BTreeMap<TaskName, PartitionState>>,
+    /// The inputs of each sub-topology, as `orders+payments`.
+    inputs: Vec<String>,
+    states: Mutex<BTreeMap<TaskName, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    state: PartitionState,
+    since: Instant,
+    /// When the log said something of it last.
+    said: Instant,
 }
 
 impl Status {
+    /// Of a worker that runs this plan; no partition has come yet.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let inputs = plan.topologies.iter().map(|topology| {
+            let names: Vec<&str> = topology.inputs.iter().map(|i| i.topic.as_str()).collect();
+            names.join("+")
+        });
+        Self {
+            inputs: inputs.collect(),
+            states: Mutex::default(),
+        }
+    }
+
+    /// A task's name for people, as `orders+payments[3]`.
+    pub(super) fn label(&self, (topology, partition): TaskName) -> String {
+        let inputs = self.inputs.get(topology).map_or("?", String::as_str);
+        format!("{inputs}[{partition}]")
+    }
+
+    /// A task's state changed, or its recovery went on: the log says so.
     pub(super) fn set(&self, task: TaskName, state: PartitionState) {
-        self.lock().insert(task, state);
+        let now = Instant::now();
+        let mut states = self.lock();
+        let before = states.get(&task);
+        let same = before.is_some_and(|entry| entry.state.name() == state.name());
+        let since = before.filter(|_| same).map_or(now, |entry| entry.since);
+        let mut said = before.filter(|_| same).map_or(now, |entry| entry.said);
+        let partition = self.label(task);
+        match &state {
+            PartitionState::Recovering(progress) if now.duration_since(said) >= SAID => {
+                said = now;
+                tracing::info!(partition, "recovering: {progress}");
+            }
+            PartitionState::Running if !same => match before.map(|entry| &entry.state) {
+                Some(PartitionState::Recovering(progress)) => tracing::info!(
+                    partition,
+                    "running, {} changelog records read in {:.1} s",
+                    progress.total,
+                    before.map_or(0.0, |entry| entry.since.elapsed().as_secs_f64())
+                ),
+                _ => tracing::info!(partition, "running"),
+            },
+            PartitionState::Retrying(_) => tracing::warn!(partition, "{state}"),
+            PartitionState::Failed(_) => tracing::error!(partition, "{state}"),
+            _ if !same => tracing::debug!(partition, "{state}"),
+            _ => {}
+        }
+        states.insert(task, Entry { state, since, said });
     }
 
-    /// All states, in the order of sub-topology and partition.
-    #[cfg(test)]
-    pub(crate) fn snapshot(&self) -> Vec<(TaskName, PartitionState)> {
-        self.lock()
-            .iter()
-            .map(|(task, state)| (*task, state.clone()))
-            .collect()
+    /// All partitions, in the order of sub-topology and partition.
+    pub(crate) fn snapshot(&self) -> Vec<PartitionView> {
+        let view = |(task, entry): (&TaskName, &Entry)| PartitionView {
+            label: self.label(*task),
+            state: entry.state.clone(),
+        };
+        self.lock().iter().map(view).collect()
     }
 
-    /// Why partitions failed.
-    pub(crate) fn failures(&self) -> Vec<(TaskName, String)> {
-        let failed = |(task, state): (&TaskName, &PartitionState)| match state {
-            PartitionState::Failed(why) => Some((*task, why.clone())),
+    /// Partitions that failed, and why.
+    pub(crate) fn failures(&self) -> Vec<(String, String)> {
+        let failed = |view: PartitionView| match view.state {
+            PartitionState::Failed(why) => Some((view.label, why)),
             _ => None,
         };
-        self.lock().iter().filter_map(failed).collect()
+        self.snapshot().into_iter().filter_map(failed).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<TaskName, PartitionState>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<TaskName, Entry>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,6 +212,13 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn status() -> Status {
+        Status {
+            inputs: vec!["orders+payments".to_owned()],
+            states: Mutex::default(),
+        }
+    }
 
     #[test]
     fn progress_says_how_long() {
@@ -115,8 +228,8 @@ mod tests {
             rate: 250.0,
         };
         assert_eq!(
-            progress.to_string(),
-            "250 of 1000 changelog records, 250/s, 3 s left"
+            PartitionState::Recovering(progress).to_string(),
+            "recovering: 250 of 1000 changelog records, 250/s, 3 s left"
         );
         assert_eq!(
             Progress {
@@ -129,11 +242,45 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_listed() {
-        let status = Status::default();
+    fn a_retry_says_what_failed_and_when_it_goes_on() {
+        let retry = Retry {
+            why: "the disk is full".into(),
+            failed: 2,
+            at: Instant::now(),
+        };
+        assert_eq!(
+            PartitionState::Retrying(retry).to_string(),
+            "retrying, attempt 3 in 0.0 s: the disk is full"
+        );
+    }
+
+    #[test]
+    fn failures_are_listed_by_their_topics() {
+        let status = status();
         status.set((0, 1), PartitionState::Running);
         status.set((0, 0), PartitionState::Failed("why".into()));
-        assert_eq!(status.failures(), [((0, 0), "why".to_owned())]);
+        assert_eq!(
+            status.failures(),
+            [("orders+payments[0]".to_owned(), "why".to_owned())]
+        );
         assert_eq!(status.snapshot().len(), 2);
+    }
+
+    #[test]
+    fn a_state_begins_when_its_name_changes() {
+        let status = status();
+        let at = |done| {
+            PartitionState::Recovering(Progress {
+                done,
+                total: 9,
+                rate: 0.0,
+            })
+        };
+        status.set((0, 0), at(1));
+        let began = status.lock()[&(0, 0)].since;
+        status.set((0, 0), at(2));
+        assert_eq!(status.lock()[&(0, 0)].since, began);
+        status.set((0, 0), PartitionState::Running);
+        assert!(status.lock()[&(0, 0)].since > began);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Admin, Ended, Error, PATIENCE, Plan, Stop, WorkerSettings, run, shared};
+use super::{Admin, Ended, Error, PATIENCE, Plan, Status, Stop, WorkerSettings, run, shared};
 use crate::kafka::{
     Batch, Fetched, Isolation, Outgoing, Place, Properties, Reader, Sender, TopicSettings, Wake,
 };
@@ -240,13 +240,9 @@ fn work(app: &str, settings: WorkerSettings) -> Result<Ended, Error> {
         .with_test_writer()
         .with_max_level(tracing::Level::INFO)
         .try_init();
-    run(
-        plan_of(app),
-        Arc::default(),
-        settings,
-        &Stop::new(),
-        Arc::default(),
-    )
+    let plan = plan_of(app);
+    let status = Arc::new(Status::of(&plan));
+    run(plan, Arc::default(), settings, &Stop::new(), status)
 }
 
 #[test]

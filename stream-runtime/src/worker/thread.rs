@@ -10,7 +10,7 @@ use super::partition::{Partition, Phase};
 use super::rebalance::Found;
 use super::recovery::Turned;
 use super::shared::{Seen, Shared};
-use super::status::{PartitionState, TaskName};
+use super::status::{PartitionState, Retry, TaskName};
 use super::storing;
 use crate::error::Error;
 use crate::kafka::{
@@ -264,12 +264,7 @@ impl StreamThread {
                     continue;
                 }
             }
-            if let Some(progress) = recovering.recovery.speaks() {
-                tracing::info!(
-                    thread = self.number,
-                    partition = partition.label(),
-                    "recovering: {progress}"
-                );
+            if let Some(progress) = recovering.recovery.shows() {
                 self.worker
                     .status
                     .set(partition.name, PartitionState::Recovering(progress));
@@ -403,26 +398,29 @@ impl StreamThread {
 
     fn watch_retries(&mut self, at: usize) {
         let partition = &mut self.partitions[at];
-        let retrying = partition.task.is_retrying();
-        if retrying != partition.retrying {
-            partition.retrying = retrying;
-            let state = if retrying {
-                PartitionState::Retrying
-            } else {
-                PartitionState::Running
-            };
-            self.worker.status.set(partition.name, state);
+        let retrying = partition.task.retrying();
+        if retrying == partition.retrying {
+            return;
         }
+        partition.retrying = retrying;
+        let state = match retrying {
+            None => PartitionState::Running,
+            Some(retrying) => PartitionState::Retrying(Retry {
+                why: format!(
+                    "agent `{}` failed at {}",
+                    retrying.agent,
+                    partition.task.whereabouts()
+                ),
+                failed: retrying.failed,
+                at: self.worker.began + Duration::from_millis(retrying.at),
+            }),
+        };
+        self.worker.status.set(partition.name, state);
     }
 
     /// A task cannot go on: its agents end, it keeps its place, the others go on.
     pub(super) fn fail(&mut self, at: usize, error: &Error) {
         let partition = &mut self.partitions[at];
-        tracing::error!(
-            thread = self.number,
-            partition = partition.label(),
-            "the partition stops: {error}"
-        );
         partition.task.drop_agents();
         partition.phase = Phase::Failed {
             last: partition.is_running(),
