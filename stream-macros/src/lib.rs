@@ -13,6 +13,7 @@ mod later;
 mod options;
 mod paths;
 mod record;
+mod shape;
 mod state;
 mod table;
 mod topic;

@@ -5,6 +5,8 @@ mod field;
 mod masking;
 mod parse;
 
+pub use field::is_option;
+
 use crate::errors::Errors;
 use proc_macro2::TokenStream;
 

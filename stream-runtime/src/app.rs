@@ -1,6 +1,5 @@
 //! An app: its name, its settings in code, and `main`.
 
-use std::any::TypeId;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,8 +8,11 @@ mod plan;
 mod producer;
 mod settings;
 mod states;
+#[cfg(test)]
+mod tests;
 
 pub use only::Agents;
+use only::Item;
 pub use producer::{OutMessage, Producer};
 pub(crate) use producer::{Outlet, settings as topic_settings};
 pub use settings::{OnGap, ProcessingGuarantee, Start};
@@ -44,7 +46,7 @@ pub struct App {
     pub(crate) max_ahead: Duration,
     pub(crate) commit_interval: Duration,
     pub(crate) shutdown_timeout: Duration,
-    pub(crate) only: Option<Vec<TypeId>>,
+    pub(crate) only: Option<Vec<Item>>,
     pub(crate) scope: Option<String>,
     pub(crate) states: States,
     /// Mistakes made while building, said when the app starts.
@@ -232,27 +234,5 @@ impl App {
             0 | 1 => self.name.clone(),
             version => format!("{}-v{version}", self.name),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_is_part_of_the_identity() {
-        assert_eq!(App::new("voltage").id(), "voltage");
-        assert_eq!(App::new("voltage").version(1).id(), "voltage");
-        assert_eq!(App::new("voltage").version(3).id(), "voltage-v3");
-    }
-
-    #[test]
-    fn mistakes_are_collected_and_secrets_hidden() {
-        let app = App::new("a b")
-            .topic_partitions(0)
-            .version(0)
-            .sasl_plain("me", "hunter2");
-        assert_eq!(app.mistakes.len(), 3, "{:?}", app.mistakes);
-        assert!(!format!("{app:?}").contains("hunter2"));
     }
 }

@@ -160,6 +160,11 @@ pub mod __private {
     pub use crate::record::coerce::ViaSerde;
     pub use crate::record::decode::decode_json;
     pub use crate::record::decode::encode_json;
+    pub use crate::record::shape::FieldShape;
+    pub use crate::record::shape::Shape;
+    pub use crate::record::shape::ShapeProbe;
+    pub use crate::record::shape::ViaName;
+    pub use crate::record::shape::ViaRecord;
     pub use crate::table::Hopping;
     pub use crate::table::Plain;
     pub use crate::table::TableSpec;

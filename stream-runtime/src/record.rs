@@ -6,6 +6,7 @@ pub(crate) mod datetime;
 pub(crate) mod decode;
 mod payload;
 pub mod rules;
+pub mod shape;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -47,6 +48,10 @@ pub trait Record: Sized + 'static {
 
     /// Whether the record carries its key (`#[record(key = field)]`).
     const HAS_KEY: bool = false;
+
+    /// What it looks like on the wire, for `plan.lock`.
+    #[doc(hidden)]
+    const SHAPE: &'static shape::Shape = &shape::Shape::OPAQUE;
 
     /// Reads the value of a message and checks the field rules; `None` is a tombstone.
     ///

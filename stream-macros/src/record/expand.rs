@@ -5,21 +5,23 @@ use super::{
     masking,
     parse::{Coercion, Record, RecordField},
 };
-use crate::item;
+use crate::{item, shape};
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, Data, Field, Fields, LitStr, parse_quote, spanned::Spanned};
 
 pub fn expand(mut record: Record) -> TokenStream {
-    add_readers(&mut record);
     let p = record.runtime.private();
+    // As the user wrote it, without our readers.
+    let shape = shape::of(&record.item, &p);
+    add_readers(&mut record);
     let serde = record.runtime.serde();
     let deny = record
         .deny_unknown_fields
         .then(|| quote!(#[serde(deny_unknown_fields)]));
     let readers = readers(&record, &p);
     let debug = masking::debug(&record);
-    let implementation = implementation(&record, &p);
+    let implementation = implementation(&record, &shape, &p);
     let item = &record.item;
     let cfgs = item::cfgs(&item.attrs);
     quote! {
@@ -146,7 +148,7 @@ fn reader(field: &RecordField, p: &TokenStream) -> TokenStream {
     }
 }
 
-fn implementation(record: &Record, p: &TokenStream) -> TokenStream {
+fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> TokenStream {
     let item = &record.item;
     let name = &item.ident;
     let text = name.to_string();
@@ -190,6 +192,7 @@ fn implementation(record: &Record, p: &TokenStream) -> TokenStream {
             const NAME: &'static str = #text;
             const HAS_TIMESTAMP: bool = #has_timestamp;
             const HAS_KEY: bool = #has_key;
+            const SHAPE: &'static #p::Shape = &#shape;
 
             #[inline]
             fn decode(__value: ::core::option::Option<&[u8]>) -> ::core::result::Result<Self, #p::DecodeError> {

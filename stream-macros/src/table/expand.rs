@@ -1,7 +1,10 @@
 //! From a checked table to code. Nothing can fail here.
 
 use super::parse::{Table, Window};
-use crate::item::{self, optional};
+use crate::{
+    item::{self, optional},
+    shape,
+};
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
@@ -32,7 +35,14 @@ pub fn expand(table: &Table) -> TokenStream {
         .value
         .as_ref()
         .map_or_else(|| quote!(#ident), |ty| quote!(#ty));
-    let value_name: String = value.to_string().split_whitespace().collect();
+    let value_name = shape::text(&value);
+    let row = match &table.value {
+        Some(ty) => shape::of_value(ty, &p),
+        None => {
+            let shape = shape::of(item, &p);
+            quote!(&#shape)
+        }
+    };
     let (kind, window) = match table.window {
         None => (quote!(Plain), quote!(::core::option::Option::None)),
         Some(Window::Tumbling { size }) => (
@@ -68,6 +78,7 @@ pub fn expand(table: &Table) -> TokenStream {
                     place: #place,
                     key: #p::key_name::<Self>(),
                     value: #value_name,
+                    row: || #row,
                     window: #window,
                     grace: #grace,
                     idle: #idle,

@@ -1,19 +1,36 @@
 //! Agents listed by their functions.
 
-use std::any::TypeId;
+use std::any::{TypeId, type_name};
+
+/// A function that an app is narrowed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Item {
+    pub(crate) id: TypeId,
+    /// Its path, for messages.
+    pub(crate) name: &'static str,
+}
+
+impl Item {
+    fn of<F: 'static>() -> Item {
+        Item {
+            id: TypeId::of::<F>(),
+            name: type_name::<F>(),
+        }
+    }
+}
 
 /// A tuple of agents' functions, up to 16.
 pub trait Agents {
-    /// The identities of the functions.
+    /// Identity and path of each function.
     #[doc(hidden)]
-    fn items() -> Vec<TypeId>;
+    fn items() -> Vec<Item>;
 }
 
 macro_rules! tuples {
     ($first:ident $($rest:ident)*) => {
         impl<$first: 'static, $($rest: 'static),*> Agents for ($first, $($rest,)*) {
-            fn items() -> Vec<TypeId> {
-                vec![TypeId::of::<$first>(), $(TypeId::of::<$rest>()),*]
+            fn items() -> Vec<Item> {
+                vec![Item::of::<$first>(), $(Item::of::<$rest>()),*]
             }
         }
         tuples!($($rest)*);

@@ -2,8 +2,8 @@
 
 use super::App;
 use crate::topology::{
-    AgentDescriptor, Place, Plan, PlanParts, Problem, RegisteredTable, RegisteredTopic,
-    TableDescriptor, TopicDescriptor,
+    AgentDescriptor, Edge, Place, Plan, PlanParts, Problem, TableDescriptor, TopicDescriptor,
+    registry,
 };
 
 impl App {
@@ -11,7 +11,12 @@ impl App {
     pub(crate) fn plan(&self) -> Result<Plan, Vec<Problem>> {
         let id = self.id();
         let agents = self.agents_in();
-        let of_states = self.states.problems(&agents);
+        let mut others = self.states.problems(&agents);
+        others.extend(self.not_there(&agents));
+        others.extend(not_linked(&agents));
+        if agents.is_empty() && !others.is_empty() {
+            return Err(others);
+        }
         let plan = crate::topology::plan(PlanParts {
             app: &id,
             agents,
@@ -19,35 +24,64 @@ impl App {
             topics: self.topics(),
         });
         match plan {
-            Ok(plan) if of_states.is_empty() => Ok(plan),
-            Ok(_) => Err(of_states),
-            Err(problems) => Err(problems.into_iter().chain(of_states).collect()),
+            Ok(plan) if others.is_empty() => Ok(plan),
+            Ok(_) => Err(others),
+            Err(problems) => Err(problems.into_iter().chain(others).collect()),
         }
     }
 
     fn agents_in(&self) -> Vec<&'static AgentDescriptor> {
         let named = |agent: &AgentDescriptor| {
+            let id = (agent.item)();
             self.only
                 .as_ref()
-                .is_none_or(|only| only.contains(&(agent.item)()))
+                .is_none_or(|only| only.iter().any(|item| item.id == id))
         };
-        let all = inventory::iter::<AgentDescriptor>();
-        all.filter(|agent| self.holds(agent.place) && named(agent))
-            .collect()
+        let mut all = registry::agents();
+        all.retain(|agent| self.holds(agent.place) && named(agent));
+        all
+    }
+
+    /// What the app was narrowed to, and is nowhere.
+    fn not_there(&self, agents: &[&'static AgentDescriptor]) -> Vec<Problem> {
+        let all = registry::agents();
+        let mut problems = Vec::new();
+        for item in self.only.iter().flatten() {
+            if !all.iter().any(|agent| (agent.item)() == item.id) {
+                let name = item.name;
+                problems.push(Problem {
+                    message: format!(
+                        "the app is narrowed to `{name}`, which is no agent: write `#[agent(..)]` above it"
+                    ),
+                    places: Vec::new(),
+                });
+            }
+        }
+        if let (Some(scope), true, false) = (&self.scope, agents.is_empty(), all.is_empty()) {
+            let mut modules: Vec<&str> = all.iter().map(|agent| agent.place.module).collect();
+            modules.sort_unstable();
+            modules.dedup();
+            problems.push(Problem {
+                message: format!(
+                    "the app has no agents in its scope `{scope}`; those of this program are in {}",
+                    modules.join(", ")
+                ),
+                places: Vec::new(),
+            });
+        }
+        problems
     }
 
     fn tables(&self) -> Vec<&'static TableDescriptor> {
-        inventory::iter::<RegisteredTable>()
-            .map(|table| table.0)
-            .filter(|table| self.holds(table.place))
-            .collect()
+        let mut all = registry::tables();
+        all.retain(|table| self.holds(table.place));
+        all
     }
 
     fn topics(&self) -> Vec<&'static TopicDescriptor> {
-        inventory::iter::<RegisteredTopic>()
-            .map(|topic| topic.0)
-            .filter(|topic| self.holds(topic.place))
-            .collect()
+        let mut all = registry::topics();
+        all.retain(|topic| self.holds(topic.place));
+        all
     }
 
     /// Whether a place is in the app's scope.
@@ -59,6 +93,37 @@ impl App {
                 .is_some_and(|below| below.is_empty() || below.starts_with("::"))
         })
     }
+}
+
+/// Tables and topics that agents name and the registry lacks: the linker took only a part of their crate, so that
+/// agents of it may be missing too.
+fn not_linked(agents: &[&'static AgentDescriptor]) -> Vec<Problem> {
+    let (tables, topics) = (registry::tables(), registry::topics());
+    let mut problems = Vec::new();
+    for agent in agents {
+        let shape = (agent.shape)();
+        let used = shape.edges.iter().filter_map(|edge| match edge {
+            Edge::Table { table, .. } if !tables.contains(table) => {
+                Some(("table", table.name, table.place))
+            }
+            Edge::Sends(topic) if !topics.contains(topic) => {
+                Some(("topic", topic.name, topic.place))
+            }
+            _ => None,
+        });
+        problems.extend(used.map(|(what, name, place)| {
+            let library = place.module.split("::").next().unwrap_or_default();
+            Problem {
+                message: format!(
+                    "agent `{}` uses {what} `{name}`, and only a part of the crate `{library}` that declares it is linked; \
+                     agents of it may be missing too. Name the crate in the binary: `use {library} as _;`",
+                    agent.name
+                ),
+                places: vec![place, agent.place],
+            }
+        }));
+    }
+    problems
 }
 
 #[cfg(test)]
@@ -88,5 +153,21 @@ mod tests {
             .err()
             .expect("refused");
         assert!(problems[0].message.contains("no agents"), "{problems:?}");
+        assert!(
+            problems[0].message.contains("stream_runtime::"),
+            "{problems:?}"
+        );
+    }
+
+    async fn no_agent(_: String) {}
+
+    #[test]
+    fn a_function_that_is_no_agent_is_named() {
+        let app = App::new("a").only((no_agent,));
+        let problems = app.plan().err().expect("refused");
+        assert!(
+            problems[0].message.contains("tests::no_agent"),
+            "{problems:?}"
+        );
     }
 }

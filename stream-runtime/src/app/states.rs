@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind};
-use crate::topology::{AgentDescriptor, Edge, Problem, StateDescriptor};
+use crate::topology::{AgentDescriptor, Edge, Problem, StateDescriptor, registry};
 
 /// The resources of an app, by type.
 #[derive(Clone, Default)]
@@ -100,7 +100,7 @@ impl fmt::Debug for States {
 
 /// In a fixed order: the registry has none.
 fn registered() -> Vec<&'static StateDescriptor> {
-    let mut all: Vec<_> = inventory::iter::<StateDescriptor>().collect();
+    let mut all = registry::states();
     all.sort_by_key(|state| (state.place.file, state.place.line, state.name));
     all
 }

@@ -85,11 +85,7 @@ fn peek<T: Payload>(value: Option<&[u8]>, stamp: i64) -> Option<i64> {
 }
 
 fn info<T: Payload, K: StreamKey>() -> Option<RecordInfo> {
-    Some(RecordInfo {
-        type_id: TypeId::of::<T::Record>(),
-        name: T::Record::NAME,
-        key: K::NAME,
-    })
+    Some(RecordInfo::of::<T::Record, K>())
 }
 
 impl<T: Payload, K: StreamKey> Input<StreamForm> for Stream<T, K> {
@@ -172,7 +168,7 @@ where
 
 impl<T: Payload> Input<EventForm> for T {
     fn record() -> Option<RecordInfo> {
-        info::<T, String>().map(|i| RecordInfo { key: "", ..i })
+        Some(RecordInfo::keyless::<T::Record>())
     }
 
     fn peek(value: Option<&[u8]>, stamp: i64) -> Option<i64> {

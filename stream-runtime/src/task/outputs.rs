@@ -1,7 +1,5 @@
 //! What a handler returns, and where it goes.
 
-use std::any::TypeId;
-
 use super::agent::AgentCx;
 use super::outbuf::SendHeaders;
 use super::shared::{Current, Shared};
@@ -140,10 +138,9 @@ impl<T: Record> Outputs for T {
     type Value = T;
 
     fn info() -> Option<RecordInfo> {
-        Some(RecordInfo {
-            type_id: TypeId::of::<T>(),
-            name: T::NAME,
-            key: if T::HAS_KEY { T::Key::NAME } else { "" },
+        Some(match T::HAS_KEY {
+            true => RecordInfo::of::<T, T::Key>(),
+            false => RecordInfo::keyless::<T>(),
         })
     }
 
@@ -180,11 +177,7 @@ impl<K: StreamKey, T: Record> Outputs for (K, T) {
     type Value = T;
 
     fn info() -> Option<RecordInfo> {
-        Some(RecordInfo {
-            type_id: TypeId::of::<T>(),
-            name: T::NAME,
-            key: K::NAME,
-        })
+        Some(RecordInfo::of::<T, K>())
     }
 
     fn each(self, to: &mut Emitter<'_>) -> Result<(), Failure> {

@@ -1,6 +1,5 @@
 //! `Topic<S>`: sending by hand, as part of the event's effects.
 
-use std::any::TypeId;
 use std::borrow::Borrow;
 use std::marker::PhantomData;
 
@@ -31,11 +30,7 @@ pub trait TopicSpec: 'static {
 
 /// The record and key of a declared topic; what the expansion of `#[topic]` registers.
 pub fn topic_record<S: TopicSpec>() -> RecordInfo {
-    RecordInfo {
-        type_id: TypeId::of::<S::Value>(),
-        name: S::Value::NAME,
-        key: S::Key::NAME,
-    }
+    RecordInfo::of::<S::Value, S::Key>()
 }
 
 /// Sends to a topic from an agent. What is sent belongs to the event in hand: it is committed with it, and dropped when

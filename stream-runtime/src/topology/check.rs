@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::descriptor::{Edge, Place, TableDescriptor};
-use super::plan::{AgentView, PlanParts, Problem};
+use super::descriptor::{Edge, Place, RecordInfo, TableDescriptor};
+use super::plan::{AgentView, Plan, PlanParts, Problem};
 
 /// Appends every problem.
 pub(super) fn check(agents: &[AgentView<'_>], parts: &PlanParts<'_>, problems: &mut Vec<Problem>) {
     let mut say = |message: String, places: Vec<Place>| problems.push(Problem { message, places });
     if agents.is_empty() {
         say(
-            "the app has no agents; agents of a library crate are linked only when the binary names it: add `use my_agents as _;`".into(),
+            "the app has no agents; agents of a library crate are linked only when the binary names it: add `use \
+             my_agents as _;`"
+                .into(),
             Vec::new(),
         );
     }
@@ -32,6 +34,7 @@ pub(super) fn check(agents: &[AgentView<'_>], parts: &PlanParts<'_>, problems: &
         &mut say,
     );
     topics(agents, parts, &mut say);
+    sent(agents, parts, &mut say);
     tables(agents, &mut say);
 }
 
@@ -113,6 +116,122 @@ fn topics(
                 ),
                 vec![agent.descriptor.place],
             );
+        }
+    }
+}
+
+/// What is sent to a topic is what it is declared with, and what is read from it.
+fn sent(agents: &[AgentView<'_>], parts: &PlanParts<'_>, say: &mut impl FnMut(String, Vec<Place>)) {
+    for agent in agents {
+        let from = agent.descriptor;
+        let (Some(sink), Some(record)) = (from.sink, agent.shape.output) else {
+            continue;
+        };
+        if let Some(declared) = parts.topics.iter().find(|t| t.name == sink) {
+            let theirs = (declared.record)();
+            let places = vec![declared.place, from.place];
+            if theirs.type_id != record.type_id {
+                say(
+                    format!(
+                        "topic `{sink}` is declared with records of {}, and agent `{}` sends {}",
+                        theirs.name, from.name, record.name
+                    ),
+                    places,
+                );
+            } else if differ(theirs.key, record.key) {
+                say(
+                    format!(
+                        "topic `{sink}` is declared with keys of type {}, and agent `{}` sends keys of type {}",
+                        theirs.key, from.name, record.key
+                    ),
+                    places,
+                );
+            }
+        }
+    }
+    // What an agent reads, against what others send there by a sink or by hand.
+    for reader in agents {
+        let Some(read) = reader.shape.input else {
+            continue;
+        };
+        for (topic, record, writer) in agents.iter().flat_map(writes) {
+            if !reader.topics.contains(&topic) {
+                continue;
+            }
+            let places = vec![writer.descriptor.place, reader.descriptor.place];
+            let (from, to) = (writer.descriptor.name, reader.descriptor.name);
+            if record.type_id != read.type_id && !is_raw(read.name) && !is_raw(record.name) {
+                say(
+                    format!(
+                        "agent `{from}` sends {} to topic `{topic}`, and agent `{to}` reads it as {}",
+                        record.name, read.name
+                    ),
+                    places,
+                );
+            } else if differ(record.key, read.key) {
+                say(
+                    format!(
+                        "agent `{from}` sends keys of type {} to topic `{topic}`, and agent `{to}` reads them as {}",
+                        record.key, read.key
+                    ),
+                    places,
+                );
+            }
+        }
+    }
+}
+
+/// The topics that an agent sends to, and what.
+fn writes<'a>(
+    agent: &'a AgentView<'a>,
+) -> impl Iterator<Item = (&'static str, RecordInfo, &'a AgentView<'a>)> {
+    let sink = agent.descriptor.sink.zip(agent.shape.output);
+    let by_hand = agent.shape.edges.iter().filter_map(|edge| match edge {
+        Edge::Sends(topic) => Some((topic.name, (topic.record)())),
+        _ => None,
+    });
+    sink.into_iter()
+        .chain(by_hand)
+        .map(move |(topic, record)| (topic, record, agent))
+}
+
+/// Records that are the bytes of any other, or any JSON.
+fn is_raw(name: &str) -> bool {
+    matches!(name, "String" | "Bytes" | "Value")
+}
+
+/// Whether two types of keys, as far as they are known, are not the same.
+fn differ(a: &str, b: &str) -> bool {
+    !a.is_empty() && !b.is_empty() && a != b && a != "Bytes" && b != "Bytes"
+}
+
+/// Counts of partitions that are asked for within one task.
+pub(super) fn partitions(plan: &Plan, problems: &mut Vec<Problem>) {
+    for topology in &plan.topologies {
+        let inputs = topology.inputs.iter().filter_map(|input| {
+            let topic = plan.topics.get(input.topic.as_str())?;
+            Some(("topic", topic.name, topic.partitions?, topic.place))
+        });
+        let tables = topology.tables.iter().filter_map(|table| {
+            let table = table.descriptor;
+            Some(("table", table.name, table.partitions?, table.place))
+        });
+        let asked: Vec<_> = inputs.chain(tables).collect();
+        let Some((what, name, count, place)) = asked.first().copied() else {
+            continue;
+        };
+        if let Some((other, second, found, at)) = asked
+            .iter()
+            .copied()
+            .find(|(_, _, found, _)| *found != count)
+        {
+            problems.push(Problem {
+                message: format!(
+                    "{what} `{name}` asks for {count} partitions and {other} `{second}` for {found}; what is read \
+                     together has the same number"
+                ),
+                places: vec![place, at],
+            });
         }
     }
 }

@@ -6,6 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::error::Failure;
+use crate::key::StreamKey;
+use crate::record::Record;
+use crate::record::shape::Shape;
 use crate::window::Window;
 
 /// Where an item stands in the user's source.
@@ -34,6 +37,28 @@ pub struct RecordInfo {
     pub name: &'static str,
     /// Name of the key type ([`crate::StreamKey::NAME`]), without `Option`.
     pub key: &'static str,
+    /// What it looks like on the wire.
+    pub shape: &'static Shape,
+}
+
+impl RecordInfo {
+    /// Of a record under keys of type `K`.
+    pub fn of<T: Record, K: StreamKey>() -> Self {
+        RecordInfo {
+            key: K::NAME,
+            ..Self::keyless::<T>()
+        }
+    }
+
+    /// Of a record whose key nobody asks for.
+    pub fn keyless<T: Record>() -> Self {
+        RecordInfo {
+            type_id: TypeId::of::<T>(),
+            name: T::NAME,
+            key: "",
+            shape: T::SHAPE,
+        }
+    }
 }
 
 /// What an agent reads.
@@ -157,6 +182,8 @@ pub struct TableDescriptor {
     pub key: &'static str,
     /// Value type's name.
     pub value: &'static str,
+    /// What a row looks like in the changelog.
+    pub row: fn() -> &'static Shape,
     /// Its windows; `None` for a plain table.
     pub window: Option<Window>,
     /// Lateness allowed after a window's end, in milliseconds of stream time. Default 0.

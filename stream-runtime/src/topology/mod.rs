@@ -3,6 +3,7 @@
 mod check;
 mod descriptor;
 mod plan;
+pub mod registry;
 
 pub use descriptor::{
     AgentDescriptor, AgentFuture, AgentOptions, AgentShape, Edge, OnError, Place, RecordInfo,

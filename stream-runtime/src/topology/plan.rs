@@ -212,11 +212,17 @@ pub fn plan(parts: PlanParts<'_>) -> Result<Plan, Vec<Problem>> {
         topologies.push(join(parts.app, topologies.len(), &drafts, &mut number));
     }
     let topics = parts.topics.iter().map(|t| (t.name, *t)).collect();
-    Ok(Plan {
+    let plan = Plan {
         app: parts.app.to_owned(),
         topologies,
         topics,
-    })
+    };
+    super::check::partitions(&plan, &mut problems);
+    if problems.is_empty() {
+        Ok(plan)
+    } else {
+        Err(problems)
+    }
 }
 
 /// What the checks see of an agent.

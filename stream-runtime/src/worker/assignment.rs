@@ -52,11 +52,7 @@ mod tests {
     use crate::topology::{InputPlan, RecordInfo};
 
     fn topology(index: usize, inputs: &[&str]) -> Arc<SubTopology> {
-        let record = RecordInfo {
-            type_id: std::any::TypeId::of::<()>(),
-            name: "()",
-            key: "String",
-        };
+        let record = RecordInfo::of::<String, String>();
         let input = |topic: &&str| InputPlan {
             topic: (*topic).to_owned(),
             agents: vec![],

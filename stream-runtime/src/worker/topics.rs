@@ -409,11 +409,7 @@ mod tests {
     use crate::topology::{InputPlan, OutputPlan, RecordInfo};
 
     fn plan(inputs: &[&str], sinks: &[&str]) -> Plan {
-        let record = RecordInfo {
-            type_id: std::any::TypeId::of::<()>(),
-            name: "()",
-            key: "String",
-        };
+        let record = RecordInfo::of::<String, String>();
         let topology = SubTopology {
             inputs: inputs
                 .iter()

@@ -393,6 +393,7 @@ impl TableSpec for Texts {
         },
         key: "String",
         value: "String",
+        row: || &crate::record::shape::Shape::OPAQUE,
         window: None,
         grace: 0,
         idle: None,

@@ -134,6 +134,7 @@ impl TableSpec for Day {
         },
         key: "String",
         value: "Agg",
+        row: || &crate::record::shape::Shape::OPAQUE,
         window: Some(Window::Tumbling { size: 10_000 }),
         grace: 0,
         idle: None,

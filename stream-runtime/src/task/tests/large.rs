@@ -28,6 +28,7 @@ impl TableSpec for Sums {
         },
         key: "u64",
         value: "i64",
+        row: || &crate::record::shape::Shape::OPAQUE,
         window: None,
         grace: 0,
         idle: None,

@@ -88,6 +88,7 @@ macro_rules! windows {
                 place: HERE,
                 key: "String",
                 value: "Agg",
+                row: || &crate::record::shape::Shape::OPAQUE,
                 window: Some($window),
                 grace: $grace,
                 idle: Some(1_000),

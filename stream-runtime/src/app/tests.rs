@@ -1,0 +1,281 @@
+//! What is wrong with an app although each of its items compiles.
+
+use crate::App;
+
+/// The problems of the app that a module below is, as they are printed.
+fn problems(module: &str) -> Vec<String> {
+    let scope = format!("{}::{module}", module_path!());
+    match App::new("a").scope(scope).plan() {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[track_caller]
+fn assert_says(module: &str, expected: &[&[&str]]) {
+    let found = problems(module);
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, parts) in found.iter().zip(expected) {
+        for part in *parts {
+            assert!(found.contains(part), "no `{part}` in {found}");
+        }
+        assert!(found.contains("src/app/tests.rs:"), "no place in {found}");
+    }
+}
+
+mod sent_as_another_type {
+    use crate::prelude::*;
+
+    #[record]
+    pub struct Order {
+        id: u64,
+    }
+    #[record]
+    pub struct Bill {
+        id: u64,
+    }
+    #[topic("as-bills", value = Bill)]
+    struct Bills;
+
+    #[agent(topic = "as-orders", sink = "as-copies")]
+    async fn copy(order: Order) -> Order {
+        order
+    }
+    #[agent(topic = "as-copies")]
+    async fn read(_: Bill) {}
+    #[agent(topic = "as-copies-raw", sink = "as-bills")]
+    async fn bill(order: Order) -> Order {
+        order
+    }
+    #[agent(topic = "as-orders-2")]
+    async fn by_hand(_: Order, _: Topic<Bills>) {}
+    #[agent(topic = "as-bills")]
+    async fn any_json(_: serde_json::Value) {}
+}
+
+#[test]
+fn what_is_sent_is_what_is_declared_and_read() {
+    assert_says(
+        "sent_as_another_type",
+        &[
+            &["agent `copy` sends Order to topic `as-copies`, and agent `read` reads it as Bill"],
+            &["topic `as-bills` is declared with records of Bill and read as Value"],
+            &["topic `as-bills` is declared with records of Bill, and agent `bill` sends Order"],
+        ],
+    );
+}
+
+mod sent_under_another_key {
+    use crate::prelude::*;
+
+    #[record(key = id)]
+    pub struct Order {
+        id: u64,
+    }
+    #[topic("ak-orders", value = Order, key = String)]
+    struct Orders;
+
+    #[agent(topic = "ak-in", sink = "ak-out")]
+    async fn send(word: String) -> Vec<(u64, String)> {
+        vec![(1, word)]
+    }
+    #[agent(topic = "ak-out")]
+    async fn read(_: Event<String>) {}
+    #[agent(topic = "ak-in", sink = "ak-orders")]
+    async fn order(_: String) -> Order {
+        Order { id: 1 }
+    }
+}
+
+#[test]
+fn keys_that_are_sent_are_those_that_are_declared_and_read() {
+    assert_says(
+        "sent_under_another_key",
+        &[
+            &[
+                "agent `send` sends keys of type u64 to topic `ak-out`, and agent `read` reads them as String",
+            ],
+            &[
+                "topic `ak-orders` is declared with keys of type String, and agent `order` sends keys of type u64",
+            ],
+        ],
+    );
+}
+
+mod counts_that_differ {
+    use crate::prelude::*;
+
+    #[topic("cd-words", value = String, partitions = 3)]
+    struct Words;
+
+    #[table(partitions = 4)]
+    #[derive(Clone, Default)]
+    struct Counted {
+        n: u64,
+    }
+
+    #[agent(topic = Words)]
+    async fn count(word: String, mut counted: Table<Counted>) {
+        counted.update(&word, |row| row.n += 1);
+    }
+}
+
+#[test]
+fn partitions_that_differ_within_a_task_are_named() {
+    assert_says(
+        "counts_that_differ",
+        &[&["topic `cd-words` asks for 3 partitions and table `counted` for 4"]],
+    );
+}
+
+mod fits {
+    use crate::prelude::*;
+
+    #[topic("fits-words", value = String, partitions = 3)]
+    struct Words;
+
+    #[table(partitions = 3)]
+    #[derive(Clone, Default)]
+    struct FitsCounted {
+        n: u64,
+    }
+
+    #[agent(topic = Words, sink = "fits-out")]
+    async fn fits(word: String, mut counted: Table<FitsCounted>) -> (u64, String) {
+        (counted.update(&word, |row| row.n), word)
+    }
+
+    /// Any key, as bytes.
+    #[agent(topic = "fits-out")]
+    async fn raw(_: Event<bytes::Bytes, bytes::Bytes>) {}
+}
+
+#[test]
+fn what_fits_is_no_problem() {
+    assert_eq!(problems("fits"), [""; 0]);
+}
+
+mod everything {
+    use crate::prelude::*;
+
+    #[table(name = "same")]
+    #[derive(Clone, Default)]
+    struct One {
+        n: u64,
+    }
+    #[table(name = "same")]
+    #[derive(Clone, Default)]
+    struct Two {
+        n: u64,
+    }
+    #[table]
+    #[derive(Clone, Default)]
+    struct Unwritten {
+        n: u64,
+    }
+    #[topic("ev-a", value = String)]
+    struct A;
+    #[topic("ev-a", value = String)]
+    struct AlsoA;
+
+    #[agent(topic = "ev-in", name = "twin")]
+    async fn first(_: String, mut one: Table<One>) {
+        one.update("", |row| row.n += 1);
+    }
+    #[agent(topic = "ev-in", name = "twin")]
+    async fn second(_: serde_json::Value, mut one: Table<One>) {
+        one.update("", |row| row.n += 1);
+    }
+    #[agent(topic = "ev-loop", sink = "ev-loop")]
+    async fn circle(word: String, _: Table<Unwritten>) -> String {
+        word
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    assert_says(
+        "everything",
+        &[
+            &["agent `circle` sends to the topic it reads, `ev-loop`"],
+            &["nobody writes table `unwritten`"],
+            &["table `same` has two writers"],
+            &["topic `ev-in` is read as String and as Value"],
+            &["two agents are named `twin`"],
+            &["two tables are named `same`"],
+            &["two topics are named `ev-a`"],
+        ],
+    );
+}
+
+mod half_linked {
+    use std::any::TypeId;
+
+    use crate::prelude::*;
+    use crate::record::shape::Shape;
+    use crate::table::{Plain, TableSpec, open};
+    use crate::topology::{Place, TableDescriptor};
+
+    #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+    struct Left;
+
+    /// As the linker leaves it: there by its type, and not in the registry.
+    impl TableSpec for Left {
+        type Key = String;
+        type Value = Left;
+        type Kind = Plain;
+        const DESCRIPTOR: &'static TableDescriptor = &TableDescriptor {
+            name: "left",
+            place: Place {
+                module: "my_models::rows",
+                file: "src/app/tests.rs",
+                line: 1,
+            },
+            key: "String",
+            value: "Left",
+            row: || &Shape::OPAQUE,
+            window: None,
+            grace: 0,
+            idle: None,
+            retention: 0,
+            changelog: true,
+            local: false,
+            partitions: None,
+            type_id: TypeId::of::<Left>,
+            open: open::<Left>,
+        };
+    }
+
+    #[agent(topic = "hl-in")]
+    async fn lonely(word: String, mut left: Table<Left>) {
+        left.insert(&word, Left);
+    }
+}
+
+#[test]
+fn a_crate_of_which_a_part_is_linked_is_named() {
+    assert_says(
+        "half_linked",
+        &[&[
+            "only a part of the crate `my_models`",
+            "`use my_models as _;`",
+        ]],
+    );
+}
+
+#[test]
+fn a_version_is_part_of_the_identity() {
+    assert_eq!(App::new("voltage").id(), "voltage");
+    assert_eq!(App::new("voltage").version(1).id(), "voltage");
+    assert_eq!(App::new("voltage").version(3).id(), "voltage-v3");
+}
+
+#[test]
+fn mistakes_are_collected_and_secrets_hidden() {
+    let app = App::new("a b")
+        .topic_partitions(0)
+        .version(0)
+        .sasl_plain("me", "hunter2");
+    assert_eq!(app.mistakes.len(), 3, "{:?}", app.mistakes);
+    assert!(!format!("{app:?}").contains("hunter2"));
+}

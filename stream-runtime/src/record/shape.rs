@@ -1,0 +1,70 @@
+//! What a record or a row looks like on the wire, as `plan.lock` keeps it.
+
+use std::marker::PhantomData;
+
+use super::Record;
+
+/// The parts of a type that serde reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Its fields, or its variants.
+    pub fields: &'static [FieldShape],
+    /// Whether the parts are the variants of an enum: then one that goes away can no longer be read.
+    pub variants: bool,
+    /// What `#[serde(..)]` says of the whole, without spaces.
+    pub serde: &'static str,
+}
+
+/// A field of a struct, or a variant of an enum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldShape {
+    /// Its name in Rust.
+    pub name: &'static str,
+    /// Its type as it is written, without spaces; of a variant its fields.
+    pub ty: &'static str,
+    /// What `#[serde(..)]` says of it but for defaults, without spaces.
+    pub serde: &'static str,
+    /// Whether a value without it can be read.
+    pub optional: bool,
+}
+
+impl Shape {
+    /// A type of which nothing but its name is known.
+    pub const OPAQUE: Shape = Shape {
+        fields: &[],
+        variants: false,
+        serde: "",
+    };
+}
+
+/// Asks a type for its shape, whether or not it is a record.
+pub struct ShapeProbe<T>(PhantomData<fn() -> T>);
+
+impl<T> ShapeProbe<T> {
+    /// The probe.
+    pub const NEW: Self = ShapeProbe(PhantomData);
+}
+
+/// The way for records, which is tried first.
+pub trait ViaRecord {
+    /// The record's.
+    fn shape(&self) -> &'static Shape;
+}
+
+impl<T: Record> ViaRecord for &ShapeProbe<T> {
+    fn shape(&self) -> &'static Shape {
+        T::SHAPE
+    }
+}
+
+/// The way for all other types.
+pub trait ViaName {
+    /// None is known.
+    fn shape(&self) -> &'static Shape;
+}
+
+impl<T> ViaName for ShapeProbe<T> {
+    fn shape(&self) -> &'static Shape {
+        &Shape::OPAQUE
+    }
+}
