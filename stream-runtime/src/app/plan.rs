@@ -2,8 +2,8 @@
 
 use super::App;
 use crate::topology::{
-    AgentDescriptor, Edge, Place, Plan, PlanParts, Problem, TableDescriptor, TopicDescriptor,
-    registry,
+    AgentDescriptor, AgentShape, Edge, Place, Plan, PlanParts, Problem, Source, TableDescriptor,
+    TopicDescriptor, registry,
 };
 
 impl App {
@@ -19,9 +19,9 @@ impl App {
         }
         let plan = crate::topology::plan(PlanParts {
             app: &id,
+            tables: self.tables(&agents),
+            topics: self.topics(&agents),
             agents,
-            tables: self.tables(),
-            topics: self.topics(),
         });
         match plan {
             Ok(plan) if others.is_empty() => Ok(plan),
@@ -72,15 +72,43 @@ impl App {
         problems
     }
 
-    fn tables(&self) -> Vec<&'static TableDescriptor> {
+    /// The tables of the app; of one that is narrowed to some agents, those that they use.
+    fn tables(&self, agents: &[&'static AgentDescriptor]) -> Vec<&'static TableDescriptor> {
         let mut all = registry::tables();
         all.retain(|table| self.holds(table.place));
+        if self.only.is_some() {
+            let shapes = shapes(agents);
+            let edges: Vec<&Edge> = shapes.iter().flat_map(|shape| &shape.edges).collect();
+            let used = |table: &TableDescriptor| {
+                edges
+                    .iter()
+                    .any(|edge| matches!(edge, Edge::Table { table: used, .. } if *used == table))
+                    || shapes.iter().any(|shape| shape.closes == Some(table))
+            };
+            all.retain(|table| used(table));
+        }
         all
     }
 
-    fn topics(&self) -> Vec<&'static TopicDescriptor> {
+    /// The topics of the app; of one that is narrowed to some agents, those of the names that they use.
+    fn topics(&self, agents: &[&'static AgentDescriptor]) -> Vec<&'static TopicDescriptor> {
         let mut all = registry::topics();
         all.retain(|topic| self.holds(topic.place));
+        if self.only.is_some() {
+            let shapes = shapes(agents);
+            let mut names: Vec<&str> = agents.iter().filter_map(|agent| agent.sink).collect();
+            for agent in agents {
+                if let Source::Topics(topics) = agent.source {
+                    names.extend(topics);
+                }
+            }
+            let edges = shapes.iter().flat_map(|shape| &shape.edges);
+            names.extend(edges.filter_map(|edge| match edge {
+                Edge::Sends(topic) => Some(topic.name),
+                _ => None,
+            }));
+            all.retain(|topic| names.contains(&topic.name));
+        }
         all
     }
 
@@ -93,6 +121,10 @@ impl App {
                 .is_some_and(|below| below.is_empty() || below.starts_with("::"))
         })
     }
+}
+
+fn shapes(agents: &[&'static AgentDescriptor]) -> Vec<AgentShape> {
+    agents.iter().map(|agent| (agent.shape)()).collect()
 }
 
 /// Tables and topics that agents name and the registry lacks: the linker took only a part of their crate, so that

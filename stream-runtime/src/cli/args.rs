@@ -102,6 +102,15 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "TIME", env = "STREAM_COMMIT_INTERVAL", value_parser = time)]
     pub(crate) commit_interval: Option<std::time::Duration>,
 
+    /// What `plan --write` kept; when the file is there, a worker refuses to start as another app
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STREAM_PLAN_LOCK",
+        default_value = "plan.lock"
+    )]
+    pub(crate) plan_lock: PathBuf,
+
     /// End with exit code 0 once everything there is has been processed and committed
     #[arg(long)]
     pub(crate) until_caught_up: bool,
@@ -190,6 +199,27 @@ pub(crate) struct TopicsArgs {
     /// All topics of the broker, not only those of this app
     #[arg(short, long)]
     pub(crate) all: bool,
+}
+
+/// `plan`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PlanArgs {
+    /// Keep the plan in plan.lock
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) write: bool,
+
+    /// Compare the app with plan.lock; fail on what would lose state or not be read any more
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// The file of --write and --check
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STREAM_PLAN_LOCK",
+        default_value = "plan.lock"
+    )]
+    pub(crate) plan_lock: PathBuf,
 }
 
 /// `describe`.

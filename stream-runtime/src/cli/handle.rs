@@ -94,6 +94,7 @@ impl AppHandle {
             threads: None,
             processing_guarantee: None,
             commit_interval: None,
+            plan_lock: "plan.lock".into(),
             until_caught_up: false,
         };
         WorkerRun {

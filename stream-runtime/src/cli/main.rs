@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use super::args::{
-    BrokerArgs, DescribeArgs, Global, ResetArgs, SendArgs, TailArgs, TopicsArgs, WorkerArgs,
+    BrokerArgs, DescribeArgs, Global, PlanArgs, ResetArgs, SendArgs, TailArgs, TopicsArgs,
+    WorkerArgs,
 };
 use super::command::{self, CommandCx, CommandDescriptor};
 use super::context::Context;
@@ -101,9 +102,9 @@ const BUILTINS: &[Builtin] = &[
     Builtin {
         name: "plan",
         about: "Print the topology: which agent feeds what, and every topic",
-        examples: &["plan", "plan -o json"],
-        augment: |command| command,
-        run: |cx, _| plan::plan(cx),
+        examples: &["plan", "plan --write", "plan --check", "plan -o json"],
+        augment: PlanArgs::augment_args,
+        run: |cx, matches| plan::plan(cx, &parse(matches)?),
         log: "error",
     },
     Builtin {
@@ -206,6 +207,7 @@ pub(crate) async fn run(app: App) -> Result<(), Error> {
         return Err(Error::new(Kind::Configuration, app.mistakes.join("\n")));
     }
     let properties = settings::properties(&app, &global, &matches).map_err(CliError::into_error)?;
+    worker::check_lock(&app, &args).map_err(CliError::into_error)?;
     let states = app.states.clone().make().await?;
     worker::beside(app, states, args, properties, global.data_dir).await
 }

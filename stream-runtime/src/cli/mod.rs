@@ -9,6 +9,7 @@ mod error;
 mod follow;
 mod handle;
 mod local;
+mod lock;
 mod logging;
 mod main;
 mod plan;

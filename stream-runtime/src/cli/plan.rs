@@ -1,16 +1,24 @@
 //! `plan`, `describe`, `agents`, `tables`: what the app is, without a broker.
 
-use super::args::{DescribeArgs, Output};
+use super::args::{DescribeArgs, Output, PlanArgs};
 use super::context::Context;
 use super::error::{CliError, CliResult};
+use super::lock;
 use super::print::{Columns, json, line};
 use super::style::Style;
 use super::view::{AgentView, AppView, TableView, TopicView};
 use crate::duration;
 
 /// `plan`: which agent feeds what.
-pub(super) fn plan(cx: &Context<'_>) -> CliResult {
-    let view = AppView::of(&cx.plan()?);
+pub(super) fn plan(cx: &Context<'_>, args: &PlanArgs) -> CliResult {
+    let plan = cx.plan()?;
+    if args.write {
+        return lock::write(cx, &plan, &args.plan_lock);
+    }
+    if args.check {
+        return lock::check(cx, &plan, &args.plan_lock);
+    }
+    let view = AppView::of(&plan);
     if cx.output() == Output::Json {
         return json(&view);
     }

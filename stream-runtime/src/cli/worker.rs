@@ -7,6 +7,7 @@ use super::args::{GuaranteeArg, WorkerArgs};
 use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::local::{Joined, Place};
+use super::lock;
 use crate::app::{App, OnGap, ProcessingGuarantee, Start, States};
 use crate::error::{Error, Kind};
 use crate::kafka::Properties;
@@ -16,6 +17,7 @@ use crate::worker::{Ended, Status, Stop, WorkerSettings, signals};
 /// `worker` of the command line.
 pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     let plan = cx.plan()?;
+    lock::at_start(&cx.app().name, &plan, &args.plan_lock)?;
     // The states' own tasks (of a connection pool, say) live as long as the worker.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -33,6 +35,14 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     let ended = work(plan, states, settings, &stop);
     broker.leave();
     failed_partitions(&ended?)
+}
+
+/// The comparison with `plan.lock` for a worker that runs inside a program; what does not fit together is told later.
+pub(super) fn check_lock(app: &App, args: &WorkerArgs) -> CliResult {
+    match app.plan() {
+        Ok(plan) => lock::at_start(&app.name, &plan, &args.plan_lock),
+        Err(_) => Ok(()),
+    }
 }
 
 /// The broker a worker talks to.

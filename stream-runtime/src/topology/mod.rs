@@ -2,6 +2,7 @@
 
 mod check;
 mod descriptor;
+pub mod lock;
 mod plan;
 pub mod registry;
 

@@ -1,0 +1,196 @@
+//! What of a plan must not change by accident: the names and forms that state and topics in Kafka depend on.
+
+mod diff;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::descriptor::{Edge, RecordInfo};
+use super::plan::Plan;
+use crate::record::shape::Shape;
+
+pub use diff::{Difference, differences};
+
+/// An app as `plan.lock` keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// The name on the wire: a version above 1 begins anew.
+    pub id: String,
+    /// By name.
+    pub agents: BTreeMap<String, AgentLock>,
+    /// By name.
+    pub tables: BTreeMap<String, TableLock>,
+    /// By name: those that are read, and those that are sent to.
+    pub topics: BTreeMap<String, TopicLock>,
+}
+
+/// An agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentLock {
+    /// File and line.
+    pub place: String,
+    /// Path of its module; the first part is its crate.
+    pub module: String,
+    /// Topics, or the table whose closed windows it takes.
+    pub reads: Vec<String>,
+    /// Where its results go.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sink: Option<String>,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableLock {
+    /// File and line.
+    pub place: String,
+    /// Type of its keys.
+    pub key: String,
+    /// Its windows.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub windows: Option<String>,
+    /// Where its rows are.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub changelog: Option<String>,
+    /// What is kept for each key.
+    pub row: TypeLock,
+}
+
+/// A topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicLock {
+    /// Of the agent that reads it, else of the one that sends to it.
+    pub place: String,
+    /// Type of its keys, where somebody asks for them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<String>,
+    /// Its records.
+    pub record: TypeLock,
+}
+
+/// A record or a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypeLock {
+    /// Its name.
+    #[serde(rename = "type")]
+    pub name: String,
+    /// Of all of it, so that any change shows.
+    pub fingerprint: String,
+    /// Its fields by name; of an enum its variants.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub fields: BTreeMap<String, String>,
+    /// Whether it is an enum.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub variants: bool,
+}
+
+/// Ends the text of a field that may be missing.
+const OPTIONAL: &str = ", may be missing";
+
+impl Lock {
+    /// Of a plan.
+    pub fn of(plan: &Plan) -> Lock {
+        let mut lock = Lock {
+            id: plan.app.clone(),
+            agents: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            topics: BTreeMap::new(),
+        };
+        for topology in &plan.topologies {
+            for (at, agent) in topology.agents.iter().enumerate() {
+                let place = agent.descriptor.place;
+                let inputs = topology.inputs.iter().filter(|i| i.agents.contains(&at));
+                let closes = agent.shape.closes.map(|table| table.name.to_owned());
+                let reads = inputs.clone().map(|input| input.topic.clone());
+                lock.agents.insert(
+                    agent.descriptor.name.to_owned(),
+                    AgentLock {
+                        place: place.to_string(),
+                        module: place.module.to_owned(),
+                        reads: reads.chain(closes).collect(),
+                        sink: agent.descriptor.sink.map(str::to_owned),
+                    },
+                );
+                for input in inputs {
+                    lock.topic(&input.topic, input.record, place.to_string());
+                }
+            }
+            for table in &topology.tables {
+                let descriptor = table.descriptor;
+                lock.tables.insert(
+                    descriptor.name.to_owned(),
+                    TableLock {
+                        place: descriptor.place.to_string(),
+                        key: descriptor.key.to_owned(),
+                        windows: descriptor.window.map(|window| format!("{window:?}")),
+                        changelog: table.changelog.clone(),
+                        row: TypeLock::of(descriptor.value, (descriptor.row)()),
+                    },
+                );
+            }
+        }
+        // Topics that are only sent to; those that are read have their reader's place.
+        for agent in plan.topologies.iter().flat_map(|topology| &topology.agents) {
+            let place = agent.descriptor.place.to_string();
+            if let (Some(sink), Some(record)) = (agent.descriptor.sink, agent.shape.output) {
+                lock.topic(sink, record, place.clone());
+            }
+            for edge in &agent.shape.edges {
+                if let Edge::Sends(topic) = edge {
+                    lock.topic(topic.name, (topic.record)(), place.clone());
+                }
+            }
+        }
+        lock
+    }
+
+    fn topic(&mut self, name: &str, record: RecordInfo, place: String) {
+        let key = Some(record.key)
+            .filter(|key| !key.is_empty())
+            .map(str::to_owned);
+        let topic = self
+            .topics
+            .entry(name.to_owned())
+            .or_insert_with(|| TopicLock {
+                place,
+                key: None,
+                record: TypeLock::of(record.name, record.shape),
+            });
+        topic.key = topic.key.take().or(key);
+    }
+}
+
+impl TypeLock {
+    fn of(name: &str, shape: &Shape) -> TypeLock {
+        let field = |field: &crate::record::shape::FieldShape| {
+            let mut text = field.ty.to_owned();
+            if !field.serde.is_empty() {
+                text = format!("{text} ({})", field.serde);
+            }
+            if field.optional && !shape.variants {
+                text += OPTIONAL;
+            }
+            (field.name.to_owned(), text)
+        };
+        let fields: BTreeMap<String, String> = shape.fields.iter().map(field).collect();
+        // A type that is known by its parts may be renamed.
+        let known = if fields.is_empty() { name } else { "" };
+        let whole = format!("{known} {} {fields:?}", shape.serde);
+        TypeLock {
+            name: name.to_owned(),
+            fingerprint: fingerprint(&whole),
+            fields,
+            variants: shape.variants,
+        }
+    }
+}
+
+/// FNV-1a with 64 bits, which is the same on every machine and in every release.
+fn fingerprint(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}

@@ -1,0 +1,229 @@
+//! What is told of each kind of change, on plans of small apps.
+
+use super::{Difference, Lock, differences};
+use crate::App;
+
+/// The lock of the app that a module below is.
+fn lock(module: &str) -> Lock {
+    let scope = format!("{}::{module}", module_path!());
+    match App::new("shop").scope(scope).plan() {
+        Ok(plan) => Lock::of(&plan),
+        Err(problems) => panic!("{problems:?}"),
+    }
+}
+
+/// Of two apps that two modules are.
+fn changed(then: &str, now: &str) -> Vec<Difference> {
+    let file = serde_json::to_string(&lock(then)).unwrap();
+    differences(&serde_json::from_str(&file).unwrap(), &lock(now))
+}
+
+#[track_caller]
+fn assert_breaks(now: &str, expected: &[&str]) {
+    let found = changed("first", now);
+    let breaking: Vec<&Difference> = found.iter().filter(|d| d.breaks).collect();
+    assert_eq!(breaking.len(), expected.len(), "{found:#?}");
+    for (difference, text) in breaking.iter().zip(expected) {
+        assert!(
+            difference.message.contains(text),
+            "no `{text}` in {difference:#?}"
+        );
+        assert!(
+            difference.then.contains("lock/tests.rs:"),
+            "{difference:#?}"
+        );
+    }
+}
+
+/// One app; what differs from the first stands in the arguments.
+macro_rules! app {
+    ($module:ident, table($($table:tt)*) $row:ident { $($field:tt)* }, agent($($agent:tt)*) $function:ident, record { $($part:tt)* }) => {
+        mod $module {
+            use crate::prelude::*;
+
+            #[record]
+            #[allow(dead_code)]
+            struct Sale { $($part)* }
+
+            #[table($($table)*)]
+            #[derive(Clone, Default)]
+            #[allow(dead_code)]
+            struct $row { $($field)* }
+
+            #[agent(topic = "sales", $($agent)*)]
+            async fn $function(_: Sale, _: &mut Table<$row>) {}
+
+            #[agent(topic = "sales")]
+            async fn watch(_: Sale) {}
+        }
+    };
+}
+
+app!(first, table(key = u64) Sold { n: u64, sum: f64 }, agent() count, record { price: f64 });
+app!(same, table(key = u64) Sold { sum: f64, n: u64 }, agent(retries = 9) count, record { price: f64 });
+app!(agent_renamed, table(key = u64) Sold { n: u64, sum: f64 }, agent() tally, record { price: f64 });
+app!(agent_named, table(key = u64) Sold { n: u64, sum: f64 }, agent(name = "count") tally, record { price: f64 });
+app!(table_renamed, table(key = u64) Sales { n: u64, sum: f64 }, agent() count, record { price: f64 });
+app!(table_named, table(key = u64, name = "sold") Sales { n: u64, sum: f64 }, agent() count, record { price: f64 });
+app!(other_key, table(key = String) Sold { n: u64, sum: f64 }, agent() count, record { price: f64 });
+app!(other_windows, table(key = u64, tumbling = "1h") Sold { n: u64, sum: f64 }, agent() count, record { price: f64 });
+app!(in_memory, table(key = u64, changelog = false) Sold { n: u64, sum: f64 }, agent() count, record { price: f64 });
+app!(new_field, table(key = u64) Sold { n: u64, sum: f64, max: f64 }, agent() count, record { price: f64 });
+app!(new_fields, table(key = u64) Sold { n: u64, sum: f64, #[serde(default)] max: f64, last: Option<f64> }, agent() count, record { price: f64 });
+app!(field_gone, table(key = u64) Sold { n: u64 }, agent() count, record { price: f64 });
+app!(field_changed, table(key = u64) Sold { n: u64, sum: i64 }, agent() count, record { price: f64 });
+app!(field_renamed, table(key = u64) Sold { n: u64, #[serde(rename = "total")] sum: f64 }, agent() count, record { price: f64 });
+app!(record_grows, table(key = u64) Sold { n: u64, sum: f64 }, agent() count, record { price: f64, shop: String });
+
+#[test]
+fn what_is_the_same_does_not_differ() {
+    assert_eq!(changed("first", "same"), []);
+    assert_eq!(changed("first", "agent_named"), []);
+    assert_eq!(changed("first", "table_named"), []);
+}
+
+#[test]
+fn an_agent_that_vanished_is_named_with_both_places() {
+    assert_breaks(
+        "agent_renamed",
+        &["agent `count` vanished; if it is `tally` now, `name = \"count\"`"],
+    );
+    let found = changed("first", "agent_renamed");
+    assert!(
+        found[0]
+            .now
+            .as_ref()
+            .is_some_and(|now| *now != found[0].then)
+    );
+}
+
+#[test]
+fn a_table_that_was_renamed_would_begin_empty() {
+    assert_breaks(
+        "table_renamed",
+        &[
+            "table `sold` was renamed to `sales`, which begins empty: its rows are in shop-sold-changelog",
+        ],
+    );
+}
+
+#[test]
+fn keys_windows_and_places_of_rows_stay() {
+    assert_breaks(
+        "other_key",
+        &["the keys of table `sold` were u64 and are String"],
+    );
+    assert_breaks(
+        "other_windows",
+        &["the windows of table `sold` were none and are Tumbling"],
+    );
+    assert_breaks(
+        "in_memory",
+        &["table `sold` keeps its rows in memory only now"],
+    );
+}
+
+#[test]
+fn a_row_that_old_rows_cannot_be_read_as_is_refused() {
+    assert_breaks(
+        "new_field",
+        &["field `max` is new and has no `#[serde(default)]`"],
+    );
+    assert_breaks("field_changed", &["field `sum` was `f64` and is `i64`"]);
+    assert_breaks(
+        "field_renamed",
+        &["field `sum` was `f64` and is `f64 (rename=\"total\")`"],
+    );
+    for harmless in ["new_fields", "field_gone"] {
+        let found = changed("first", harmless);
+        assert!(found.len() == 1 && !found[0].breaks, "{found:#?}");
+        assert!(
+            found[0].message.contains("old rows can be read"),
+            "{found:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_record_that_grows_is_told_and_breaks_nothing() {
+    let found = changed("first", "record_grows");
+    assert!(found.len() == 1 && !found[0].breaks, "{found:#?}");
+    assert!(
+        found[0].message.contains("field `shop` is new"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn a_new_version_begins_anew() {
+    let then = lock("first");
+    let now = Lock {
+        id: "shop-v2".to_owned(),
+        ..lock("other_key")
+    };
+    let found = differences(&then, &now);
+    assert!(found.len() == 1 && !found[0].breaks, "{found:#?}");
+}
+
+#[test]
+fn a_library_that_is_no_longer_linked_gets_its_cure() {
+    let mut then = lock("first");
+    if let Some(agent) = then.agents.get_mut("watch") {
+        agent.module = "my_agents::watch".to_owned();
+        agent.reads = vec!["elsewhere".to_owned()];
+        let gone = agent.clone();
+        then.agents.insert("gone".to_owned(), gone);
+    }
+    let found = differences(&then, &lock("first"));
+    assert!(
+        found[0].message.contains("`use my_agents as _;`"),
+        "{found:#?}"
+    );
+}
+
+mod variants {
+    pub mod then {
+        use crate::prelude::*;
+        #[record]
+        #[derive(Clone, Default)]
+        pub enum Phase {
+            #[default]
+            Open,
+            Paid {
+                by: String,
+            },
+        }
+        #[table(value = Phase)]
+        struct Phases;
+        #[agent(topic = "phases")]
+        async fn phase(_: String, _: &mut Table<Phases>) {}
+    }
+    pub mod more {
+        use crate::prelude::*;
+        #[record]
+        #[derive(Clone, Default)]
+        pub enum Phase {
+            #[default]
+            Open,
+            Paid {
+                by: String,
+            },
+            Sent,
+        }
+        #[table(value = Phase)]
+        struct Phases;
+        #[agent(topic = "phases")]
+        async fn phase(_: String, _: &mut Table<Phases>) {}
+    }
+}
+
+#[test]
+fn an_enum_s_variants_are_known_and_may_become_more_but_not_fewer() {
+    let found = changed("variants::then", "variants::more");
+    assert!(found.len() == 1 && !found[0].breaks, "{found:#?}");
+    let found = changed("variants::more", "variants::then");
+    assert!(
+        found[0].breaks && found[0].message.contains("variant `Sent` has gone"),
+        "{found:#?}"
+    );
+}
