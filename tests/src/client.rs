@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::groups::GroupList;
 use rdkafka::message::{Header, Headers as _, Message, Timestamp};
@@ -413,6 +413,60 @@ pub fn group(bootstrap: &str, group: &str) -> Result<(String, usize)> {
     Ok(found.map_or((String::new(), 0), |found| {
         (found.state().to_owned(), found.members().len())
     }))
+}
+
+/// Commits an offset for a group without members, as someone with Kafka's own tools would.
+pub fn set_committed(
+    bootstrap: &str,
+    group: &str,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> Result<()> {
+    let consumer: BaseConsumer = config(bootstrap)
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .create()?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+    coordinated(|| consumer.commit(&list, CommitMode::Sync))
+}
+
+/// Deletes the records of a partition below an offset.
+pub fn delete_records(bootstrap: &str, topic: &str, partition: i32, before: i64) -> Result<()> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(before))?;
+    let done = block_on(admin(bootstrap)?.delete_records(&list, &options()))?;
+    for element in done.elements() {
+        element.error()?;
+    }
+    Ok(())
+}
+
+/// A transaction that stays open until it is dropped or [`ended`](OpenTransaction::abort).
+pub struct OpenTransaction {
+    producer: BaseProducer,
+}
+
+impl OpenTransaction {
+    /// Writes a record into a partition within a transaction that may stay open for `timeout`.
+    pub fn write(bootstrap: &str, topic: &str, partition: i32, timeout: Duration) -> Result<Self> {
+        let producer: BaseProducer = config(bootstrap)
+            .set("transactional.id", format!("tests-{topic}-{partition}"))
+            .set("transaction.timeout.ms", timeout.as_millis().to_string())
+            .create()?;
+        producer.init_transactions(LONG)?;
+        producer.begin_transaction()?;
+        let record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+        let sent = producer.send(record.key(b"k").payload(b"v"));
+        sent.map_err(|(error, _)| error)?;
+        producer.flush(LONG)?;
+        Ok(Self { producer })
+    }
+
+    pub fn abort(self) -> Result<()> {
+        Ok(self.producer.abort_transaction(LONG)?)
+    }
 }
 
 /// Asks for a group's committed offsets of a topic, again and again.

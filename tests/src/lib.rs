@@ -14,6 +14,7 @@ pub mod killable;
 pub mod leash;
 pub mod net;
 pub mod numbers;
+pub mod orders;
 pub mod progress;
 pub mod sasl;
 pub mod skip;

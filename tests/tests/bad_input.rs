@@ -303,10 +303,10 @@ fn a_handler_that_blocks_its_thread_is_named() {
     );
 }
 
-/// `on_error = "stop"`: that partition stops with a message that says where and what to do, the other is worked off,
-/// and the exit code says that something is left.
+/// `on_error = "stop"`: the worker ends with exit code 1 and a message that says where and why; what was acknowledged
+/// before is committed, the record is still there for the next worker.
 #[test]
-fn a_partition_that_stops_leaves_the_other_going() {
+fn on_error_stop_ends_the_worker_and_keeps_the_record() {
     for (bad, named) in [
         (order(1, "fail"), "told to fail"),
         ("no json".to_owned(), "line 1 column 2"),
@@ -314,7 +314,7 @@ fn a_partition_that_stops_leaves_the_other_going() {
         let broker = Broker::embedded();
         send(&broker, "strict_orders", &[(Some("bad"), bad.into_bytes())]);
         let app = app(&broker);
-        let mut worker = app.start(&["worker", "--until-caught-up"]);
+        let mut worker = app.start(&["worker"]);
         let status = worker.wait(MINUTE).unwrap();
         let output = worker.output();
         assert_eq!(status.code(), Some(1), "{output}");
@@ -322,10 +322,7 @@ fn a_partition_that_stops_leaves_the_other_going() {
             output.contains("strict_orders[0]@1") && output.contains(named),
             "{output}"
         );
-        assert_eq!(
-            last_total(&broker, "strict_totals", "good-1"),
-            Some((2, 1001))
-        );
+        assert!(output.contains("error: "), "the last word: {output}");
         assert_eq!(
             last_total(&broker, "strict_totals", "good-0"),
             Some((1, 1)),
@@ -333,8 +330,8 @@ fn a_partition_that_stops_leaves_the_other_going() {
         );
         let committed = Committed::of(&broker.bootstrap(), "faulty", "strict_orders").unwrap();
         assert_eq!(
-            committed.offsets().unwrap(),
-            [Some(1), Some(2)],
+            committed.offsets().unwrap()[0],
+            Some(1),
             "the bad record is not lost"
         );
     }

@@ -31,7 +31,7 @@ mod wake;
 
 pub(crate) use admin::{Admin, TopicSettings, TopicView};
 pub(crate) use fault::{Fault, FaultKind};
-pub(crate) use group::{Committed, GroupConsumer, GroupEvent};
+pub(crate) use group::{Committed, GroupConsumer, GroupEvent, Lookup};
 pub(crate) use producer::{Deliveries, DeliveryFailure, OutHeaders, Outgoing, Sender};
 pub(crate) use properties::Properties;
 pub(crate) use raw::{Batch, Fetched, GroupToken, PartitionQueue, RecordView};

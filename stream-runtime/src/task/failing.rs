@@ -82,7 +82,8 @@ impl AgentCx {
                     agent.name,
                     agent.attempts.get()
                 ));
-                shared.stop(error, false);
+                // The user said "stop": the worker ends, and the record stays for the next one.
+                shared.stop(error, true);
                 return;
             }
             OnError::Skip => tracing::warn!(agent = agent.name, at, "skipped: {why}"),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use super::status::TaskName;
 use crate::kafka::TopicPartition;
 use crate::topology::SubTopology;
 
@@ -14,6 +15,12 @@ pub(super) struct Share {
     pub(super) partition: i32,
     /// Inputs whose same partition is not ours: such a task must not run.
     pub(super) missing: Vec<String>,
+}
+
+impl Share {
+    pub(super) fn name(&self) -> TaskName {
+        (self.topology, self.partition)
+    }
 }
 
 /// The tasks of an assignment, in the order of topology and partition.

@@ -1,6 +1,9 @@
 //! Whether a worker has done everything there is to do for its partitions.
 
+use std::time::Instant;
+
 use super::shared::{Seen, Shared};
+use super::thread::StreamThread;
 use crate::kafka::Fault;
 
 /// Every thread is settled, and the ends of its inputs, open transactions included, are where its
@@ -22,4 +25,47 @@ pub(super) fn is_caught_up(worker: &Shared) -> Result<bool, Fault> {
         now.settled && now.epoch == seen.epoch
     };
     Ok(worker.views.iter().zip(&before).all(same))
+}
+
+impl StreamThread {
+    /// Says to the worker that this thread has nothing to do, and how far it is.
+    pub(super) fn settle(&mut self) {
+        if !self.worker.settings.until_caught_up {
+            return;
+        }
+        let wall = super::shared::wall();
+        let free = self.assigned.is_some()
+            && !self.asking
+            && self.ask_again.is_none()
+            && self.backoff.waits(Instant::now()).is_none();
+        let settled = free
+            && self
+                .partitions
+                .iter()
+                .all(|p| p.is_running() && p.is_settled(wall))
+            && self.down.iter().all(|down| down.until.is_none());
+        if settled == self.seen.settled {
+            return;
+        }
+        self.seen.settled = settled;
+        self.seen.epoch += 1;
+        self.seen.places = self
+            .partitions
+            .iter()
+            .filter(|p| settled && p.is_running())
+            .flat_map(|p| p.sources().zip(p.positions()).collect::<Vec<_>>())
+            .collect();
+        self.worker.views[self.number].set(self.seen.clone());
+    }
+
+    /// Takes back what [`settle`](Self::settle) said.
+    pub(super) fn unsettle(&mut self) {
+        if self.seen.settled {
+            self.seen = Seen {
+                epoch: self.seen.epoch + 1,
+                ..Seen::default()
+            };
+            self.worker.views[self.number].set(self.seen.clone());
+        }
+    }
 }

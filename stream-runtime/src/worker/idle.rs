@@ -1,4 +1,10 @@
-//! How long a task has been quiet, as this thread saw it.
+//! How long a task has been quiet, as this thread saw it, and what becomes of it.
+
+use std::sync::Arc;
+
+use super::status::TaskName;
+use super::thread::{Reply, StreamThread};
+use crate::kafka::{Fault, TopicPartition};
 
 /// A turn that took this long proves nothing: the process was frozen, or a handler blocked it.
 const TRUST: u64 = 1_000;
@@ -25,6 +31,64 @@ impl IdleClock {
     /// Begins anew.
     pub(super) fn restart(&mut self) {
         self.quiet = 0;
+    }
+}
+
+impl StreamThread {
+    /// A task that has been quiet for its tables' `idle` has its inputs' ends looked at afresh.
+    pub(super) fn watch_idle(&mut self, at: usize, moved: bool, wall: i64, mono: u64) {
+        let partition = &mut self.partitions[at];
+        let Some(after) = partition.task.idle_after() else {
+            return;
+        };
+        let quiet = partition
+            .idle
+            .turn(mono, moved || !partition.task.is_quiet());
+        if quiet == 0 {
+            partition.idle_asked = false;
+        }
+        if quiet < after
+            || partition.idle_asked
+            || !partition.is_at_end()
+            || !partition.task.can_idle(wall)
+        {
+            return;
+        }
+        partition.idle_asked = true;
+        let (sources, task): (Vec<TopicPartition>, _) =
+            (partition.sources().collect(), partition.name);
+        let (generation, admin) = (self.generation, Arc::clone(&self.worker.admin));
+        let (answer, wake) = (self.answer.clone(), self.wake.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = admin.ends(&sources);
+            let _ = answer.send(Reply::Ends {
+                generation,
+                task,
+                result,
+            });
+            wake.wake();
+        });
+    }
+
+    /// The ends of a quiet task's inputs have come.
+    pub(super) fn ends(&mut self, task: TaskName, result: Result<Vec<i64>, Fault>) {
+        let Some(partition) = self
+            .partitions
+            .iter_mut()
+            .find(|p| p.name == task && p.is_running())
+        else {
+            return;
+        };
+        if !std::mem::take(&mut partition.idle_asked) {
+            return;
+        }
+        let at_end = result.is_ok_and(|ends| ends == partition.positions());
+        if at_end && partition.task.idle(super::shared::wall()) {
+            self.pending = true;
+        } else {
+            // No answer, or more to come: idle begins at zero.
+            partition.idle.restart();
+        }
     }
 }
 

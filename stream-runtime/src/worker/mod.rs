@@ -6,7 +6,9 @@
 //! | `topics` | the topics of the app at start |
 //! | `thread` | the loop of a stream thread |
 //! | `partition`, `idle` | one task on its thread |
-//! | `assignment`, `rebalance`, `recovery` | partitions come and go |
+//! | `assignment`, `rebalance`, `leave` | partitions come and go |
+//! | `found`, `start`, `recovery` | a task's way from its assignment to its first event |
+//! | `down` | tasks that failed, and begin anew |
 //! | `outlet`, `commit`, `backoff` | the commit, and what happens when it fails |
 //! | `storing` | rounds of the store |
 //! | `shared`, `status`, `caught_up`, `watchdog` | what is seen of the threads from outside |
@@ -15,7 +17,10 @@ mod assignment;
 mod backoff;
 mod caught_up;
 mod commit;
+mod down;
+mod found;
 mod idle;
+mod leave;
 mod outlet;
 mod partition;
 mod rebalance;
@@ -24,6 +29,7 @@ mod settings;
 mod shared;
 pub(crate) mod signals;
 mod slot;
+mod start;
 mod status;
 mod stop;
 mod storing;

@@ -1,11 +1,13 @@
 //! One task on its stream thread: its queues, its changelogs, what it is doing.
 
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::idle::IdleClock;
 use super::recovery::Recovery;
 use super::status::TaskName;
-use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place, TopicPartition};
+use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place, Reader, TopicPartition};
 use crate::store::{StorerClient, Tree};
 use crate::task::{Committed, Inbox, RawRecord, Retrying, Task, encode_headers};
 
@@ -38,14 +40,16 @@ pub(super) enum Phase {
     Recovering(Box<Recovering>),
     /// It processes events.
     Running,
-    /// It stopped and keeps its place until the partition goes away. `last`: it ran, and what it had
+    /// It failed and begins anew at `until`; `None`: not by itself. `last`: it ran, and what it had
     /// acknowledged still has to be committed.
-    Failed { last: bool },
+    Failed { last: bool, until: Option<Instant> },
 }
 
 /// What a task needs until its inputs can begin.
 pub(super) struct Recovering {
+    // Its queues go before their reader.
     pub(super) recovery: Recovery,
+    pub(super) _reader: Option<Rc<Reader>>,
     /// What the group has committed, one entry per input.
     pub(super) committed: Vec<Committed>,
     /// Where inputs begin that nobody committed.
@@ -63,6 +67,19 @@ pub(super) struct Input {
     pub(super) start: i64,
     /// As of the last commit that succeeded, or as found at the start; -1 when there was none.
     pub(super) committed: i64,
+}
+
+impl Input {
+    /// Read from a place; nobody has committed it.
+    pub(super) fn at((place, queue): (&Place, PartitionQueue)) -> Self {
+        Self {
+            topic: Arc::clone(&place.topic),
+            partition: place.partition,
+            queue,
+            start: place.offset,
+            committed: -1,
+        }
+    }
 }
 
 /// A table's partition: its place in changelog and store.
@@ -88,8 +105,9 @@ impl Partition {
         matches!(self.phase, Phase::Running)
     }
 
-    pub(super) fn is_failed(&self) -> bool {
-        matches!(self.phase, Phase::Failed { .. })
+    /// It failed, and does not come back by itself.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.phase, Phase::Failed { until: None, .. })
     }
 
     /// Moves what was fetched into the inboxes that have room. Stops at the first error.
@@ -138,12 +156,15 @@ impl Partition {
 
     /// Whether there may be something to commit: it runs, or it has stopped since the last commit.
     pub(super) fn may_commit(&self) -> bool {
-        matches!(self.phase, Phase::Running | Phase::Failed { last: true })
+        matches!(
+            self.phase,
+            Phase::Running | Phase::Failed { last: true, .. }
+        )
     }
 
     /// What it had acknowledged is committed, or void.
     pub(super) fn spent(&mut self) {
-        if let Phase::Failed { last } = &mut self.phase {
+        if let Phase::Failed { last, .. } = &mut self.phase {
             *last = false;
         }
     }

@@ -247,9 +247,10 @@ impl Replay {
                 fault.get_or_insert(Fault::of_code("read the changelog", code).because(&text));
             }
         });
+        let name = task.topology().tables[self.table].descriptor.name;
         let place = || {
             format!(
-                "changelog {}[{}] at offset {}, to {}",
+                "table `{name}`, changelog {}[{}] at offset {}, to {}",
                 self.topic, self.partition, self.next, self.target
             )
         };
@@ -273,7 +274,7 @@ impl Replay {
             }
         } else if self.moved.elapsed() > patience {
             let text = format!(
-                "{}: no progress for {} s; another worker's transaction may be open, or the broker is in trouble: look at the broker, then restart",
+                "{}: no progress for {} s: another program's transaction may be open there, or the broker is in trouble; look at the broker",
                 place(),
                 patience.as_secs()
             );

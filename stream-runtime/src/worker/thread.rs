@@ -1,23 +1,25 @@
 //! A stream thread: one consumer, one producer, the tasks of its partitions, and the loop over them.
 
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
+use super::down::{Down, Failures};
+use super::found::Found;
 use super::outlet::Outlet;
-use super::partition::{Partition, Phase};
-use super::rebalance::Found;
-use super::recovery::Turned;
+use super::partition::Partition;
 use super::shared::{Seen, Shared};
 use super::status::{PartitionState, Retry, TaskName};
 use super::storing;
 use crate::error::Error;
 use crate::kafka::{
-    Batch, Fault, FaultKind, GroupConsumer, GroupEvent, Isolation, Reader, TopicPartition, Wake,
+    Batch, Fault, FaultKind, GroupConsumer, GroupEvent, Reader, TopicPartition, Wake,
 };
 use crate::store::StorerClient;
-use crate::task::Pulse;
+use crate::task::{Pulse, TaskFailure};
 
 /// Records read from a queue at once.
 const BATCH: usize = 1_024;
@@ -35,6 +37,8 @@ pub(super) enum Reply {
     /// What an assignment needs to begin.
     Found {
         generation: u64,
+        /// The one task that was asked for, else the whole assignment.
+        task: Option<TaskName>,
         result: Result<Box<Found>, Fault>,
     },
     /// End offsets of a quiet task's inputs.
@@ -50,8 +54,11 @@ pub(super) struct StreamThread {
     pub(super) number: usize,
     pub(super) worker: Arc<Shared>,
     pub(super) partitions: Vec<Partition>,
-    /// Reads changelogs; made when the first is to be read.
-    pub(super) reader: Option<Reader>,
+    /// Tasks that failed.
+    pub(super) down: Vec<Down>,
+    pub(super) failures: HashMap<TaskName, Failures>,
+    /// Read changelogs, each for the tasks that began together.
+    pub(super) readers: Vec<Rc<Reader>>,
     pub(super) member: GroupConsumer,
     pub(super) outlet: Outlet,
     pub(super) storer: StorerClient,
@@ -70,13 +77,15 @@ pub(super) struct StreamThread {
     pub(super) last_commit: Instant,
     /// Something may have to be committed.
     pub(super) pending: bool,
+    /// What ends the worker once this thread has left in order.
+    fatal: Option<Error>,
     last_round: Instant,
-    batch: Batch,
+    pub(super) batch: Batch,
     headers: Vec<u8>,
     events: Vec<GroupEvent>,
     replies: Receiver<Reply>,
     pub(super) answer: Sender<Reply>,
-    seen: Seen,
+    pub(super) seen: Seen,
 }
 
 impl StreamThread {
@@ -106,7 +115,9 @@ impl StreamThread {
         Ok(Self {
             number,
             partitions: Vec::new(),
-            reader: None,
+            down: Vec::new(),
+            failures: HashMap::new(),
+            readers: Vec::new(),
             member,
             outlet,
             storer,
@@ -120,6 +131,7 @@ impl StreamThread {
             strikes: (0, String::new()),
             last_commit: now,
             pending: false,
+            fatal: None,
             last_round: now,
             batch: Batch::new(BATCH),
             headers: Vec::new(),
@@ -168,13 +180,14 @@ impl StreamThread {
         loop {
             self.serve_group().await?;
             if self.worker.stop.is_asked() {
-                return self.leave().await;
+                self.leave().await?;
+                return self.fatal.take().map_or(Ok(()), Err);
             }
             self.take_replies()?;
             self.take_stored();
             let mut busy = self.recover()?;
             if self.backoff.waits(Instant::now()).is_none() {
-                let (moved, commit_due) = self.process()?;
+                let (moved, commit_due) = self.process();
                 busy |= moved;
                 if self.pending
                     && (commit_due
@@ -183,6 +196,7 @@ impl StreamThread {
                     self.commit()?;
                 }
             }
+            self.bring_back();
             self.write_rounds();
             if busy {
                 self.unsettle();
@@ -222,9 +236,14 @@ impl StreamThread {
     fn take_replies(&mut self) -> Result<(), Error> {
         while let Ok(reply) = self.replies.try_recv() {
             match reply {
-                Reply::Found { generation, result } if generation == self.generation => {
-                    self.found(result)?
-                }
+                Reply::Found {
+                    generation,
+                    task,
+                    result,
+                } if generation == self.generation => match task {
+                    None => self.found(result)?,
+                    Some(task) => self.found_one(task, result)?,
+                },
                 Reply::Ends {
                     generation,
                     task,
@@ -242,65 +261,8 @@ impl StreamThread {
         }
     }
 
-    /// One turn of every recovery. Returns whether there is more to do at once.
-    fn recover(&mut self) -> Result<bool, Error> {
-        let mut busy = false;
-        let patience = self.patience();
-        for at in 0..self.partitions.len() {
-            let partition = &mut self.partitions[at];
-            let Phase::Recovering(recovering) = &mut partition.phase else {
-                continue;
-            };
-            let recovery = &mut recovering.recovery;
-            let turned = recovery.turn(&mut partition.task, &mut self.batch, patience);
-            match turned {
-                Ok(Turned::Anew) => {
-                    self.begin_anew();
-                    return Ok(true);
-                }
-                Ok(turned) => busy |= turned == Turned::Moved,
-                Err(error) => {
-                    self.fail(at, &error);
-                    continue;
-                }
-            }
-            if let Some(progress) = recovering.recovery.shows() {
-                self.worker
-                    .status
-                    .set(partition.name, PartitionState::Recovering(progress));
-            }
-            let partition = &self.partitions[at];
-            if matches!(&partition.phase, Phase::Recovering(recovering) if recovering.recovery.is_done())
-            {
-                self.recovered(at)?;
-                busy = true;
-            }
-        }
-        let recovering = |p: &Partition| matches!(p.phase, Phase::Recovering(_));
-        if self.reader.is_some() && !self.partitions.iter().any(recovering) {
-            self.reader = None;
-        }
-        if let Some(reader) = &self.reader
-            && let Err(fault) = reader.serve()
-        {
-            tracing::warn!(thread = self.number, "{fault}");
-        }
-        Ok(busy)
-    }
-
-    /// How long a recovery may stand still: as long as somebody's transaction may be open, and some.
-    fn patience(&self) -> Duration {
-        let timeout = self
-            .worker
-            .settings
-            .properties
-            .get("transaction.timeout.ms")
-            .and_then(|ms| ms.parse().ok());
-        Duration::from_millis(timeout.unwrap_or(15_000)) + Duration::from_secs(10)
-    }
-
     /// Fills inboxes and runs tasks. Returns whether anything moved, and whether a commit is due.
-    fn process(&mut self) -> Result<(bool, bool), Error> {
+    fn process(&mut self) -> (bool, bool) {
         let (mut busy, mut commit_due) = (false, false);
         let now = self.worker.now();
         for at in 0..self.partitions.len() {
@@ -320,80 +282,29 @@ impl StreamThread {
             busy |= moved || more || (partition.task.is_woken() && result.is_ok());
             commit_due |= due;
             if let Some(fault) = read.error {
-                self.unreadable(at, fault)?;
+                self.unreadable(at, fault);
                 continue;
             }
             if let Err(failure) = result {
-                if failure.fatal {
-                    // What is acknowledged is committed before the worker ends.
-                    self.partitions[at].task.drop_agents();
-                    self.commit()?;
-                    return Err(failure.error);
-                }
-                self.fail(at, &failure.error);
-                self.pending = true;
+                self.failed_task(at, failure);
                 continue;
             }
             self.watch_idle(at, moved, now.wall, now.mono);
             self.watch_retries(at);
         }
-        Ok((busy, commit_due))
+        (busy, commit_due)
     }
 
-    /// A task that has been quiet for its tables' `idle` has its inputs' ends looked at afresh.
-    fn watch_idle(&mut self, at: usize, moved: bool, wall: i64, mono: u64) {
-        let partition = &mut self.partitions[at];
-        let Some(after) = partition.task.idle_after() else {
-            return;
-        };
-        let quiet = partition
-            .idle
-            .turn(mono, moved || !partition.task.is_quiet());
-        if quiet == 0 {
-            partition.idle_asked = false;
-        }
-        if quiet < after
-            || partition.idle_asked
-            || !partition.is_at_end()
-            || !partition.task.can_idle(wall)
-        {
+    /// A task said that it cannot go on, or that nobody can.
+    pub(super) fn failed_task(&mut self, at: usize, failure: TaskFailure) {
+        if !failure.fatal {
+            self.fail(at, &failure.error);
             return;
         }
-        partition.idle_asked = true;
-        let (sources, task): (Vec<TopicPartition>, _) =
-            (partition.sources().collect(), partition.name);
-        let (generation, admin) = (self.generation, Arc::clone(&self.worker.admin));
-        let (answer, wake) = (self.answer.clone(), self.wake.clone());
-        tokio::task::spawn_blocking(move || {
-            let result = admin.ends(&sources);
-            let _ = answer.send(Reply::Ends {
-                generation,
-                task,
-                result,
-            });
-            wake.wake();
-        });
-    }
-
-    /// The ends of a quiet task's inputs have come.
-    fn ends(&mut self, task: TaskName, result: Result<Vec<i64>, Fault>) {
-        let Some(partition) = self
-            .partitions
-            .iter_mut()
-            .find(|p| p.name == task && p.is_running())
-        else {
-            return;
-        };
-        if !std::mem::take(&mut partition.idle_asked) {
-            return;
-        }
-        let at_end = result.is_ok_and(|ends| ends == partition.positions());
-        if at_end && partition.task.idle(super::shared::wall()) {
-            self.pending = true;
-        } else {
-            // No answer, or more to come: idle begins at zero.
-            partition.idle.restart();
-        }
+        // The others end in order, and what is acknowledged is committed.
+        self.lose(at, &failure.error);
+        self.fatal.get_or_insert(failure.error);
+        self.worker.stop.ask();
     }
 
     fn watch_retries(&mut self, at: usize) {
@@ -416,18 +327,6 @@ impl StreamThread {
             }),
         };
         self.worker.status.set(partition.name, state);
-    }
-
-    /// A task cannot go on: its agents end, it keeps its place, the others go on.
-    pub(super) fn fail(&mut self, at: usize, error: &Error) {
-        let partition = &mut self.partitions[at];
-        partition.task.drop_agents();
-        partition.phase = Phase::Failed {
-            last: partition.is_running(),
-        };
-        self.worker
-            .status
-            .set(partition.name, PartitionState::Failed(error.to_string()));
     }
 
     fn write_rounds(&mut self) {
@@ -453,22 +352,6 @@ impl StreamThread {
         }
     }
 
-    /// The reader of changelogs.
-    pub(super) fn reader(&mut self) -> Result<&Reader, Error> {
-        if self.reader.is_none() {
-            let properties = &self.worker.settings.properties;
-            self.reader = Some(Reader::new(
-                properties,
-                &self.worker.app,
-                Isolation::Committed,
-                &self.wake,
-            )?);
-        }
-        self.reader
-            .as_ref()
-            .ok_or_else(|| Fault::new(FaultKind::Other, "make a reader", "there is none").into())
-    }
-
     /// Waits for the first of: something to read, an agent, the group, an answer, the next deadline.
     async fn rest(&mut self) {
         let now = Instant::now();
@@ -480,6 +363,9 @@ impl StreamThread {
             until = at.min(now + REST);
         }
         if let Some(at) = self.ask_again {
+            until = until.min(at);
+        }
+        for at in self.down.iter().filter_map(Down::due) {
             until = until.min(at);
         }
         for partition in self.partitions.iter().filter(|p| p.is_running()) {
@@ -496,45 +382,5 @@ impl StreamThread {
         }
         let wake = self.wake.clone();
         let _ = tokio::time::timeout_at(until.into(), wake.wait()).await;
-    }
-
-    /// Says to the worker that this thread has nothing to do, and how far it is.
-    fn settle(&mut self) {
-        if !self.worker.settings.until_caught_up {
-            return;
-        }
-        let wall = super::shared::wall();
-        let free = self.assigned.is_some()
-            && !self.asking
-            && self.ask_again.is_none()
-            && self.backoff.waits(Instant::now()).is_none();
-        let settled = free
-            && self
-                .partitions
-                .iter()
-                .all(|p| p.is_failed() || (p.is_running() && p.is_settled(wall)));
-        if settled == self.seen.settled {
-            return;
-        }
-        self.seen.settled = settled;
-        self.seen.epoch += 1;
-        self.seen.places = self
-            .partitions
-            .iter()
-            .filter(|p| settled && p.is_running())
-            .flat_map(|p| p.sources().zip(p.positions()).collect::<Vec<_>>())
-            .collect();
-        self.worker.views[self.number].set(self.seen.clone());
-    }
-
-    /// Takes back what [`settle`](Self::settle) said.
-    fn unsettle(&mut self) {
-        if self.seen.settled {
-            self.seen = Seen {
-                epoch: self.seen.epoch + 1,
-                ..Seen::default()
-            };
-            self.worker.views[self.number].set(self.seen.clone());
-        }
     }
 }

@@ -206,7 +206,7 @@ fn on_error_stop_stops_the_partition_and_skip_goes_on() {
         headers: &[],
     });
     let failure = d.task.run(d.now).unwrap_err();
-    assert!(!failure.fatal);
+    assert!(failure.fatal, "the worker ends");
     let text = failure.error.to_string();
     assert!(
         text.contains("agent `solo`") && text.contains("in[0]@0") && text.contains("not today"),
@@ -228,7 +228,7 @@ fn a_bad_record_stops_the_partition_when_told_so() {
         headers: &[],
     });
     let failure = d.task.run(d.now).unwrap_err();
-    assert!(!failure.fatal);
+    assert!(failure.fatal, "the worker ends");
     let text = failure.error.to_string();
     assert!(
         text.contains("agent `solo`") && text.contains("in[0]@0"),

@@ -1,0 +1,113 @@
+//! What the cluster knows of the partitions that a thread is given: offsets, and where the logs begin and end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::assignment::Share;
+use super::thread::{Reply, StreamThread};
+use crate::kafka::{Admin, Committed, Fault, Lookup, TopicPartition};
+
+/// How long the group's offsets are waited for: somebody's transaction may be open.
+const OFFSETS: Duration = Duration::from_secs(30);
+
+/// What tasks need to begin.
+pub(super) struct Found {
+    pub(super) inputs: HashMap<TopicPartition, Source>,
+    /// First offset and end of each changelog, open transactions included.
+    pub(super) changelogs: HashMap<TopicPartition, (i64, i64)>,
+}
+
+/// An input partition as the cluster has it.
+pub(super) struct Source {
+    /// What the group has committed.
+    pub(super) committed: Option<i64>,
+    pub(super) metadata: String,
+    /// First offset in the log.
+    pub(super) low: i64,
+    pub(super) end: i64,
+}
+
+impl StreamThread {
+    /// Asks for the offsets of the assignment, on a thread that may wait.
+    pub(super) fn ask(&mut self) {
+        self.generation += 1;
+        self.asking = true;
+        let inputs = self.assigned.clone().unwrap_or_default();
+        let shares = self.shares();
+        self.ask_about(None, inputs, &shares);
+    }
+
+    /// Asks for the offsets of one task.
+    pub(super) fn ask_for(&mut self, share: &Share) {
+        let topology = &self.worker.topologies[share.topology];
+        let inputs = topology.inputs.iter();
+        let inputs = inputs.map(|input| (Arc::from(input.topic.as_str()), share.partition));
+        let inputs = inputs.collect();
+        self.ask_about(Some(share.name()), inputs, std::slice::from_ref(share));
+    }
+
+    fn ask_about(
+        &self,
+        task: Option<super::status::TaskName>,
+        inputs: Vec<TopicPartition>,
+        shares: &[Share],
+    ) {
+        let mut changelogs: Vec<TopicPartition> = Vec::new();
+        for share in shares {
+            let tables = self.worker.topologies[share.topology].tables.iter();
+            changelogs.extend(
+                tables.filter_map(|t| Some((Arc::from(t.changelog.as_deref()?), share.partition))),
+            );
+        }
+        let (generation, lookup) = (self.generation, self.member.lookup());
+        let admin = Arc::clone(&self.worker.admin);
+        let (answer, wake) = (self.answer.clone(), self.wake.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = find(&lookup, &admin, inputs, changelogs).map(Box::new);
+            drop(lookup);
+            let _ = answer.send(Reply::Found {
+                generation,
+                task,
+                result,
+            });
+            wake.wake();
+        });
+    }
+}
+
+fn find(
+    lookup: &Lookup,
+    admin: &Admin,
+    inputs: Vec<TopicPartition>,
+    changelogs: Vec<TopicPartition>,
+) -> Result<Found, Fault> {
+    // In this order: what is committed is stable before the changelogs' ends are taken.
+    let committed = lookup.committed(&inputs, OFFSETS)?;
+    let (lows, ends) = (admin.starts(&inputs)?, admin.ends(&inputs)?);
+    let (log_lows, log_ends) = (admin.starts(&changelogs)?, admin.ends(&changelogs)?);
+    let mut committed: HashMap<TopicPartition, Committed> = committed
+        .into_iter()
+        .map(|c| ((Arc::clone(&c.topic), c.partition), c))
+        .collect();
+    let mut source = |(key, (low, end)): (TopicPartition, (i64, i64))| {
+        let (committed, metadata) = committed
+            .remove(&key)
+            .map_or((None, String::new()), |c| (c.offset, c.metadata));
+        let source = Source {
+            committed,
+            metadata,
+            low,
+            end,
+        };
+        (key, source)
+    };
+    let inputs = inputs.into_iter().zip(lows.into_iter().zip(ends));
+    let changelogs = changelogs
+        .into_iter()
+        .zip(log_lows.into_iter().zip(log_ends));
+    Ok(Found {
+        inputs: inputs.map(&mut source).collect(),
+        changelogs: changelogs.collect(),
+    })
+}

@@ -1,0 +1,81 @@
+//! Partitions are given back in order: agents end, what they acknowledged is committed and stored.
+
+use std::time::{Duration, Instant};
+
+use super::status::PartitionState;
+use super::thread::StreamThread;
+use crate::error::Error;
+
+impl StreamThread {
+    /// Lets agents end, commits what they acknowledged, hands their rows to the store.
+    pub(super) async fn release(&mut self, bound: Duration) -> Result<(), Error> {
+        let until = Instant::now() + bound;
+        for partition in self.partitions.iter_mut().filter(|p| p.is_running()) {
+            partition.task.revoke();
+        }
+        loop {
+            let now = self.worker.now();
+            for at in 0..self.partitions.len() {
+                if self.partitions[at].is_running()
+                    && let Err(failure) = self.partitions[at].task.run(now)
+                {
+                    self.failed_task(at, failure);
+                }
+            }
+            let left = self
+                .partitions
+                .iter()
+                .filter(|p| p.is_running())
+                .all(|p| p.task.has_left());
+            if left || Instant::now() >= until {
+                break;
+            }
+            let (wake, soon) = (
+                self.wake.clone(),
+                Instant::now() + Duration::from_millis(20),
+            );
+            let _ = tokio::time::timeout_at(until.min(soon).into(), wake.wait()).await;
+        }
+        for partition in self.partitions.iter_mut().filter(|p| p.is_running()) {
+            partition.task.drop_agents();
+        }
+        self.commit()?;
+        self.store_rows();
+        Ok(())
+    }
+
+    /// The worker ends in order: agents end, commit, store, leave the group.
+    pub(super) async fn leave(&mut self) -> Result<(), Error> {
+        let bound = self.worker.settings.shutdown_timeout;
+        self.release(bound).await?;
+        let until = Instant::now() + bound;
+        while self.storer.pending() > 0 && Instant::now() < until {
+            if let Some(stored) = self.storer.wait_done(Duration::from_millis(50)) {
+                super::storing::done(&mut self.partitions, &stored);
+                // Rows of commits made while the last round was being written.
+                self.store_rows();
+            }
+        }
+        self.drop_partitions(PartitionState::Revoked);
+        let had = self
+            .assigned
+            .take()
+            .is_some_and(|partitions| !partitions.is_empty());
+        self.member.unsubscribe();
+        let (until, mut events) = (Instant::now() + Duration::from_secs(5), Vec::new());
+        while had && Instant::now() < until {
+            self.member.events(&mut events);
+            if events
+                .drain(..)
+                .any(|event| matches!(event, crate::kafka::GroupEvent::Revoked { .. }))
+            {
+                self.member.unassign()?;
+                break;
+            }
+            let soon = Instant::now() + Duration::from_millis(20);
+            let wake = self.wake.clone();
+            let _ = tokio::time::timeout_at(soon.into(), wake.wait()).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,453 @@
+//! A task's start: put together from the assignment, its tables brought back, its inputs begun.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::assignment::Share;
+use super::found::Found;
+use super::idle::IdleClock;
+use super::partition::{Input, Partition, Phase, Recovering, TableState};
+use super::recovery::{Changelog, Recovery, Turned};
+use super::status::{PartitionState, TaskName};
+use super::thread::StreamThread;
+use crate::error::{Error, Kind};
+use crate::kafka::{Fault, FaultKind, Isolation, PartitionQueue, Place, Reader};
+use crate::task::{self, StartAt, Task, TaskParts, TaskSettings};
+use crate::topology::SubTopology;
+
+/// Bytes that the cache of one table's partition may hold, about.
+const CACHE: usize = 64 << 20;
+/// Largest record sent, in bytes; Kafka's own limit less what a batch adds.
+const MAX_RECORD: usize = 1_000_000;
+
+/// A task that is being put together, before its queues are there.
+pub(super) struct Draft {
+    pub(super) name: TaskName,
+    task: Task,
+    topology: Arc<SubTopology>,
+    tables: Vec<TableState>,
+    recovery: Recovery,
+    committed: Vec<task::Committed>,
+    defaults: Vec<i64>,
+    lows: Vec<i64>,
+    starts: Vec<i64>,
+}
+
+impl Draft {
+    /// Where its inputs begin, as far as is known before its tables are back.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let inputs = self.topology.inputs.iter().zip(&self.starts);
+        inputs
+            .map(|(input, start)| Place::new(input.topic.as_str(), self.name.1, *start))
+            .collect()
+    }
+}
+
+impl StreamThread {
+    /// What the assignment needs has come: makes its tasks.
+    pub(super) fn found(&mut self, result: Result<Box<Found>, Fault>) -> Result<(), Error> {
+        self.asking = false;
+        let found = match result {
+            Ok(found) => found,
+            Err(fault) if fault.kind() == FaultKind::Refused => return Err(fault.into()),
+            Err(fault) => {
+                let wait = self.backoff.fail(Instant::now());
+                tracing::warn!(thread = self.number, "{fault}; trying again");
+                self.ask_again = Some(Instant::now() + wait);
+                return Ok(());
+            }
+        };
+        self.backoff.succeed();
+        let (mut drafts, mut failed) = (Vec::new(), Vec::new());
+        for share in self.shares() {
+            match self.draft(&share, &found) {
+                Ok(draft) => drafts.push(draft),
+                Err(error) => failed.push((share, error)),
+            }
+        }
+        let mut places: Vec<Place> = drafts.iter().flat_map(Draft::places).collect();
+        // What may come back by itself is assigned as well: nothing else is disturbed when it does.
+        for (share, error) in &failed {
+            if super::down::comes_back(error) {
+                places.extend(self.first_places(share, &found));
+            }
+        }
+        // The inputs are fetched while the tables recover, but not read before.
+        let mut queues = self.member.assign(&places)?.into_iter();
+        let mut inputs = Vec::with_capacity(drafts.len());
+        for draft in &drafts {
+            inputs.push(queues.by_ref().take(draft.starts.len()).collect());
+        }
+        for (share, error) in failed {
+            let mut kept = Vec::new();
+            if super::down::comes_back(&error) {
+                let places = self.first_places(&share, &found);
+                let queues = queues.by_ref().take(places.len());
+                kept = places.iter().zip(queues).map(Input::at).collect();
+            }
+            self.sink(share.name(), kept, &error);
+        }
+        self.begin(drafts, inputs)
+    }
+
+    /// The begin of each input's log.
+    fn first_places(&self, share: &Share, found: &Found) -> Vec<Place> {
+        let topology = &self.worker.topologies[share.topology];
+        let place = |topic: &str| {
+            let key = (Arc::from(topic), share.partition);
+            let low = found.inputs.get(&key).map_or(0, |source| source.low);
+            Place::new(key.0, key.1, low)
+        };
+        topology.inputs.iter().map(|i| place(&i.topic)).collect()
+    }
+
+    /// The tasks' recoveries begin. `queues` are those of their inputs.
+    pub(super) fn begin(
+        &mut self,
+        mut drafts: Vec<Draft>,
+        queues: Vec<Vec<PartitionQueue>>,
+    ) -> Result<(), Error> {
+        let logs: Vec<Place> = drafts.iter().flat_map(|d| d.recovery.places()).collect();
+        let mut reader = None;
+        if !logs.is_empty() {
+            let made = Rc::new(Reader::new(
+                &self.worker.settings.properties,
+                &self.worker.app,
+                Isolation::Committed,
+                &self.wake,
+            )?);
+            // All at once: with every change librdkafka begins the others anew.
+            let mut queues = made.add(&logs)?.into_iter();
+            for draft in &mut drafts {
+                draft.recovery.open(&mut queues);
+            }
+            self.readers.push(Rc::clone(&made));
+            reader = Some(made);
+        }
+        for (draft, queues) in drafts.into_iter().zip(queues) {
+            let progress = draft.recovery.progress();
+            self.worker
+                .status
+                .set(draft.name, PartitionState::Recovering(progress));
+            let committed = draft.committed.iter().map(|c| c.offset.unwrap_or(-1));
+            let inputs = draft.places().into_iter().zip(committed).zip(queues);
+            let inputs = inputs
+                .map(|((place, committed), queue)| Input {
+                    committed,
+                    ..Input::at((&place, queue))
+                })
+                .collect();
+            let recovering = Recovering {
+                recovery: draft.recovery,
+                _reader: reader.clone(),
+                committed: draft.committed,
+                defaults: draft.defaults,
+                lows: draft.lows,
+            };
+            self.partitions.push(Partition {
+                name: draft.name,
+                task: draft.task,
+                inputs,
+                tables: draft.tables,
+                phase: Phase::Recovering(Box::new(recovering)),
+                idle: IdleClock::default(),
+                idle_asked: false,
+                seen: 0,
+                retrying: None,
+                late: 0,
+            });
+        }
+        Ok(())
+    }
+
+    /// Puts a task together.
+    ///
+    /// # Errors
+    /// An offset is not in its log, the store does not open, or an input is another worker's.
+    pub(super) fn draft(&self, share: &Share, found: &Found) -> Result<Draft, Error> {
+        let topology = Arc::clone(&self.worker.topologies[share.topology]);
+        let partition = share.partition;
+        if !share.missing.is_empty() {
+            let text = format!(
+                "partition {partition} of {} is with another worker, and must be with its other inputs: all workers of group `{}` must run the same program and use the `range` assignor",
+                share.missing.join(", "),
+                self.worker.app
+            );
+            return Err(Error::new(Kind::Topology, text));
+        }
+        let (mut committed, mut defaults, mut starts, mut lows) = (vec![], vec![], vec![], vec![]);
+        for input in &topology.inputs {
+            let Some(source) = found
+                .inputs
+                .get(&(Arc::from(input.topic.as_str()), partition))
+            else {
+                return Err(Error::new(
+                    Kind::Internal,
+                    format!("no offsets of {}[{partition}]", input.topic),
+                ));
+            };
+            let default = if self.worker.settings.start_at_end {
+                source.end
+            } else {
+                source.low
+            };
+            let start = match source.committed {
+                Some(offset) => {
+                    self.check_gap(&input.topic, partition, offset, source.low, source.end)?
+                }
+                None => default,
+            };
+            committed.push(task::Committed {
+                offset: source.committed.map(|_| start),
+                metadata: source.metadata.clone(),
+            });
+            defaults.push(default);
+            starts.push(start);
+            lows.push(source.low);
+        }
+        let mut trees = Vec::with_capacity(topology.tables.len());
+        for table in &topology.tables {
+            trees.push(match &table.changelog {
+                Some(_) => Some(self.worker.store.tree(table.descriptor.name, partition)?),
+                None => None,
+            });
+        }
+        let wake = self.wake.clone();
+        let mut task = Task::new(TaskParts {
+            topology: Arc::clone(&topology),
+            partition,
+            partitions: self.worker.counts.get(share.topology).copied().unwrap_or(0),
+            settings: self.task_settings(),
+            trees: trees.clone(),
+            states: Arc::clone(&self.worker.states),
+            wake: Arc::new(move || wake.wake()),
+            pulse: Arc::clone(&self.pulse),
+        })?;
+        let mut changelogs = Vec::new();
+        let mut tables = Vec::with_capacity(trees.len());
+        for (at, (table, tree)) in topology.tables.iter().zip(trees).enumerate() {
+            let topic: Option<Arc<str>> = table.changelog.as_deref().map(Arc::from);
+            if let Some(topic) = &topic {
+                let key = (Arc::clone(topic), partition);
+                let Some((low, end)) = found.changelogs.get(&key).copied() else {
+                    return Err(Error::new(
+                        Kind::Internal,
+                        format!("no offsets of {topic}[{partition}]"),
+                    ));
+                };
+                let named = committed
+                    .iter()
+                    .find_map(|c| incarnation(&c.metadata, table.descriptor.name));
+                changelogs.push(Changelog {
+                    table: at,
+                    topic: Arc::clone(topic),
+                    partition,
+                    tree: tree.clone(),
+                    low,
+                    end,
+                    named,
+                });
+            }
+            tables.push(TableState {
+                changelog: topic,
+                tree,
+                next: 0,
+                round: None,
+            });
+        }
+        let recovery = Recovery::new(&mut task, changelogs, super::shared::wall())?;
+        Ok(Draft {
+            name: share.name(),
+            task,
+            topology,
+            tables,
+            recovery,
+            committed,
+            defaults,
+            lows,
+            starts,
+        })
+    }
+
+    fn task_settings(&self) -> TaskSettings {
+        let settings = &self.worker.settings;
+        TaskSettings {
+            app: Rc::from(self.worker.app.as_str()),
+            max_ahead: i64::try_from(settings.max_ahead.as_millis()).unwrap_or(i64::MAX),
+            max_message_bytes: MAX_RECORD,
+            cache_bytes: CACHE,
+            // Commits go by time, bytes and rows; events that change nothing cost nothing.
+            commit_events: u32::MAX,
+            commit_bytes: 16 << 20,
+            commit_rows: 50_000,
+            exactly_once: settings.exactly_once,
+        }
+    }
+
+    /// An offset to read from must be in the log.
+    fn check_gap(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        low: i64,
+        end: i64,
+    ) -> Result<i64, Error> {
+        if offset > end {
+            let text = format!(
+                "{topic}[{partition}]: the group's offset {offset} is past the topic's end {end}: the topic was made anew or lost records; `reset` begins anew"
+            );
+            return Err(Error::new(Kind::Refused, text));
+        }
+        if offset >= low {
+            return Ok(offset);
+        }
+        let lost = low - offset;
+        if self.worker.settings.skip_gaps {
+            tracing::warn!(
+                topic,
+                partition,
+                from = offset,
+                to = low,
+                "{lost} offsets were deleted before they were read; going on behind them"
+            );
+            return Ok(low);
+        }
+        let text = format!(
+            "{topic}[{partition}]: the next offset to read is {offset} and the log begins at {low}: {lost} offsets were deleted before they were read; `on_gap(Skip)` goes on behind them"
+        );
+        Err(Error::new(Kind::Refused, text))
+    }
+
+    /// One turn of every recovery. Returns whether there is more to do at once.
+    pub(super) fn recover(&mut self) -> Result<bool, Error> {
+        let mut busy = false;
+        let patience = self.patience();
+        for at in 0..self.partitions.len() {
+            let partition = &mut self.partitions[at];
+            let Phase::Recovering(recovering) = &mut partition.phase else {
+                continue;
+            };
+            let recovery = &mut recovering.recovery;
+            let turned = recovery.turn(&mut partition.task, &mut self.batch, patience);
+            match turned {
+                Ok(Turned::Anew) => {
+                    self.again(at);
+                    busy = true;
+                    continue;
+                }
+                Ok(turned) => busy |= turned == Turned::Moved,
+                Err(error) => {
+                    self.fail(at, &error);
+                    continue;
+                }
+            }
+            if let Some(progress) = recovering.recovery.shows() {
+                self.worker
+                    .status
+                    .set(partition.name, PartitionState::Recovering(progress));
+            }
+            let partition = &self.partitions[at];
+            if matches!(&partition.phase, Phase::Recovering(recovering) if recovering.recovery.is_done())
+            {
+                self.recovered(at)?;
+                busy = true;
+            }
+        }
+        // A reader goes with the last recovery that needs it.
+        self.readers.retain(|reader| Rc::strong_count(reader) > 1);
+        for reader in &self.readers {
+            if let Err(fault) = reader.serve() {
+                tracing::warn!(thread = self.number, "{fault}");
+            }
+        }
+        Ok(busy)
+    }
+
+    /// How long a recovery may stand still: as long as somebody's transaction may be open, and some.
+    fn patience(&self) -> Duration {
+        let timeout = self
+            .worker
+            .settings
+            .properties
+            .get("transaction.timeout.ms")
+            .and_then(|ms| ms.parse().ok());
+        Duration::from_millis(timeout.unwrap_or(15_000)) + Duration::from_secs(10)
+    }
+
+    /// The tables of a task are back: its inputs begin.
+    fn recovered(&mut self, at: usize) -> Result<(), Error> {
+        let partition = &mut self.partitions[at];
+        let Phase::Recovering(recovering) = &partition.phase else {
+            return Ok(());
+        };
+        for (table, next) in recovering.recovery.next() {
+            partition.tables[table].next = next;
+        }
+        let progress = recovering.recovery.progress();
+        let starts = match partition.task.recovered(&recovering.committed) {
+            Ok(starts) => starts,
+            Err(error) => {
+                self.fail(at, &error);
+                return Ok(());
+            }
+        };
+        let offsets = starts
+            .iter()
+            .zip(&recovering.defaults)
+            .zip(&recovering.lows)
+            .map(|((start, default), low)| match start {
+                StartAt::Offset(offset) => (*offset).max(*low),
+                StartAt::Default => *default,
+            });
+        let offsets: Vec<i64> = offsets.collect();
+        partition.task.begin_at(&offsets);
+        let moved: Vec<Place> = partition
+            .places(&offsets)
+            .into_iter()
+            .zip(&partition.inputs)
+            .filter(|(p, i)| p.offset != i.start)
+            .map(|(p, _)| p)
+            .collect();
+        for (input, offset) in partition.inputs.iter_mut().zip(&offsets) {
+            input.start = *offset;
+        }
+        partition.phase = Phase::Running;
+        let status = &self.worker.status;
+        status.set(partition.name, PartitionState::Recovering(progress));
+        status.set(partition.name, PartitionState::Running);
+        tracing::debug!(
+            thread = self.number,
+            partition = partition.label(),
+            offsets = ?offsets,
+            "the inputs begin"
+        );
+        if let Err(fault) = self.member.seek(&moved) {
+            tracing::warn!(thread = self.number, "{fault}; beginning anew");
+            self.begin_anew();
+        }
+        Ok(())
+    }
+}
+
+/// The incarnation that a commit's text names for a table: `table=uuid;…`.
+fn incarnation(metadata: &str, table: &str) -> Option<[u8; 16]> {
+    let pairs = metadata.split(';').filter_map(|pair| pair.split_once('='));
+    let named = pairs.into_iter().find(|(name, _)| *name == table)?.1;
+    Some(*uuid::Uuid::parse_str(named).ok()?.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_incarnation_of_a_table_is_found() {
+        let text = "a=00000000000000000000000000000001;b=00000000000000000000000000000002";
+        assert_eq!(incarnation(text, "b").unwrap()[15], 2);
+        assert_eq!(incarnation(text, "c"), None);
+        assert_eq!(incarnation("", "a"), None);
+        assert_eq!(incarnation("a=nonsense", "a"), None);
+    }
+}
