@@ -114,6 +114,14 @@ pub(crate) struct WorkerArgs {
     /// End with exit code 0 once everything there is has been processed and committed
     #[arg(long)]
     pub(crate) until_caught_up: bool,
+
+    /// Events after which a partition commits before its time; for fault tests, which want many small commits
+    #[arg(long, value_name = "N", env = "STREAM_COMMIT_EVENTS", hide = true, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) commit_events: Option<u32>,
+
+    /// How often changed rows are written to the store, as 5s; for fault tests, which want kills amid rounds
+    #[arg(long, value_name = "TIME", env = "STREAM_STORE_INTERVAL", hide = true, value_parser = time)]
+    pub(crate) store_interval: Option<std::time::Duration>,
 }
 
 /// `--processing-guarantee`.

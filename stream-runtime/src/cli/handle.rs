@@ -96,6 +96,8 @@ impl AppHandle {
             commit_interval: None,
             plan_lock: "plan.lock".into(),
             until_caught_up: false,
+            commit_events: None,
+            store_interval: None,
         };
         WorkerRun {
             handle: self.clone(),

@@ -101,6 +101,8 @@ pub(super) fn settings(
     settings.topic_partitions = app.topic_partitions;
     settings.replication_factor = app.replication_factor;
     settings.until_caught_up = args.until_caught_up;
+    settings.commit_events = args.commit_events.unwrap_or(settings.commit_events);
+    settings.store_interval = args.store_interval.unwrap_or(settings.store_interval);
     settings
 }
 

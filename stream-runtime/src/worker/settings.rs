@@ -18,6 +18,10 @@ pub(crate) struct WorkerSettings {
     pub(crate) exactly_once: bool,
     /// Time between commits. Default 100 ms.
     pub(crate) commit_interval: Duration,
+    /// Events of a task after which it commits before that. Default none: time, bytes and rows decide.
+    pub(crate) commit_events: u32,
+    /// Time between rounds of the store. Default 5 s.
+    pub(crate) store_interval: Duration,
     /// How long agents may take to end when the worker stops. Default 10 s.
     pub(crate) shutdown_timeout: Duration,
     /// Inputs that nobody committed begin at their end instead of their start.
@@ -45,6 +49,8 @@ impl WorkerSettings {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             exactly_once: true,
             commit_interval: Duration::from_millis(100),
+            commit_events: u32::MAX,
+            store_interval: Duration::from_secs(5),
             shutdown_timeout: Duration::from_secs(10),
             start_at_end: false,
             skip_gaps: false,

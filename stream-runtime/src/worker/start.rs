@@ -278,7 +278,7 @@ impl StreamThread {
             max_message_bytes: MAX_RECORD,
             cache_bytes: CACHE,
             // Commits go by time, bytes and rows; events that change nothing cost nothing.
-            commit_events: u32::MAX,
+            commit_events: settings.commit_events,
             commit_bytes: 16 << 20,
             commit_rows: 50_000,
             exactly_once: settings.exactly_once,

@@ -23,8 +23,6 @@ use crate::task::{Pulse, TaskFailure};
 
 /// Records read from a queue at once.
 const BATCH: usize = 1_024;
-/// Time between rounds of the store.
-const ROUND: Duration = Duration::from_secs(5);
 /// Rows that await the store at most, about.
 const ROUND_ROWS: usize = 100_000;
 /// Longest rest: events of the group are served this often at least.
@@ -335,7 +333,7 @@ impl StreamThread {
                 .map(|at| p.task.unstored(at))
                 .sum::<usize>()
         };
-        let due = self.last_round.elapsed() >= ROUND;
+        let due = self.last_round.elapsed() >= self.worker.settings.store_interval;
         if !due && self.partitions.iter().map(rows).sum::<usize>() < ROUND_ROWS {
             return;
         }
