@@ -156,6 +156,17 @@ pub fn delete_everything(bootstrap: &str) -> Result<()> {
     }
 }
 
+/// Deletes a group, if there is one.
+pub fn delete_group(bootstrap: &str, name: &str) -> Result<()> {
+    let results = block_on(admin(bootstrap)?.delete_groups(&[name], &options()))?;
+    for (_, code) in results.into_iter().filter_map(Result::err) {
+        if code != RDKafkaErrorCode::GroupIdNotFound {
+            bail!("cannot delete group {name}: {code}");
+        }
+    }
+    Ok(())
+}
+
 /// All topics but Kafka's own.
 pub fn topics(bootstrap: &str) -> Result<Vec<String>> {
     let consumer: BaseConsumer = config(bootstrap).create()?;
@@ -334,6 +345,32 @@ pub fn read_from(
     isolation: Isolation,
     from: &[Offset],
 ) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    each_from(bootstrap, topic, isolation, from, |record| {
+        records.push(record);
+    })?;
+    records.sort_by_key(|record| (record.partition, record.offset));
+    Ok(records)
+}
+
+/// Calls `f` with every record of a topic up to the end as of now; those of one partition come in the order of offsets.
+pub fn each(
+    bootstrap: &str,
+    topic: &str,
+    isolation: Isolation,
+    f: impl FnMut(Record),
+) -> Result<()> {
+    let from = vec![Offset::Beginning; partitions(bootstrap, topic)? as usize];
+    each_from(bootstrap, topic, isolation, &from, f)
+}
+
+fn each_from(
+    bootstrap: &str,
+    topic: &str,
+    isolation: Isolation,
+    from: &[Offset],
+    mut f: impl FnMut(Record),
+) -> Result<()> {
     let consumer = reader(bootstrap, isolation)?;
     let mut assignment = TopicPartitionList::new();
     for (partition, offset) in from.iter().enumerate() {
@@ -341,7 +378,7 @@ pub fn read_from(
     }
     let mut open: Vec<bool> = vec![true; from.len()];
     consumer.assign(&assignment)?;
-    let (mut records, mut heard) = (Vec::new(), Instant::now());
+    let mut heard = Instant::now();
     while open.contains(&true) {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
@@ -360,7 +397,7 @@ pub fn read_from(
                         header.value.unwrap_or_default().to_vec(),
                     )
                 };
-                records.push(Record {
+                f(Record {
                     partition: message.partition(),
                     offset: message.offset(),
                     timestamp,
@@ -376,8 +413,19 @@ pub fn read_from(
             None => {}
         }
     }
-    records.sort_by_key(|record| (record.partition, record.offset));
-    Ok(records)
+    Ok(())
+}
+
+/// The first offset whose record is stamped at or after `time` (ms since the epoch); the end when there is none.
+pub fn offset_at(bootstrap: &str, topic: &str, partition: i32, time: i64) -> Result<i64> {
+    let consumer = reader(bootstrap, Isolation::Uncommitted)?;
+    let mut wanted = TopicPartitionList::new();
+    wanted.add_partition_offset(topic, partition, Offset::Offset(time))?;
+    let found = consumer.offsets_for_times(wanted, LONG)?;
+    match found.elements().first().map(|element| element.offset()) {
+        Some(Offset::Offset(offset)) => Ok(offset),
+        _ => Ok(consumer.fetch_watermarks(topic, partition, LONG)?.1),
+    }
 }
 
 /// The end offset of each partition.
@@ -387,6 +435,12 @@ pub fn end_offsets(bootstrap: &str, topic: &str, isolation: Isolation) -> Result
     partitions
         .map(|partition| Ok(consumer.fetch_watermarks(topic, partition, LONG)?.1))
         .collect()
+}
+
+/// The first offset of a partition.
+pub fn start_offset(bootstrap: &str, topic: &str, partition: i32) -> Result<i64> {
+    let consumer = reader(bootstrap, Isolation::Uncommitted)?;
+    Ok(consumer.fetch_watermarks(topic, partition, LONG)?.0)
 }
 
 /// Asks until a group's coordinator answers, which takes a moment after a broker's start.

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 /// A running broker. Dropping it kills it and removes its data.
 pub struct Embedded {
+    program: PathBuf,
     process: Option<Leashed>,
     dir: TempDir,
     port: u16,
@@ -19,11 +20,17 @@ pub struct Embedded {
 impl Embedded {
     /// Starts it on a port that is free, and waits until it serves.
     pub fn start() -> Result<Self> {
+        Self::of(bins::voltage()?)
+    }
+
+    /// The same by another app's program: each has the command.
+    pub fn of(program: PathBuf) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("embedded-broker-")
             .tempdir()?;
         let [port] = net::free_ports();
         let mut broker = Self {
+            program,
             process: None,
             dir,
             port,
@@ -63,7 +70,7 @@ impl Embedded {
     /// Starts it again on the same port with the same data, and waits until it serves.
     pub fn restart(&mut self) -> Result<()> {
         self.process = None;
-        let command = command(&bins::voltage()?, self.dir.path(), self.port);
+        let command = command(&self.program, self.dir.path(), self.port);
         let mut process = Leashed::start_in(
             &command,
             self.dir.path().join("broker.log"),
@@ -89,8 +96,8 @@ impl Embedded {
     }
 }
 
-fn command(voltage: &Path, dir: &Path, port: u16) -> Command {
-    let mut command = Command::new(voltage);
+fn command(program: &Path, dir: &Path, port: u16) -> Command {
+    let mut command = Command::new(program);
     command
         .args(["broker", "--port", &port.to_string(), "--data-dir"])
         .arg(dir.join("data"))

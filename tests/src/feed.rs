@@ -5,7 +5,7 @@ use crate::data::{self, Hours, Reading};
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,19 +21,29 @@ pub struct Outgoing {
 pub struct Feed {
     thread: Option<JoinHandle<Result<()>>>,
     stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
 }
 
 impl Feed {
     /// Sends the records in their order, at most `per_second`.
-    pub fn start(bootstrap: &str, topic: &str, records: Vec<Outgoing>, per_second: u64) -> Self {
+    pub fn start<I>(bootstrap: &str, topic: &str, records: I, per_second: u64) -> Self
+    where
+        I: IntoIterator<Item = Outgoing> + Send + 'static,
+    {
         let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let send = move || send(&bootstrap, &topic, &records, per_second, &stopped);
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&sent));
+        let send = move || send(&bootstrap, &topic, records, per_second, &stopped, &counted);
         Self {
             thread: Some(std::thread::spawn(send)),
             stop,
+            sent,
         }
+    }
+
+    /// Records handed to the client so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Whether more is to come.
@@ -65,14 +75,16 @@ impl Drop for Feed {
 fn send(
     bootstrap: &str,
     topic: &str,
-    records: &[Outgoing],
+    records: impl IntoIterator<Item = Outgoing>,
     per_second: u64,
     stop: &AtomicBool,
+    count: &AtomicU64,
 ) -> Result<()> {
     let (sender, start) = (Sender::new(bootstrap)?, Instant::now());
-    for (sent, record) in records.iter().enumerate() {
+    for (sent, record) in records.into_iter().enumerate() {
         let (key, value) = (record.key.as_bytes(), record.value.as_bytes());
         sender.send(topic, Some(key), Some(value), record.partition)?;
+        count.store(sent as u64 + 1, Ordering::Relaxed);
         if stop.load(Ordering::Relaxed) {
             break;
         }

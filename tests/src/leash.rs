@@ -88,6 +88,16 @@ impl Leashed {
         self.ended
     }
 
+    /// Whether it is stopped, as by SIGSTOP.
+    pub fn is_stopped(&self) -> bool {
+        // The state comes behind the program's name, which may hold anything but a last bracket.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        stat.is_ok_and(|stat| {
+            let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+            state.is_some_and(|rest| rest.starts_with('T'))
+        })
+    }
+
     /// Waits for the end.
     pub fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
         let until = Instant::now() + within;

@@ -18,4 +18,5 @@ pub mod orders;
 pub mod progress;
 pub mod sasl;
 pub mod skip;
+pub mod verifier;
 pub mod voltage;

@@ -2,50 +2,103 @@
 //! says what count, sum, min and max must be; and a replay of the input that says every output, record by record.
 
 use crate::chaos::Chaos;
-use crate::client::Record;
 use crate::feed::Outgoing;
+use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 /// 2026-01-01T00:00:00Z
 const FIRST: i64 = 1_767_225_600_000;
 const SIZE: i64 = 10_000;
 const GRACE: i64 = 5_000;
+/// Event time between two values of a key: two of them fall into a window.
+const STEP: i64 = 5_000;
+/// Event times jitter by this much.
+const JITTER: u64 = 10_000;
+/// One record in so many is later than jitter and grace allow.
+const LATE: u64 = 50;
+/// How far values are moved among their neighbours.
+const SHUFFLE: u64 = 10;
 
-/// `keys` keys of `values` integers each, shuffled among their neighbours, with times that jitter by up to ten seconds:
-/// some are late. A last record in each partition closes every window.
-pub fn generate(keys: i64, values: i64, partitions: i32, chaos: &mut Chaos) -> Vec<Outgoing> {
-    let mut records = Vec::new();
+/// How much is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Amount {
+    pub keys: i64,
+    /// Integers of each key.
+    pub values: i64,
+    pub partitions: i32,
+}
+
+impl Amount {
+    /// All records, the last one of each partition included.
+    pub fn records(self) -> u64 {
+        (self.keys * self.values) as u64 + self.partitions as u64
+    }
+
+    fn name(self, key: i64) -> String {
+        let lo = key * self.values;
+        format!("{lo}-{}", lo + self.values - 1)
+    }
+
+    /// All keys, those of the last records included.
+    pub fn names(self) -> Vec<String> {
+        let last = (0..self.partitions).map(|partition| last_key(partition, self.partitions).0);
+        (0..self.keys)
+            .map(|key| self.name(key))
+            .chain(last)
+            .collect()
+    }
+}
+
+/// A key of one value that belongs to the partition, so that its outputs stay there too.
+fn last_key(partition: i32, partitions: i32) -> (String, i64) {
+    (0..)
+        .map(|number: i64| (format!("{number}-{number}"), number))
+        .find(|(key, _)| partition_of(key, partitions) == partition)
+        .expect("one of many")
+}
+
+/// Each key's integers, shuffled among their neighbours, with times that jitter; some are late. A last record in each
+/// partition closes every window.
+pub fn generate(
+    amount: Amount,
+    mut chaos: Chaos,
+) -> impl Iterator<Item = Outgoing> + Send + 'static {
+    let Amount {
+        keys,
+        values,
+        partitions,
+    } = amount;
+    assert!(values > 1, "a key of one value is a last key");
     let mut order: Vec<i64> = (0..values).collect();
     for ix in 0..order.len() {
-        let other = (ix + chaos.below(50) as usize).min(order.len() - 1);
+        let other = (ix + chaos.below(SHUFFLE) as usize).min(order.len() - 1);
         order.swap(ix, other);
     }
-    for (step, nth) in order.into_iter().enumerate() {
-        for key in 0..keys {
-            let lo = key * 1000;
-            let at = FIRST + step as i64 * 200 + chaos.below(10_000) as i64;
-            let value = format!(r#"{{"at":{at},"number":{}}}"#, lo + nth);
-            records.push(Outgoing {
-                key: format!("{lo}-{}", lo + values - 1),
-                value,
-                partition: None,
-            });
+    let body = order
+        .into_iter()
+        .enumerate()
+        .flat_map(move |(step, nth)| (0..keys).map(move |key| (step as i64, nth, key)));
+    let body = body.map(move |(step, nth, key)| {
+        let mut at = FIRST + step * STEP + chaos.below(JITTER) as i64;
+        if chaos.below(LATE) == 0 {
+            at -= SIZE + GRACE + JITTER as i64;
         }
+        outgoing(amount.name(key), at, key * values + nth)
+    });
+    let end = FIRST + values * STEP + 60_000;
+    body.chain((0..partitions).map(move |partition| {
+        let (key, number) = last_key(partition, partitions);
+        outgoing(key, end, number)
+    }))
+}
+
+fn outgoing(key: String, at: i64, number: i64) -> Outgoing {
+    Outgoing {
+        key,
+        value: format!(r#"{{"at":{at},"number":{number}}}"#),
+        partition: None,
     }
-    let end = FIRST + values * 200 + 60_000;
-    for partition in 0..partitions {
-        // A key that belongs there, so that its outputs stay there too.
-        let key = (0..)
-            .find(|n| partition_of(&format!("{n}-{n}"), partitions) == partition)
-            .expect("one of many");
-        let value = format!(r#"{{"at":{end},"number":{key}}}"#);
-        records.push(Outgoing {
-            key: format!("{key}-{key}"),
-            value,
-            partition: None,
-        });
-    }
-    records
 }
 
 /// Where Java's partitioner puts a key: murmur2, sign bit cleared, modulo.
@@ -75,78 +128,114 @@ fn murmur2(bytes: &[u8]) -> u32 {
     hash ^ (hash >> 15)
 }
 
-/// What the key `lo-hi` promises: (count, sum, min, max).
-pub fn promised(key: &str) -> (i64, i64, i64, i64) {
-    let (lo, hi) = key.split_once('-').expect("lo-hi");
-    let (lo, hi): (i64, i64) = (lo.parse().expect("lo"), hi.parse().expect("hi"));
-    let count = hi - lo + 1;
-    (count, (lo + hi) * count / 2, lo, hi)
+/// Count, sum, min and max of numbers: what the app keeps a key, and what it sends with every record.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub struct Summary {
+    pub count: i64,
+    pub sum: i64,
+    pub min: i64,
+    pub max: i64,
 }
 
-/// What one partition must emit on close, in order: (key, start, count, sum).
-pub type Sums = Vec<(String, i64, i64, i64)>;
-
-/// Replays the records of one partition by the definition of windows and lateness. Returns the sums in the order in
-/// which they close, and how many records were late.
-pub fn replay<'a>(records: impl IntoIterator<Item = &'a Record>) -> (Sums, usize) {
-    let mut open: BTreeMap<(i64, Vec<u8>), (i64, i64)> = BTreeMap::new();
-    let (mut closed, mut late, mut stream_time) = (Vec::new(), 0, i64::MIN / 2);
-    for record in records {
-        let number = record.json();
-        let (at, value) = (
-            number["at"].as_i64().expect("at"),
-            number["number"].as_i64().expect("value"),
-        );
-        let end = at.div_euclid(SIZE) * SIZE + SIZE;
-        if end + GRACE <= stream_time {
-            late += 1;
-        } else {
-            let sum = open
-                .entry((end, record.key().as_bytes().to_vec()))
-                .or_default();
-            sum.0 += 1;
-            sum.1 += value;
+impl Summary {
+    pub fn add(&mut self, number: i64) {
+        if self.count == 0 {
+            (self.min, self.max) = (number, number);
         }
-        stream_time = stream_time.max(at);
-        while let Some(first) = open.first_entry() {
+        self.count += 1;
+        self.sum += number;
+        self.min = self.min.min(number);
+        self.max = self.max.max(number);
+    }
+}
+
+/// What the key `lo-hi` promises.
+pub fn promised(key: &str) -> Summary {
+    let (lo, hi) = key.split_once('-').expect("lo-hi");
+    let (min, max): (i64, i64) = (lo.parse().expect("lo"), hi.parse().expect("hi"));
+    let count = max - min + 1;
+    Summary {
+        count,
+        sum: (min + max) * count / 2,
+        min,
+        max,
+    }
+}
+
+/// A record of the input.
+#[derive(Clone, Debug)]
+pub struct Number {
+    pub key: Rc<str>,
+    pub at: i64,
+    pub number: i64,
+}
+
+/// A window that closed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sum {
+    pub key: Rc<str>,
+    pub start: i64,
+    pub count: i64,
+    pub sum: i64,
+}
+
+/// What one partition must come to.
+#[derive(Debug, Default)]
+pub struct Replay {
+    /// What is known of the key after each record.
+    pub running: Vec<Summary>,
+    /// The same after the last one.
+    pub totals: HashMap<Rc<str>, Summary>,
+    /// In the order in which they close.
+    pub closed: Vec<Sum>,
+    /// Count and sum by end and key of the windows that are still open.
+    pub open: BTreeMap<(i64, Rc<str>), (i64, i64)>,
+    /// Records that came too late.
+    pub late: u64,
+}
+
+/// Replays the records of one partition by the definition of windows and lateness.
+pub fn replay<'a>(records: impl IntoIterator<Item = &'a Number>) -> Replay {
+    let mut replay = Replay::default();
+    let mut stream_time = i64::MIN / 2;
+    for record in records {
+        let total = replay.totals.entry(record.key.clone()).or_default();
+        total.add(record.number);
+        replay.running.push(*total);
+        let end = record.at.div_euclid(SIZE) * SIZE + SIZE;
+        if end + GRACE <= stream_time {
+            replay.late += 1;
+        } else {
+            let (count, sum) = replay.open.entry((end, record.key.clone())).or_default();
+            *count += 1;
+            *sum += record.number;
+        }
+        stream_time = stream_time.max(record.at);
+        while let Some(first) = replay.open.first_entry() {
             if first.key().0 + GRACE > stream_time {
                 break;
             }
             let ((end, key), (count, sum)) = first.remove_entry();
-            closed.push((
-                String::from_utf8(key).expect("text"),
-                end - SIZE,
+            replay.closed.push(Sum {
+                key,
+                start: end - SIZE,
                 count,
                 sum,
-            ));
+            });
         }
     }
-    (closed, late)
-}
-
-/// Records by partition, in the order of offsets.
-pub fn by_partition(records: Vec<Record>) -> HashMap<i32, Vec<Record>> {
-    let mut partitions: HashMap<i32, Vec<Record>> = HashMap::new();
-    for record in records {
-        partitions.entry(record.partition).or_default().push(record);
-    }
-    partitions
+    replay
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn record(key: &str, at: i64, value: i64) -> Record {
-        let value = format!(r#"{{"at":{at},"number":{value}}}"#).into_bytes();
-        let key = Some(key.as_bytes().to_vec());
-        Record {
-            partition: 0,
-            offset: 0,
-            timestamp: None,
-            key,
-            value: Some(value),
-            headers: Vec::new(),
+    fn number(key: &str, at: i64, number: i64) -> Number {
+        Number {
+            key: key.into(),
+            at,
+            number,
         }
     }
 
@@ -165,32 +254,60 @@ mod tests {
 
     #[test]
     fn keys_promise_their_values() {
-        assert_eq!(promised("3-5"), (3, 12, 3, 5));
+        let (count, sum, min, max) = (3, 12, 3, 5);
+        let expected = Summary {
+            count,
+            sum,
+            min,
+            max,
+        };
+        assert_eq!(promised("3-5"), expected);
+        let mut added = Summary::default();
+        [5, 3, 4].into_iter().for_each(|number| added.add(number));
+        assert_eq!(added, expected);
     }
 
     #[test]
     fn windows_close_by_end_then_key_and_late_records_do_not_count() {
         let records = [
-            record("b", 1, 1),
-            record("a", 9_999, 2),
-            record("a", 15_000, 4),
-            record("b", 9_999, 8),
+            number("b", 1, 1),
+            number("a", 9_999, 2),
+            number("a", 15_000, 4),
+            number("b", 9_999, 8),
         ];
-        let (closed, late) = replay(&records);
-        assert_eq!(closed, [("a".into(), 0, 1, 2), ("b".into(), 0, 1, 1)]);
-        assert_eq!(late, 1);
+        let replay = replay(&records);
+        let sums: Vec<_> = replay
+            .closed
+            .iter()
+            .map(|sum| (&*sum.key, sum.start, sum.count, sum.sum))
+            .collect();
+        assert_eq!(sums, [("a", 0, 1, 2), ("b", 0, 1, 1)]);
+        assert_eq!(replay.late, 1);
+        assert_eq!(replay.open.len(), 1);
+        assert_eq!(replay.running[3].sum, 9);
     }
 
     #[test]
     fn every_value_of_a_key_is_made_once() {
-        let mut chaos = Chaos::new();
-        let mut values: Vec<String> = generate(2, 100, 3, &mut chaos)
-            .into_iter()
-            .filter(|r| r.key == "1000-1099")
-            .map(|r| r.value)
-            .collect();
-        values.sort_unstable();
-        values.dedup();
-        assert_eq!(values.len(), 100);
+        let amount = Amount {
+            keys: 2,
+            values: 100,
+            partitions: 3,
+        };
+        let records: Vec<Outgoing> = generate(amount, Chaos::seeded(7)).collect();
+        assert_eq!(records.len() as u64, amount.records());
+        assert_eq!(amount.names().len(), 5);
+        for key in amount.names() {
+            let numbers = records.iter().filter(|record| record.key == key);
+            let mut numbers: Vec<i64> = numbers
+                .map(|record| {
+                    let value: serde_json::Value = serde_json::from_str(&record.value).unwrap();
+                    value["number"].as_i64().unwrap()
+                })
+                .collect();
+            numbers.sort_unstable();
+            let Summary { min, max, .. } = promised(&key);
+            assert_eq!(numbers, (min..=max).collect::<Vec<_>>(), "{key}");
+        }
     }
 }

@@ -62,6 +62,11 @@ impl App {
         self.dir.path()
     }
 
+    /// Leaves the directory there, to be looked at, and says where it is.
+    pub fn keep(self) -> PathBuf {
+        self.dir.keep()
+    }
+
     /// Writes a file there and returns its path, for `--config`.
     pub fn file(&self, name: &str, text: &str) -> String {
         let path = self.dir().join(name);

@@ -1,0 +1,369 @@
+//! The workers, and what the faults do to them.
+
+use super::said::{self, Said};
+use super::schedule::{Fault, Kind};
+use super::{APP, Guarantee, Setup};
+use crate::leash::{Leashed, tail};
+use crate::voltage::App;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long a worker may take to end in order.
+const GOODBYE: Duration = Duration::from_secs(25);
+/// How long a worker that was stopped is left alone afterwards.
+const ZOMBIE: Duration = Duration::from_millis(1_500);
+/// How long a worker that is to stop amid a closing is waited for.
+const CLOSING: Duration = Duration::from_secs(20);
+
+/// From the start of a worker's process to its end.
+pub struct Life {
+    /// The worker's number: it keeps its store over its lives.
+    pub worker: usize,
+    process: Leashed,
+    /// When it was killed, wall clock in ms.
+    pub killed: Option<i64>,
+    /// When it was stopped last.
+    pub stopped: Option<i64>,
+}
+
+impl Life {
+    pub fn log(&self) -> String {
+        self.process.output()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Up,
+    /// Killed; starts again then.
+    Down(Instant),
+    Frozen(Instant),
+    /// Continued a moment ago: what a zombie does shall be seen, so nothing else happens to it until then.
+    Thawed(Instant),
+    /// Asked to stop amid a closing, for so long; until then.
+    Asked(Duration, Instant),
+    /// A guest that leaves then.
+    Guest(Instant),
+    /// Asked to end in order; must have ended then.
+    Leaving(Instant),
+    /// A guest that is not there.
+    Away,
+}
+
+/// All workers; the last one is the guest.
+pub struct Crew {
+    app: App,
+    setup: Setup,
+    states: Vec<State>,
+    happened: BTreeMap<Kind, u64>,
+    /// All lives so far, in the order of their starts.
+    lives: Vec<Life>,
+    problems: Vec<String>,
+}
+
+impl Crew {
+    /// Starts the workers; `kinds` are the faults that are to happen.
+    pub fn start(setup: &Setup, bootstrap: &str, kinds: &[Kind]) -> Self {
+        let app = App::of(setup.program.clone(), bootstrap);
+        let mut crew = Self {
+            app,
+            setup: setup.clone(),
+            states: vec![State::Up; setup.workers],
+            happened: kinds.iter().map(|kind| (*kind, 0)).collect(),
+            lives: Vec::new(),
+            problems: Vec::new(),
+        };
+        for worker in 0..setup.workers {
+            crew.begin(worker);
+        }
+        crew.states.push(State::Away);
+        crew
+    }
+
+    fn data_dir(&self, worker: usize) -> PathBuf {
+        self.app.dir().join(format!("worker-{worker}"))
+    }
+
+    /// The file that makes a worker stop amid its next closing.
+    fn stop_file(&self, worker: usize) -> PathBuf {
+        self.app.dir().join(format!("stop-{worker}"))
+    }
+
+    fn args(&self, worker: usize) -> Vec<String> {
+        let guarantee = match self.setup.guarantee {
+            Guarantee::ExactlyOnce => "exactly-once",
+            Guarantee::AtLeastOnce => "at-least-once",
+        };
+        let dir = self.data_dir(worker).display().to_string();
+        let mut args = self.app.impatient();
+        let more = [
+            ["--processing-guarantee", guarantee],
+            ["--data-dir", &dir],
+            ["--threads", "2"],
+            // So that closings span commits, and kills hit rounds of the store.
+            ["--commit-events", "200"],
+            ["--store-interval", "100ms"],
+        ];
+        args.extend(more.as_flattened().iter().map(|word| (*word).to_owned()));
+        args
+    }
+
+    fn begin(&mut self, worker: usize) {
+        self.begin_as(worker, &[]);
+    }
+
+    fn begin_as(&mut self, worker: usize, more: &[&str]) {
+        let mut args = self.args(worker);
+        args.extend(more.iter().map(|word| (*word).to_owned()));
+        let mut command = self.app.command(&args);
+        command.env("VERIFY_STOP", self.stop_file(worker));
+        command.envs(self.setup.env.iter().map(|(name, value)| (name, value)));
+        self.lives.push(Life {
+            worker,
+            process: self.app.start_command(&command),
+            killed: None,
+            stopped: None,
+        });
+    }
+
+    fn life(&mut self, worker: usize) -> &mut Life {
+        let life = self.lives.iter_mut().rfind(|life| life.worker == worker);
+        life.expect("it was started")
+    }
+
+    /// Lets a fault begin, unless its victim is in no state for it: then `false`.
+    pub fn suffer(&mut self, fault: &Fault) -> bool {
+        let (now, guest) = (Instant::now(), self.states.len() - 1);
+        let (worker, state) = match fault.kind {
+            Kind::Join => (guest, State::Away),
+            _ => (fault.victim, State::Up),
+        };
+        if self.states[worker] != state {
+            return false;
+        }
+        self.states[worker] = match fault.kind {
+            Kind::Kill => {
+                let life = self.life(worker);
+                life.killed = Some(wall());
+                life.process.kill();
+                self.happens(Kind::Kill);
+                State::Down(now + fault.lasts)
+            }
+            Kind::Freeze => {
+                self.signal(worker, "STOP");
+                self.life(worker).stopped = Some(wall());
+                self.happens(Kind::Freeze);
+                State::Frozen(now + fault.lasts)
+            }
+            Kind::Amid => {
+                fs::write(self.stop_file(worker), "").expect("a file in our own directory");
+                State::Asked(fault.lasts, now + CLOSING)
+            }
+            Kind::Join => {
+                self.begin(worker);
+                State::Guest(now + fault.lasts)
+            }
+            Kind::Broker => State::Up,
+        };
+        true
+    }
+
+    /// Does what is due; to be called often, while input is left.
+    pub fn tick(&mut self) {
+        let now = Instant::now();
+        for worker in 0..self.states.len() {
+            let state = self.states[worker];
+            self.states[worker] = match state {
+                State::Down(until) if until <= now => {
+                    self.begin(worker);
+                    State::Up
+                }
+                State::Frozen(until) if until <= now => {
+                    self.signal(worker, "CONT");
+                    State::Thawed(now + ZOMBIE)
+                }
+                State::Thawed(until) if until <= now => State::Up,
+                State::Asked(lasts, until) => self.asked(worker, lasts, until),
+                State::Guest(until) if until <= now => {
+                    self.signal(worker, "TERM");
+                    self.happens(Kind::Join);
+                    State::Leaving(now + GOODBYE)
+                }
+                State::Leaving(until) => self.leaving(worker, until),
+                State::Up => {
+                    self.look_after(worker);
+                    State::Up
+                }
+                other => other,
+            };
+        }
+    }
+
+    fn asked(&mut self, worker: usize, lasts: Duration, until: Instant) -> State {
+        let now = Instant::now();
+        if self.life(worker).process.is_stopped() {
+            self.life(worker).stopped = Some(wall());
+            self.happens(Kind::Amid);
+            return State::Frozen(now + lasts);
+        }
+        // It owns nothing that closes: another fault may have it.
+        if until <= now && fs::remove_file(self.stop_file(worker)).is_ok() {
+            return State::Up;
+        }
+        State::Asked(lasts, until)
+    }
+
+    fn leaving(&mut self, worker: usize, until: Instant) -> State {
+        let life = self.life(worker);
+        match life.process.ended() {
+            Some(status) if status.success() => State::Away,
+            None if Instant::now() < until => State::Leaving(until),
+            how => {
+                let log = tail(&life.log()).to_owned();
+                let how = how.map_or("not at all".to_owned(), |status| status.to_string());
+                life.process.kill();
+                self.problem(format!(
+                    "worker {worker}, asked to end, ended {how}:\n{log}"
+                ));
+                State::Away
+            }
+        }
+    }
+
+    /// A worker that ended by itself is a problem, and is started again.
+    fn look_after(&mut self, worker: usize) {
+        let life = self.life(worker);
+        if let Some(status) = life.process.ended() {
+            let log = tail(&life.log()).to_owned();
+            self.problem(format!(
+                "worker {worker} ended by itself ({status}):\n{log}"
+            ));
+            self.begin(worker);
+        }
+    }
+
+    fn signal(&mut self, worker: usize, name: &str) {
+        if let Err(error) = self.life(worker).process.signal(name) {
+            self.problem(format!("worker {worker}: {error:#}"));
+        }
+    }
+
+    fn problem(&mut self, text: String) {
+        println!("problem: {text}");
+        self.problems.push(text);
+    }
+
+    /// A fault has happened.
+    pub fn happens(&mut self, kind: Kind) {
+        *self.happened.entry(kind).or_default() += 1;
+    }
+
+    /// No input is left: every worker is there again, the guest leaves.
+    pub fn settle(&mut self) {
+        for worker in 0..self.states.len() {
+            match self.states[worker] {
+                State::Down(_) => self.begin(worker),
+                State::Asked(..) => {
+                    // It may have stopped a moment ago; one that runs does not mind.
+                    let _ = fs::remove_file(self.stop_file(worker));
+                    self.signal(worker, "CONT");
+                }
+                State::Frozen(_) => self.signal(worker, "CONT"),
+                State::Thawed(_) => {}
+                State::Guest(_) => self.signal(worker, "TERM"),
+                _ => continue,
+            }
+            self.states[worker] = match self.states[worker] {
+                State::Guest(_) => State::Leaving(Instant::now() + GOODBYE),
+                _ => State::Up,
+            };
+        }
+    }
+
+    /// All end in order, one after the other.
+    pub fn stop(&mut self) {
+        for worker in 0..self.states.len() {
+            if self.states[worker] == State::Up {
+                self.look_after(worker);
+                self.signal(worker, "TERM");
+                self.states[worker] = State::Leaving(Instant::now() + GOODBYE);
+            }
+            while let State::Leaving(until) = self.states[worker] {
+                self.states[worker] = self.leaving(worker, until);
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+
+    /// The first worker alone works off what is left.
+    pub fn catch_up(&mut self, within: Duration) {
+        self.begin_as(0, &["--until-caught-up"]);
+        let life = self.life(0);
+        let ended = life.process.wait(within);
+        if !ended.as_ref().is_ok_and(std::process::ExitStatus::success) {
+            let log = tail(&life.log()).to_owned();
+            self.problem(format!("the last worker: {ended:?}\n{log}"));
+        }
+        self.life(0).process.kill();
+    }
+
+    /// Faults so far.
+    pub fn happened(&self) -> &BTreeMap<Kind, u64> {
+        &self.happened
+    }
+
+    /// What was wrong with the workers.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// How often a partition's tables were brought back.
+    pub fn restores(&self) -> u64 {
+        let restores = |life: &Life| {
+            let lines = said::lines(&life.log()).into_iter();
+            lines
+                .filter(|line| matches!(line.said, Said::Running { .. }))
+                .count() as u64
+        };
+        self.lives.iter().map(restores).sum()
+    }
+
+    /// Lives that ended by SIGKILL, each with the worker's next one.
+    pub fn killed(&self) -> impl Iterator<Item = (&Life, &Life)> {
+        let next = |at: usize| {
+            let worker = self.lives[at].worker;
+            self.lives[at + 1..]
+                .iter()
+                .find(move |life| life.worker == worker)
+        };
+        let killed = self.lives.iter().enumerate();
+        killed
+            .filter(|(_, life)| life.killed.is_some())
+            .filter_map(move |(at, life)| Some((life, next(at)?)))
+    }
+
+    /// Where the workers' stores lie.
+    pub fn stores(&self) -> Vec<PathBuf> {
+        (0..self.states.len())
+            .map(|worker| {
+                self.data_dir(worker)
+                    .join(APP)
+                    .join("worker-0")
+                    .join("store")
+            })
+            .filter(|store| store.is_dir())
+            .collect()
+    }
+
+    /// Leaves the workers' directory there and says where it is.
+    pub fn keep(self) -> PathBuf {
+        self.app.keep()
+    }
+}
+
+fn wall() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("a clock past 1970").as_millis() as i64
+}
