@@ -1,8 +1,7 @@
 //! The workers, and what the faults do to them.
 
-use super::said::{self, Said};
 use super::schedule::{Fault, Kind};
-use super::{APP, Guarantee, Setup};
+use super::{APP, Guarantee, Setup, said};
 use crate::leash::{Leashed, tail};
 use crate::voltage::App;
 use std::collections::BTreeMap;
@@ -12,6 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a worker may take to end in order.
 const GOODBYE: Duration = Duration::from_secs(25);
+/// How long nothing has happened when the first worker is killed for the last time.
+const CALM: Duration = Duration::from_secs(4);
 /// How long a worker that was stopped is left alone afterwards.
 const ZOMBIE: Duration = Duration::from_millis(1_500);
 /// How long a worker that is to stop amid a closing is waited for.
@@ -102,6 +103,7 @@ impl Crew {
             ["--processing-guarantee", guarantee],
             ["--data-dir", &dir],
             ["--threads", "2"],
+            ["--log-level", said::LEVEL],
             // So that closings span commits, and kills hit rounds of the store.
             ["--commit-events", "200"],
             ["--store-interval", "100ms"],
@@ -282,11 +284,18 @@ impl Crew {
         }
     }
 
-    /// All end in order, one after the other.
+    /// The first one is killed in all calm, so that a store that was up to date is seen; then all others end in order.
     pub fn stop(&mut self) {
+        std::thread::sleep(CALM);
         for worker in 0..self.states.len() {
-            if self.states[worker] == State::Up {
+            if matches!(self.states[worker], State::Up | State::Thawed(_)) {
                 self.look_after(worker);
+                if worker == 0 {
+                    let life = self.life(worker);
+                    life.killed = Some(wall());
+                    life.process.kill();
+                    continue;
+                }
                 self.signal(worker, "TERM");
                 self.states[worker] = State::Leaving(Instant::now() + GOODBYE);
             }
@@ -323,9 +332,7 @@ impl Crew {
     pub fn restores(&self) -> u64 {
         let restores = |life: &Life| {
             let lines = said::lines(&life.log()).into_iter();
-            lines
-                .filter(|line| matches!(line.said, Said::Running { .. }))
-                .count() as u64
+            lines.filter(|line| line.running.is_some()).count() as u64
         };
         self.lives.iter().map(restores).sum()
     }
