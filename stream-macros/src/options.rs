@@ -2,7 +2,7 @@
 
 mod value;
 
-pub use value::{FieldPath, Kind, Number, TopicRef, Value, check_topic_name};
+pub use value::{FieldPath, Grouping, Kind, Number, TopicRef, Value, check_topic_name};
 
 use crate::errors::Errors;
 use proc_macro2::{Ident, TokenStream, TokenTree};
@@ -185,6 +185,13 @@ impl Options {
     pub fn field(&self, name: &str) -> Option<&FieldPath> {
         match self.find(name)? {
             (_, Value::Field(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    pub fn grouping(&self, name: &str) -> Option<&Grouping> {
+        match self.find(name)? {
+            (_, Value::Grouping(grouping)) => Some(grouping),
             _ => None,
         }
     }

@@ -174,6 +174,7 @@ pub mod __private {
     pub use crate::task::Agent;
     pub use crate::task::AgentParts;
     pub use crate::task::ClosedForm;
+    pub use crate::task::Feeder;
     pub use crate::task::MadeProbe;
     pub use crate::task::StateParts;
     pub use crate::task::TopicSpec;

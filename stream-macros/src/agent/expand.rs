@@ -4,7 +4,7 @@ use super::parse::{Agent, Policy, Source};
 use crate::{
     function::By,
     item::{self, optional},
-    options::TopicRef,
+    options::{FieldPath, Grouping, TopicRef},
     paths::Runtime,
 };
 use proc_macro2::{Span, TokenStream};
@@ -32,25 +32,63 @@ pub fn expand(agent: &Agent) -> TokenStream {
     );
     let options = options(&agent.policy, &p);
     let place = item::place(&p);
+    let feeders = agent.group_by.as_ref().map(|grouping| {
+        // What it is named after is part of its topic's name.
+        let feeder = match grouping {
+            Grouping::Field(field) => format!("{name}-{}", field.text()),
+            Grouping::Closure(_) => name.clone(),
+        };
+        quote! {
+            #p::AgentDescriptor {
+                name: #feeder,
+                place: #place,
+                source: __SOURCE,
+                sink: ::core::option::Option::None,
+                options: #options,
+                shape: || __agent().feeder(0).shape,
+                start: |__context| (__agent().feeder(0).start)(__context),
+                item: || #p::item_id(&#function),
+                feeders: &[],
+            }
+        }
+    });
     quote! {
         #item
         #(#cfgs)*
         #[allow(clippy::needless_update, clippy::pedantic)]
         const _: () = {
             #parts
+            const __SOURCE: #p::Source = #source;
             #p::inventory::submit! {
                 #p::AgentDescriptor {
                     name: #name,
                     place: #place,
-                    source: #source,
+                    source: __SOURCE,
                     sink: #sink,
                     options: #options,
                     shape: || __agent().shape,
                     start: |__context| (__agent().start)(__context),
                     item: || #p::item_id(&#function),
+                    feeders: &[#feeders],
                 }
             }
         };
+    }
+}
+
+/// What makes the key of `group_by`.
+fn feeder(grouping: &Grouping) -> TokenStream {
+    match grouping {
+        Grouping::Field(field) => {
+            let record = Ident::new("__record", Span::mixed_site());
+            let FieldPath { first, .. } = field;
+            let tail = field.tail();
+            let span = first.span();
+            quote_spanned!(span=> __of.group_by_field(|#record| &#record.#first #tail))
+        }
+        Grouping::Closure(closure) => {
+            quote_spanned!(closure.span()=> __of.group_by(#closure))
+        }
     }
 }
 
@@ -109,14 +147,23 @@ fn parts(agent: &Agent, p: &TokenStream) -> TokenStream {
             quote_spanned!(span=> __of.on_close::<#table, _, _, _>(#edges, __out.info(), #call)),
         ),
     };
+    let feeder = agent.group_by.as_ref().map(feeder);
+    let (feeder, fed) = match feeder {
+        Some(feeder) => (
+            Some(quote!(let __feeder = #feeder;)),
+            Some(quote!(.fed_by(__feeder))),
+        ),
+        None => (None, None),
+    };
     quote! {
         fn __agent() -> #p::AgentParts {
             let __of = #new;
             #check
+            #feeder
             let __out = #returns;
             #sink
             #(let #names = #types;)*
-            #runs
+            #runs #fed
         }
     }
 }

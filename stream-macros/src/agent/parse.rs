@@ -4,7 +4,7 @@ use crate::{
     errors::Errors,
     function::{self, Parameter},
     item,
-    options::{Kind, Options, Spec, TopicRef},
+    options::{Grouping, Kind, Options, Spec, TopicRef},
     paths::Runtime,
 };
 use proc_macro2::TokenStream;
@@ -18,6 +18,7 @@ const SPEC: Spec = Spec {
         ("topic", Kind::Topic),
         ("topics", Kind::Topics),
         ("on_close", Kind::Type),
+        ("group_by", Kind::Grouping),
         ("sink", Kind::Topic),
         ("retries", Kind::Int),
         ("backoff", Kind::Duration),
@@ -28,7 +29,7 @@ const SPEC: Spec = Spec {
         ("name", Kind::Name),
         ("crate", Kind::Path),
     ],
-    later: &["pattern", "group_by", "concurrency"],
+    later: &["pattern", "concurrency"],
     words: &[
         ("channel", "it is `topic` here"),
         (
@@ -76,6 +77,7 @@ pub struct Agent {
     pub item: item::Function,
     pub name: String,
     pub source: Source,
+    pub group_by: Option<Grouping>,
     pub sink: Option<TopicRef>,
     pub parameters: Vec<Parameter>,
     pub policy: Policy,
@@ -126,6 +128,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
             "`sink` takes what the function returns, and it returns nothing",
         );
     }
+    let group_by = group_by(&options, errors);
     let policy = policy(&options, errors);
     let name = item::wire_name(
         &options,
@@ -137,6 +140,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         runtime: Runtime::new(options.runtime()),
         name,
         source: source?,
+        group_by,
         sink: options.topics("sink").and_then(|mut topics| topics.pop()),
         parameters,
         policy,
@@ -169,6 +173,27 @@ fn source(options: &Options, item: &item::Function, errors: &Errors) -> Option<S
         );
     }
     None
+}
+
+fn group_by(options: &Options, errors: &Errors) -> Option<Grouping> {
+    if let (Some(word), Some(_)) = (options.word("group_by"), options.word("on_close")) {
+        errors.on(
+            word,
+            "closed windows come by their table's key: `group_by` is for agents with `topic` or `topics`",
+        );
+        return None;
+    }
+    let grouping = options.grouping("group_by")?;
+    if let Grouping::Closure(closure) = grouping
+        && options.is_missing("name")
+    {
+        errors.on(
+            closure,
+            "a closure has no name for its repartition topic: add `name = \"..\"`",
+        );
+        return None;
+    }
+    Some(grouping.clone())
 }
 
 fn policy(options: &Options, errors: &Errors) -> Policy {

@@ -4,8 +4,8 @@ use crate::duration;
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{
-    Ident, Lit, LitBool, LitFloat, LitInt, LitStr, Path, Token, Type, bracketed, parenthesized,
-    parse::ParseStream, punctuated::Punctuated, token,
+    ExprClosure, Ident, Lit, LitBool, LitFloat, LitInt, LitStr, Path, Token, Type, bracketed,
+    ext::IdentExt, parenthesized, parse::ParseStream, punctuated::Punctuated, token,
 };
 
 /// What kind of value an option takes.
@@ -29,6 +29,8 @@ pub enum Kind {
     Type,
     /// `timestamp = datetime`
     Field,
+    /// `group_by = user`, `group_by = |r: &View| (r.country.clone(), r.day)`
+    Grouping,
     /// `sink = "voltage_avg"`, `sink = VoltageAvg`
     Topic,
     /// `topics = ["a", B]`
@@ -48,6 +50,7 @@ pub enum Value {
     Duration(i64, LitStr),
     Type(Type),
     Field(FieldPath),
+    Grouping(Grouping),
     Topics(Vec<TopicRef>),
     Path(Path),
 }
@@ -83,11 +86,24 @@ pub struct FieldPath {
 }
 
 impl FieldPath {
+    /// As it is written: `address.city`.
+    pub fn text(&self) -> String {
+        let rest = self.rest.iter().map(|ident| format!(".{}", ident.unraw()));
+        format!("{}{}", self.first.unraw(), rest.collect::<String>())
+    }
+
     /// What follows the first field: `.city`.
     pub fn tail(&self) -> TokenStream {
         let rest = &self.rest;
         quote!(#(.#rest)*)
     }
+}
+
+/// What becomes the key.
+#[derive(Clone)]
+pub enum Grouping {
+    Field(FieldPath),
+    Closure(Box<ExprClosure>),
 }
 
 /// A topic by name or by its `#[topic]` type.
@@ -163,14 +179,14 @@ impl Value {
                 }
             }
             Kind::Type if !input.peek(Lit) => input.parse().map(Self::Type),
-            Kind::Field if input.peek(Ident) => {
-                let path = Punctuated::<Ident, Token![.]>::parse_separated_nonempty(input)?;
-                let mut path = path.into_iter();
-                let first = path.next().ok_or_else(|| wrong(input))?;
-                Ok(Self::Field(FieldPath {
-                    first,
-                    rest: path.collect(),
-                }))
+            Kind::Field if input.peek(Ident) => parse_field(input, &wrong).map(Self::Field),
+            Kind::Grouping if input.peek(Token![|]) || input.peek(Token![||]) => {
+                let closure: ExprClosure = input.parse()?;
+                check_closure(&closure)?;
+                Ok(Self::Grouping(Grouping::Closure(Box::new(closure))))
+            }
+            Kind::Grouping if input.peek(Ident) => {
+                parse_field(input, &wrong).map(|field| Self::Grouping(Grouping::Field(field)))
             }
             Kind::Topic if !input.peek(token::Bracket) && !input.peek(token::Paren) => {
                 parse_topic(input, &wrong).map(|topic| Self::Topics(vec![topic]))
@@ -223,6 +239,7 @@ impl Kind {
             Self::Duration => "a text with a number and a unit".into(),
             Self::Type => "a type, without quotes".into(),
             Self::Field => "the name of a field, without quotes".into(),
+            Self::Grouping => "a field, without quotes, or a closure on the record".into(),
             Self::Topic => "the name of a topic, or a `#[topic]` type".into(),
             Self::Topics => "a list of topics".into(),
             Self::Choice(choices) => format!("one of {}", quoted(choices)),
@@ -239,12 +256,51 @@ impl Kind {
             Self::Duration => format!("`{name} = \"10s\"` (ms, s, m, h, d)"),
             Self::Type => format!("`{name} = String`"),
             Self::Field => format!("`{name} = field`"),
+            Self::Grouping => {
+                format!("`{name} = field` or `{name} = |record: &Record| record.field.clone()`")
+            }
             Self::Topic => format!("`{name} = \"topic\"`"),
             Self::Topics => format!("`{name} = [\"first\", \"second\"]`"),
             Self::Choice(choices) => format!("`{name} = \"{}\"`", choices[0]),
             Self::Path => format!("`{name} = ::stream_runtime`"),
         }
     }
+}
+
+type Wrong<'a> = &'a dyn Fn(ParseStream<'_>) -> syn::Error;
+
+fn parse_field(input: ParseStream<'_>, wrong: Wrong<'_>) -> syn::Result<FieldPath> {
+    let path = Punctuated::<Ident, Token![.]>::parse_separated_nonempty(input)?;
+    let mut path = path.into_iter();
+    let first = path.next().ok_or_else(|| wrong(input))?;
+    Ok(FieldPath {
+        first,
+        rest: path.collect(),
+    })
+}
+
+/// A closure that makes a key takes the record by reference.
+fn check_closure(closure: &ExprClosure) -> syn::Result<()> {
+    if let Some(word) = &closure.asyncness {
+        return Err(syn::Error::new_spanned(
+            word,
+            "the closure that makes the key cannot be async",
+        ));
+    }
+    if let Some(word) = &closure.capture {
+        return Err(syn::Error::new_spanned(
+            word,
+            "there is nothing here that the closure could take along; take `move` out",
+        ));
+    }
+    if closure.inputs.len() != 1 {
+        let message = "the closure that makes the key takes the record: `|record: &Record| ..`";
+        return Err(match closure.inputs.iter().nth(1) {
+            Some(second) => syn::Error::new_spanned(second, message),
+            None => syn::Error::new_spanned(closure, message),
+        });
+    }
+    Ok(())
 }
 
 fn quoted(choices: &[&str]) -> String {

@@ -65,7 +65,10 @@ fn flow(agent: &AgentView, style: Style) -> String {
         Some(table) => format!("closed windows of {table}"),
         None => agent.reads.join(" + "),
     };
-    let mut text = format!("{source} -> {}", style.bold(&agent.name));
+    let mut text = match agent.feeds {
+        None => format!("{source} -> {}", style.bold(&agent.name)),
+        Some(_) => format!("{source} -> by another key"),
+    };
     let written = agent
         .tables_written
         .iter()
@@ -233,6 +236,7 @@ pub(super) fn describe(cx: &Context<'_>, args: &DescribeArgs) -> CliResult {
 
 fn agent(agent: &AgentView) -> CliResult {
     field("reads", &agent.reads.join(", "))?;
+    field("grouped by", &agent.group_by.join(", "))?;
     field("records", agent.record.as_deref().unwrap_or_default())?;
     field(
         "closed windows of",

@@ -24,10 +24,15 @@ pub(super) fn run(cx: &Context<'_>, args: &ResetArgs) -> CliResult {
     let admin = cx.admin(&properties)?;
     wait_for_no_members(cx, &admin)?;
     let existing = admin.topics()?;
+    let repartition: Vec<String> = plan
+        .repartition_topics()
+        .map(|input| input.topic.clone())
+        .filter(|topic| existing.contains_key(topic))
+        .collect();
     let inputs: Vec<&str> = plan
         .input_topics()
         .into_iter()
-        .filter(|topic| existing.contains_key(*topic))
+        .filter(|topic| existing.contains_key(*topic) && !repartition.iter().any(|r| r == topic))
         .collect();
     let changelogs: Vec<String> = changelogs(&plan)
         .into_iter()
@@ -48,6 +53,12 @@ pub(super) fn run(cx: &Context<'_>, args: &ResetArgs) -> CliResult {
             "  changelogs deleted: {}",
             or_none(&changelogs.join(", "))
         ))?;
+        if !repartition.is_empty() {
+            line(format_args!(
+                "  repartition topics deleted: {}",
+                repartition.join(", ")
+            ))?;
+        }
         line(format_args!("  stores deleted: {}", stores.len()))?;
         line("Records in input and output topics stay.")?;
     }
@@ -57,7 +68,8 @@ pub(super) fn run(cx: &Context<'_>, args: &ResetArgs) -> CliResult {
     for store in &stores {
         remove_store(store)?;
     }
-    delete(&admin, &changelogs)?;
+    // With a repartition topic go the group's offsets in it.
+    delete(&admin, &[&changelogs[..], &repartition[..]].concat())?;
     let partitions: Vec<TopicPartition> = inputs
         .iter()
         .flat_map(|topic| (0..existing[*topic].partitions).map(|p| ((*topic).into(), p)))
@@ -75,7 +87,8 @@ pub(super) fn run(cx: &Context<'_>, args: &ResetArgs) -> CliResult {
     match cx.output() {
         Output::Text => line("Done."),
         Output::Json => json(&serde_json::json!({
-            "app": cx.id(), "inputs": inputs, "changelogs": changelogs, "stores": stores.len(),
+            "app": cx.id(), "inputs": inputs, "changelogs": changelogs,
+            "repartition_topics": repartition, "stores": stores.len(),
         })),
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn run(cx: &Context<'_>, args: &TopicsArgs) -> CliResult {
                     .map(|(end, start)| end - start)
                     .sum(),
             );
-            if row.roles.contains(&"input") {
+            if row.roles.contains(&"input") || row.roles.contains(&"repartition") {
                 row.lag = Some(lag(&admin, cx.id(), &asked, &starts, &ends)?);
             }
         }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::duration;
-use crate::topology::{AgentPlan, Edge, OnError, OutputKind, Plan, SubTopology, TablePlan};
+use crate::topology::{
+    AgentDescriptor, AgentPlan, Edge, OnError, OutputKind, Plan, Source, SubTopology, TablePlan,
+};
 use crate::window::Window;
 
 /// An app.
@@ -27,6 +29,10 @@ pub(super) struct TaskView {
 #[derive(Serialize)]
 pub(super) struct AgentView {
     pub(super) name: String,
+    /// For one that only gives records another key: the agent that they are for.
+    pub(super) feeds: Option<String>,
+    /// What its records are grouped by on their way to it: field (or `name` of a closure's agent) and topics.
+    pub(super) group_by: Vec<String>,
     /// Topics; empty for one that takes closed windows.
     pub(super) reads: Vec<String>,
     pub(super) record: Option<String>,
@@ -65,7 +71,7 @@ pub(super) struct TableView {
 #[derive(Serialize)]
 pub(super) struct TopicView {
     pub(super) name: String,
-    /// input, output, changelog, dead letters; or several.
+    /// input, output, changelog, repartition, dead letters; or several.
     pub(super) roles: Vec<&'static str>,
     pub(super) record: Option<String>,
     pub(super) key: Option<String>,
@@ -83,8 +89,10 @@ impl AppView {
         }
     }
 
+    /// The user's agents.
     pub(super) fn agents(&self) -> impl Iterator<Item = &AgentView> {
-        self.tasks.iter().flat_map(|task| &task.agents)
+        let all = self.tasks.iter().flat_map(|task| &task.agents);
+        all.filter(|agent| agent.feeds.is_none())
     }
 
     pub(super) fn tables(&self) -> impl Iterator<Item = &TableView> {
@@ -125,6 +133,12 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
     let topic = |ix: usize| topology.outputs.get(ix).map(|output| output.topic.clone());
     AgentView {
         name: descriptor.name.to_owned(),
+        feeds: agent.feeds.map(str::to_owned),
+        group_by: descriptor
+            .feeders
+            .iter()
+            .map(|feeder| grouped(descriptor, feeder))
+            .collect(),
         reads: topology
             .inputs
             .iter()
@@ -146,6 +160,20 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
         dead_letter_topic: topic(agent.dead_letters).unwrap_or_default(),
         place: descriptor.place.to_string(),
     }
+}
+
+/// `country of views`; by a closure: `a closure of views`.
+fn grouped(agent: &AgentDescriptor, feeder: &AgentDescriptor) -> String {
+    let by = feeder
+        .name
+        .strip_prefix(agent.name)
+        .and_then(|rest| rest.strip_prefix('-'))
+        .unwrap_or("a closure");
+    let topics = match feeder.source {
+        Source::Topics(topics) => topics.join(", "),
+        Source::Closed => String::new(),
+    };
+    format!("{by} of {topics}")
 }
 
 fn state(edge: &Edge) -> Option<String> {
@@ -243,12 +271,18 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
         for input in &topology.inputs {
             add(
                 &input.topic,
-                "input",
+                if input.is_repartition() {
+                    "repartition"
+                } else {
+                    "input"
+                },
                 Some((input.record.name, input.record.key)),
             );
         }
         for agent in &topology.agents {
-            if let Some(sink) = agent.sink.and_then(|ix| topology.outputs.get(ix)) {
+            if let Some(sink) = agent.sink.and_then(|ix| topology.outputs.get(ix))
+                && agent.feeds.is_none()
+            {
                 add(
                     &sink.topic,
                     "output",
@@ -260,6 +294,7 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
             let role = match output.kind {
                 OutputKind::Sink => "output",
                 OutputKind::DeadLetters => "dead letters",
+                OutputKind::Repartition => "repartition",
             };
             add(&output.topic, role, None);
         }

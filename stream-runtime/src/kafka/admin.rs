@@ -177,6 +177,28 @@ impl Admin {
         Ok(())
     }
 
+    /// Deletes the records before these offsets.
+    pub(crate) fn delete_records(&self, before: &[Place]) -> Result<(), Fault> {
+        let doing = || {
+            let topics: std::collections::BTreeSet<&str> =
+                before.iter().map(|place| &*place.topic).collect();
+            let topics: Vec<&str> = topics.into_iter().collect();
+            format!(
+                "delete records that have been read of {}",
+                topics.join(", ")
+            )
+        };
+        let list = list_of(before).map_err(|error| Fault::of(doing(), &error))?;
+        let results = wait(self.admin.delete_records(&list, &self.options()))
+            .map_err(|error| self.explain(Fault::of(doing(), &error)))?;
+        for element in results.elements() {
+            element
+                .error()
+                .map_err(|error| Fault::of(doing(), &error))?;
+        }
+        Ok(())
+    }
+
     /// Configuration of a topic.
     pub(crate) fn config(&self, name: &str) -> Result<BTreeMap<String, String>, Fault> {
         let doing = || format!("read the configuration of topic `{name}`");

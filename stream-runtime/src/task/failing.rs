@@ -1,8 +1,7 @@
 //! What becomes of an event whose handler failed or whose record is bad.
 
 use super::agent::{AgentCx, Status};
-use super::inbox::decode_headers;
-use super::outbuf::SendHeaders;
+use super::inbox::encode_headers;
 use super::shared::{Current, people_time};
 use crate::error::{Action, Error, Failure};
 use crate::topology::OnError;
@@ -118,12 +117,6 @@ impl AgentCx {
                 add("source.partition", shared.partition.to_string());
                 add("source.offset", record.offset.to_string());
                 add("source.timestamp", record.timestamp.to_string());
-                let own: Vec<_> = decode_headers(record.headers)
-                    .into_iter()
-                    .map(|(k, v)| (k, v.unwrap_or_default()))
-                    .collect();
-                headers.extend(own);
-                let headers: SendHeaders = headers.into_boxed_slice();
                 let copy = |bytes: Option<&[u8]>, out: &mut Vec<u8>| {
                     out.extend_from_slice(bytes.unwrap_or_default());
                     Ok::<_, std::convert::Infallible>(bytes.is_some())
@@ -131,7 +124,10 @@ impl AgentCx {
                 let _ = staging.push(
                     agent.dead_letters,
                     shared.wall.get(),
-                    Some(headers),
+                    |out| {
+                        put_headers(&headers, out);
+                        out.extend_from_slice(record.headers);
+                    },
                     |out| copy(record.key, out),
                     |out| copy(record.value, out),
                 );
@@ -150,11 +146,10 @@ impl AgentCx {
                     out.extend_from_slice(bytes);
                     Ok::<_, std::convert::Infallible>(true)
                 };
-                let headers: SendHeaders = headers.into_boxed_slice();
                 let _ = staging.push(
                     agent.dead_letters,
                     shared.wall.get(),
-                    Some(headers),
+                    |out| put_headers(&headers, out),
                     |out| put(&key, out),
                     |out| put(row.as_bytes(), out),
                 );
@@ -162,6 +157,11 @@ impl AgentCx {
             Current::None => {}
         }
     }
+}
+
+fn put_headers(headers: &[(String, Vec<u8>)], out: &mut Vec<u8>) {
+    let headers = headers.iter();
+    encode_headers(headers.map(|(n, v)| (n.as_str(), Some(v.as_slice()))), out);
 }
 
 #[cfg(test)]

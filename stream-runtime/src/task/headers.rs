@@ -12,7 +12,11 @@ impl Headers {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Self {
-        Headers(decode_headers(bytes))
+        let all = decode_headers(bytes);
+        Headers(
+            all.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
+                .collect(),
+        )
     }
 
     /// Value of the last header of this name; `None` when there is none or its value is null.

@@ -1,6 +1,7 @@
 //! Records of one input topic that wait for their turn, copied out of the client's buffers into one arena.
 
 use std::collections::VecDeque;
+use std::io::Write;
 
 /// A record as it comes from Kafka.
 #[derive(Clone, Copy, Debug)]
@@ -36,11 +37,26 @@ pub struct Inbox {
     entries: VecDeque<Entry>,
     position: i64,
     at_end: bool,
+    /// A repartition topic: its records carry their event time in a header of ours.
+    repartition: bool,
 }
 
 impl Inbox {
+    /// An inbox of a repartition topic, or of any other.
+    pub fn new(repartition: bool) -> Self {
+        Inbox {
+            repartition,
+            ..Inbox::default()
+        }
+    }
+
     /// Appends a record. Records come in the order of their offsets.
-    pub fn push(&mut self, record: RawRecord<'_>) {
+    pub fn push(&mut self, mut record: RawRecord<'_>) {
+        if self.repartition
+            && let Some((time, rest)) = take_event_time(record.headers)
+        {
+            (record.timestamp, record.headers) = (time, rest);
+        }
         if self.entries.is_empty() {
             self.bytes.clear();
         }
@@ -162,8 +178,15 @@ pub fn encode_headers<'a>(
     }
 }
 
+/// A header: its name, and its value unless that is null.
+pub type Header<'a> = (&'a str, Option<&'a [u8]>);
+
 /// The reverse of [`encode_headers`].
-pub fn decode_headers(mut bytes: &[u8]) -> Vec<(String, Option<Vec<u8>>)> {
+pub fn decode_headers(mut bytes: &[u8]) -> impl Iterator<Item = Header<'_>> {
+    std::iter::from_fn(move || take_header(&mut bytes))
+}
+
+fn take_header<'a>(bytes: &mut &'a [u8]) -> Option<Header<'a>> {
     fn part<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
         let (len, rest) = bytes.split_first_chunk::<4>()?;
         let len = u32::from_be_bytes(*len);
@@ -175,15 +198,30 @@ pub fn decode_headers(mut bytes: &[u8]) -> Vec<(String, Option<Vec<u8>>)> {
         *bytes = rest;
         Some(Some(part))
     }
-    let mut out = Vec::new();
-    while let Some(Some(name)) = part(&mut bytes) {
-        let Some(value) = part(&mut bytes) else { break };
-        out.push((
-            String::from_utf8_lossy(name).into_owned(),
-            value.map(<[u8]>::to_vec),
-        ));
-    }
-    out
+    let name = std::str::from_utf8(part(bytes)??).ok()?;
+    Some((name, part(bytes)?))
+}
+
+/// The header that carries an event time where Kafka's stamp cannot.
+const EVENT_TIME: &str = "event-time";
+
+/// Appends the header with an event time, epoch ms.
+pub fn put_event_time(time: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(EVENT_TIME.len() as u32).to_be_bytes());
+    out.extend_from_slice(EVENT_TIME.as_bytes());
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    // Writing to a `Vec` does not fail.
+    let _ = write!(out, "{time}");
+    let length = (out.len() - at - 4) as u32;
+    out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+/// The event time that [`put_event_time`] put first, and the other headers.
+fn take_event_time(mut headers: &[u8]) -> Option<(i64, &[u8])> {
+    let (name, value) = take_header(&mut headers)?;
+    let time = std::str::from_utf8(value?).ok()?.parse().ok()?;
+    (name == EVENT_TIME).then_some((time, headers))
 }
 
 #[cfg(test)]
@@ -222,14 +260,40 @@ mod tests {
         let second = inbox.front().unwrap();
         assert_eq!((second.key, second.value), (Some(&b"k"[..]), None));
         assert_eq!(
-            decode_headers(second.headers),
-            [
-                ("a".to_owned(), Some(b"1".to_vec())),
-                ("none".to_owned(), None)
-            ]
+            decode_headers(second.headers).collect::<Vec<_>>(),
+            [("a", Some(&b"1"[..])), ("none", None)]
         );
         inbox.pop();
         inbox.advance(11);
         assert_eq!(inbox.commit_offset(), 11);
+    }
+
+    #[test]
+    fn a_repartition_topic_s_record_has_the_time_of_its_header_and_the_other_headers() {
+        let (mut ours, mut own) = (Vec::new(), Vec::new());
+        encode_headers([("event-time", Some(&b"17"[..]))].into_iter(), &mut own);
+        put_event_time(i64::MIN, &mut ours);
+        ours.extend_from_slice(&own);
+        let record = RawRecord {
+            offset: 0,
+            timestamp: 1,
+            key: None,
+            value: None,
+            headers: &ours,
+        };
+        let mut inbox = Inbox::new(true);
+        inbox.push(record);
+        let front = inbox.front().unwrap();
+        assert_eq!((front.timestamp, front.headers), (i64::MIN, &own[..]));
+        let mut plain = Inbox::new(false);
+        plain.push(record);
+        assert_eq!(plain.front().unwrap().timestamp, 1);
+        // Somebody else's record: as it is.
+        let mut inbox = Inbox::new(true);
+        inbox.push(RawRecord {
+            headers: &[0, 0, 0, 9, 1],
+            ..record
+        });
+        assert_eq!(inbox.front().unwrap().timestamp, 1);
     }
 }

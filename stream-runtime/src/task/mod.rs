@@ -5,6 +5,7 @@ mod closed;
 mod commit;
 mod event;
 mod failing;
+mod group;
 mod headers;
 mod inbox;
 mod inject;
@@ -28,12 +29,13 @@ pub use agent::AgentCx;
 pub use closed::Closed;
 pub use commit::KeyValue;
 pub use event::Event;
+pub use group::{Feeder, TakesKey, TopicInput};
 pub use headers::Headers;
 pub use inbox::{Inbox, RawRecord, commit_offset, decode_headers, encode_headers};
 pub use inject::{FromContext, Key, PerEvent, State, TaskContext};
 pub use input::{AnyKey, ClosedForm, Cx, EventForm, Input, StreamForm};
 pub use made::{MadeProbe, StateParts, ViaResult, ViaValue, state_parts};
-pub use outbuf::{OutBuf, Outgoing, SendHeaders};
+pub use outbuf::{OutBuf, Outgoing};
 pub use outputs::{Emitter, Outputs};
 pub use parts::{
     Agent, AgentParts, IsClosed, Parameter, Returned, Returns, SameRecord, TopicForm, item_id,

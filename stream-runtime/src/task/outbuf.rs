@@ -1,16 +1,13 @@
 //! Records to send, in one arena: what an event sends before it is acknowledged, and what awaits the next commit.
 
-/// Extra headers of a record to send.
-pub type SendHeaders = Box<[(String, Vec<u8>)]>;
-
 #[derive(Debug)]
 struct Entry {
     topic: u16,
     start: u32,
     key: u32,
     value: u32,
+    headers: u32,
     timestamp: i64,
-    headers: Option<SendHeaders>,
 }
 
 const NONE: u32 = u32::MAX;
@@ -26,8 +23,8 @@ pub struct Outgoing<'a> {
     pub value: Option<&'a [u8]>,
     /// Kafka timestamp, epoch ms, at least 1.
     pub timestamp: i64,
-    /// Headers beside it.
-    pub headers: Option<&'a SendHeaders>,
+    /// Headers as [`encode_headers`](super::inbox::encode_headers) writes them; empty when it has none.
+    pub headers: &'a [u8],
 }
 
 /// A growing list of records to send.
@@ -38,12 +35,13 @@ pub struct OutBuf {
 }
 
 impl OutBuf {
-    /// Appends a record whose key and value the closures write; each says whether there is one.
+    /// Appends a record whose key, value and headers the closures write; the first two say whether there is one.
+    /// Returns the bytes of key and value.
     pub fn push<E>(
         &mut self,
         topic: usize,
         timestamp: i64,
-        headers: Option<SendHeaders>,
+        headers: impl FnOnce(&mut Vec<u8>),
         key: impl FnOnce(&mut Vec<u8>) -> Result<bool, E>,
         value: impl FnOnce(&mut Vec<u8>) -> Result<bool, E>,
     ) -> Result<usize, E> {
@@ -59,20 +57,17 @@ impl OutBuf {
         if !has_value {
             self.bytes.truncate(mid);
         }
-        let size = self.bytes.len() - start;
+        let end = self.bytes.len();
+        headers(&mut self.bytes);
         self.entries.push(Entry {
             topic: topic as u16,
             start: start as u32,
             key: if has_key { (mid - start) as u32 } else { NONE },
-            value: if has_value {
-                (self.bytes.len() - mid) as u32
-            } else {
-                NONE
-            },
+            value: if has_value { (end - mid) as u32 } else { NONE },
+            headers: (self.bytes.len() - end) as u32,
             timestamp,
-            headers,
         });
-        Ok(size)
+        Ok(end - start)
     }
 
     /// Takes the last record out again.
@@ -104,13 +99,13 @@ impl OutBuf {
                     slice
                 })
             };
-            let (key, value) = (take(e.key), take(e.value));
+            let (key, value, headers) = (take(e.key), take(e.value), take(e.headers));
             Outgoing {
                 topic: e.topic as usize,
                 key,
                 value,
                 timestamp: e.timestamp,
-                headers: e.headers.as_ref(),
+                headers: headers.unwrap_or_default(),
             }
         })
     }
@@ -125,7 +120,7 @@ impl OutBuf {
         self.entries.is_empty()
     }
 
-    /// Bytes of keys and values.
+    /// Bytes of keys, values and headers.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
@@ -148,9 +143,9 @@ mod tests {
             out.push(1);
             Ok(true)
         };
-        assert_eq!(buf.push(0, 1, None, key, |_| Err("no")), Err("no"));
+        assert_eq!(buf.push(0, 1, |_| {}, key, |_| Err("no")), Err("no"));
         assert!(buf.is_empty() && buf.bytes() == 0);
-        buf.push(3, 5, None, key, |_| Ok(false)).unwrap();
+        buf.push(3, 5, |_| {}, key, |_| Ok(false)).unwrap();
         let out = buf.iter().next().unwrap();
         assert_eq!((out.topic, out.key, out.value), (3, Some(&[1u8][..]), None));
     }
@@ -164,18 +159,19 @@ mod tests {
             }
         };
         let (mut a, mut b) = (OutBuf::default(), OutBuf::default());
-        a.push(0, 1, None, put(b"k1"), put(b"v1")).unwrap();
-        b.push(1, 2, None, put(b"k2"), put(b"v2")).unwrap();
+        let header = |out: &mut Vec<u8>| out.extend_from_slice(b"h1");
+        a.push(0, 1, header, put(b"k1"), put(b"v1")).unwrap();
+        b.push(1, 2, |_| {}, put(b"k2"), put(b"v2")).unwrap();
         a.append(&mut b);
         let all: Vec<_> = a
             .iter()
-            .map(|o| (o.topic, o.key.unwrap().to_vec(), o.value.unwrap().to_vec()))
+            .map(|o| (o.topic, o.key.unwrap(), o.value.unwrap(), o.headers))
             .collect();
         assert_eq!(
             all,
             [
-                (0, b"k1".to_vec(), b"v1".to_vec()),
-                (1, b"k2".to_vec(), b"v2".to_vec())
+                (0, &b"k1"[..], &b"v1"[..], &b"h1"[..]),
+                (1, b"k2", b"v2", b"")
             ]
         );
         assert!(b.is_empty());

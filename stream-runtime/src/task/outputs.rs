@@ -1,7 +1,8 @@
 //! What a handler returns, and where it goes.
 
 use super::agent::AgentCx;
-use super::outbuf::SendHeaders;
+use super::inbox::{encode_headers, put_event_time};
+use super::outbuf::OutBuf;
 use super::shared::{Current, Shared};
 use crate::error::Failure;
 use crate::key::StreamKey;
@@ -49,7 +50,7 @@ pub(crate) fn stage<T: Record>(
     let time = timestamp
         .or_else(|| value.timestamp())
         .unwrap_or_else(|| shared.event_stamp());
-    let (stamp, headers) = stamp(shared, time, headers);
+    let stamp = stamp(shared, time);
     let write_key = |out: &mut Vec<u8>| -> Result<bool, Failure> {
         if let Some(key) = key {
             return Ok(key(out));
@@ -66,36 +67,41 @@ pub(crate) fn stage<T: Record>(
         }))
     };
     let put_value = |out: &mut Vec<u8>| value.encode(out).map_err(Failure::from);
+    let put_headers = |out: &mut Vec<u8>| {
+        let own = headers.iter().flatten();
+        encode_headers(own.map(|(n, v)| (n.as_str(), Some(v.as_slice()))), out);
+        // A time that does not fit Kafka's stamp.
+        if stamp != time {
+            put_event_time(time, out);
+        }
+    };
     let mut staging = cx.state().staging.borrow_mut();
-    let size = staging.push(topic, stamp, headers, write_key, put_value)?;
-    if size > shared.settings.max_message_bytes {
-        staging.pop();
-        return Err(Failure::from(format!(
-            "a {} of {size} bytes for {} is larger than {} bytes (max_message_bytes)",
-            T::NAME,
-            shared.outputs[topic],
-            shared.settings.max_message_bytes
-        ))
-        .rejected());
-    }
-    Ok(())
+    let size = staging.push(topic, stamp, put_headers, write_key, put_value)?;
+    fits(shared, &mut staging, T::NAME, topic, size)
 }
 
-/// Kafka's stamp for an event time: at least 1 (the client turns 0 into "now"), at most an hour ahead of the clock; a
-/// time that does not fit goes into a header.
-fn stamp(
+/// Takes the record that was pushed last out again when Kafka would not take it.
+pub(crate) fn fits(
     shared: &Shared,
-    time: i64,
-    headers: Option<Vec<(String, Vec<u8>)>>,
-) -> (i64, Option<SendHeaders>) {
-    let stamp = time.clamp(1, shared.wall.get().saturating_add(3_600_000).max(1));
-    let mut headers = headers;
-    if stamp != time {
-        headers
-            .get_or_insert_default()
-            .push(("event-time".to_owned(), time.to_string().into_bytes()));
+    staging: &mut OutBuf,
+    name: &str,
+    topic: usize,
+    size: usize,
+) -> Result<(), Failure> {
+    if size <= shared.settings.max_message_bytes {
+        return Ok(());
     }
-    (stamp, headers.map(Vec::into_boxed_slice))
+    staging.pop();
+    Err(Failure::from(format!(
+        "a {name} of {size} bytes for {} is larger than {} bytes (max_message_bytes)",
+        shared.outputs[topic], shared.settings.max_message_bytes
+    ))
+    .rejected())
+}
+
+/// Kafka's stamp for an event time: at least 1 (the client turns 0 into "now"), at most an hour ahead of the clock.
+pub(crate) fn stamp(shared: &Shared, time: i64) -> i64 {
+    time.clamp(1, shared.wall.get().saturating_add(3_600_000).max(1))
 }
 
 /// Key bytes of the event in hand.

@@ -9,10 +9,12 @@ use std::marker::PhantomData;
 
 use super::agent::AgentCx;
 use super::closed::Closed;
+use super::group::{Feeder, RecordOf, TakesKey, TopicInput};
 use super::inject::FromContext;
 use super::input::{ClosedForm, Cx, EventForm, Input, StreamForm};
-use super::outputs::{Emitter, Outputs};
+use super::outputs::{Emitter, Outputs, put_key};
 use crate::error::Failure;
+use crate::key::StreamKey;
 use crate::table::{TableSpec, WindowedKind};
 use crate::topology::{AgentFuture, AgentShape, Edge, RecordInfo};
 
@@ -39,6 +41,25 @@ impl<I, M> Agent<I, M> {
     where
         M: TopicForm,
     {
+    }
+
+    /// What `group_by = field` says: the field that becomes the key.
+    pub fn group_by_field<K: StreamKey>(
+        &self,
+        field: for<'a> fn(&'a RecordOf<I, M>) -> &'a K,
+    ) -> Feeder
+    where
+        I: TopicInput<M> + TakesKey<M, K>,
+    {
+        Feeder::new::<I::Of, K>(move |record, out| put_key(field(record), out))
+    }
+
+    /// What `group_by = |record: &Record| ..` says: the key is made from the record.
+    pub fn group_by<K: StreamKey>(&self, key: fn(&RecordOf<I, M>) -> K) -> Feeder
+    where
+        I: TopicInput<M> + TakesKey<M, K>,
+    {
+        Feeder::new::<I::Of, K>(move |record, out| put_key(&key(record), out))
     }
 
     /// What the function returns.
@@ -108,6 +129,7 @@ impl AgentParts {
             other => Some(other),
         });
         AgentParts {
+            feeders: Vec::new(),
             shape: AgentShape {
                 input: I::record(),
                 closes: I::closes(),
@@ -133,10 +155,25 @@ pub struct AgentParts {
     pub shape: AgentShape,
     /// Makes its future from its context.
     pub start: Start,
+    /// What gives its records their key, in the order of [`AgentDescriptor::feeders`](crate::topology::AgentDescriptor).
+    pub feeders: Vec<Feeder>,
+}
+
+impl AgentParts {
+    /// Adds what gives the agent's records their key.
+    pub fn fed_by(mut self, feeder: Feeder) -> Self {
+        self.feeders.push(feeder);
+        self
+    }
+
+    /// A feeder alone.
+    pub fn feeder(mut self, at: usize) -> Feeder {
+        self.feeders.swap_remove(at)
+    }
 }
 
 /// Makes an agent's future from its context.
-type Start = Box<dyn FnOnce(&dyn Any) -> AgentFuture>;
+pub(super) type Start = Box<dyn FnOnce(&dyn Any) -> AgentFuture>;
 
 /// A parameter after the first: what it ties the agent to, and how it is made.
 pub struct Parameter<T, M> {

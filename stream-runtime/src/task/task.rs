@@ -143,7 +143,11 @@ impl Task {
             settings,
             partition,
             clock,
-            inputs: topology.inputs.iter().map(|_| RefCell::default()).collect(),
+            inputs: topology
+                .inputs
+                .iter()
+                .map(|input| RefCell::new(Inbox::new(input.is_repartition())))
+                .collect(),
             input_names: topology
                 .inputs
                 .iter()

@@ -67,11 +67,13 @@ impl<S: TopicSpec> Topic<S> {
         let shared = &self.cx.shared;
         let stamp = shared.event_stamp().max(1);
         let put = |out: &mut Vec<u8>| Ok::<_, Error>(put_key(&key, out));
-        self.cx
-            .state()
-            .staging
-            .borrow_mut()
-            .push(self.output, stamp, None, put, |_| Ok(false))?;
+        self.cx.state().staging.borrow_mut().push(
+            self.output,
+            stamp,
+            |_| {},
+            put,
+            |_| Ok(false),
+        )?;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::store::{Checkpoint, MemoryStore, Store, TreeWrite};
 use crate::task::{
     Committed, Now, Pulse, RawRecord, StartAt, States, Task, TaskParts, TaskSettings,
-    encode_headers,
+    decode_headers, encode_headers,
 };
 use crate::topology::SubTopology;
 
@@ -260,7 +260,9 @@ impl Drive {
                 key: out.key.map(<[u8]>::to_vec),
                 value: out.value.map(<[u8]>::to_vec),
                 timestamp: out.timestamp,
-                headers: out.headers.map(|h| h.to_vec()).unwrap_or_default(),
+                headers: decode_headers(out.headers)
+                    .map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_vec()))
+                    .collect(),
             };
             outputs.push((topic.to_owned(), entry));
             Ok::<_, Error>(())

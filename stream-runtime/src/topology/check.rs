@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::descriptor::{Edge, Place, RecordInfo, TableDescriptor};
+use super::descriptor::{Edge, Place, RecordInfo, Source, TableDescriptor};
 use super::plan::{AgentView, Plan, PlanParts, Problem};
 
 /// Appends every problem.
@@ -20,9 +20,11 @@ pub(super) fn check(agents: &[AgentView<'_>], parts: &PlanParts<'_>, problems: &
         "agent",
         agents
             .iter()
+            .filter(|a| a.feeds.is_none())
             .map(|a| (a.descriptor.name, a.descriptor.place)),
         &mut say,
     );
+    repartition_topics(agents, parts, &mut say);
     duplicates(
         "table",
         parts.tables.iter().map(|t| (t.name, t.place)),
@@ -60,6 +62,41 @@ fn duplicates(
     }
 }
 
+/// The topics of `group_by` are named after agents and fields, and must not be another's.
+fn repartition_topics(
+    agents: &[AgentView<'_>],
+    parts: &PlanParts<'_>,
+    say: &mut impl FnMut(String, Vec<Place>),
+) {
+    let mut filled: BTreeMap<&str, Place> = BTreeMap::new();
+    for agent in agents {
+        let Some((_, topic)) = agent.feeds else {
+            continue;
+        };
+        let place = agent.descriptor.place;
+        let foreign = agents.iter().filter(|other| {
+            let sources = match other.descriptor.source {
+                Source::Topics(topics) => topics,
+                Source::Closed => &[],
+            };
+            sources.contains(&topic) || other.descriptor.sink == Some(topic)
+        });
+        let declared = parts.topics.iter().filter(|t| t.name == topic);
+        let others = foreign
+            .map(|other| other.descriptor.place)
+            .chain(declared.map(|t| t.place))
+            .chain(filled.insert(topic, place));
+        for other in others {
+            say(
+                format!(
+                    "`{topic}` is the repartition topic of a `group_by` and cannot be used beside it: give the agent a `name`"
+                ),
+                vec![other, place],
+            );
+        }
+    }
+}
+
 fn topics(
     agents: &[AgentView<'_>],
     parts: &PlanParts<'_>,
@@ -70,8 +107,8 @@ fn topics(
         let Some(record) = agent.shape.input else {
             continue;
         };
-        for topic in agent.topics {
-            let other = *first.entry(topic).or_insert(agent);
+        for topic in &agent.topics {
+            let other = *first.entry(*topic).or_insert(agent);
             let Some(theirs) = other.shape.input else {
                 continue;
             };
@@ -106,13 +143,15 @@ fn topics(
                 }
             }
         }
-        if let Some(sink) = agent.descriptor.sink
+        // A feeder reads for its agent.
+        let reader = agent.feeds.map_or(agent.descriptor, |(agent, _)| agent);
+        if let Some(sink) = reader.sink
             && agent.topics.contains(&sink)
         {
             say(
                 format!(
                     "agent `{}` sends to the topic it reads, `{sink}`: it would never end",
-                    agent.descriptor.name
+                    reader.name
                 ),
                 vec![agent.descriptor.place],
             );

@@ -169,6 +169,9 @@ pub struct AgentDescriptor {
     pub start: fn(&dyn Any) -> AgentFuture,
     /// Identity of the function item, for `App::only`.
     pub item: fn() -> TypeId,
+    /// What gives its records their key: each reads topics of its source and sends what it reads to
+    /// `{app}-{feeder}-repartition`, which the agent reads in their place.
+    pub feeders: &'static [AgentDescriptor],
 }
 
 /// Registered by `#[table]`.

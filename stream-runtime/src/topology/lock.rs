@@ -104,15 +104,18 @@ impl Lock {
                 let inputs = topology.inputs.iter().filter(|i| i.agents.contains(&at));
                 let closes = agent.shape.closes.map(|table| table.name.to_owned());
                 let reads = inputs.clone().map(|input| input.topic.clone());
-                lock.agents.insert(
-                    agent.descriptor.name.to_owned(),
-                    AgentLock {
-                        place: place.to_string(),
-                        module: place.module.to_owned(),
-                        reads: reads.chain(closes).collect(),
-                        sink: agent.descriptor.sink.map(str::to_owned),
-                    },
-                );
+                // What only gives records another key is part of the agent that they are for.
+                if agent.feeds.is_none() {
+                    lock.agents.insert(
+                        agent.descriptor.name.to_owned(),
+                        AgentLock {
+                            place: place.to_string(),
+                            module: place.module.to_owned(),
+                            reads: reads.chain(closes).collect(),
+                            sink: agent.descriptor.sink.map(str::to_owned),
+                        },
+                    );
+                }
                 for input in inputs {
                     lock.topic(&input.topic, input.record, place.to_string());
                 }

@@ -24,6 +24,8 @@ pub struct AgentPlan {
     pub closes: Option<usize>,
     /// Whether a record without a readable key is bad for it.
     pub needs_key: bool,
+    /// The agent whose records it gives their key; `None` for an agent of the user's.
+    pub feeds: Option<&'static str>,
 }
 
 /// An input topic of a sub-topology.
@@ -35,6 +37,15 @@ pub struct InputPlan {
     pub agents: Vec<usize>,
     /// Record and key.
     pub record: RecordInfo,
+    /// The topics whose records come here with another key; empty unless it is a repartition topic.
+    pub sources: Vec<String>,
+}
+
+impl InputPlan {
+    /// Whether the app writes it itself, with another key.
+    pub fn is_repartition(&self) -> bool {
+        !self.sources.is_empty()
+    }
 }
 
 /// A table of a sub-topology.
@@ -55,6 +66,8 @@ pub enum OutputKind {
     Sink,
     /// An agent's dead letters.
     DeadLetters,
+    /// Another sub-topology's input, or its own: `group_by`.
+    Repartition,
 }
 
 /// A topic that a sub-topology sends to.
@@ -105,6 +118,12 @@ impl Plan {
         topics
     }
 
+    /// All repartition topics.
+    pub fn repartition_topics(&self) -> impl Iterator<Item = &InputPlan> {
+        let inputs = self.topologies.iter().flat_map(|t| &t.inputs);
+        inputs.filter(|input| input.is_repartition())
+    }
+
     /// The agent with this number.
     pub fn agent(&self, number: usize) -> Option<&AgentPlan> {
         self.topologies
@@ -148,9 +167,58 @@ pub struct PlanParts<'a> {
 struct Draft {
     descriptor: &'static AgentDescriptor,
     shape: AgentShape,
+    /// What it reads: the agent's topics, or the repartition topics in their place.
+    topics: Vec<DraftTopic>,
+    /// For a feeder: its agent, and the repartition topic it fills.
+    feeds: Option<(&'static AgentDescriptor, String)>,
+}
+
+struct DraftTopic {
+    name: String,
+    /// The topics it is filled from; empty unless it is a repartition topic.
+    sources: Vec<String>,
+    /// Name of its keys' type, when that is not in the shape of its reader.
+    key: Option<&'static str>,
 }
 
 impl Draft {
+    /// The drafts of an agent: its own, and one for each feeder.
+    fn of(app: &str, descriptor: &'static AgentDescriptor) -> Vec<Draft> {
+        let plain = |name: &&str| DraftTopic {
+            name: (*name).to_owned(),
+            sources: Vec::new(),
+            key: None,
+        };
+        let mut topics: Vec<DraftTopic> = named(descriptor.source).iter().map(plain).collect();
+        let mut drafts = Vec::with_capacity(1 + descriptor.feeders.len());
+        for feeder in descriptor.feeders {
+            let shape = (feeder.shape)();
+            let sources = named(feeder.source);
+            let name = format!("{app}-{}-repartition", feeder.name);
+            let at = topics.iter().position(|t| sources.contains(&&*t.name));
+            let repartition = DraftTopic {
+                name: name.clone(),
+                sources: sources.iter().map(|&s| s.to_owned()).collect(),
+                key: shape.output.map(|record| record.key),
+            };
+            topics.retain(|topic| !sources.contains(&&*topic.name));
+            topics.insert(at.unwrap_or(0).min(topics.len()), repartition);
+            drafts.push(Draft {
+                descriptor: feeder,
+                shape,
+                topics: sources.iter().map(plain).collect(),
+                feeds: Some((descriptor, name)),
+            });
+        }
+        drafts.push(Draft {
+            descriptor,
+            shape: (descriptor.shape)(),
+            topics,
+            feeds: None,
+        });
+        drafts
+    }
+
     fn tables(&self) -> impl Iterator<Item = &'static TableDescriptor> + '_ {
         let edges = self.shape.edges.iter().filter_map(|e| match e {
             Edge::Table { table, .. } => Some(*table),
@@ -168,12 +236,12 @@ impl Draft {
             _ => None,
         })
     }
+}
 
-    fn topics(&self) -> &'static [&'static str] {
-        match self.descriptor.source {
-            Source::Topics(topics) => topics,
-            Source::Closed => &[],
-        }
+fn named(source: Source) -> &'static [&'static str] {
+    match source {
+        Source::Topics(topics) => topics,
+        Source::Closed => &[],
     }
 }
 
@@ -185,10 +253,7 @@ pub fn plan(parts: PlanParts<'_>) -> Result<Plan, Vec<Problem>> {
     let mut drafts: Vec<Draft> = parts
         .agents
         .iter()
-        .map(|d| Draft {
-            descriptor: d,
-            shape: (d.shape)(),
-        })
+        .flat_map(|d| Draft::of(parts.app, d))
         .collect();
     drafts.sort_by_key(|d| {
         (
@@ -229,7 +294,9 @@ pub fn plan(parts: PlanParts<'_>) -> Result<Plan, Vec<Problem>> {
 pub(super) struct AgentView<'a> {
     pub(super) descriptor: &'static AgentDescriptor,
     pub(super) shape: &'a AgentShape,
-    pub(super) topics: &'static [&'static str],
+    pub(super) topics: Vec<&'a str>,
+    /// For a feeder: its agent's descriptor, and the repartition topic it fills.
+    pub(super) feeds: Option<(&'static AgentDescriptor, &'a str)>,
 }
 
 fn drafts_view(drafts: &[Draft]) -> Vec<AgentView<'_>> {
@@ -238,7 +305,11 @@ fn drafts_view(drafts: &[Draft]) -> Vec<AgentView<'_>> {
         .map(|d| AgentView {
             descriptor: d.descriptor,
             shape: &d.shape,
-            topics: d.topics(),
+            topics: d.topics.iter().map(|t| t.name.as_str()).collect(),
+            feeds: d
+                .feeds
+                .as_ref()
+                .map(|(agent, topic)| (*agent, topic.as_str())),
         })
         .collect()
 }
@@ -256,9 +327,9 @@ fn group(drafts: &[Draft]) -> Vec<Vec<usize>> {
     let mut first: BTreeMap<(u8, &str), usize> = BTreeMap::new();
     for (i, draft) in drafts.iter().enumerate() {
         let ties = draft
-            .topics()
+            .topics
             .iter()
-            .map(|t| (0, *t))
+            .map(|t| (0, t.name.as_str()))
             .chain(draft.tables().map(|t| (1, t.name)));
         for tie in ties {
             let other = *first.entry(tie).or_insert(i);
@@ -294,16 +365,20 @@ fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usize) -> SubTo
     let mut agents = Vec::with_capacity(drafts.len());
     for (at, draft) in drafts.iter().enumerate() {
         let d = draft.descriptor;
-        for topic in draft.topics() {
+        for topic in &draft.topics {
             match (
-                inputs.iter_mut().find(|i| i.topic == *topic),
+                inputs.iter_mut().find(|i| i.topic == topic.name),
                 draft.shape.input,
             ) {
                 (Some(input), _) => input.agents.push(at),
                 (None, Some(record)) => inputs.push(InputPlan {
-                    topic: (*topic).to_owned(),
+                    topic: topic.name.clone(),
                     agents: vec![at],
-                    record,
+                    record: RecordInfo {
+                        key: topic.key.unwrap_or(record.key),
+                        ..record
+                    },
+                    sources: topic.sources.clone(),
                 }),
                 (None, None) => {}
             }
@@ -318,14 +393,23 @@ fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usize) -> SubTo
             Edge::Key(name) => !name.starts_with("Option<"),
             _ => false,
         };
+        let sink = d.sink.map(|s| (s.to_owned(), OutputKind::Sink));
+        let repartition = draft.feeds.as_ref();
+        let repartition = repartition.map(|(_, topic)| (topic.clone(), OutputKind::Repartition));
+        // What a feeder cannot read is a dead letter of its agent.
+        let owner = draft.feeds.as_ref().map_or(d, |(agent, _)| *agent);
         agents.push(AgentPlan {
             descriptor: d,
+            feeds: draft.feeds.as_ref().map(|(agent, _)| agent.name),
             number: *number,
-            sink: d.sink.map(|s| output(s.to_owned(), OutputKind::Sink)),
+            sink: repartition
+                .or(sink)
+                .map(|(topic, kind)| output(topic, kind)),
             dead_letters: output(
-                d.options
-                    .dead_letter_topic
-                    .map_or_else(|| format!("{app}-{}-dead-letters", d.name), str::to_owned),
+                d.options.dead_letter_topic.map_or_else(
+                    || format!("{app}-{}-dead-letters", owner.name),
+                    str::to_owned,
+                ),
                 OutputKind::DeadLetters,
             ),
             writes: draft.written().filter_map(table_index).collect(),

@@ -64,6 +64,7 @@ mod tests {
             topic: (*topic).to_owned(),
             agents: vec![],
             record,
+            sources: vec![],
         };
         Arc::new(SubTopology {
             index,

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::hops;
 use super::shared::{Seen, Shared};
 use super::thread::StreamThread;
 use crate::kafka::Fault;
@@ -17,7 +18,7 @@ pub(super) fn is_caught_up(worker: &Shared) -> Result<bool, Fault> {
         .iter()
         .flat_map(|seen| seen.places.iter().cloned())
         .unzip();
-    if worker.admin.ends(&partitions)? != offsets {
+    if worker.admin.ends(&partitions)? != offsets || !has_come_through(worker)? {
         return Ok(false);
     }
     let same = |(view, seen): (&super::shared::View, &Seen)| {
@@ -25,6 +26,22 @@ pub(super) fn is_caught_up(worker: &Shared) -> Result<bool, Fault> {
         now.settled && now.epoch == seen.epoch
     };
     Ok(worker.views.iter().zip(&before).all(same))
+}
+
+/// What other workers read may come here with another key: nothing of it is on its way.
+fn has_come_through(worker: &Shared) -> Result<bool, Fault> {
+    let mut sources: Vec<_> = (0..worker.topologies.len())
+        .flat_map(|topology| hops::sources(worker, topology))
+        .collect();
+    sources.sort_unstable();
+    sources.dedup();
+    // What a partition that has stopped here holds back does not come any more.
+    sources.retain(|(topic, partition)| {
+        let mut topologies = worker.topologies.iter();
+        let reader = topologies.position(|t| t.inputs.iter().any(|input| *input.topic == **topic));
+        !reader.is_some_and(|topology| worker.status.has_failed((topology, *partition)))
+    });
+    hops::are_drained(worker, &sources)
 }
 
 impl StreamThread {

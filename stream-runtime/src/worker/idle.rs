@@ -57,10 +57,16 @@ impl StreamThread {
         partition.idle_asked = true;
         let (sources, task): (Vec<TopicPartition>, _) =
             (partition.sources().collect(), partition.name);
-        let (generation, admin) = (self.generation, Arc::clone(&self.worker.admin));
+        let (generation, worker) = (self.generation, Arc::clone(&self.worker));
         let (answer, wake) = (self.answer.clone(), self.wake.clone());
         tokio::task::spawn_blocking(move || {
-            let result = admin.ends(&sources);
+            let behind = super::hops::sources(&worker, task.0);
+            let result = match super::hops::are_drained(&worker, &behind) {
+                Ok(true) => worker.admin.ends(&sources),
+                // More is to come through a repartition topic: nobody's ends.
+                Ok(false) => Ok(Vec::new()),
+                Err(fault) => Err(fault),
+            };
             let _ = answer.send(Reply::Ends {
                 generation,
                 task,

@@ -10,6 +10,7 @@
 //! | `found`, `start`, `recovery` | a task's way from its assignment to its first event |
 //! | `down` | tasks that failed, and begin anew |
 //! | `outlet`, `commit`, `backoff` | the commit, and what happens when it fails |
+//! | `hops` | repartition topics |
 //! | `storing` | rounds of the store |
 //! | `shared`, `status`, `caught_up`, `watchdog` | what is seen of the threads from outside |
 
@@ -19,6 +20,7 @@ mod caught_up;
 mod commit;
 mod down;
 mod found;
+mod hops;
 mod idle;
 mod leave;
 mod outlet;
@@ -110,6 +112,7 @@ pub(crate) fn run(
         slot: slot.id(),
         dead_letters: limits.dead_letters,
         counts: limits.counts,
+        purge_refused: AtomicBool::new(false),
         began: Instant::now(),
         views: (0..threads).map(|_| View::default()).collect(),
         ready: AtomicUsize::new(0),

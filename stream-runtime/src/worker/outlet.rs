@@ -46,10 +46,9 @@ impl Outlet {
         let cut = limit.and_then(|limit| cut(out, limit));
         let length = out.value.map_or(0, <[u8]>::len).to_string();
         let note = cut.map(|_| ("value.cut.from", Some(length.as_bytes())));
-        let own = out.headers.into_iter().flat_map(|headers| headers.iter());
-        let own = own.map(|(name, value)| (name.as_str(), Some(value.as_slice())));
+        let own = task::decode_headers(out.headers);
         let headers =
-            (out.headers.is_some() || note.is_some()).then(|| OutHeaders::new(own.chain(note)));
+            (!out.headers.is_empty() || note.is_some()).then(|| OutHeaders::new(own.chain(note)));
         self.send(Outgoing {
             topic,
             partition: None,
@@ -87,9 +86,9 @@ impl Outlet {
 fn cut<'a>(out: &task::Outgoing<'a>, limit: usize) -> Option<&'a [u8]> {
     // What a batch and its only record add, with room for the note.
     const FRAME: usize = 512;
-    let headers: usize = out.headers.map_or(0, |headers| {
-        headers.iter().map(|(n, v)| n.len() + v.len() + 10).sum()
-    });
+    let headers: usize = task::decode_headers(out.headers)
+        .map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len) + 10)
+        .sum();
     let room = limit.saturating_sub(FRAME + headers + out.key.map_or(0, <[u8]>::len));
     out.value
         .filter(|value| value.len() > room)
@@ -112,7 +111,7 @@ mod tests {
             key,
             value: Some(&value[..]),
             timestamp: 1,
-            headers: None,
+            headers: &[],
         };
         assert_eq!(super::cut(&out(None), 1512), None);
         assert_eq!(super::cut(&out(None), 1511).map(<[u8]>::len), Some(999));

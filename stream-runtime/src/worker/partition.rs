@@ -67,6 +67,8 @@ pub(super) struct Input {
     pub(super) start: i64,
     /// As of the last commit that succeeded, or as found at the start; -1 when there was none.
     pub(super) committed: i64,
+    /// Of a repartition topic: records before this offset have been taken away.
+    pub(super) purged: i64,
 }
 
 impl Input {
@@ -78,6 +80,7 @@ impl Input {
             queue,
             start: place.offset,
             committed: -1,
+            purged: 0,
         }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) commit_events: u32,
     /// Time between rounds of the store. Default 5 s.
     pub(crate) store_interval: Duration,
+    /// Time between deletions of what has been read of repartition topics. Default 30 s.
+    pub(crate) purge_interval: Duration,
     /// How long agents may take to end when the worker stops. Default 10 s.
     pub(crate) shutdown_timeout: Duration,
     /// Inputs that nobody committed begin at their end instead of their start.
@@ -51,6 +53,7 @@ impl WorkerSettings {
             commit_interval: Duration::from_millis(100),
             commit_events: u32::MAX,
             store_interval: Duration::from_secs(5),
+            purge_interval: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),
             start_at_end: false,
             skip_gaps: false,

@@ -1,7 +1,7 @@
 //! What the stream threads of one worker share. Nothing of it is touched on a record's way.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) dead_letters: HashMap<String, usize>,
     /// Partitions of each sub-topology's inputs.
     pub(super) counts: Vec<i32>,
+    /// The broker does not let the app delete records: said once, and not tried again.
+    pub(super) purge_refused: AtomicBool,
     /// Begin of monotonic time.
     pub(super) began: Instant,
     /// One per stream thread.

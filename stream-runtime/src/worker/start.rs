@@ -187,7 +187,8 @@ impl StreamThread {
                     format!("no offsets of {}[{partition}]", input.topic),
                 ));
             };
-            let default = if self.worker.settings.start_at_end {
+            // What waits in a repartition topic was read already, as the app's.
+            let default = if self.worker.settings.start_at_end && !input.is_repartition() {
                 source.end
             } else {
                 source.low

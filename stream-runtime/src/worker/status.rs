@@ -204,6 +204,13 @@ impl Status {
         self.snapshot().into_iter().filter_map(failed).collect()
     }
 
+    /// Whether a task has stopped here.
+    pub(super) fn has_failed(&self, task: TaskName) -> bool {
+        let states = self.lock();
+        let state = states.get(&task).map(|entry| &entry.state);
+        matches!(state, Some(PartitionState::Failed(_)))
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TaskName, Entry>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -73,6 +73,7 @@ pub(super) struct StreamThread {
     /// Commits that failed the same way in a row, and how.
     pub(super) strikes: (u32, String),
     pub(super) last_commit: Instant,
+    pub(super) last_purge: Instant,
     /// Something may have to be committed.
     pub(super) pending: bool,
     /// What ends the worker once this thread has left in order.
@@ -128,6 +129,7 @@ impl StreamThread {
             backoff: Backoff::default(),
             strikes: (0, String::new()),
             last_commit: now,
+            last_purge: now,
             pending: false,
             fatal: None,
             last_round: now,
@@ -192,6 +194,7 @@ impl StreamThread {
                         || self.last_commit.elapsed() >= self.worker.settings.commit_interval)
                 {
                     self.commit()?;
+                    self.purge();
                 }
             }
             self.bring_back();

@@ -252,9 +252,12 @@ fn inputs_to_count(
         .topologies
         .iter()
         .filter(|topology| partitions_of(topology, plan, settings, existing).is_none());
+    let plain = |topology: &'_ SubTopology| {
+        let mut inputs = topology.inputs.iter();
+        inputs.position(|input| !input.is_repartition())
+    };
     let names: BTreeSet<&str> = open
-        .filter_map(|topology| topology.inputs.first())
-        .map(|i| i.topic.as_str())
+        .filter_map(|topology| Some(topology.inputs[plain(topology)?].topic.as_str()))
         .collect();
     names
         .into_iter()
@@ -275,7 +278,13 @@ fn wanted(plan: &Plan, settings: &WorkerSettings, existing: &Existing) -> Vec<To
     for topology in &plan.topologies {
         let partitions = partitions_of(topology, plan, settings, existing);
         for input in &topology.inputs {
-            add(&input.topic, partitions, forever());
+            let mut config = forever();
+            if input.is_repartition() {
+                config.push(("cleanup.policy", "delete".to_owned()));
+                // Its stamps are event times, whatever the broker's default says.
+                config.push(("message.timestamp.type", "CreateTime".to_owned()));
+            }
+            add(&input.topic, partitions, config);
         }
         for changelog in topology
             .tables
@@ -297,6 +306,8 @@ fn wanted(plan: &Plan, settings: &WorkerSettings, existing: &Existing) -> Vec<To
         let partitions = match output.kind {
             OutputKind::DeadLetters => settings.topic_partitions.or(Some(1)),
             OutputKind::Sink => settings.topic_partitions,
+            // Made with the inputs of its reader.
+            OutputKind::Repartition => continue,
         };
         add(&output.topic, partitions, forever());
     }
@@ -343,18 +354,21 @@ fn topic(
     topic
 }
 
-/// How many partitions the inputs of a sub-topology have, or are to have; `None`: as the broker likes.
+/// How many partitions the inputs of a sub-topology have, or are to have; `None`: as the broker likes, or as their
+/// sources when these have been made.
 fn partitions_of(
     topology: &SubTopology,
     plan: &Plan,
     settings: &WorkerSettings,
     existing: &Existing,
 ) -> Option<i32> {
-    let there = topology
-        .inputs
-        .iter()
-        .find_map(|input| existing.get(&input.topic))
-        .map(|view| view.partitions);
+    let there = |repartition: bool| {
+        let inputs = topology.inputs.iter();
+        inputs
+            .filter(|input| input.is_repartition() == repartition)
+            .find_map(|input| existing.get(&input.topic))
+            .map(|view| view.partitions)
+    };
     let declared = topology
         .inputs
         .iter()
@@ -363,7 +377,23 @@ fn partitions_of(
         .tables
         .iter()
         .find_map(|table| table.descriptor.partitions);
-    there.or(declared).or(table).or(settings.topic_partitions)
+    let own = there(false).or(declared).or_else(|| there(true)).or(table);
+    if own.is_some() || topology.inputs.iter().any(|i| !i.is_repartition()) {
+        return own.or(settings.topic_partitions);
+    }
+    // Repartition topics alone: as many as their sources. These are read by name, so somebody's plain inputs.
+    let sources = topology.inputs.iter().flat_map(|input| &input.sources);
+    let reads = |name: &String| {
+        let mut all = plan.topologies.iter();
+        all.find(|other| other.inputs.iter().any(|input| input.topic == *name))
+    };
+    let counts = sources
+        .filter_map(reads)
+        .filter(|other| other.index != topology.index);
+    let counts: Option<Vec<i32>> = counts
+        .map(|other| partitions_of(other, plan, settings, existing))
+        .collect();
+    counts?.into_iter().max()
 }
 
 /// All inputs and changelogs of a task have the same number of partitions.
@@ -378,10 +408,19 @@ fn check(topology: &SubTopology, existing: &Existing) -> Result<(), Error> {
         return Ok(());
     };
     if let Some((other, found)) = counts.iter().copied().find(|(_, found)| *found != expected) {
+        let repartition = |name: &str| {
+            let mut inputs = topology.inputs.iter();
+            inputs.any(|input| input.topic == name && input.is_repartition())
+        };
+        let cure = if repartition(first) || repartition(other) {
+            "stop all workers and `reset` the app, which makes repartition topics anew"
+        } else {
+            "make one of them anew with as many as the other"
+        };
         return Err(Error::new(
             Kind::Topology,
             format!(
-                "topics `{first}` ({expected} partitions) and `{other}` ({found}) are read together and need the same number of partitions: make one of them anew with as many as the other"
+                "topics `{first}` ({expected} partitions) and `{other}` ({found}) are read together and need the same number of partitions: {cure}"
             ),
         ));
     }
@@ -417,6 +456,7 @@ mod tests {
                     topic: (*t).into(),
                     agents: vec![],
                     record,
+                    sources: vec![],
                 })
                 .collect(),
             outputs: sinks
@@ -494,5 +534,56 @@ mod tests {
             error.contains("`a` (3 partitions)") && error.contains("`b` (4)"),
             "{error}"
         );
+    }
+
+    /// `a` is read with another key as `r`, beside `others`.
+    fn repartitioned(others: &[&str]) -> Plan {
+        let mut plan = plan(&["a"], &[]);
+        let mut reader = self::plan(&[&["r"], others].concat(), &[])
+            .topologies
+            .remove(0);
+        reader.index = 1;
+        reader.inputs[0].sources = vec!["a".into()];
+        plan.topologies[0].outputs.push(OutputPlan {
+            topic: "r".into(),
+            kind: OutputKind::Repartition,
+        });
+        plan.topologies.push(reader);
+        plan
+    }
+
+    #[test]
+    fn a_repartition_topic_has_as_many_partitions_as_its_source() {
+        let plan = repartitioned(&[]);
+        let settings = WorkerSettings::new(Properties::default(), ".");
+        let first = inputs_to_count(&plan, &settings, &there(&[]));
+        assert_eq!(
+            first.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(),
+            ["a"]
+        );
+        assert_eq!(made(&plan, &there(&[("a", 5)])), [("r".into(), Some(5))]);
+        let mut settings = settings;
+        settings.topic_partitions = Some(7);
+        let wanted = wanted(&plan, &settings, &there(&[("a", 5)]));
+        assert_eq!(wanted[0].partitions, Some(5), "the source's, not the app's");
+        for (name, value) in [("cleanup.policy", "delete"), ("retention.ms", "-1")] {
+            let config = &wanted[0].config;
+            assert!(config.contains(&(name.into(), value.into())), "{config:?}");
+        }
+    }
+
+    #[test]
+    fn a_repartition_topic_has_as_many_partitions_as_the_other_inputs_of_its_reader() {
+        let plan = repartitioned(&["b"]);
+        assert_eq!(
+            made(&plan, &there(&[("a", 5), ("b", 3)])),
+            [("r".into(), Some(3))]
+        );
+        // What exists stays, and what differs is said with its cure.
+        let existing = there(&[("a", 5), ("b", 3), ("r", 5)]);
+        let error = check(&plan.topologies[1], &existing)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("`reset`"), "{error}");
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::specs::{In, Out, key_bytes};
 use crate::record::Record;
 use crate::store::{Checkpoint, MemoryStore, Store, TreeWrite};
-use crate::task::{Committed, Now, Pulse, RawRecord, StartAt, Task, TaskParts, TaskSettings};
+use crate::task::{
+    Committed, Now, Pulse, RawRecord, StartAt, Task, TaskParts, TaskSettings, decode_headers,
+};
 use crate::topology::SubTopology;
 
 /// A record as it lies in the input topic.
@@ -212,7 +214,7 @@ impl Driver {
                     key: out.key.map(<[u8]>::to_vec),
                     value: out.value.map(<[u8]>::to_vec),
                     stamp: out.timestamp,
-                    headers: out.headers.map(|h| h.to_vec()).unwrap_or_default(),
+                    headers: own_headers(out.headers),
                 });
                 Ok::<_, ()>(())
             })
@@ -282,6 +284,13 @@ impl Driver {
         rows.retain(|key, _| key[0] != crate::table::MARK_TAG);
         rows
     }
+}
+
+/// Headers of a record as they lie in a topic.
+fn own_headers(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    decode_headers(bytes)
+        .map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_vec()))
+        .collect()
 }
 
 fn open(topology: &Arc<SubTopology>, store: &Arc<MemoryStore>, settings: &TaskSettings) -> Task {

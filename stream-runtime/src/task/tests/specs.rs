@@ -207,6 +207,7 @@ pub fn agent(
         shape,
         start,
         item,
+        feeders: &[],
     }))
 }
 
@@ -265,6 +266,7 @@ pub fn one_agent(
         shape,
         start,
         item: TypeId::of::<In>,
+        feeders: &[],
     }))])
 }
 

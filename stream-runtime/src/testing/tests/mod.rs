@@ -1,5 +1,7 @@
 //! The test kit on apps as users write them.
 
+mod group_by;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::prelude::*;

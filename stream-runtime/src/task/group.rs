@@ -1,0 +1,126 @@
+//! `group_by`: records get another key on their way to an agent, through a repartition topic.
+
+use std::any::Any;
+use std::future::poll_fn;
+
+use super::agent::AgentCx;
+use super::event::Event;
+use super::inbox::put_event_time;
+use super::input::{AnyKey, EventForm, Input, StreamForm};
+use super::outputs::{fits, stamp};
+use super::parts::Start;
+use super::shared::Current;
+use super::stream::Stream;
+use crate::error::Failure;
+use crate::key::StreamKey;
+use crate::record::Payload;
+use crate::topology::{AgentShape, RecordInfo};
+
+/// First parameters that come from a topic.
+pub trait TopicInput<M>: Input<M> {
+    /// What arrives.
+    type Of: Payload;
+}
+
+impl<T: Payload, K: StreamKey> TopicInput<StreamForm> for Stream<T, K> {
+    type Of = T;
+}
+
+impl<T: Payload> TopicInput<EventForm> for T {
+    type Of = T;
+}
+
+impl<T: Payload, K: StreamKey> TopicInput<EventForm> for Event<T, K> {
+    type Of = T;
+}
+
+/// First parameters whose events may have keys of type `K`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not have keys of type `{K}`",
+    label = "the events' key is a `{K}` by this",
+    note = "say so in the first parameter: `Stream<Record, {K}>` or `Event<Record, {K}>`"
+)]
+pub trait TakesKey<M, K> {}
+
+impl<T: Payload, K: StreamKey> TakesKey<StreamForm, K> for Stream<T, K> {}
+impl<T: Payload, K: StreamKey> TakesKey<EventForm, K> for T {}
+impl<T: Payload, K: StreamKey> TakesKey<EventForm, K> for Event<T, K> {}
+
+/// The record that arrives at a first parameter.
+pub type RecordOf<I, M> = <<I as TopicInput<M>>::Of as Payload>::Record;
+
+/// What gives an agent's records their key, as its descriptor wants it.
+pub struct Feeder {
+    /// What it reads.
+    pub shape: AgentShape,
+    /// Makes its future from its context.
+    pub start: Start,
+}
+
+impl Feeder {
+    /// Reads `T`s and sends each, as it is, under the key that `put_key` writes; it says whether there is one.
+    pub(super) fn new<T: Payload, K: StreamKey>(
+        put_key: impl Fn(&T::Record, &mut Vec<u8>) -> bool + 'static,
+    ) -> Self {
+        Feeder {
+            shape: AgentShape {
+                input: Some(RecordInfo::keyless::<T::Record>()),
+                closes: None,
+                stream_form: false,
+                edges: Vec::new(),
+                output: Some(RecordInfo::of::<T::Record, K>()),
+            },
+            start: Box::new(|context: &dyn Any| match AgentCx::of(context) {
+                Some(agent) => {
+                    agent.state().peek.set(Some(<T as Input<EventForm>>::peek));
+                    Box::pin(feed::<T>(agent.clone(), put_key))
+                }
+                // As for an agent: only a registration by another version of the runtime gets here.
+                None => Box::pin(async {}),
+            }),
+        }
+    }
+}
+
+async fn feed<T: Payload>(agent: AgentCx, put_key: impl Fn(&T::Record, &mut Vec<u8>) -> bool) {
+    while let Some(event) = poll_fn(|_| agent.poll_event::<T, AnyKey>()).await {
+        let Some(record) = event.record.record() else {
+            agent.bad_record("a tombstone has nothing to be grouped by");
+            continue;
+        };
+        match agent.pass_on(event.time, |out| put_key(record, out)) {
+            Ok(()) => agent.acknowledge(),
+            Err(failure) => agent.fail(failure),
+        }
+    }
+}
+
+impl AgentCx {
+    /// Stages the record in hand, unchanged, under another key for the repartition topic.
+    fn pass_on(&self, time: i64, key: impl FnOnce(&mut Vec<u8>) -> bool) -> Result<(), Failure> {
+        let (shared, agent) = (&*self.shared, self.state());
+        let (Current::Input(input), Some(sink)) = (shared.current.get(), agent.sink) else {
+            return Ok(());
+        };
+        let inbox = shared.inputs[input].borrow();
+        let Some(record) = inbox.front() else {
+            return Ok(());
+        };
+        let headers = |out: &mut Vec<u8>| {
+            put_event_time(time, out);
+            out.extend_from_slice(record.headers);
+        };
+        let mut staging = agent.staging.borrow_mut();
+        let size = staging.push(
+            sink,
+            stamp(shared, time),
+            headers,
+            |out| Ok::<_, Failure>(key(out)),
+            |out| {
+                out.extend_from_slice(record.value.unwrap_or_default());
+                Ok(record.value.is_some())
+            },
+        )?;
+        fits(shared, &mut staging, "record", sink, size)
+    }
+}

@@ -1,0 +1,88 @@
+//! Repartition topics as the worker sees them: whether all has come through, and taking away what has been read.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::shared::Shared;
+use super::thread::StreamThread;
+use crate::kafka::{Fault, Place, TopicPartition};
+
+/// Every partition of the topics whose records come to a sub-topology with another key.
+pub(super) fn sources(worker: &Shared, topology: usize) -> Vec<TopicPartition> {
+    let inputs = worker.topologies[topology].inputs.iter();
+    let mut names: Vec<&String> = inputs.flat_map(|input| &input.sources).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut all = Vec::new();
+    for name in names {
+        let reader = worker
+            .topologies
+            .iter()
+            .position(|t| t.inputs.iter().any(|input| input.topic == *name));
+        let count = reader.and_then(|at| worker.counts.get(at)).copied();
+        let topic: Arc<str> = Arc::from(name.as_str());
+        all.extend((0..count.unwrap_or(0)).map(|partition| (Arc::clone(&topic), partition)));
+    }
+    all
+}
+
+/// Whether the group has committed all there is in these topics: what they bring has then come through.
+pub(super) fn are_drained(worker: &Shared, sources: &[TopicPartition]) -> Result<bool, Fault> {
+    if sources.is_empty() {
+        return Ok(true);
+    }
+    // In this order: an end that equals an older commit leaves nothing between them.
+    let admin = &worker.admin;
+    let committed = admin.committed(&worker.app, sources)?;
+    let (starts, ends) = (admin.starts(sources)?, admin.ends(sources)?);
+    let read = |(at, (topic, partition)): (usize, &TopicPartition)| {
+        let own = committed
+            .iter()
+            .find(|c| (&c.topic, c.partition) == (topic, *partition));
+        match own.and_then(|c| c.offset) {
+            Some(offset) => offset == ends[at],
+            // Where nothing is to be read nothing is ever committed.
+            None => worker.settings.start_at_end || starts[at] == ends[at],
+        }
+    };
+    Ok(sources.iter().enumerate().all(read))
+}
+
+impl StreamThread {
+    /// From time to time, behind a commit: takes away what has been read of the repartition topics.
+    pub(super) fn purge(&mut self) {
+        let every = self.worker.settings.purge_interval;
+        if self.last_purge.elapsed() < every || self.worker.purge_refused.load(Ordering::Relaxed) {
+            return;
+        }
+        self.last_purge = Instant::now();
+        let mut before = Vec::new();
+        for partition in self.partitions.iter_mut().filter(|p| p.is_running()) {
+            let topology = Arc::clone(partition.task.topology());
+            for (input, plan) in partition.inputs.iter_mut().zip(&topology.inputs) {
+                if plan.is_repartition() && input.committed > input.purged {
+                    input.purged = input.committed;
+                    let topic = Arc::clone(&input.topic);
+                    before.push(Place::new(topic, input.partition, input.committed));
+                }
+            }
+        }
+        if before.is_empty() {
+            return;
+        }
+        let worker = Arc::clone(&self.worker);
+        tokio::task::spawn_blocking(move || match worker.admin.delete_records(&before) {
+            Ok(()) => tracing::debug!(partitions = before.len(), "repartition topics purged"),
+            Err(fault) if fault.is_unauthorized() => {
+                if !worker.purge_refused.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "{fault}: repartition topics keep what has been read and grow; grant the app the right to delete \
+                         records (DELETE on the topic), or do it yourself"
+                    );
+                }
+            }
+            Err(fault) => tracing::warn!("{fault}; again later"),
+        });
+    }
+}
