@@ -3,6 +3,7 @@
 use tracing_subscriber::EnvFilter;
 
 use super::error::{CliError, CliResult};
+use super::progress::AboveBars;
 use super::style::Style;
 
 /// Starts the log. `level` is a level, or directives as `warn,stream_runtime=debug`; `default` holds without one.
@@ -13,7 +14,7 @@ pub(crate) fn start(level: Option<&str>, default: &str, style: Style) -> CliResu
     })?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| AboveBars)
         .with_ansi(style.is_on())
         .with_target(false);
     // A program that embeds the app may have a log of its own already: that one is kept.

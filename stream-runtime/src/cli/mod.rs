@@ -12,6 +12,7 @@ mod local;
 mod lock;
 mod logging;
 mod main;
+mod partitions;
 mod plan;
 mod print;
 mod progress;

@@ -1,8 +1,34 @@
 //! A progress bar on standard error, where a person sees it.
 
+use std::io::{self, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// All bars of the process: what else is written to standard error goes above them.
+pub(super) fn bars() -> &'static MultiProgress {
+    static BARS: OnceLock<MultiProgress> = OnceLock::new();
+    BARS.get_or_init(MultiProgress::new)
+}
+
+/// Standard error, above the bars.
+pub(super) struct AboveBars;
+
+impl Write for AboveBars {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.write_all(text)?;
+        Ok(text.len())
+    }
+
+    fn write_all(&mut self, text: &[u8]) -> io::Result<()> {
+        bars().suspend(|| io::stderr().write_all(text))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
 
 /// A bar, or nothing.
 pub(crate) struct Progress {
@@ -38,6 +64,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template(form) {
             bar.set_style(style);
         }
+        let bar = bars().add(bar);
         bar.enable_steady_tick(Duration::from_millis(200));
         Progress { bar }
     }

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::local::{Joined, Place};
 use super::lock;
+use super::partitions::Shown;
 use crate::app::{App, OnGap, ProcessingGuarantee, Start, States};
 use crate::error::{Error, Kind};
 use crate::kafka::Properties;
@@ -32,7 +33,7 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     let stop = Stop::new();
     signals::listen(stop.clone())
         .map_err(|error| CliError::failure(format_args!("cannot listen for signals: {error}")))?;
-    let ended = work(plan, states, settings, &stop);
+    let ended = work(plan, states, settings, &stop, cx.progress());
     broker.leave();
     failed_partitions(&ended?)
 }
@@ -106,14 +107,16 @@ pub(super) fn settings(
     settings
 }
 
-/// Runs the worker on this thread until it ends.
-pub(super) fn work(
+/// Runs the worker on this thread until it ends; `shown`: its partitions are shown on the terminal.
+fn work(
     plan: Plan,
     states: States,
     settings: WorkerSettings,
     stop: &Stop,
+    shown: bool,
 ) -> Result<Ended, Error> {
     let status = Arc::new(Status::of(&plan));
+    let _shown = shown.then(|| Shown::start(Arc::clone(&status)));
     crate::worker::run(plan, Arc::new(states.into_map()), settings, stop, status)
 }
 
@@ -195,7 +198,7 @@ pub(super) async fn beside(
         })?;
         let broker = Broker::find(&configured, &data_dir).map_err(CliError::into_error)?;
         let settings = settings(&app, &args, broker.properties(), &data_dir);
-        let ended = work(plan, states, settings, &asked);
+        let ended = work(plan, states, settings, &asked, false);
         broker.leave();
         match failures(&ended?) {
             None => Ok(()),

@@ -42,7 +42,7 @@ mod topics;
 mod watchdog;
 
 pub(crate) use settings::WorkerSettings;
-pub(crate) use status::Status;
+pub(crate) use status::{PartitionState, PartitionView, Progress, Status};
 pub(crate) use stop::Stop;
 
 use std::sync::Arc;
