@@ -11,6 +11,7 @@ use super::args::{
 };
 use super::command::{self, CommandCx, CommandDescriptor};
 use super::context::Context;
+use super::dead_letters::{self, DeadLettersArgs};
 use super::error::{CliError, CliResult};
 use super::handle::AppHandle;
 use super::style::Style;
@@ -113,6 +114,19 @@ const BUILTINS: &[Builtin] = &[
         examples: &["describe", "describe voltage_input"],
         augment: DescribeArgs::augment_args,
         run: |cx, matches| plan::describe(cx, &parse(matches)?),
+        log: "error",
+    },
+    Builtin {
+        name: "dead-letters",
+        about: "List, show and send again what agents could not handle",
+        examples: &[
+            "dead-letters list",
+            "dead-letters show total 0@17",
+            "dead-letters resend total",
+            "dead-letters resend total 0@17 0@18 --yes",
+        ],
+        augment: DeadLettersArgs::augment_args,
+        run: |cx, matches| dead_letters::run(cx, &parse(matches)?),
         log: "error",
     },
     Builtin {

@@ -1,10 +1,12 @@
 //! The command line of every app.
 
 mod args;
+mod ask;
 mod broker;
 mod command;
 mod connection;
 mod context;
+mod dead_letters;
 mod error;
 mod follow;
 mod handle;

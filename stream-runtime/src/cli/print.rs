@@ -57,3 +57,38 @@ pub(super) fn json(value: &impl Serialize) -> CliResult {
 pub(super) fn line(text: impl std::fmt::Display) -> CliResult {
     writeln!(std::io::stdout().lock(), "{text}").map_err(output_error)
 }
+
+/// Text as it is, other bytes in hexadecimal.
+pub(super) fn readable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(|c| c.is_control() && !c.is_whitespace()) => text.to_owned(),
+        _ => bytes
+            .iter()
+            .fold("0x".to_owned(), |hex, byte| hex + &format!("{byte:02x}")),
+    }
+}
+
+/// A value for programs: JSON as it is, other bytes as text.
+pub(super) fn json_or_text(value: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(value).unwrap_or_else(|_| serde_json::Value::from(readable(value)))
+}
+
+/// A stamp for people.
+pub(super) fn time(ms: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(ms).map_or_else(
+        || "-".to_owned(),
+        |time| time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_readable() {
+        assert_eq!(readable("Zähler 1".as_bytes()), "Zähler 1");
+        assert_eq!(readable(&[0, 0, 1, 255]), "0x000001ff");
+        assert_eq!(readable(b""), "");
+    }
+}

@@ -45,6 +45,15 @@ impl Progress {
         )
     }
 
+    /// Of so many records.
+    pub(crate) fn records(shown: bool, count: u64) -> Self {
+        Self::new(
+            shown,
+            Some(count),
+            "{bar:30} {pos:>10} of {len}  {per_sec}  {eta} left",
+        )
+    }
+
     /// Of bytes, how many is not known.
     pub(crate) fn counter(shown: bool) -> Self {
         Self::new(

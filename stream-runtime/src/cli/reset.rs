@@ -1,11 +1,11 @@
 //! `reset`: the app begins anew. Offsets and tables together, because one without the other would count twice or lose.
 
 use std::fs::{self, File};
-use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::args::{Output, ResetArgs};
+use super::ask::confirmed;
 use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::print::{json, line};
@@ -62,7 +62,7 @@ pub(super) fn run(cx: &Context<'_>, args: &ResetArgs) -> CliResult {
         line(format_args!("  stores deleted: {}", stores.len()))?;
         line("Records in input and output topics stay.")?;
     }
-    if !args.yes && !confirmed()? {
+    if !args.yes && !confirmed("reset without asking")? {
         return Err(CliError::failure("not confirmed: nothing was changed"));
     }
     for store in &stores {
@@ -133,23 +133,6 @@ fn changelogs(plan: &Plan) -> Vec<String> {
         .flat_map(|task| &task.tables)
         .filter_map(|table| table.changelog.clone())
         .collect()
-}
-
-fn confirmed() -> CliResult<bool> {
-    let input = std::io::stdin();
-    if !input.is_terminal() {
-        return Err(
-            CliError::usage("there is nobody to ask").next("add --yes to reset without asking")
-        );
-    }
-    let failed = |error| CliError::failure(format_args!("cannot ask: {error}"));
-    let mut out = std::io::stderr();
-    write!(out, "Go on? [y/N] ")
-        .and_then(|()| out.flush())
-        .map_err(failed)?;
-    let mut answer = String::new();
-    input.lock().read_line(&mut answer).map_err(failed)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// The workers' directories of this data directory, none of which may be in use.

@@ -7,6 +7,7 @@ use super::args::{Output, TailArgs};
 use super::context::Context;
 use super::error::{CliResult, output_error};
 use super::follow::{Follow, Step};
+use super::print::{json_or_text, readable, time};
 use super::style::Style;
 use crate::kafka::{Isolation, RecordView};
 
@@ -110,10 +111,7 @@ impl Printer {
     }
 
     fn text(&mut self, partition: i32, record: &RecordView<'_>) -> std::io::Result<()> {
-        let time = chrono::DateTime::from_timestamp_millis(record.timestamp).map_or_else(
-            || "-".to_owned(),
-            |time| time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
-        );
+        let time = time(record.timestamp);
         let key = record.key.map_or_else(|| "-".to_owned(), readable);
         let value = record
             .value
@@ -134,34 +132,13 @@ impl Printer {
     }
 }
 
-/// Text as it is, other bytes in hexadecimal.
-fn readable(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(|c| c.is_control() && !c.is_whitespace()) => text.to_owned(),
-        _ => bytes
-            .iter()
-            .fold("0x".to_owned(), |hex, byte| hex + &format!("{byte:02x}")),
-    }
-}
-
 fn is_one_line_of_json(value: &[u8]) -> bool {
     !value.contains(&b'\n') && serde_json::from_slice::<serde::de::IgnoredAny>(value).is_ok()
-}
-
-fn json_or_text(value: &[u8]) -> serde_json::Value {
-    serde_json::from_slice(value).unwrap_or_else(|_| serde_json::Value::from(readable(value)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_are_readable() {
-        assert_eq!(readable("Zähler 1".as_bytes()), "Zähler 1");
-        assert_eq!(readable(&[0, 0, 1, 255]), "0x000001ff");
-        assert_eq!(readable(b""), "");
-    }
 
     #[test]
     fn values_that_are_no_json_become_text() {

@@ -9,11 +9,13 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata,
+};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::group::{self, Committed, list_of};
+use super::group::{self, Committed, list_of, list_with};
 use super::report::Reporter;
 use super::roles::Role;
 use super::{Fault, FaultKind, Isolation, Place, Properties, TopicPartition};
@@ -44,6 +46,15 @@ pub(crate) struct Admin {
     reader: BaseConsumer<AdminContext>,
     properties: Properties,
     timeout: Duration,
+}
+
+/// Has a group's name, and never joins it.
+pub(crate) struct Visitor(BaseConsumer<AdminContext>);
+
+impl Visitor {
+    pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.0.group_metadata()
+    }
 }
 
 struct AdminContext(Arc<Reporter>);
@@ -258,17 +269,29 @@ impl Admin {
         partitions: &[TopicPartition],
     ) -> Result<Vec<Committed>, Fault> {
         let consumer = self.visitor(group)?;
-        group::committed(&consumer, partitions, self.timeout).map_err(|fault| self.explain(fault))
+        group::committed(&consumer.0, partitions, self.timeout).map_err(|fault| self.explain(fault))
     }
 
     /// Sets a group's offsets. The group must have no members.
     pub(crate) fn set_committed(&self, group: &str, places: &[Place]) -> Result<(), Fault> {
-        if places.is_empty() {
+        let bare = |place: &Place| (place.clone(), String::new());
+        let offsets: Vec<(Place, String)> = places.iter().map(bare).collect();
+        self.set_committed_with(group, &offsets)
+    }
+
+    /// The same, each with a text beside it.
+    pub(crate) fn set_committed_with(
+        &self,
+        group: &str,
+        offsets: &[(Place, String)],
+    ) -> Result<(), Fault> {
+        if offsets.is_empty() {
             return Ok(());
         }
         let doing = || format!("set the offsets of group `{group}`");
-        let list = list_of(places).map_err(|error| Fault::of(doing(), &error))?;
+        let list = list_with(offsets).map_err(|error| Fault::of(doing(), &error))?;
         self.visitor(group)?
+            .0
             .commit(&list, CommitMode::Sync)
             .map_err(|error| {
                 let fault = Fault::of(doing(), &error);
@@ -312,7 +335,7 @@ impl Admin {
     }
 
     /// A consumer with the group's name that never joins it.
-    fn visitor(&self, group: &str) -> Result<BaseConsumer<AdminContext>, Fault> {
+    pub(crate) fn visitor(&self, group: &str) -> Result<Visitor, Fault> {
         Role::Reader {
             group,
             isolation: Isolation::Committed,
@@ -320,6 +343,7 @@ impl Admin {
         .config(&self.properties)
         .create_with_context(AdminContext(Arc::clone(&self.reader.context().0)))
         .map_err(|error| Fault::of("make a consumer", &error))
+        .map(Visitor)
     }
 
     fn options(&self) -> AdminOptions {

@@ -29,7 +29,7 @@ mod tests;
 mod transaction;
 mod wake;
 
-pub(crate) use admin::{Admin, TopicSettings, TopicView};
+pub(crate) use admin::{Admin, TopicSettings, TopicView, Visitor};
 pub(crate) use fault::{Fault, FaultKind};
 pub(crate) use group::{Committed, GroupConsumer, GroupEvent, Lookup};
 pub(crate) use producer::{Deliveries, DeliveryFailure, OutHeaders, Outgoing, Sender};

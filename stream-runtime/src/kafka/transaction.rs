@@ -3,6 +3,7 @@
 use rdkafka::producer::Producer;
 use rdkafka::util::Timeout;
 
+use super::admin::Visitor;
 use super::group::{GroupConsumer, list_with};
 use super::producer::{self, DeliveryContext, Line};
 use super::roles::Role;
@@ -82,6 +83,23 @@ impl TransactionalProducer {
         let group = member
             .metadata()
             .ok_or_else(|| Fault::new(FaultKind::Lost, doing, "the consumer has no group"))?;
+        let list = list_with(offsets).map_err(|error| Fault::of(doing, &error))?;
+        self.line
+            .producer
+            .send_offsets_to_transaction(&list, &group, Timeout::Never)
+            .map_err(|error| self.explain(Fault::of(doing, &error)))
+    }
+
+    /// Adds offsets of a group that has no members: nobody is fenced by them.
+    pub(crate) fn send_offsets_of(
+        &self,
+        offsets: &[(Place, String)],
+        group: &Visitor,
+    ) -> Result<(), Fault> {
+        let doing = "add offsets to the transaction";
+        let group = group
+            .metadata()
+            .ok_or_else(|| Fault::new(FaultKind::Other, doing, "the consumer has no group"))?;
         let list = list_with(offsets).map_err(|error| Fault::of(doing, &error))?;
         self.line
             .producer

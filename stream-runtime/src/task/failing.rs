@@ -1,6 +1,7 @@
 //! What becomes of an event whose handler failed or whose record is bad.
 
 use super::agent::{AgentCx, Status};
+use super::dead_letter as header;
 use super::inbox::encode_headers;
 use super::shared::{Current, people_time};
 use crate::error::{Action, Error, Failure};
@@ -99,10 +100,10 @@ impl AgentCx {
         let (shared, agent) = (&self.shared, self.state());
         let why: String = why.chars().take(1000).collect();
         let mut headers = vec![
-            ("error".to_owned(), why.into_bytes()),
-            ("agent".to_owned(), agent.name.as_bytes().to_vec()),
+            (header::ERROR.to_owned(), why.into_bytes()),
+            (header::AGENT.to_owned(), agent.name.as_bytes().to_vec()),
             (
-                "attempts".to_owned(),
+                header::ATTEMPTS.to_owned(),
                 agent.attempts.get().to_string().into_bytes(),
             ),
         ];
@@ -113,10 +114,10 @@ impl AgentCx {
             Current::Input(input) => {
                 let inbox = shared.inputs[input].borrow();
                 let Some(record) = inbox.front() else { return };
-                add("source.topic", shared.input_names[input].to_string());
-                add("source.partition", shared.partition.to_string());
-                add("source.offset", record.offset.to_string());
-                add("source.timestamp", record.timestamp.to_string());
+                add(header::SOURCE_TOPIC, shared.input_names[input].to_string());
+                add(header::SOURCE_PARTITION, shared.partition.to_string());
+                add(header::SOURCE_OFFSET, record.offset.to_string());
+                add(header::SOURCE_TIMESTAMP, record.timestamp.to_string());
                 let copy = |bytes: Option<&[u8]>, out: &mut Vec<u8>| {
                     out.extend_from_slice(bytes.unwrap_or_default());
                     Ok::<_, std::convert::Infallible>(bytes.is_some())
@@ -136,10 +137,10 @@ impl AgentCx {
                 let table = &shared.tables[table];
                 let end = shared.clock.event_time.get() + 1;
                 let start = end - table.descriptor().window.map_or(0, |w| w.size());
-                add("table", table.descriptor().name.to_owned());
-                add("partition", shared.partition.to_string());
-                add("start", people_time(start));
-                add("end", people_time(end));
+                add(header::TABLE, table.descriptor().name.to_owned());
+                add(header::PARTITION, shared.partition.to_string());
+                add(header::START, people_time(start));
+                add(header::END, people_time(end));
                 let (_, row) = table.describe_head().unwrap_or_default();
                 let key = shared.closed_key.borrow();
                 let put = |bytes: &[u8], out: &mut Vec<u8>| {

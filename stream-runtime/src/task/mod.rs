@@ -3,6 +3,7 @@
 mod agent;
 mod closed;
 mod commit;
+pub(crate) mod dead_letter;
 mod event;
 mod failing;
 mod group;

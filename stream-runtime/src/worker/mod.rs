@@ -42,7 +42,9 @@ mod topics;
 mod watchdog;
 
 pub(crate) use settings::WorkerSettings;
-pub(crate) use status::{PartitionState, PartitionView, Progress, Status};
+#[cfg(test)]
+pub(crate) use status::Progress;
+pub(crate) use status::{PartitionState, PartitionView, Status};
 pub(crate) use stop::Stop;
 
 use std::sync::Arc;

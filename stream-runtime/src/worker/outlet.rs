@@ -45,7 +45,7 @@ impl Outlet {
     ) -> Result<(), Fault> {
         let cut = limit.and_then(|limit| cut(out, limit));
         let length = out.value.map_or(0, <[u8]>::len).to_string();
-        let note = cut.map(|_| ("value.cut.from", Some(length.as_bytes())));
+        let note = cut.map(|_| (task::dead_letter::CUT_FROM, Some(length.as_bytes())));
         let own = task::decode_headers(out.headers);
         let headers =
             (!out.headers.is_empty() || note.is_some()).then(|| OutHeaders::new(own.chain(note)));

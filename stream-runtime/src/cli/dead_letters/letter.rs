@@ -1,0 +1,228 @@
+//! A dead letter, taken apart: what failed, where the record came from, the record itself.
+
+use super::place::Place;
+use crate::kafka::RecordView;
+use crate::task::dead_letter as header;
+
+/// A header of the record's own.
+pub(super) type Header = (String, Option<Vec<u8>>);
+
+/// A dead letter.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Letter {
+    pub(super) place: Place,
+    /// When it failed: epoch ms.
+    pub(super) timestamp: i64,
+    pub(super) error: String,
+    pub(super) agent: String,
+    pub(super) attempts: u32,
+    pub(super) origin: Origin,
+    /// The record's own headers.
+    pub(super) headers: Vec<Header>,
+    /// How long the value was, when it did not fit.
+    pub(super) cut_from: Option<usize>,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+}
+
+/// What it is the failure of.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Origin {
+    /// A record of an input.
+    Record {
+        topic: String,
+        partition: i32,
+        offset: i64,
+        timestamp: i64,
+    },
+    /// A window that closed.
+    Window {
+        table: String,
+        partition: i32,
+        start: String,
+        end: String,
+    },
+    /// Not said.
+    Unknown,
+}
+
+impl Letter {
+    /// `None`: not a dead letter of this framework.
+    pub(super) fn read(partition: i32, record: &RecordView<'_>) -> Option<Self> {
+        let headers = record.headers.iter();
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)));
+        Self::of(
+            Place {
+                partition,
+                offset: record.offset,
+            },
+            record.timestamp,
+            headers.collect(),
+            record.key.map(<[u8]>::to_vec),
+            record.value.map(<[u8]>::to_vec),
+        )
+    }
+
+    fn of(
+        place: Place,
+        timestamp: i64,
+        mut headers: Vec<Header>,
+        key: Option<Vec<u8>>,
+        value: Option<Vec<u8>>,
+    ) -> Option<Self> {
+        let text = |(_, value): Header| {
+            String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned()
+        };
+        // The framework's stand first, and their order is fixed: the record's own may have the same names.
+        let mut cut_from = None;
+        if headers
+            .last()
+            .is_some_and(|(name, _)| name == header::CUT_FROM)
+        {
+            cut_from = headers.pop().and_then(|last| text(last).parse().ok());
+        }
+        let mut rest = headers.into_iter().peekable();
+        let mut next = |name: &str| Some(text(rest.next_if(|(found, _)| found == name)?));
+        let (error, agent) = (next(header::ERROR)?, next(header::AGENT)?);
+        let attempts = next(header::ATTEMPTS)?.parse().ok()?;
+        let origin = if let Some(topic) = next(header::SOURCE_TOPIC) {
+            Origin::Record {
+                topic,
+                partition: next(header::SOURCE_PARTITION)?.parse().ok()?,
+                offset: next(header::SOURCE_OFFSET)?.parse().ok()?,
+                timestamp: next(header::SOURCE_TIMESTAMP)?.parse().ok()?,
+            }
+        } else if let Some(table) = next(header::TABLE) {
+            Origin::Window {
+                table,
+                partition: next(header::PARTITION)?.parse().ok()?,
+                start: next(header::START)?,
+                end: next(header::END)?,
+            }
+        } else {
+            Origin::Unknown
+        };
+        Some(Letter {
+            place,
+            timestamp,
+            error,
+            agent,
+            attempts,
+            origin,
+            headers: rest.collect(),
+            cut_from,
+            key,
+            value,
+        })
+    }
+
+    /// Why it cannot be sent again; `None`: it can.
+    pub(super) fn refusal(&self) -> Option<String> {
+        match (&self.origin, self.cut_from) {
+            (Origin::Window { table, start, .. }, _) => Some(format!(
+                "it has no source record: it is the window of table `{table}` that began at {start}, and a window closes once"
+            )),
+            (Origin::Unknown, _) => Some("it has no source record".to_owned()),
+            (
+                Origin::Record {
+                    topic,
+                    partition,
+                    offset,
+                    ..
+                },
+                Some(length),
+            ) => Some(format!(
+                "its value of {length} bytes was cut; the whole record is {topic}[{partition}]@{offset}, if it is still there"
+            )),
+            (Origin::Record { .. }, None) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::Record {
+                topic,
+                partition,
+                offset,
+                ..
+            } => write!(f, "{topic}[{partition}]@{offset}"),
+            Origin::Window {
+                table,
+                partition,
+                start,
+                ..
+            } => write!(f, "table {table}[{partition}] {start}"),
+            Origin::Unknown => f.write_str("-"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(headers: &[(&str, &str)]) -> Option<Letter> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Some(value.as_bytes().to_vec())));
+        let place = Place {
+            partition: 0,
+            offset: 4,
+        };
+        Letter::of(place, 5, headers.collect(), None, Some(b"v".to_vec()))
+    }
+
+    const RECORD: [(&str, &str); 7] = [
+        ("error", "no"),
+        ("agent", "total"),
+        ("attempts", "3"),
+        ("source.topic", "orders"),
+        ("source.partition", "1"),
+        ("source.offset", "17"),
+        ("source.timestamp", "99"),
+    ];
+
+    #[test]
+    fn a_record_s_own_headers_stay_its_own_even_when_they_are_named_alike() {
+        let own = [
+            ("error", "mine"),
+            ("trace", "7"),
+            ("source.topic", "mine too"),
+        ];
+        let found = letter(&[&RECORD[..], &own].concat()).unwrap();
+        assert_eq!(found.error, "no");
+        assert_eq!(found.origin.to_string(), "orders[1]@17");
+        let kept: Vec<_> = found
+            .headers
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(kept, ["error", "trace", "source.topic"]);
+        assert_eq!(found.refusal(), None);
+    }
+
+    #[test]
+    fn what_has_no_whole_source_record_is_refused() {
+        let cut = letter(&[&RECORD[..], &[("value.cut.from", "2000000")]].concat()).unwrap();
+        assert!(cut.refusal().unwrap().contains("2000000 bytes was cut"));
+        assert!(cut.headers.is_empty());
+        let window = [
+            ("table", "hours"),
+            ("partition", "0"),
+            ("start", "2026-01-01T00:00:00Z"),
+            ("end", "2026-01-01T01:00:00Z"),
+        ];
+        let window = letter(&[&RECORD[..3], &window].concat()).unwrap();
+        assert!(window.refusal().unwrap().contains("table `hours`"));
+        assert!(letter(&RECORD[..3]).unwrap().refusal().is_some());
+    }
+
+    #[test]
+    fn other_records_are_no_dead_letters() {
+        assert_eq!(letter(&[]), None);
+        assert_eq!(letter(&[("trace", "1")]), None);
+        assert_eq!(letter(&RECORD[1..]), None);
+    }
+}
