@@ -46,6 +46,7 @@ pub struct App {
     pub(crate) max_ahead: Duration,
     pub(crate) commit_interval: Duration,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) instance_id: Option<String>,
     pub(crate) only: Option<Vec<Item>>,
     pub(crate) scope: Option<String>,
     pub(crate) states: States,
@@ -91,6 +92,7 @@ impl App {
             max_ahead: Duration::from_secs(3_600),
             commit_interval: Duration::from_millis(100),
             shutdown_timeout: Duration::from_secs(10),
+            instance_id: None,
             only: None,
             scope: None,
             states: States::default(),
@@ -193,6 +195,15 @@ impl App {
     /// How long agents may take to end when the worker stops. Default: 10 s.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Makes the worker a static member of its group (Kafka's `group.instance.id`): a worker that is restarted within the
+    /// session timeout takes its own partitions back at once, without a rebalance; one that is stopped is missed only
+    /// after that time. Must be another one for each worker; a second worker with the same id ends the first. Default:
+    /// none, a worker that stops leaves the group at once.
+    pub fn instance_id(mut self, id: impl Into<String>) -> Self {
+        self.instance_id = Some(id.into());
         self
     }
 

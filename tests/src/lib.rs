@@ -1,6 +1,7 @@
 //! What the end-to-end tests and the benchmark stand on: brokers in processes of their own, clients, data, skips.
 
 pub mod apache;
+pub mod bench;
 pub mod bins;
 pub mod broker;
 pub mod broker_suite;

@@ -111,6 +111,10 @@ pub(crate) struct WorkerArgs {
     )]
     pub(crate) plan_lock: PathBuf,
 
+    /// A static member of this name: a restarted worker takes its partitions back at once [default: none]
+    #[arg(long, value_name = "ID", env = "STREAM_INSTANCE_ID")]
+    pub(crate) instance_id: Option<String>,
+
     /// End with exit code 0 once everything there is has been processed and committed
     #[arg(long)]
     pub(crate) until_caught_up: bool,

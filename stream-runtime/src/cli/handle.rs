@@ -95,6 +95,7 @@ impl AppHandle {
             processing_guarantee: None,
             commit_interval: None,
             plan_lock: "plan.lock".into(),
+            instance_id: None,
             until_caught_up: false,
             commit_events: None,
             store_interval: None,

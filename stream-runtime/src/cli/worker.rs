@@ -101,6 +101,7 @@ pub(super) fn settings(
     settings.max_ahead = app.max_ahead;
     settings.topic_partitions = app.topic_partitions;
     settings.replication_factor = app.replication_factor;
+    settings.instance_id = args.instance_id.clone().or(app.instance_id.clone());
     settings.until_caught_up = args.until_caught_up;
     settings.commit_events = args.commit_events.unwrap_or(settings.commit_events);
     settings.store_interval = args.store_interval.unwrap_or(settings.store_interval);

@@ -1,10 +1,10 @@
 //! Whether a contender's outputs are right: every closed hour of every meter once, with its count and mean.
 
-use crate::readings::Truth;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use rdkafka::Offset;
 use std::collections::HashSet;
+use tests::bench::readings::Truth;
 use tests::client::{self, Isolation};
 
 #[derive(serde::Deserialize)]

@@ -1,8 +1,7 @@
 //! The benchmark's hourly mean, written as a user writes it. Its name comes from `BENCH_APP`: a new group a run.
 
-use std::sync::Once;
-use std::time::{SystemTime, UNIX_EPOCH};
 use stream_runtime::prelude::*;
+use tests::bench::worker::mark_start;
 
 /// One reading of a power meter.
 #[record(timestamp = datetime)]
@@ -47,17 +46,6 @@ async fn average(hour: Closed<HourlyVoltage>) -> AverageVoltage {
         count: hour.count,
         mean: hour.sum / hour.count as f64,
     }
-}
-
-/// Prints the time of the first record, in microseconds since the epoch; the benchmark looks for it.
-fn mark_start() {
-    static STARTED: Once = Once::new();
-    STARTED.call_once(|| {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("a clock past 1970");
-        println!("@started {}", now.as_micros());
-    });
 }
 
 fn main() -> ExitCode {

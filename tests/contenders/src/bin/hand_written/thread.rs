@@ -1,27 +1,49 @@
-//! One stream thread: a consumer of the group, a producer, the tables of its partitions.
+//! One stream thread: a consumer of the group, a producer, and what its partitions keep.
 
-use crate::table::{HOUR, Mean, Table};
 use crate::{Args, Guarantee};
 use anyhow::{Context, Result, bail};
-use chrono::{DateTime, Utc};
-use contenders::{Reading, mark};
+use contenders::mark;
 use hashbrown::HashMap;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, ToBytes};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
-use serde::Serialize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(30);
 
-#[derive(Serialize)]
-struct AverageVoltage {
-    start_time: DateTime<Utc>,
-    count: u64,
-    mean: f64,
+/// What is done with the records of one partition.
+pub trait Work: Default {
+    /// A record has come.
+    fn take(&mut self, message: &BorrowedMessage<'_>, out: &Out<'_>) -> Result<()>;
+
+    /// What was taken is about to be committed.
+    fn before_commit(&mut self, _partition: i32, _out: &Out<'_>) {}
+}
+
+/// Where records go: a producer that may be in the middle of a transaction.
+pub struct Out<'a> {
+    producer: &'a BaseProducer,
+    pub args: &'a Args,
+}
+
+impl Out<'_> {
+    /// Queues a record; waits while the producer's queue is full.
+    pub fn send<K: ToBytes + ?Sized>(&self, mut record: BaseRecord<'_, K, [u8]>) {
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    record = back;
+                    self.producer.poll(Duration::from_millis(1));
+                }
+                Err((error, _)) => panic!("cannot send: {error}"),
+            }
+        }
+    }
 }
 
 /// Takes its partitions once the group is complete: tables do not move between threads here.
@@ -57,21 +79,21 @@ impl ConsumerContext for Whole {
 }
 
 #[derive(Default)]
-struct Partition {
-    table: Table,
+struct Partition<W> {
+    work: W,
     position: i64,
 }
 
-pub struct Thread<'a> {
+pub struct Thread<'a, W> {
     args: &'a Args,
     consumer: BaseConsumer<Whole>,
     producer: BaseProducer,
-    partitions: HashMap<i32, Partition>,
+    partitions: HashMap<i32, Partition<W>>,
 }
 
 /// Processes until all threads together have processed all records, and commits the last of them. What is returned
 /// still is a member of the group: leaving before the others have committed would disturb them.
-pub fn run<'a>(ix: usize, args: &'a Args, processed: &AtomicU64) -> Result<Thread<'a>> {
+pub fn run<'a, W: Work>(ix: usize, args: &'a Args, processed: &AtomicU64) -> Result<Thread<'a, W>> {
     let mut thread = Thread::start(ix, args)?;
     let (mut committed, mut heard) = (Instant::now(), Instant::now());
     loop {
@@ -106,7 +128,7 @@ pub fn run<'a>(ix: usize, args: &'a Args, processed: &AtomicU64) -> Result<Threa
     }
 }
 
-impl<'a> Thread<'a> {
+impl<'a, W: Work> Thread<'a, W> {
     fn start(ix: usize, args: &'a Args) -> Result<Self> {
         let mut config = ClientConfig::new();
         config
@@ -142,6 +164,7 @@ impl<'a> Thread<'a> {
             producer
                 .init_transactions(LONG)
                 .context("init_transactions")?;
+            producer.begin_transaction()?;
         }
         let share = args.partitions / args.threads;
         let consumer: BaseConsumer<_> = consumer.create_with_context(Whole {
@@ -170,12 +193,9 @@ impl<'a> Thread<'a> {
                 break;
             };
             let message = message?;
-            let reading: Reading = serde_json::from_slice(message.payload().context("no value")?)?;
-            let key = std::str::from_utf8(message.key().context("no key")?)?;
             let partition = self.partitions.entry(message.partition()).or_default();
-            partition
-                .table
-                .add(reading.datetime.timestamp_millis(), key, reading.voltage);
+            let (producer, args) = (&self.producer, self.args);
+            partition.work.take(&message, &Out { producer, args })?;
             partition.position = message.offset() + 1;
             got += 1;
         }
@@ -186,54 +206,11 @@ impl<'a> Thread<'a> {
     /// Outputs, changelog and offsets of everything processed: one transaction, or flushed before the offsets.
     fn commit(&mut self) -> Result<()> {
         let exactly_once = self.args.guarantee == Guarantee::ExactlyOnce;
-        if exactly_once {
-            self.producer.begin_transaction()?;
-        }
         let mut offsets = TopicPartitionList::new();
-        let mut buffer = Vec::with_capacity(128);
+        let (producer, args) = (&self.producer, self.args);
         for (ix, partition) in &mut self.partitions {
-            offsets.add_partition_offset(
-                &self.args.topic,
-                *ix,
-                Offset::Offset(partition.position),
-            )?;
-            let (producer, args) = (&self.producer, self.args);
-            partition.table.take_dirty(|start, key, mean| {
-                buffer.clear();
-                serde_json::to_writer(&mut buffer, &mean).expect("a row as JSON");
-                let key = changelog_key(start, key);
-                enqueue(
-                    producer,
-                    BaseRecord::to(&args.changelog)
-                        .partition(*ix)
-                        .key(&key)
-                        .payload(&buffer),
-                );
-            });
-            partition
-                .table
-                .take_closed(|start, key, Mean { count, sum }| {
-                    buffer.clear();
-                    let start_time =
-                        DateTime::from_timestamp_millis(start).expect("a time that was read");
-                    let average = AverageVoltage {
-                        start_time,
-                        count,
-                        mean: sum / count as f64,
-                    };
-                    serde_json::to_writer(&mut buffer, &average).expect("an output as JSON");
-                    let output = BaseRecord::<str, [u8]>::to(&args.sink)
-                        .key(key)
-                        .payload(&buffer);
-                    enqueue(producer, output.timestamp(start + HOUR - 1));
-                    let key = changelog_key(start, key);
-                    enqueue(
-                        producer,
-                        BaseRecord::<[u8], [u8]>::to(&args.changelog)
-                            .partition(*ix)
-                            .key(&key),
-                    );
-                });
+            offsets.add_partition_offset(&args.topic, *ix, Offset::Offset(partition.position))?;
+            partition.work.before_commit(*ix, &Out { producer, args });
         }
         // Not `flush`, which waits in steps of 100 ms.
         while self.producer.in_flight_count() > 0 {
@@ -244,33 +221,10 @@ impl<'a> Thread<'a> {
             self.producer
                 .send_offsets_to_transaction(&offsets, &group, LONG)?;
             self.producer.commit_transaction(LONG)?;
+            self.producer.begin_transaction()?;
         } else {
             self.consumer.commit(&offsets, CommitMode::Sync)?;
         }
         Ok(())
-    }
-}
-
-fn changelog_key(start: i64, key: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(8 + key.len());
-    bytes.extend_from_slice(&start.to_be_bytes());
-    bytes.extend_from_slice(key.as_bytes());
-    bytes
-}
-
-/// Waits while the producer's queue is full.
-fn enqueue<K: rdkafka::message::ToBytes + ?Sized>(
-    producer: &BaseProducer,
-    mut record: BaseRecord<'_, K, [u8]>,
-) {
-    loop {
-        match producer.send(record) {
-            Ok(()) => return,
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                record = back;
-                producer.poll(Duration::from_millis(1));
-            }
-            Err((error, _)) => panic!("cannot send: {error}"),
-        }
     }
 }

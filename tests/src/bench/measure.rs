@@ -1,12 +1,12 @@
 //! A contender's run, seen from outside: the clock, /proc, the group's committed offsets.
 
+use crate::client::Committed;
+use crate::leash::{Leashed, tail};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tests::client::Committed;
-use tests::leash::{Leashed, tail};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -74,7 +74,7 @@ pub fn run(command: &Command, log: &Path, records: u64, end: &End<'_>) -> Result
     })
 }
 
-fn now() -> u128 {
+pub fn now() -> u128 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("a clock past 1970")
@@ -98,7 +98,7 @@ fn marked_in(output: &str, word: &str) -> Result<Option<u128>> {
 }
 
 /// User and system time of all threads so far.
-fn cpu_seconds(pid: u32) -> Result<f64> {
+pub fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name in parentheses may hold anything; utime and stime are fields 14 and 15.
     let after_name = stat.rsplit(')').next().unwrap_or_default();
@@ -112,7 +112,7 @@ fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(ticks as f64 / 100.0)
 }
 
-fn peak_memory_mib(pid: u32) -> Option<u64> {
+pub fn peak_memory_mib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)

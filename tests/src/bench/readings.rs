@@ -1,11 +1,11 @@
 //! The readings that are measured on, made once a run, and what their means must be.
 
+use crate::client::{self, Sender};
 use anyhow::Result;
 use chrono::DateTime;
 use std::collections::HashMap;
-use tests::client::{self, Sender};
 
-pub const HOUR: i64 = 3_600_000;
+const HOUR: i64 = 3_600_000;
 const HOURS: i64 = 8;
 const METERS: u64 = 10_000;
 /// 2026-01-01T00:00:00Z

@@ -1,0 +1,151 @@
+//! How long a record takes from produce to committed output, at a steady rate, through an agent with a table and a sink.
+//!
+//! `cargo bench -p tests --bench latency -- --rate 10000 --seconds 20`
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use std::time::{Duration, Instant};
+use tests::bench::bed::{Bed, BedArgs, PARTITIONS};
+use tests::bench::{measure, percentile, rows, worker};
+use tests::client;
+use tests::leash::Leashed;
+
+const SENT: &str = "bench_sent";
+const CAME: &str = "bench_came";
+
+#[derive(Parser)]
+struct Args {
+    /// Records a second.
+    #[arg(long, default_value_t = 10_000)]
+    rate: u64,
+    /// Seconds of it, after a warm-up of three.
+    #[arg(long, default_value_t = 15)]
+    seconds: u64,
+    /// The commit interval.
+    #[arg(long, default_value_t = 100)]
+    commit_ms: u64,
+    #[command(flatten)]
+    bed: BedArgs,
+}
+
+const WARM_UP: u64 = 3;
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let bed = args.bed.make()?;
+    for guarantee in ["exactly_once", "at_least_once"] {
+        for topic in [SENT, CAME] {
+            if client::partitions(&bed.bootstrap, topic)? > 0 {
+                client::delete_topics(&bed.bootstrap, &[topic])?;
+            }
+            client::create_topic(&bed.bootstrap, topic, PARTITIONS, &[])?;
+        }
+        one(&args, &bed, guarantee).with_context(|| guarantee.to_owned())?;
+    }
+    Ok(())
+}
+
+fn one(args: &Args, bed: &Bed, guarantee: &str) -> Result<()> {
+    let (dir, app) = (tempfile::tempdir()?, format!("bench_latency_{guarantee}"));
+    let mut command = worker::command("latency_app", &app, &bed.bootstrap, dir.path());
+    command
+        .args(["--processing-guarantee", guarantee])
+        .args(["--commit-interval", &format!("{}ms", args.commit_ms)]);
+    let mut process = Leashed::start(&command, dir.path().join("log"))?;
+    rows::until_running(&mut process, Duration::from_secs(60))?;
+    let count = args.rate * (WARM_UP + args.seconds);
+    let mut latencies = std::thread::scope(|scope| {
+        let reader = reader(bed)?;
+        let reading = scope.spawn(move || read(&reader, count));
+        send(bed, args.rate, count)?;
+        reading.join().expect("the reader panicked")
+    })?;
+    let cpu = measure::cpu_seconds(process.pid())?;
+    let warm_up = (args.rate * WARM_UP) as usize;
+    let mut counted = latencies.split_off(warm_up);
+    counted.sort_by(f64::total_cmp);
+    let of = |percent| percentile(&counted, percent);
+    println!(
+        "{guarantee:<14} {} records/s: p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, largest {:.1} ms, {:.1} µs CPU/record; aim p99 <= {} ms",
+        args.rate,
+        of(50.0),
+        of(99.0),
+        of(99.9),
+        of(100.0),
+        cpu * 1e6 / count as f64,
+        args.commit_ms + 20
+    );
+    process.signal("TERM")?;
+    process.wait(Duration::from_secs(30))?;
+    Ok(())
+}
+
+/// Sends on a schedule that does not wait for anybody; what is late counts from when it was due.
+fn send(bed: &Bed, rate: u64, count: u64) -> Result<()> {
+    let mut config = client::config(&bed.bootstrap);
+    config
+        .set("linger.ms", "1")
+        .set("partitioner", "murmur2_random");
+    let producer: BaseProducer = config.create()?;
+    let (start, began) = (Instant::now(), measure::now());
+    for number in 0..count {
+        let due = Duration::from_nanos(number * 1_000_000_000 / rate);
+        while let Some(wait) = due.checked_sub(start.elapsed()).filter(|d| !d.is_zero()) {
+            producer.poll(Duration::ZERO);
+            std::thread::sleep(wait.min(Duration::from_millis(1)));
+        }
+        let value = format!("{{\"at\":{}}}", began + due.as_micros());
+        let key = format!("key-{}", number % 1000);
+        producer
+            .send(BaseRecord::to(SENT).key(&key).payload(&value))
+            .map_err(|(error, _)| error)?;
+    }
+    producer.flush(Duration::from_secs(30))?;
+    Ok(())
+}
+
+fn reader(bed: &Bed) -> Result<BaseConsumer> {
+    let mut config = client::config(&bed.bootstrap);
+    config
+        .set("group.id", "bench-latency-reader")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("fetch.wait.max.ms", "5")
+        .set("fetch.queue.backoff.ms", "5");
+    let consumer: BaseConsumer = config.create()?;
+    let ends = client::end_offsets(&bed.bootstrap, CAME, client::Isolation::Uncommitted)?;
+    let mut list = TopicPartitionList::new();
+    for (partition, end) in (0..).zip(ends) {
+        list.add_partition_offset(CAME, partition, Offset::Offset(end))?;
+    }
+    consumer.assign(&list)?;
+    Ok(consumer)
+}
+
+/// The latency of each output in ms, in the order in which their records were due.
+fn read(consumer: &BaseConsumer, count: u64) -> Result<Vec<f64>> {
+    let (mut all, mut heard) = (Vec::with_capacity(count as usize), Instant::now());
+    while (all.len() as u64) < count {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => {
+                let value: serde_json::Value =
+                    serde_json::from_slice(message.payload().context("a value")?)?;
+                let at = value["at"].as_u64().context("a time")?;
+                let now = measure::now() as u64;
+                all.push((at, now.saturating_sub(at) as f64 / 1e3));
+                heard = Instant::now();
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+            Some(Err(error)) => return Err(error.into()),
+        }
+        if heard.elapsed() > Duration::from_secs(30) {
+            bail!("only {} of {count} outputs came", all.len());
+        }
+    }
+    all.sort_unstable_by_key(|(at, _)| *at);
+    Ok(all.into_iter().map(|(_, latency)| latency).collect())
+}

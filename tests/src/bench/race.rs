@@ -1,0 +1,182 @@
+//! Contenders at the same work, in turn, each in a process of its own.
+
+use super::bed::{Bed, PARTITIONS, THREADS};
+use super::measure::{self, Cost, End};
+use super::{median, worker};
+use crate::{bins, client};
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::process::Command;
+
+/// The topic of the readings.
+pub const READINGS: &str = "bench_readings";
+
+/// Who runs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Contender {
+    Framework(&'static str),
+    ByHand(&'static str),
+    RawPoll,
+}
+
+impl std::fmt::Display for Contender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Framework(guarantee) => write!(f, "a framework {guarantee}"),
+            Self::ByHand(guarantee) => write!(f, "b by hand {guarantee}"),
+            Self::RawPoll => write!(f, "c raw poll"),
+        }
+    }
+}
+
+/// Both guarantees of both sides.
+pub const BOTH_SIDES: [Contender; 4] = [
+    Contender::Framework("exactly_once"),
+    Contender::ByHand("exactly_once"),
+    Contender::Framework("at_least_once"),
+    Contender::ByHand("at_least_once"),
+];
+
+/// A work that is done in several ways.
+pub struct Race<'a> {
+    pub bed: &'a Bed,
+    /// Readings to process.
+    pub records: u64,
+    pub rounds: usize,
+    /// The framework's program.
+    pub app: &'static str,
+    /// What the loop by hand does.
+    pub work: &'static str,
+    /// Where outputs go.
+    pub sink: &'static str,
+}
+
+impl Race<'_> {
+    /// Runs the contenders in turn, round after round, and prints what each run cost, the medians and the comparisons.
+    /// `check` looks at a contender's outputs: the records of the sink from these offsets on.
+    pub fn run(
+        &self,
+        in_turn: &[Contender],
+        mut check: impl FnMut(&[i64]) -> Result<()>,
+    ) -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let mut costs: BTreeMap<Contender, Vec<Cost>> = BTreeMap::new();
+        for round in 1..=self.rounds {
+            for &contender in in_turn {
+                let cost = self
+                    .one(contender, round, dir.path(), &mut check)
+                    .with_context(|| format!("{contender}, round {round}"))?;
+                print(&round.to_string(), contender, cost);
+                costs.entry(contender).or_default().push(cost);
+            }
+        }
+        for (contender, costs) in &costs {
+            print("median", *contender, middle(costs));
+        }
+        use Contender::{ByHand, Framework};
+        let compare = |name: &str, a: Contender, b: Contender| {
+            if let (Some(a), Some(b)) = (costs.get(&a), costs.get(&b)) {
+                let (a, b) = (middle(a), middle(b));
+                println!(
+                    "{name}: rate {:.2}, CPU {:.2}",
+                    a.records_per_second / b.records_per_second,
+                    a.cpu_ns_per_record / b.cpu_ns_per_record
+                );
+            }
+        };
+        let (exact, least) = ("exactly_once", "at_least_once");
+        compare(
+            "framework to by hand, exactly_once",
+            Framework(exact),
+            ByHand(exact),
+        );
+        compare(
+            "framework to by hand, at_least_once",
+            Framework(least),
+            ByHand(least),
+        );
+        compare(
+            "exactly_once to at_least_once, framework",
+            Framework(exact),
+            Framework(least),
+        );
+        Ok(())
+    }
+
+    /// One run of one contender.
+    fn one(
+        &self,
+        contender: Contender,
+        round: usize,
+        dir: &std::path::Path,
+        check: &mut impl FnMut(&[i64]) -> Result<()>,
+    ) -> Result<Cost> {
+        let bootstrap = self.bed.bootstrap.as_str();
+        let name = format!("bench_{}_{round}", contender.to_string().replace(' ', "_"));
+        let before = client::end_offsets(bootstrap, self.sink, client::Isolation::Uncommitted)?;
+        let (partitions, records) = (PARTITIONS.to_string(), self.records.to_string());
+        let mut end = End::Committed {
+            bootstrap,
+            group: &name,
+            topic: READINGS,
+        };
+        let command = match contender {
+            Contender::Framework(guarantee) => {
+                let mut command = worker::command(self.app, &name, bootstrap, &dir.join(&name));
+                command.args(["--processing-guarantee", guarantee, "--until-caught-up"]);
+                command
+            }
+            Contender::ByHand(guarantee) => {
+                let changelog = format!("{name}-changelog");
+                client::create_topic(
+                    bootstrap,
+                    &changelog,
+                    PARTITIONS,
+                    &[("cleanup.policy", "compact")],
+                )?;
+                let mut command = Command::new(bins::contender("hand_written")?);
+                command
+                    .args([self.work, "--broker", bootstrap, "--topic", READINGS])
+                    .args(["--partitions", &partitions, "--group", &name])
+                    .args(["--changelog", &changelog, "--sink", self.sink])
+                    .args(["--records", &records, "--threads", THREADS])
+                    .args(["--guarantee", guarantee]);
+                command
+            }
+            Contender::RawPoll => {
+                end = End::Printed;
+                let mut command = Command::new(bins::contender("raw_poll")?);
+                command
+                    .args(["--broker", bootstrap, "--topic", READINGS])
+                    .args(["--partitions", &partitions, "--records", &records]);
+                command
+            }
+        };
+        let log = dir.join(format!("{name}.log"));
+        let cost = measure::run(&command, &log, self.records, &end)?;
+        if contender != Contender::RawPoll {
+            check(&before)?;
+        }
+        Ok(cost)
+    }
+}
+
+fn print(round: &str, contender: Contender, cost: Cost) {
+    println!(
+        "{round:>6}  {:<28} {:>9.0} records/s {:>6.0} ns CPU/record {:>5} MiB peak",
+        contender.to_string(),
+        cost.records_per_second,
+        cost.cpu_ns_per_record,
+        cost.peak_mib
+    );
+}
+
+/// The middle of each figure on its own.
+fn middle(costs: &[Cost]) -> Cost {
+    let middle = |of: fn(&Cost) -> f64| median(costs.iter().map(of).collect());
+    Cost {
+        records_per_second: middle(|cost| cost.records_per_second),
+        cpu_ns_per_record: middle(|cost| cost.cpu_ns_per_record),
+        peak_mib: middle(|cost| cost.peak_mib as f64) as u64,
+    }
+}
