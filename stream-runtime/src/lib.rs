@@ -74,6 +74,9 @@ pub use record::EncodeError;
 #[doc(hidden)]
 pub use record::Payload;
 pub use record::Record;
+pub use table::InWindow;
+pub use table::Iter;
+pub use table::Merge;
 pub use table::Table;
 pub use table::TableSpec;
 pub use task::Closed;
@@ -108,6 +111,7 @@ pub mod prelude {
     pub use crate::Event;
     pub use crate::Headers;
     pub use crate::Key;
+    pub use crate::Merge;
     pub use crate::OnGap::{Skip, Stop};
     pub use crate::ProcessingGuarantee::{AtLeastOnce, ExactlyOnce};
     pub use crate::Producer;
@@ -145,6 +149,7 @@ pub mod __private {
     pub use crate::CommandParameter;
     pub use crate::DecodeError;
     pub use crate::EncodeError;
+    pub use crate::Merge;
     pub use crate::Record;
     pub use crate::StreamKey;
     pub use crate::Window;
@@ -166,7 +171,10 @@ pub mod __private {
     pub use crate::record::shape::ViaName;
     pub use crate::record::shape::ViaRecord;
     pub use crate::table::Hopping;
+    pub use crate::table::MergeFn;
     pub use crate::table::Plain;
+    pub use crate::table::Session;
+    pub use crate::table::Sliding;
     pub use crate::table::TableSpec;
     pub use crate::table::Tumbling;
     pub use crate::table::key_name;

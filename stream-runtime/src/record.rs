@@ -15,6 +15,7 @@ pub use coerce::Coerce;
 pub use decode::{DecodeError, EncodeError};
 pub use payload::Payload;
 pub use time::EventTime;
+pub(crate) use time::date;
 
 use crate::StreamKey;
 

@@ -3,10 +3,12 @@
 use super::parse::{Table, Window};
 use crate::{
     item::{self, optional},
+    options::TopicRef,
     shape,
 };
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 
 pub fn expand(table: &Table) -> TokenStream {
     let p = table.runtime.private();
@@ -53,9 +55,35 @@ pub fn expand(table: &Table) -> TokenStream {
             quote!(Hopping),
             quote!(::core::option::Option::Some(#p::Window::Hopping { size: #size, step: #step })),
         ),
+        Some(Window::Session { gap }) => (
+            quote!(Session),
+            quote!(::core::option::Option::Some(#p::Window::Session { gap: #gap })),
+        ),
+        Some(Window::Sliding { size }) => (
+            quote!(Sliding),
+            quote!(::core::option::Option::Some(#p::Window::Sliding { size: #size })),
+        ),
     };
     let idle = optional(table.idle.map(|ms| ms.unsigned_abs()));
     let partitions = optional(table.partitions);
+    let ttl = optional(table.ttl);
+    let late = table.late.as_ref().map(|topic| match topic {
+        TopicRef::Name(name) => quote!(#name),
+        TopicRef::Spec(ty) => {
+            let here = table.runtime.private_at(ty.span());
+            quote_spanned!(ty.span()=> <#ty as #here::TopicSpec>::DESCRIPTOR.name)
+        }
+    });
+    let late = optional(late);
+    // Sessions that meet become one: said here, once, and not at each use.
+    let merge = matches!(table.window, Some(Window::Session { .. })).then(|| {
+        let span = table.value.as_ref().map_or(ident.span(), Spanned::span);
+        let here = table.runtime.private_at(span);
+        quote_spanned! {span=>
+            const MERGE: ::core::option::Option<#here::MergeFn<Self::Value>> =
+                ::core::option::Option::Some(<#value as #here::Merge>::merge);
+        }
+    });
     let cfgs = item::cfgs(&item.attrs);
     let place = item::place(&p);
     // A row that lacks `Clone` or `Default` is an error on the struct's name, not on the whole attribute.
@@ -73,6 +101,7 @@ pub fn expand(table: &Table) -> TokenStream {
                 type Key = #key;
                 #value
                 type Kind = #p::#kind;
+                #merge
                 const DESCRIPTOR: &'static #p::TableDescriptor = &#p::TableDescriptor {
                     name: #name,
                     place: #place,
@@ -83,6 +112,8 @@ pub fn expand(table: &Table) -> TokenStream {
                     grace: #grace,
                     idle: #idle,
                     retention: #retention,
+                    ttl: #ttl,
+                    late: #late,
                     changelog: #changelog,
                     local: #local,
                     partitions: #partitions,

@@ -3,7 +3,7 @@
 use crate::{
     errors::Errors,
     item,
-    options::{Kind, Options, Spec},
+    options::{Kind, Options, Spec, TopicRef},
     paths::Runtime,
 };
 use proc_macro2::TokenStream;
@@ -18,24 +18,19 @@ const SPEC: Spec = Spec {
         ("tumbling", Kind::Duration),
         ("hopping", Kind::Duration),
         ("step", Kind::Duration),
+        ("session", Kind::Duration),
+        ("sliding", Kind::Duration),
         ("grace", Kind::Duration),
         ("idle", Kind::Duration),
         ("retention", Kind::Duration),
+        ("late", Kind::Topic),
+        ("ttl", Kind::Duration),
         ("partitions", Kind::Int),
         ("changelog", Kind::Bool),
         ("local", Kind::Flag),
         ("crate", Kind::Path),
     ],
-    later: &[
-        "session",
-        "sliding",
-        "late",
-        "ttl",
-        "global",
-        "source",
-        "of",
-        "on_change",
-    ],
+    later: &["global", "source", "of", "on_change"],
     words: &[
         ("expires", "how long late records are taken is `grace` here"),
         (
@@ -65,14 +60,23 @@ const SPEC: Spec = Spec {
         ),
         (
             "size",
-            "the length of a window is the value of `tumbling` or `hopping` here",
+            "the length of a window is the value of `tumbling`, `hopping` or `sliding` here",
         ),
         (
             "window",
-            "windows are `tumbling = \"1h\"`, or `hopping = \"1h\", step = \"10m\"` here",
+            "windows are `tumbling = \"1h\"`, `hopping = \"1h\", step = \"10m\"`, `session = \"30m\"` or `sliding = \"10m\"` here",
         ),
         ("advance", "it is `step` here"),
         ("ring", "it is `step` here"),
+        (
+            "gap",
+            "the gap between two sessions is the value of `session` here",
+        ),
+        (
+            "inactivity_gap",
+            "the gap between two sessions is the value of `session` here",
+        ),
+        ("time_difference", "it is the value of `sliding` here"),
     ],
     bare: Some("name"),
 };
@@ -88,6 +92,8 @@ pub struct Table {
     pub grace: i64,
     pub idle: Option<i64>,
     pub retention: i64,
+    pub late: Option<TopicRef>,
+    pub ttl: Option<i64>,
     pub partitions: Option<i32>,
     pub changelog: bool,
     pub local: bool,
@@ -98,7 +104,12 @@ pub struct Table {
 pub enum Window {
     Tumbling { size: i64 },
     Hopping { size: i64, step: i64 },
+    Session { gap: i64 },
+    Sliding { size: i64 },
 }
+
+/// The options that give a table its windows.
+const WINDOWS: [&str; 4] = ["tumbling", "hopping", "session", "sliding"];
 
 pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option<Table> {
     let options = Options::parse(args, &SPEC, errors);
@@ -135,23 +146,28 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         item::refuse_serde(&item.attrs, SPEC.attribute, errors);
     }
     let window = window(&options, errors);
-    let windowed = ["tumbling", "hopping", "session", "sliding"]
-        .iter()
-        .any(|name| options.word(name).is_some());
+    let kind = WINDOWS.iter().find_map(|name| options.word(name));
     let default = snake_case(&item.ident.unraw().to_string());
     let name = item::wire_name(&options, &item.ident, default, errors);
-    let duration = |name: &str| {
-        if !windowed
-            && options.word("step").is_none()
-            && let Some(word) = options.word(name)
-        {
+    let windowed = kind.is_some() || options.word("step").is_some();
+    for name in ["grace", "idle", "retention", "late"] {
+        if !windowed && let Some(word) = options.word(name) {
             errors.on(
                 word,
-                format!("`{name}` needs a window: `tumbling = \"1h\"`, or `hopping` and `step`"),
+                format!("`{name}` needs a window: `tumbling = \"1h\"`, `hopping` and `step`, `session` or `sliding`"),
             );
         }
-        options.duration(name).map(|(ms, _)| ms)
-    };
+    }
+    if let (Some(word), Some(kind)) = (options.word("ttl"), kind) {
+        errors.on(
+            word,
+            format!("`ttl` is for tables without windows, and `{kind}` is given: rows of windows go when they close, or `retention` later"),
+        );
+    }
+    if let Some((0, literal)) = options.duration("ttl") {
+        errors.on(literal, "with a `ttl` of nothing no row would ever be read");
+    }
+    let duration = |name: &str| options.duration(name).map(|(ms, _)| ms);
     let table = Table {
         runtime: Runtime::new(options.runtime()),
         key: options.ty("key").cloned(),
@@ -161,6 +177,8 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         grace: duration("grace").unwrap_or(0),
         idle: duration("idle"),
         retention: duration("retention").unwrap_or(0),
+        late: options.topics("late").and_then(|mut topics| topics.pop()),
+        ttl: duration("ttl").map(|ms| ms.max(1)),
         partitions: item::partitions(&options, errors),
         changelog: options.bool("changelog").unwrap_or(true),
         local: options.flag("local"),
@@ -177,15 +195,17 @@ fn strip(mut item: DeriveInput, derives_serde: bool) -> DeriveInput {
 }
 
 fn window(options: &Options, errors: &Errors) -> Option<Window> {
-    for name in ["tumbling", "hopping", "step"] {
+    for name in WINDOWS.iter().chain(&["step"]) {
         if let Some((0, literal)) = options.duration(name) {
             errors.on(literal, format!("`{name}` must be longer than nothing"));
         }
     }
-    if let (Some(_), Some(second)) = (options.word("tumbling"), options.word("hopping")) {
+    let mut kinds = WINDOWS.iter().filter_map(|name| options.word(name));
+    let first = kinds.next();
+    if let (Some(first), Some(second)) = (first, kinds.next()) {
         errors.on(
             second,
-            "a table has one kind of window: `tumbling`, or `hopping` with `step`",
+            format!("a table has one kind of window, and `{first}` is given"),
         );
     }
     let (hopping, step) = (options.duration("hopping"), options.duration("step"));
@@ -193,8 +213,9 @@ fn window(options: &Options, errors: &Errors) -> Option<Window> {
         (Some(word), None) => {
             errors.on(word, "`hopping` needs `step`, the time from one window's start to the next: `hopping = \"1h\", step = \"10m\"`");
         }
-        (None, Some(word)) => match options.word("tumbling") {
-            Some(_) => errors.on(word, "`step` is for `hopping`; tumbling windows follow each other"),
+        (None, Some(word)) => match first {
+            Some(kind) if kind == "tumbling" => errors.on(word, "`step` is for `hopping`; tumbling windows follow each other"),
+            Some(kind) => errors.on(word, format!("`step` is for `hopping`; the windows of `{kind}` follow the records")),
             None => errors.on(word, "`step` needs `hopping`, the length of a window: `hopping = \"1h\", step = \"10m\"`"),
         },
         _ => {}
@@ -214,9 +235,13 @@ fn window(options: &Options, errors: &Errors) -> Option<Window> {
         let step = step.map_or(size, |(ms, _)| ms.clamp(1, size));
         return Some(Window::Hopping { size, step });
     }
-    options.word("tumbling").map(|_| Window::Tumbling {
-        size: size(options.duration("tumbling")),
-    })
+    let length = |name: &str| {
+        let word = options.word(name);
+        word.map(|_| size(options.duration(name)))
+    };
+    None.or_else(|| length("tumbling").map(|size| Window::Tumbling { size }))
+        .or_else(|| length("session").map(|gap| Window::Session { gap }))
+        .or_else(|| length("sliding").map(|size| Window::Sliding { size }))
 }
 
 /// `HourlyVoltage` → `hourly_voltage`, `HTTPHits` → `http_hits`.

@@ -212,7 +212,6 @@ mod half_linked {
     use std::any::TypeId;
 
     use crate::prelude::*;
-    use crate::record::shape::Shape;
     use crate::table::{Plain, TableSpec, open};
     use crate::topology::{Place, TableDescriptor};
 
@@ -233,16 +232,9 @@ mod half_linked {
             },
             key: "String",
             value: "Left",
-            row: || &Shape::OPAQUE,
-            window: None,
-            grace: 0,
-            idle: None,
-            retention: 0,
-            changelog: true,
-            local: false,
-            partitions: None,
             type_id: TypeId::of::<Left>,
             open: open::<Left>,
+            ..TableDescriptor::DEFAULT
         };
     }
 

@@ -229,18 +229,17 @@ fn table(topology: &SubTopology, table: &TablePlan) -> TableView {
 }
 
 fn kind(window: Option<Window>) -> String {
+    let text = duration::format;
     match window {
         None => "plain".to_owned(),
-        Some(window) if window.size() == window.step() => {
-            format!("tumbling {}", duration::format(window.size()))
+        Some(Window::Hopping { size, step }) if size != step => {
+            format!("hopping {} step {}", text(size), text(step))
         }
-        Some(window) => {
-            format!(
-                "hopping {} step {}",
-                duration::format(window.size()),
-                duration::format(window.step())
-            )
+        Some(Window::Tumbling { size } | Window::Hopping { size, .. }) => {
+            format!("tumbling {}", text(size))
         }
+        Some(Window::Session { gap }) => format!("session {}", text(gap)),
+        Some(Window::Sliding { size }) => format!("sliding {}", text(size)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Event time: which fields can carry it.
 
-use chrono::{DateTime, NaiveDateTime, TimeZone};
+use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
 
 /// A field that `#[record(timestamp = field)]` may name.
 ///
@@ -46,6 +46,15 @@ impl<T: EventTime> EventTime for Option<T> {
     fn millis(&self) -> Option<i64> {
         self.as_ref().and_then(EventTime::millis)
     }
+}
+
+/// A date for epoch milliseconds, clamped to what chrono can say.
+pub(crate) fn date(ms: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(ms).unwrap_or(if ms < 0 {
+        DateTime::<Utc>::MIN_UTC
+    } else {
+        DateTime::<Utc>::MAX_UTC
+    })
 }
 
 #[cfg(test)]

@@ -1,127 +1,132 @@
-//! One partition of a table as the task holds it, its types erased.
+//! One partition of a plain table, or of one with tumbling or hopping windows.
 
 use std::any::Any;
+use std::borrow::Borrow;
 use std::cell::RefCell;
+use std::hash::Hash;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::clock::Clock;
 use super::closing::{self, Closing};
 use super::commit::StoredRows;
+use super::lateness::Lateness;
 use super::layout;
+use super::partition::{OpenTable, TablePartition};
 use super::rows::{NO_DISK, Rows};
-use super::slot::RowBatch;
+use super::slot::{RowBatch, Value};
 use super::spec::TableSpec;
+use super::typed::{HeadRow, InWindow, TypedPartition};
 use crate::error::Error;
-use crate::key::StreamKey;
-use crate::store::Tree;
 use crate::topology::TableDescriptor;
-
-/// What a partition of a table is opened with.
-pub struct OpenTable {
-    /// The task's times.
-    pub clock: Rc<Clock>,
-    /// The store's tree; `None` for `changelog = false`.
-    pub tree: Option<Arc<dyn Tree>>,
-    /// Bytes its cache may hold, about.
-    pub cache_bytes: usize,
-}
-
-/// Key, window end and value of a row at the head.
-pub(crate) type HeadRow<S> = (<S as TableSpec>::Key, i64, <S as TableSpec>::Value);
+use crate::window::Window;
 
 /// One partition of table `S`; the handles of its agents share it.
 pub struct TableCell<S: TableSpec> {
     pub(super) rows: RefCell<Rows<S>>,
-    pub(super) closing: RefCell<Closing<S>>,
-    pub(super) clock: Rc<Clock>,
+    closing: RefCell<Closing<S>>,
+    late: Lateness,
+    clock: Rc<Clock>,
 }
 
-/// A table's partition, whatever its types.
-pub trait TablePartition {
-    /// Name, window, times.
-    fn descriptor(&self) -> &'static TableDescriptor;
-    /// Takes a changelog row during recovery; the key without its tag.
-    fn restore(&self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error>;
-    /// Recovery is over; `cursor` is the layout key in the mark.
-    fn recovered(&self, cursor: Option<&[u8]>) -> Result<(), Error>;
-    /// `end + grace` of the first open window, `i64::MAX` when none is open.
-    fn due_at(&self) -> i64;
-    /// Whether a row is at the head of the closing at this stream time.
-    fn has_due(&self, stream_time: i64) -> Result<bool, Error>;
-    /// `end` of the row at the head, which [`TablePartition::has_due`] has found.
-    fn due_end(&self) -> i64;
-    /// The row at the head has been handled.
-    fn close_head(&self);
-    /// Key and row at the head as JSON, for a dead letter.
-    fn describe_head(&self) -> Option<(String, String)>;
-    /// Stream time at which the first retained rows go, `i64::MAX` when there are none.
-    fn expires_at(&self) -> i64;
-    /// Drops rows whose retention is over, some at a time.
-    fn expire(&self, stream_time: i64) -> Result<(), Error>;
-    /// The event in hand is acknowledged.
-    fn settle(&self);
-    /// The event in hand is undone.
-    fn rollback(&self);
-    /// Serializes the changed rows.
-    fn prepare(&self) -> Result<(), Error>;
-    /// Runs `f` over the serialized rows.
-    fn with_batch(&self, f: &mut dyn FnMut(&RowBatch));
-    /// Appends the layout key of the last closed row; `false` when there is none.
-    fn cursor(&self, out: &mut Vec<u8>) -> bool;
-    /// Whether the cursor moved since the last commit.
-    fn cursor_moved(&self) -> bool;
-    /// The prepared rows are durable.
-    fn committed(&self);
-    /// The prepared rows, and all changes since, are void.
-    fn aborted(&self) -> Result<(), Error>;
-    /// Rows for the store and the number of the commit they are of; `None` while a round is under way or nothing changed.
-    fn take_unstored(&self) -> Option<(StoredRows, u64)>;
-    /// Number of rows that await the store.
-    fn unstored(&self) -> usize;
-    /// The round of this commit number is durable.
-    fn stored(&self, round: u64);
-    /// The round failed.
-    fn not_stored(&self);
-    /// See `idle`: where stream time may rise to by the wall clock.
-    fn idle_target(&self, wall: i64) -> Option<i64>;
-    /// Rows in the cache.
-    fn cached(&self) -> usize;
-    /// For the handles.
-    fn as_any(self: Rc<Self>) -> Rc<dyn Any>;
-}
-
-/// Opens a partition of `S`; what `TableDescriptor::open` points to.
-pub fn open<S: TableSpec>(how: &dyn Any) -> Box<dyn Any> {
-    let cell: Option<Rc<dyn TablePartition>> = how.downcast_ref::<OpenTable>().map(|how| {
-        Rc::new(TableCell::<S> {
+impl<S: TableSpec> TableCell<S> {
+    pub(super) fn new(how: &OpenTable) -> Self {
+        TableCell {
             rows: RefCell::new(Rows::new(
                 how.clock.clone(),
                 how.tree.clone(),
                 how.cache_bytes,
             )),
-            closing: RefCell::new(Closing::default()),
+            closing: RefCell::default(),
+            late: Lateness::default(),
             clock: how.clock.clone(),
-        }) as Rc<dyn TablePartition>
-    });
-    Box::new(cell)
+        }
+    }
+
+    /// Changes the row of the window that ends at `end` (plain tables: 0).
+    fn change_row<Q>(
+        &self,
+        end: i64,
+        key: &Q,
+        f: &mut dyn FnMut(&mut S::Value),
+    ) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let mut rows = self.rows.borrow_mut();
+        let at = rows.find_or_make(end, key)?;
+        rows.journal(at);
+        let slot = &mut rows.slots[at as usize];
+        if !matches!(slot.value, Value::Here(_)) {
+            slot.value = Value::Here(S::Value::default());
+        }
+        if let Value::Here(value) = &mut slot.value {
+            f(value);
+        }
+        Ok(())
+    }
+
+    /// Whether the window takes no more records; notes it when it does not.
+    fn is_late(&self, start: i64, end: i64) -> bool {
+        let late = self.clock.is_late(end.saturating_add(S::DESCRIPTOR.grace));
+        if late {
+            self.late.note(start, end, S::DESCRIPTOR.late.is_some());
+        }
+        late
+    }
+
+    /// Sets or removes the row of a plain table and returns the one before.
+    pub(super) fn replace<Q>(
+        &self,
+        key: &Q,
+        value: Option<S::Value>,
+    ) -> Result<Option<S::Value>, Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let mut rows = self.rows.borrow_mut();
+        let at = match value {
+            Some(_) => rows.find_or_make(0, key)?,
+            // Nothing to remove: no row is made for that.
+            None => match rows.find(0, key)? {
+                Some(at) => at,
+                None => return Ok(None),
+            },
+        };
+        rows.journal(at);
+        let new = value.map_or(Value::Absent, Value::Here);
+        match std::mem::replace(&mut rows.slots[at as usize].value, new) {
+            Value::Here(old) => Ok(Some(old)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Reads the row of the window that ends at `end` (plain tables: 0).
+    pub(super) fn read_at<Q, R>(
+        &self,
+        end: i64,
+        key: &Q,
+        f: impl FnOnce(&S::Value) -> R,
+    ) -> Result<Option<R>, Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let mut rows = self.rows.borrow_mut();
+        let Some(at) = rows.find(end, key)? else {
+            return Ok(None);
+        };
+        Ok(rows.slots[at as usize].value.as_ref().map(f))
+    }
 }
 
-/// Opens the partition a descriptor describes.
-pub fn open_described(
-    descriptor: &'static TableDescriptor,
-    how: OpenTable,
-) -> Result<Rc<dyn TablePartition>, Error> {
-    (descriptor.open)(&how)
-        .downcast::<Option<Rc<dyn TablePartition>>>()
-        .ok()
-        .and_then(|cell| *cell)
-        .ok_or_else(|| Error::table(format!("table `{}` was registered by another version of the runtime: build the app with one version", descriptor.name)))
-}
+impl<S: TableSpec> TypedPartition<S> for TableCell<S> {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
 
-impl<S: TableSpec> TableCell<S> {
-    /// The row at the head: key, end, value.
-    pub(crate) fn head(&self) -> Result<Option<HeadRow<S>>, Error> {
+    fn head(&self) -> Result<Option<HeadRow<S>>, Error> {
         let mut rows = self.rows.borrow_mut();
         let at = self
             .closing
@@ -129,9 +134,63 @@ impl<S: TableSpec> TableCell<S> {
             .head(&mut rows, self.clock.stream_time.get())?;
         Ok(at.and_then(|at| {
             let slot = &rows.slots[at as usize];
-            Some((slot.key.clone(), slot.end, slot.value.as_ref()?.clone()))
+            Some(HeadRow {
+                key: slot.key.clone(),
+                start: slot.end - size::<S>(),
+                end: slot.end,
+                value: slot.value.as_ref()?.clone(),
+            })
         }))
     }
+
+    fn change<Q>(&self, time: i64, key: &Q, f: &mut dyn FnMut(&mut S::Value)) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let Some(window) = S::DESCRIPTOR.window else {
+            return self.change_row(0, key, f);
+        };
+        for start in window.starts(time) {
+            let end = start.saturating_add(window.size());
+            if !self.is_late(start, end) {
+                self.change_row(end, key, f)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn at<Q>(&self, time: i64, key: &Q) -> Result<Option<S::Value>, Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let start = S::DESCRIPTOR.window.and_then(|w| w.starts(time).last());
+        match start {
+            Some(start) => self.read_at(start.saturating_add(size::<S>()), key, S::Value::clone),
+            None => Ok(None),
+        }
+    }
+
+    fn windows<Q>(&self, key: &Q) -> Result<Vec<InWindow<S::Value>>, Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let ends = closing::ends(&self.rows.borrow())?;
+        let mut found = Vec::new();
+        for end in ends {
+            if let Some(value) = self.read_at(end, key, S::Value::clone)? {
+                found.push(InWindow::new(end - size::<S>(), end, value));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Length of the table's windows.
+fn size<S: TableSpec>() -> i64 {
+    S::DESCRIPTOR.window.map_or(0, Window::size)
 }
 
 impl<S: TableSpec> TablePartition for TableCell<S> {
@@ -167,6 +226,7 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
                 .filter(|_| retained)
                 .map(|(end, _)| *end),
         )?;
+        rows.restart_sweeping();
         Ok(())
     }
 
@@ -185,11 +245,9 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
             .is_some())
     }
 
-    fn due_end(&self) -> i64 {
-        self.closing
-            .borrow()
-            .first_open(&self.rows.borrow())
-            .unwrap_or(i64::MAX)
+    fn head_window(&self) -> Option<(i64, i64)> {
+        let end = self.closing.borrow().first_open(&self.rows.borrow())?;
+        Some((end - size::<S>(), end))
     }
 
     fn close_head(&self) {
@@ -199,29 +257,32 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
     }
 
     fn describe_head(&self) -> Option<(String, String)> {
-        let (key, _, value) = self.head().ok()??;
-        let mut text = Vec::new();
-        key.encode(&mut text);
-        Some((
-            String::from_utf8_lossy(&text).into_owned(),
-            serde_json::to_string(&value).unwrap_or_else(|e| format!("a row that is no JSON: {e}")),
-        ))
+        Some(self.head().ok()??.describe())
     }
 
     fn expires_at(&self) -> i64 {
-        closing::expires_at(&self.rows.borrow())
+        let rows = self.rows.borrow();
+        closing::expires_at(&rows).min(rows.sweeps_at())
     }
 
     fn expire(&self, stream_time: i64) -> Result<(), Error> {
-        closing::expire(&mut self.rows.borrow_mut(), stream_time)
+        let mut rows = self.rows.borrow_mut();
+        closing::expire(&mut rows, stream_time)?;
+        rows.sweep_over(stream_time)
+    }
+
+    fn missed(&self) -> Vec<(i64, i64)> {
+        self.late.missed()
     }
 
     fn settle(&self) {
-        self.rows.borrow_mut().undo.clear();
+        self.late.settle(&self.clock);
+        self.rows.borrow_mut().settle();
     }
 
     fn rollback(&self) {
-        self.rows.borrow_mut().rollback();
+        self.late.rollback();
+        self.rows.borrow_mut().rollback(|_, _, _, _| ());
     }
 
     fn prepare(&self) -> Result<(), Error> {
@@ -265,6 +326,7 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
         if S::DESCRIPTOR.retention > 0 {
             closing::refile(&mut rows, &closing);
         }
+        rows.restart_sweeping();
         Ok(())
     }
 

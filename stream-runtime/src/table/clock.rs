@@ -5,6 +5,18 @@ use std::cell::Cell;
 /// Before any time: stream time of a task that has processed nothing.
 pub const NO_TIME: i64 = i64::MIN;
 
+/// How many events the agents hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hand {
+    /// None: what is changed now belongs to the next event.
+    #[default]
+    Empty,
+    /// One: its time is the event time.
+    One,
+    /// Several, each with a time of its own.
+    Several,
+}
+
 /// Times and counters of one task.
 #[derive(Debug)]
 pub struct Clock {
@@ -16,12 +28,10 @@ pub struct Clock {
     pub judge_time: Cell<i64>,
     /// Smallest `end + grace` among the open windows of all tables; `i64::MAX` when none is open.
     pub next_due: Cell<i64>,
-    /// Number of the event in hand; a row journals itself once per number.
-    pub event: Cell<u64>,
     /// (record, window) pairs that came too late.
     pub late: Cell<u64>,
-    /// Whether an event is in hand: only then may a handle change a table.
-    pub in_event: Cell<bool>,
+    /// How many events the agents hold.
+    pub hand: Cell<Hand>,
     /// The task's partition, and how many its inputs have; 0 when that is not known.
     pub place: Cell<(i32, i32)>,
     /// New rows whose key belongs to another partition.
@@ -37,9 +47,8 @@ impl Default for Clock {
             stream_time: Cell::new(NO_TIME),
             judge_time: Cell::new(NO_TIME),
             next_due: Cell::new(i64::MAX),
-            event: Cell::new(0),
             late: Cell::new(0),
-            in_event: Cell::new(false),
+            hand: Cell::default(),
             place: Cell::new((0, 0)),
             misplaced: Cell::new(0),
             dirty: Cell::new(0),
@@ -51,6 +60,13 @@ impl Clock {
     /// Whether a window with this `end + grace` takes no more records.
     pub fn is_late(&self, end_and_grace: i64) -> bool {
         end_and_grace <= self.judge_time.get()
+    }
+
+    /// Something falls due at this stream time.
+    pub fn due_at(&self, time: i64) {
+        if time < self.next_due.get() {
+            self.next_due.set(time);
+        }
     }
 
     /// Whether some open window is over by stream time.

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::layout;
+use super::row::RowSpec;
 use super::rows::{NO_DISK, Rows};
 use super::slot::Value;
-use super::spec::TableSpec;
 use crate::error::Error;
 use crate::store::Tree;
 
@@ -13,7 +13,7 @@ use crate::store::Tree;
 const CHUNK: usize = 4096;
 
 /// The closing of one partition's windows.
-pub(super) struct Closing<S: TableSpec> {
+pub(super) struct Closing<S: RowSpec> {
     /// The window that is being closed.
     end: i64,
     /// Its next rows in order.
@@ -29,7 +29,7 @@ pub(super) struct Closing<S: TableSpec> {
     pub(super) moved: bool,
 }
 
-impl<S: TableSpec> Default for Closing<S> {
+impl<S: RowSpec> Default for Closing<S> {
     fn default() -> Self {
         Closing {
             end: 0,
@@ -43,7 +43,7 @@ impl<S: TableSpec> Default for Closing<S> {
     }
 }
 
-impl<S: TableSpec> Closing<S> {
+impl<S: RowSpec> Closing<S> {
     /// Forgets the queue; it is gathered anew behind the cursor.
     pub(super) fn restart(&mut self) {
         self.queue.clear();
@@ -53,7 +53,7 @@ impl<S: TableSpec> Closing<S> {
     /// End of the first open window.
     pub(super) fn first_open(&self, rows: &Rows<S>) -> Option<i64> {
         let cached = rows.windows.first_key_value().map(|(end, _)| *end);
-        let disk = (rows.disk.0 <= rows.disk.1 && Rows::<S>::windowed()).then_some(rows.disk.0);
+        let disk = (rows.disk.0 <= rows.disk.1 && S::ALIGNED).then_some(rows.disk.0);
         let active = self.active.then_some(self.end);
         [cached, disk, active].into_iter().flatten().min()
     }
@@ -207,14 +207,14 @@ impl<S: TableSpec> Closing<S> {
 }
 
 /// The span of window ends that the store holds from `from` on; plain tables: everything or nothing.
-pub(super) fn first_disk<S: TableSpec>(
+pub(super) fn first_disk<S: RowSpec>(
     rows: &Rows<S>,
     from: Option<i64>,
 ) -> Result<(i64, i64), Error> {
     let Some(tree) = &rows.tree else {
         return Ok(NO_DISK);
     };
-    if !Rows::<S>::windowed() {
+    if !S::ALIGNED {
         return Ok(if tree.is_empty().map_err(Error::from)? {
             NO_DISK
         } else {
@@ -260,7 +260,7 @@ fn last_disk(tree: &dyn Tree, first: i64) -> Result<i64, Error> {
 }
 
 /// Stream time at which the first retained window's rows go.
-pub(super) fn expires_at<S: TableSpec>(rows: &Rows<S>) -> i64 {
+pub(super) fn expires_at<S: RowSpec>(rows: &Rows<S>) -> i64 {
     match rows.retained.first_key_value() {
         Some((end, _)) => end.saturating_add(S::DESCRIPTOR.retention),
         None => i64::MAX,
@@ -268,7 +268,7 @@ pub(super) fn expires_at<S: TableSpec>(rows: &Rows<S>) -> i64 {
 }
 
 /// Drops rows of closed windows whose retention is over; about a chunk at a time.
-pub(super) fn expire<S: TableSpec>(rows: &mut Rows<S>, stream_time: i64) -> Result<(), Error> {
+pub(super) fn expire<S: RowSpec>(rows: &mut Rows<S>, stream_time: i64) -> Result<(), Error> {
     let mut dropped = 0;
     while expires_at(rows) <= stream_time && dropped < CHUNK {
         let Some((end, mut list)) = rows.retained.pop_first() else {
@@ -292,7 +292,7 @@ pub(super) fn expire<S: TableSpec>(rows: &mut Rows<S>, stream_time: i64) -> Resu
 }
 
 /// Keys of a window's rows in the store.
-fn keys_on_disk<S: TableSpec>(rows: &Rows<S>, end: i64) -> Result<Vec<S::Key>, Error> {
+fn keys_on_disk<S: RowSpec>(rows: &Rows<S>, end: i64) -> Result<Vec<S::Key>, Error> {
     let (mut from, mut to) = (Vec::new(), Vec::new());
     layout::push_end(end, &mut from);
     layout::push_end(end.saturating_add(1), &mut to);
@@ -305,7 +305,7 @@ fn keys_on_disk<S: TableSpec>(rows: &Rows<S>, end: i64) -> Result<Vec<S::Key>, E
 }
 
 /// Notes the closed windows that the store still has rows of, so that they expire.
-pub(super) fn note_retained<S: TableSpec>(
+pub(super) fn note_retained<S: RowSpec>(
     rows: &mut Rows<S>,
     cursor: Option<&(i64, S::Key)>,
 ) -> Result<(), Error> {
@@ -327,7 +327,7 @@ pub(super) fn note_retained<S: TableSpec>(
 }
 
 /// Files every cached row by the cursor: closed rows under `retained`, the others under `windows`.
-pub(super) fn refile<S: TableSpec>(rows: &mut Rows<S>, closing: &Closing<S>) {
+pub(super) fn refile<S: RowSpec>(rows: &mut Rows<S>, closing: &Closing<S>) {
     let closed = |end: i64, key: &S::Key| {
         let cursor = closing.committed.as_ref();
         cursor.is_some_and(|(e, k)| (end, key) <= (*e, k))
@@ -356,4 +356,32 @@ pub(super) fn refile<S: TableSpec>(rows: &mut Rows<S>, closing: &Closing<S>) {
             rows.open_window(end, at);
         }
     }
+}
+
+/// Ends of the windows that may have rows, in order.
+pub(super) fn ends<S: RowSpec>(rows: &Rows<S>) -> Result<Vec<i64>, Error> {
+    let mut ends: Vec<i64> = rows
+        .windows
+        .keys()
+        .chain(rows.retained.keys())
+        .copied()
+        .collect();
+    if let Some(tree) = &rows.tree
+        && rows.disk.0 <= rows.disk.1
+    {
+        // One look per window: from the first row of a window straight to the next window.
+        let mut from = Vec::new();
+        layout::push_end(rows.disk.0, &mut from);
+        while let Some(row) = tree.scan(&from, None).next() {
+            let Some(end) = layout::end_of(&row?.0).filter(|end| *end <= rows.disk.1) else {
+                break;
+            };
+            ends.push(end);
+            from.clear();
+            layout::push_end(end.saturating_add(1), &mut from);
+        }
+    }
+    ends.sort_unstable();
+    ends.dedup();
+    Ok(ends)
 }

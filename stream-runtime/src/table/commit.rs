@@ -3,16 +3,15 @@
 use super::clock::NO_TIME;
 use super::layout;
 use super::mark::ROW_TAG;
+use super::row::{self, RowSpec};
 use super::rows::Rows;
 use super::slot::{Below, RowRef, Value};
-use super::spec::TableSpec;
-use crate::codec::rows as codec;
 use crate::error::Error;
 
 /// Rows for the store: layout keys and values.
 pub type StoredRows = Vec<(Box<[u8]>, Option<Box<[u8]>>)>;
 
-impl<S: TableSpec> Rows<S> {
+impl<S: RowSpec> Rows<S> {
     /// Serializes the rows changed since the last commit into the batch. A row that the event in hand has touched
     /// goes in as it was before that event. The caller has set the clock's count of dirty rows to zero.
     pub(super) fn prepare(&mut self) -> Result<(), Error> {
@@ -23,21 +22,21 @@ impl<S: TableSpec> Rows<S> {
             if !self.slots[at as usize].dirty {
                 continue;
             }
-            // Only a row that this event has journaled can be in the undo list.
-            let touched = self.slots[at as usize].journaled == self.clock.event.get();
+            // Only a row that the event in hand has journaled is in the undo list.
+            let touched = self.slots[at as usize].journaled;
             let undo = self.undo.iter().find(|u| touched && u.slot == at);
             let in_hand = undo.is_some();
             if undo.is_some_and(|u| !u.was_dirty) {
                 keep.push(at);
                 continue;
             }
-            let old = undo.map(|u| u.old.as_ref());
+            let old = undo.map(|u| (u.old.as_ref(), u.changed));
             let slot = &mut self.slots[at as usize];
             slot.dirty = in_hand;
             if in_hand {
                 keep.push(at);
             }
-            let value = old.unwrap_or_else(|| slot.value.as_ref());
+            let (value, changed) = old.unwrap_or_else(|| (slot.value.as_ref(), slot.changed));
             if value.is_none() && matches!(slot.below, Below::Nothing) {
                 // Made and closed within one commit: nobody below ever heard of it.
                 if !in_hand {
@@ -47,10 +46,11 @@ impl<S: TableSpec> Rows<S> {
             }
             let key = self.batch.arena.len();
             self.batch.arena.push(ROW_TAG);
-            layout::push(Self::windowed(), slot.end, &slot.key, &mut self.batch.arena);
+            layout::push(S::ALIGNED, slot.end, &slot.key, &mut self.batch.arena);
             let mid = self.batch.arena.len();
             if let Some(value) = value {
-                codec::encode(value, &mut self.batch.arena).map_err(|e| {
+                let changed = S::TTL.is_some().then_some(changed);
+                row::encode(value, changed, &mut self.batch.arena).map_err(|e| {
                     Error::table(format!(
                         "table `{}`: a row of type {} cannot be written: {e}",
                         S::DESCRIPTOR.name,
@@ -126,28 +126,34 @@ impl<S: TableSpec> Rows<S> {
         }
     }
 
-    /// The batch is void: every row goes back to what the layers below hold.
-    pub(super) fn aborted(&mut self) -> Result<(), Error> {
-        self.undo.clear();
-        let mut changed: Vec<u32> = self.batch.rows.iter().map(|r| r.slot).collect();
-        changed.append(&mut self.dirty);
-        self.batch.clear();
+    /// Slots of the rows changed since the last commit.
+    pub(super) fn changed(&self) -> Vec<u32> {
+        let prepared = self.batch.rows.iter().map(|r| r.slot);
+        let mut changed: Vec<u32> = prepared.chain(self.dirty.iter().copied()).collect();
         changed.sort_unstable();
         changed.dedup();
+        changed
+    }
+
+    /// The batch is void: every row goes back to what the layers below hold.
+    pub(super) fn aborted(&mut self) -> Result<(), Error> {
+        let changed = self.changed();
+        self.settle();
+        self.dirty.clear();
+        self.batch.clear();
         for at in changed {
             let slot = &mut self.slots[at as usize];
             if !slot.live {
                 continue;
             }
             slot.dirty = false;
-            slot.journaled = 0;
             slot.value = match slot.below {
                 Below::Nothing => Value::Absent,
                 _ => Value::Unloaded,
             };
             let end = slot.end;
             // A row that had closed is open again.
-            if Self::windowed() && !matches!(slot.below, Below::Nothing) {
+            if S::ALIGNED && !matches!(slot.below, Below::Nothing) {
                 self.open_window(end, at);
             }
         }
@@ -164,7 +170,7 @@ impl<S: TableSpec> Rows<S> {
                 continue;
             };
             let mut key = Vec::new();
-            layout::push(Self::windowed(), slot.end, &slot.key, &mut key);
+            layout::push(S::ALIGNED, slot.end, &slot.key, &mut key);
             out.push((key.into_boxed_slice(), bytes.clone()));
             slot.listed = false;
             self.storing.push(at);
@@ -183,10 +189,7 @@ impl<S: TableSpec> Rows<S> {
                 Below::Unstored(Some(_)) => slot.below = Below::Stored,
                 Below::Unstored(None) => {
                     slot.below = Below::Nothing;
-                    if !slot.dirty
-                        && !matches!(slot.value, Value::Here(_))
-                        && !self.undo.iter().any(|u| u.slot == at)
-                    {
+                    if !slot.dirty && !matches!(slot.value, Value::Here(_)) && !slot.journaled {
                         self.forget(at);
                     }
                 }
@@ -209,7 +212,7 @@ impl<S: TableSpec> Rows<S> {
 
     /// A row as the changelog has it, during recovery. `None` is a tombstone.
     pub(super) fn restore(&mut self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
-        let (end, key) = layout::parse::<S::Key>(Self::windowed(), layout_key, S::DESCRIPTOR.name)?;
+        let (end, key) = layout::parse::<S::Key>(S::ALIGNED, layout_key, S::DESCRIPTOR.name)?;
         let known = self.cached();
         let at = self.place(end, key);
         let fresh = self.cached() > known;

@@ -4,27 +4,38 @@ use std::any::Any;
 use std::borrow::Borrow;
 use std::hash::Hash;
 use std::marker::PhantomData;
+use std::ops::RangeBounds;
 use std::rc::Rc;
 
 use super::cell::TableCell;
-use super::slot::Value;
-use super::spec::{Hopping, Plain, PlainKind, TableKind, TableSpec, Tumbling, WindowedKind};
+use super::clock::Hand;
+use super::iter::Iter;
+use super::spec::{PlainKind, TableKind, TableSpec};
+use super::typed::TypedPartition;
+use super::update::Updates;
 use crate::error::{Error, raise};
-use crate::window::Window;
 
 /// The partition of a table that belongs to the event in hand.
 ///
 /// Ask for it as a parameter: `mut hours: Table<Hours>` to change it, `hours: Table<Hours>` to read it. A table has
 /// one writer. What an event changed is undone when its handler fails, and committed together with its outputs
-/// and offsets otherwise. A store that fails stops the task, not the call.
+/// and offsets otherwise. What is changed while no event is in hand belongs to the next one. A store that fails stops
+/// the task, not the call.
 pub struct Table<S> {
-    // A `TableCell<S>`, erased: with a bound on the struct, an `S` that is no table would be an error at every mention.
+    // The table's partition, erased: with a bound on the struct, an `S` that is no table would be an error at every mention.
     cell: Rc<dyn Any>,
     _of: PhantomData<fn() -> S>,
 }
 
+/// One partition of `S`.
+type Cell<S> = <<S as TableSpec>::Kind as TableKind>::Cell<S>;
+
+fn wrong() -> ! {
+    raise(Error::table("a table of another type")) // `new` is the only way to make one
+}
+
 impl<S: TableSpec> Table<S> {
-    pub(crate) fn new(cell: Rc<TableCell<S>>) -> Self {
+    pub(crate) fn new(cell: Rc<Cell<S>>) -> Self {
         Table {
             cell,
             _of: PhantomData,
@@ -32,52 +43,74 @@ impl<S: TableSpec> Table<S> {
     }
 
     #[inline]
-    fn cell(&self) -> &TableCell<S> {
-        match self.cell.downcast_ref() {
-            Some(cell) => cell,
-            None => raise(Error::table("a table of another type")), // `new` is the only way to make one
-        }
+    pub(super) fn cell(&self) -> &Cell<S> {
+        self.cell.downcast_ref().unwrap_or_else(|| wrong())
+    }
+
+    /// The partition, of a table without windows.
+    #[inline]
+    fn plain(&self) -> &TableCell<S> {
+        self.cell.downcast_ref().unwrap_or_else(|| wrong())
     }
 
     /// Changes a row in place and journals it. A row that does not exist begins with `Default`.
     ///
     /// * plain tables return what the closure returns;
     /// * tumbling windows: the window of the event's time; `Some(result)`, or `None` when the event is late for it;
-    /// * hopping windows: every window that holds the event's time and is still open; the closure may run several times.
+    /// * session windows: the session that the event's time belongs to, after those it joins have been
+    ///   [merged](crate::Merge); `Some(result)`, or `None` when the event is late;
+    /// * hopping windows: every window that holds the event's time and is still open; the closure may run several times;
+    /// * sliding windows: every window that holds the event's time, also those that are over and that later ones begin
+    ///   with; the closure may run several times.
     ///
-    /// The time of the event decides, never the clock of the machine.
+    /// The time of the event decides, never the clock of the machine. With several events in hand, or none, a windowed
+    /// table is changed with [`update_at`](Table::update_at): anything else stops the task.
     pub fn update<Q, F>(&mut self, key: &Q, f: F) -> <S::Kind as Updates<S::Value, F>>::Out
     where
         S::Kind: Updates<S::Value, F>,
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
-        if !self.cell().clock.in_event.get() {
-            raise(Error::table(format!(
-                "table `{}` was changed with no event in hand: call `update` between `next().await` and the following one",
-                S::DESCRIPTOR.name
-            )));
+        let clock = self.cell().clock();
+        if S::DESCRIPTOR.window.is_some() && clock.hand.get() != Hand::One {
+            self.no_time("update", "update_at");
         }
+        let time = clock.event_time.get();
+        self.change(time, key, f)
+    }
+
+    pub(super) fn change<Q, F>(
+        &mut self,
+        time: i64,
+        key: &Q,
+        f: F,
+    ) -> <S::Kind as Updates<S::Value, F>>::Out
+    where
+        S::Kind: Updates<S::Value, F>,
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let cell = self.cell();
         <S::Kind as Updates<S::Value, F>>::run(
-            &mut Cursor {
-                cell: self.cell(),
-                key,
-            },
+            &mut |f| cell.change(time, key, f).unwrap_or_else(|e| raise(e)),
             f,
         )
     }
 
-    fn read_at<Q, R>(&self, end: i64, key: &Q, f: impl FnOnce(&S::Value) -> R) -> Option<R>
-    where
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
-    {
-        let mut rows = self.cell().rows.borrow_mut();
-        let at = rows.find(end, key).unwrap_or_else(|e| raise(e))?;
-        rows.slots[at as usize].value.as_ref().map(f)
+    /// There is no event whose time could be meant.
+    pub(super) fn no_time(&self, method: &str, instead: &str) -> ! {
+        let have = match self.cell().clock().hand.get() {
+            Hand::Several => "several events",
+            _ => "no event",
+        };
+        raise(Error::table(format!(
+            "table `{}`: `{method}` goes by the time of the event in hand, and there is {have} in hand: name the time, `{instead}(time, ..)`",
+            S::DESCRIPTOR.name
+        )))
     }
 }
 
+/// Tables without windows.
 impl<S: TableSpec> Table<S>
 where
     S::Kind: PlainKind,
@@ -88,7 +121,7 @@ where
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
-        self.read_at(0, key, S::Value::clone)
+        self.read(key, S::Value::clone)
     }
 
     /// Reads the row without copying it; `None` when there is none.
@@ -97,7 +130,7 @@ where
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
-        self.read_at(0, key, f)
+        self.plain().read_at(0, key, f).unwrap_or_else(|e| raise(e))
     }
 
     /// Whether there is such a row.
@@ -106,7 +139,7 @@ where
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
-        self.read_at(0, key, |_| ()).is_some()
+        self.read(key, |_| ()).is_some()
     }
 
     /// Sets the row and returns the one before.
@@ -115,7 +148,9 @@ where
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
-        self.replace(key, Some(value))
+        self.plain()
+            .replace(key, Some(value))
+            .unwrap_or_else(|e| raise(e))
     }
 
     /// Removes the row, in the changelog by a tombstone, and returns it.
@@ -124,169 +159,41 @@ where
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
-        if !self.contains(key) {
-            return None;
-        }
-        self.replace(key, None)
+        self.plain().replace(key, None).unwrap_or_else(|e| raise(e))
     }
 
-    fn replace<Q>(&mut self, key: &Q, value: Option<S::Value>) -> Option<S::Value>
-    where
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
-    {
-        let mut rows = self.cell().rows.borrow_mut();
-        let at = rows.find_or_make(0, key).unwrap_or_else(|e| raise(e));
-        rows.journal(at);
-        let new = value.map_or(Value::Absent, Value::Here);
-        match std::mem::replace(&mut rows.slots[at as usize].value, new) {
-            Value::Here(old) => Some(old),
-            _ => None,
-        }
-    }
-}
-
-impl<S: TableSpec> Table<S>
-where
-    S::Kind: WindowedKind,
-{
-    /// A copy of the row of the newest window that holds the event's time.
-    pub fn current<Q>(&self, key: &Q) -> Option<S::Value>
-    where
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
-    {
-        let window = S::DESCRIPTOR.window?;
-        let start = window.starts(self.cell().clock.event_time.get()).last()?;
-        self.read_at(start.saturating_add(window.size()), key, S::Value::clone)
-    }
-}
-
-/// A key in a table, for [`Updates`].
-pub struct Cursor<'a, S: TableSpec, Q: ?Sized> {
-    cell: &'a TableCell<S>,
-    key: &'a Q,
-}
-
-/// One row after the other that an update may change. Implementation detail of [`Updates`].
-pub trait UpdateRows<V> {
-    /// Windows that hold the event's time.
-    fn window(&self) -> Option<Window>;
-    /// Event time, epoch ms.
-    fn time(&self) -> i64;
-    /// Whether the window with this end takes no more records; counts the record when it does not.
-    fn late(&mut self, end: i64) -> bool;
-    /// Journals the row of this window (plain tables: 0) and changes it.
-    fn change(&mut self, end: i64, f: &mut dyn FnMut(&mut V))
-    where
-        V: Default;
-}
-
-impl<S, Q> UpdateRows<S::Value> for Cursor<'_, S, Q>
-where
-    S: TableSpec,
-    S::Key: Borrow<Q>,
-    Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
-{
-    fn window(&self) -> Option<Window> {
-        S::DESCRIPTOR.window
+    /// All rows of this partition in the order of their keys, as copies. Rows beyond the cache are read from the store
+    /// in chunks, and do not take the place of others in the cache.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table(value = u64)] struct WordCounts;
+    /// #[agent(topic = "questions", sink = "answers")]
+    /// async fn most(_: String, counts: Table<WordCounts>) -> Option<String> {
+    ///     let (word, _) = counts.iter().max_by_key(|(_, n)| *n)?;
+    ///     Some(word)
+    /// }
+    /// ```
+    pub fn iter(&self) -> Iter<'_, S> {
+        self.range(..)
     }
 
-    fn time(&self) -> i64 {
-        self.cell.clock.event_time.get()
-    }
-
-    fn late(&mut self, end: i64) -> bool {
-        let late = self
-            .cell
-            .clock
-            .is_late(end.saturating_add(S::DESCRIPTOR.grace));
-        if late {
-            self.cell.clock.late.set(self.cell.clock.late.get() + 1);
-        }
-        late
-    }
-
-    fn change(&mut self, end: i64, f: &mut dyn FnMut(&mut S::Value))
-    where
-        S::Value: Default,
-    {
-        let mut rows = self.cell.rows.borrow_mut();
-        let at = rows
-            .find_or_make(end, self.key)
-            .unwrap_or_else(|e| raise(e));
-        rows.journal(at);
-        let slot = &mut rows.slots[at as usize];
-        if !matches!(slot.value, Value::Here(_)) {
-            slot.value = Value::Here(S::Value::default());
-        }
-        if let Value::Here(value) = &mut slot.value {
-            f(value);
-        }
-    }
-}
-
-/// What `update` of a kind of table takes and returns.
-pub trait Updates<V, F>: TableKind {
-    /// What `update` returns.
-    type Out;
-    /// Runs the closure on the rows.
-    fn run(rows: &mut dyn UpdateRows<V>, f: F) -> Self::Out;
-}
-
-/// Runs a closure that may be called once on one row.
-fn once<V: Default, R, F: FnOnce(&mut V) -> R>(
-    rows: &mut dyn UpdateRows<V>,
-    end: i64,
-    f: F,
-) -> Option<R> {
-    let (mut f, mut out) = (Some(f), None);
-    rows.change(end, &mut |value| {
-        if let Some(f) = f.take() {
-            out = Some(f(value));
-        }
-    });
-    out
-}
-
-impl<V: Default, R, F: FnOnce(&mut V) -> R> Updates<V, F> for Plain {
-    type Out = R;
-
-    fn run(rows: &mut dyn UpdateRows<V>, f: F) -> R {
-        match once(rows, 0, f) {
-            Some(out) => out,
-            None => raise(Error::table("a plain table did not call its closure")),
-        }
-    }
-}
-
-impl<V: Default, R, F: FnOnce(&mut V) -> R> Updates<V, F> for Tumbling {
-    type Out = Option<R>;
-
-    fn run(rows: &mut dyn UpdateRows<V>, f: F) -> Option<R> {
-        let window = rows.window()?;
-        let end = window
-            .starts(rows.time())
-            .next()?
-            .saturating_add(window.size());
-        if rows.late(end) {
-            None
-        } else {
-            once(rows, end, f)
-        }
-    }
-}
-
-impl<V: Default, F: FnMut(&mut V)> Updates<V, F> for Hopping {
-    type Out = ();
-
-    fn run(rows: &mut dyn UpdateRows<V>, mut f: F) {
-        let Some(window) = rows.window() else { return };
-        for start in window.starts(rows.time()) {
-            let end = start.saturating_add(window.size());
-            if !rows.late(end) {
-                rows.change(end, &mut f);
-            }
-        }
+    /// The rows whose keys lie in a range, in the order of their keys: text by its bytes, numbers by their value.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table(key = u32, value = u64)] struct Scores;
+    /// #[agent(topic = "questions", sink = "answers")]
+    /// async fn sum(_: String, scores: Table<Scores>) -> String {
+    ///     let sum: u64 = scores.range(100..200).map(|(_, score)| score).sum();
+    ///     sum.to_string()
+    /// }
+    /// ```
+    pub fn range(&self, keys: impl RangeBounds<S::Key>) -> Iter<'_, S> {
+        Iter::new(
+            &self.plain().rows,
+            keys.start_bound().cloned(),
+            keys.end_bound().cloned(),
+        )
     }
 }

@@ -1,20 +1,42 @@
 //! Tables: typed rows in a bounded cache over the store, their journal, changelog records and mark.
+//!
+//! `rows`, `slot`, `commit` are the engine: rows by layout key, whatever they mean. `cell` makes plain tables and aligned
+//! windows of it, with `closing`; `span_cell` sessions and sliding windows, with `spans` and `span_index`.
 
 mod cell;
 mod clock;
 mod closing;
 mod commit;
 mod handle;
+mod iter;
+mod lateness;
 mod layout;
 mod mark;
+mod partition;
+mod row;
 mod rows;
 mod slot;
+mod span_cell;
+mod span_index;
+mod spans;
 mod spec;
+mod ttl;
+mod typed;
+mod update;
+mod windows;
 
-pub use cell::{OpenTable, TableCell, TablePartition, open, open_described};
-pub use clock::{Clock, NO_TIME};
+pub use clock::{Clock, Hand, NO_TIME};
 pub use commit::StoredRows;
-pub use handle::{Table, UpdateRows, Updates};
+pub use handle::Table;
+pub use iter::Iter;
 pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};
+pub use partition::{OpenTable, TablePartition, open, open_described};
 pub use slot::RowBatch;
-pub use spec::{Hopping, Plain, PlainKind, TableKind, TableSpec, Tumbling, WindowedKind, key_name};
+#[cfg(test)]
+pub(crate) use spans::Spans;
+pub use spec::{
+    Hopping, Merge, MergeFn, Plain, PlainKind, Session, Sliding, TableKind, TableSpec, Tumbling,
+    WindowedKind, key_name,
+};
+pub use typed::{HeadRow, InWindow, TypedPartition};
+pub use update::Updates;

@@ -8,19 +8,20 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::clock::Clock;
+use super::clock::{Clock, NO_TIME};
 use super::layout;
+use super::row::{self, RowSpec};
 use super::slot::{Below, RowBatch, Slot, Undo, Value};
-use super::spec::TableSpec;
+use super::ttl::Sweeping;
 use crate::codec::rows as codec;
 use crate::error::Error;
 use crate::key::{StreamKey, partition_of};
 use crate::store::Tree;
 
 /// Rows of `S` in one partition.
-pub(super) struct Rows<S: TableSpec> {
+pub(super) struct Rows<S: RowSpec> {
     pub(super) clock: Rc<Clock>,
-    pub(super) slots: Vec<Slot<S::Key, S::Value>>,
+    pub(super) slots: Vec<Slot<S::Key, S::Row>>,
     free: Vec<u32>,
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -31,7 +32,7 @@ pub(super) struct Rows<S: TableSpec> {
     /// Whether some retained rows are in the store only.
     pub(super) retained_on_disk: bool,
     pub(super) dirty: Vec<u32>,
-    pub(super) undo: Vec<Undo<S::Value>>,
+    pub(super) undo: Vec<Undo<S::Row>>,
     pub(super) unstored: Vec<u32>,
     pub(super) storing: Vec<u32>,
     pub(super) batch: RowBatch,
@@ -41,6 +42,8 @@ pub(super) struct Rows<S: TableSpec> {
     /// Ends (plain tables: 0) of rows that may be in the store and not in the cache; empty when first > last.
     pub(super) disk: (i64, i64),
     pub(super) limit: usize,
+    /// The search for rows whose `ttl` is over.
+    pub(super) sweeping: Sweeping,
     said_misplaced: bool,
     scratch: Vec<u8>,
 }
@@ -48,9 +51,9 @@ pub(super) struct Rows<S: TableSpec> {
 /// Nothing is on disk only.
 pub(super) const NO_DISK: (i64, i64) = (i64::MAX, i64::MIN);
 
-impl<S: TableSpec> Rows<S> {
+impl<S: RowSpec> Rows<S> {
     pub(super) fn new(clock: Rc<Clock>, tree: Option<Arc<dyn Tree>>, cache_bytes: usize) -> Self {
-        let row = size_of::<Slot<S::Key, S::Value>>() + 32;
+        let row = size_of::<Slot<S::Key, S::Row>>() + 32;
         Rows {
             clock,
             slots: Vec::new(),
@@ -69,29 +72,26 @@ impl<S: TableSpec> Rows<S> {
             tree,
             disk: NO_DISK,
             limit: (cache_bytes / row).max(64),
+            sweeping: Sweeping::default(),
             said_misplaced: false,
             scratch: Vec::new(),
         }
-    }
-
-    pub(super) const fn windowed() -> bool {
-        S::DESCRIPTOR.window.is_some()
     }
 
     pub(super) fn cached(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    fn hash<Q: Hash + ?Sized>(&self, end: i64, key: &Q) -> u64 {
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, end: i64, key: &Q) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        if Self::windowed() {
+        if S::ALIGNED {
             hasher.write_i64(end);
         }
         key.hash(&mut hasher);
         hasher.finish()
     }
 
-    fn probe<Q>(&self, hash: u64, end: i64, key: &Q) -> Option<u32>
+    pub(super) fn probe<Q>(&self, hash: u64, end: i64, key: &Q) -> Option<u32>
     where
         S::Key: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -110,7 +110,7 @@ impl<S: TableSpec> Rows<S> {
         hash: u64,
         end: i64,
         key: S::Key,
-        value: Value<S::Value>,
+        value: Value<S::Row>,
         below: Below,
     ) -> u32 {
         let slot = Slot {
@@ -119,8 +119,9 @@ impl<S: TableSpec> Rows<S> {
             hash,
             value,
             below,
-            journaled: 0,
+            changed: NO_TIME,
             commit: 0,
+            journaled: false,
             dirty: false,
             listed: false,
             touched: true,
@@ -144,12 +145,9 @@ impl<S: TableSpec> Rows<S> {
 
     /// Puts a row's slot among the open windows and lets the clock know when the first is due.
     pub(super) fn open_window(&mut self, end: i64, at: u32) {
-        if Self::windowed() {
+        if S::ALIGNED {
             self.windows.entry(end).or_default().push(at);
-            let due = end.saturating_add(S::DESCRIPTOR.grace);
-            if due < self.clock.next_due.get() {
-                self.clock.next_due.set(due);
-            }
+            self.clock.due_at(end.saturating_add(S::DESCRIPTOR.grace));
         }
     }
 
@@ -177,14 +175,15 @@ impl<S: TableSpec> Rows<S> {
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
         let hash = self.hash(end, key);
-        if let Some(at) = self.probe(hash, end, key) {
-            self.load(at)?;
-            return Ok(Some(at));
-        }
-        if !self.may_be_on_disk(end) {
-            return Ok(None);
-        }
-        self.read_disk(hash, end, key.to_owned())
+        let found = match self.probe(hash, end, key) {
+            Some(at) => {
+                self.load(at)?;
+                Some(at)
+            }
+            None if self.may_be_on_disk(end) => self.read_disk(hash, end, key.to_owned())?,
+            None => None,
+        };
+        Ok(found.filter(|&at| !self.is_over(at)))
     }
 
     fn read_disk(&mut self, hash: u64, end: i64, key: S::Key) -> Result<Option<u32>, Error> {
@@ -192,13 +191,14 @@ impl<S: TableSpec> Rows<S> {
             return Ok(None);
         };
         self.scratch.clear();
-        layout::push(Self::windowed(), end, &key, &mut self.scratch);
+        layout::push(S::ALIGNED, end, &key, &mut self.scratch);
         let Some(bytes) = tree.get(&self.scratch).map_err(Error::from)? else {
             return Ok(None);
         };
-        let value = Self::decode(&bytes)?;
+        let (value, changed) = Self::decode(&bytes)?;
         let at = self.insert(hash, end, key, Value::Here(value), Below::Stored);
-        if Self::windowed() {
+        self.slots[at as usize].changed = changed;
+        if S::ALIGNED {
             self.list_window(end, at);
         }
         Ok(Some(at))
@@ -282,52 +282,72 @@ impl<S: TableSpec> Rows<S> {
         if !matches!(slot.value, Value::Unloaded) {
             return Ok(());
         }
-        let value = match &slot.below {
-            Below::Nothing | Below::Unstored(None) => Value::Absent,
-            Below::Unstored(Some(bytes)) => Value::Here(Self::decode(bytes)?),
-            Below::Stored => {
-                self.scratch.clear();
-                layout::push(Self::windowed(), slot.end, &slot.key, &mut self.scratch);
-                match self
-                    .tree
-                    .as_ref()
-                    .map(|t| t.get(&self.scratch))
-                    .transpose()
-                    .map_err(Error::from)?
-                    .flatten()
-                {
-                    Some(bytes) => Value::Here(Self::decode(&bytes)?),
-                    None => Value::Absent,
-                }
+        let row = self.peek(at)?;
+        let slot = &mut self.slots[at as usize];
+        slot.value = match row {
+            Some((value, changed)) => {
+                slot.changed = changed;
+                Value::Here(value)
             }
+            None => Value::Absent,
         };
-        self.slots[at as usize].value = value;
         Ok(())
     }
 
-    fn decode(bytes: &[u8]) -> Result<S::Value, Error> {
-        codec::decode(bytes).map_err(|e| {
-            Error::table(format!(
+    /// What the layers below the cache have of a row: its value, and when it changed last.
+    pub(super) fn peek(&mut self, at: u32) -> Result<Option<(S::Row, i64)>, Error> {
+        let slot = &self.slots[at as usize];
+        match &slot.below {
+            Below::Nothing | Below::Unstored(None) => Ok(None),
+            Below::Unstored(Some(bytes)) => Self::decode(bytes).map(Some),
+            Below::Stored => {
+                self.scratch.clear();
+                layout::push(S::ALIGNED, slot.end, &slot.key, &mut self.scratch);
+                let bytes = self.tree.as_ref().map(|t| t.get(&self.scratch));
+                let bytes = bytes.transpose().map_err(Error::from)?.flatten();
+                bytes.map(|bytes| Self::decode(&bytes)).transpose()
+            }
+        }
+    }
+
+    /// A row as it is written, and when it changed last.
+    pub(super) fn decode(bytes: &[u8]) -> Result<(S::Row, i64), Error> {
+        let (changed, row) = row::split(bytes);
+        match codec::decode(row) {
+            Ok(row) => Ok((row, changed.unwrap_or(NO_TIME))),
+            Err(e) => Err(Error::table(format!(
                 "table `{}`: a stored row does not read as {}: {e}; give new fields `#[serde(default)]`, or `reset`",
                 S::DESCRIPTOR.name,
                 S::DESCRIPTOR.value
-            ))
-        })
+            ))),
+        }
     }
 
     /// Notes the row's value before the event in hand changes it, and that it needs a commit.
     pub(super) fn journal(&mut self, at: u32) {
-        let event = self.clock.event.get();
+        let over = self.is_over(at);
         let slot = &mut self.slots[at as usize];
-        if slot.journaled != event {
-            slot.journaled = event;
+        if !slot.journaled {
+            slot.journaled = true;
             self.undo.push(Undo {
                 slot: at,
                 old: slot.value.as_ref().cloned(),
+                changed: slot.changed,
                 was_dirty: slot.dirty,
             });
         }
+        if over {
+            slot.value = Value::Absent;
+        }
+        self.note_change(at);
         self.touch(at);
+    }
+
+    /// The event in hand is acknowledged: its journal is dropped.
+    pub(super) fn settle(&mut self) {
+        for undo in self.undo.drain(..) {
+            self.slots[undo.slot as usize].journaled = false;
+        }
     }
 
     /// Marks a row as changed since the last commit.
@@ -340,12 +360,17 @@ impl<S: TableSpec> Rows<S> {
         }
     }
 
-    /// The event in hand is undone.
-    pub(super) fn rollback(&mut self) {
+    /// The event in hand is undone. `seen` gets each row's slot, its key, what the event made of it and what it was before.
+    pub(super) fn rollback(
+        &mut self,
+        mut seen: impl FnMut(u32, &S::Key, Option<&S::Row>, Option<&S::Row>),
+    ) {
         while let Some(undo) = self.undo.pop() {
             let slot = &mut self.slots[undo.slot as usize];
+            seen(undo.slot, &slot.key, slot.value.as_ref(), undo.old.as_ref());
             slot.value = undo.old.map_or(Value::Absent, Value::Here);
-            slot.journaled = 0;
+            slot.changed = undo.changed;
+            slot.journaled = false;
             if slot.dirty && !undo.was_dirty {
                 slot.dirty = false;
                 self.clock
@@ -355,32 +380,54 @@ impl<S: TableSpec> Rows<S> {
         }
     }
 
+    /// Rows that the cache has to hold: with `PINNED`, those whose values are here.
+    fn held(&self) -> usize {
+        if S::PINNED {
+            let here = |slot: &&Slot<_, _>| matches!(slot.value, Value::Here(_));
+            self.slots.iter().filter(here).count()
+        } else {
+            self.cached()
+        }
+    }
+
     /// Makes room: forgets rows that the store has and nobody touched since the last sweep, then any that the store has.
     pub(super) fn sweep(&mut self) {
         if self.cached() <= self.limit {
             return;
         }
+        let mut held = self.held();
         for spare_touched in [true, false] {
             let target = self.limit - self.limit / 4;
             for at in 0..self.slots.len() as u32 {
-                if self.cached() <= target {
+                if held <= target {
                     break;
                 }
                 let slot = &mut self.slots[at as usize];
-                if !slot.evictable() || self.undo.iter().any(|u| u.slot == at) {
+                if !slot.evictable() || slot.journaled {
                     continue;
                 }
                 if spare_touched && slot.touched {
                     slot.touched = false;
                     continue;
                 }
-                if matches!(slot.below, Below::Stored) {
+                let stored = matches!(slot.below, Below::Stored);
+                if S::PINNED && stored {
+                    if matches!(slot.value, Value::Here(_)) {
+                        slot.value = Value::Unloaded;
+                        held -= 1;
+                    }
+                    continue;
+                }
+                if stored {
                     self.disk = (self.disk.0.min(slot.end), self.disk.1.max(slot.end));
                     self.retained_on_disk |= S::DESCRIPTOR.retention > 0;
                 }
                 self.forget(at);
+                if !S::PINNED {
+                    held -= 1;
+                }
             }
-            if self.cached() <= self.limit {
+            if held <= self.limit {
                 break;
             }
         }

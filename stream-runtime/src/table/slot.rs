@@ -40,10 +40,12 @@ pub(super) struct Slot<K, V> {
     pub(super) hash: u64,
     pub(super) value: Value<V>,
     pub(super) below: Below,
-    /// Number of the event that journaled it last.
-    pub(super) journaled: u64,
+    /// Stream time of the last change; only tables with a `ttl` know it.
+    pub(super) changed: i64,
     /// Number of the commit that last changed `below`.
     pub(super) commit: u64,
+    /// The journal has its value from before the event in hand.
+    pub(super) journaled: bool,
     /// Changed since the last commit.
     pub(super) dirty: bool,
     /// In the list of rows that await the store.
@@ -70,6 +72,7 @@ impl<K, V> Slot<K, V> {
 pub(super) struct Undo<V> {
     pub(super) slot: u32,
     pub(super) old: Option<V>,
+    pub(super) changed: i64,
     pub(super) was_dirty: bool,
 }
 

@@ -3,6 +3,10 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::cell::TableCell;
+use super::partition::OpenTable;
+use super::span_cell::SpanCell;
+use super::typed::TypedPartition;
 use crate::key::StreamKey;
 use crate::topology::TableDescriptor;
 
@@ -17,10 +21,41 @@ pub trait TableSpec: Sized + 'static {
     type Key: StreamKey;
     /// Type of the rows: the struct itself, or `value = T`.
     type Value: Clone + Default + Serialize + DeserializeOwned + 'static;
-    /// [`Plain`], [`Tumbling`] or [`Hopping`].
+    /// [`Plain`], [`Tumbling`], [`Hopping`], [`Session`] or [`Sliding`].
     type Kind: TableKind;
     /// Name, window, times.
     const DESCRIPTOR: &'static TableDescriptor;
+    /// [`Merge::merge`] of the rows; sessions have it.
+    const MERGE: Option<MergeFn<Self::Value>> = None;
+}
+
+/// [`Merge::merge`] of a type.
+pub type MergeFn<V> = fn(&mut V, V);
+
+/// How two sessions become one: a record between them joins them. The value of a `session` table implements it.
+///
+/// ```
+/// use stream_runtime::prelude::*;
+///
+/// #[table(session = "30m")]
+/// #[derive(Clone, Default)]
+/// struct Visit { pages: u64, last_page: String }
+///
+/// impl Merge for Visit {
+///     fn merge(&mut self, later: Self) {
+///         self.pages += later.pages;
+///         self.last_page = later.last_page;
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is kept in sessions and does not say how two of them become one",
+    label = "needs `Merge`",
+    note = "a record between two sessions joins them: `impl Merge for {Self} {{ fn merge(&mut self, later: Self) {{ .. }} }}`"
+)]
+pub trait Merge: Sized {
+    /// Takes in the session that follows this one in time.
+    fn merge(&mut self, later: Self);
 }
 
 /// Name of a table's key type, for its descriptor.
@@ -37,28 +72,52 @@ pub struct Tumbling;
 /// Marks a table of hopping windows.
 #[derive(Debug)]
 pub struct Hopping;
+/// Marks a table of session windows.
+#[derive(Debug)]
+pub struct Session;
+/// Marks a table of sliding windows.
+#[derive(Debug)]
+pub struct Sliding;
 
-/// The kinds of tables.
-pub trait TableKind: 'static {}
-impl TableKind for Plain {}
-impl TableKind for Tumbling {}
-impl TableKind for Hopping {}
+/// The kinds of tables, and what a partition of each is.
+pub trait TableKind: 'static {
+    /// One partition of `S`.
+    type Cell<S: TableSpec>: TypedPartition<S> + 'static;
+    /// Opens it.
+    fn open<S: TableSpec>(how: &OpenTable) -> Self::Cell<S>;
+}
+
+macro_rules! kinds {
+    ($cell:ident: $($kind:ident)*) => {$(
+        impl TableKind for $kind {
+            type Cell<S: TableSpec> = $cell<S>;
+
+            fn open<S: TableSpec>(how: &OpenTable) -> $cell<S> {
+                $cell::new(how)
+            }
+        }
+    )*};
+}
+kinds!(TableCell: Plain Tumbling Hopping);
+kinds!(SpanCell: Session Sliding);
 
 /// Kinds whose rows belong to windows and close.
 #[diagnostic::on_unimplemented(
     message = "this table has no window, so nothing of it ever closes",
     label = "has no window",
-    note = "add `tumbling = \"1h\"`, or `hopping` and `step`, to its `#[table(..)]`"
+    note = "add `tumbling = \"1h\"`, `hopping` and `step`, `session` or `sliding` to its `#[table(..)]`"
 )]
 pub trait WindowedKind: TableKind {}
 impl WindowedKind for Tumbling {}
 impl WindowedKind for Hopping {}
+impl WindowedKind for Session {}
+impl WindowedKind for Sliding {}
 
 /// Kinds whose rows are addressed by key alone.
 #[diagnostic::on_unimplemented(
     message = "this method is for tables without windows",
     label = "has windows",
-    note = "a windowed table is changed with `update` and read with `current` or `at`"
+    note = "a windowed table is changed with `update` and read with `current`, `at`, `delta` or `windows`"
 )]
 pub trait PlainKind: TableKind {}
 impl PlainKind for Plain {}

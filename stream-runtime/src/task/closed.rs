@@ -7,9 +7,10 @@ use std::ops::Deref;
 
 use chrono::{DateTime, Utc};
 
-use super::event::date;
 use crate::error::{Error, raise};
-use crate::table::{TableSpec, WindowedKind};
+use crate::record::date;
+use crate::table::{HeadRow, TableSpec, WindowedKind};
+use crate::window::Window;
 
 /// The final row of a window, handed once to each agent `on_close = S`. It derefs to the row.
 pub struct Closed<S> {
@@ -51,23 +52,37 @@ impl<S: TableSpec> Closed<S>
 where
     S::Kind: WindowedKind,
 {
-    /// A closed window as a unit test of an `on_close` agent needs it.
+    /// A closed window as a unit test of an `on_close` agent needs it: one that begins at `start` and is as long as the
+    /// table says; a session, as if it had one record.
     pub fn new(key: S::Key, start: DateTime<Utc>, value: S::Value) -> Self {
-        let end = start.timestamp_millis() + size::<S>();
-        Closed::of(key, end, value)
+        let start = start.timestamp_millis();
+        let length = match S::DESCRIPTOR.window {
+            Some(Window::Session { gap }) => gap + 1,
+            Some(Window::Sliding { size }) => size + 1,
+            Some(window) => window.size(),
+            None => 0,
+        };
+        Closed {
+            row: Box::new((key, value)),
+            start,
+            end: start + length,
+            _of: PhantomData,
+        }
+    }
+
+    /// The same with another end, as sessions have it.
+    pub fn until(mut self, end: DateTime<Utc>) -> Self {
+        self.end = end.timestamp_millis();
+        self
     }
 }
 
-fn size<S: TableSpec>() -> i64 {
-    S::DESCRIPTOR.window.map_or(0, |w| w.size())
-}
-
 impl<S: TableSpec> Closed<S> {
-    pub(crate) fn of(key: S::Key, end: i64, value: S::Value) -> Self {
+    pub(crate) fn of(head: HeadRow<S>) -> Self {
         Closed {
-            row: Box::new((key, value)),
-            start: end - size::<S>(),
-            end,
+            row: Box::new((head.key, head.value)),
+            start: head.start,
+            end: head.end,
             _of: PhantomData,
         }
     }

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::headers::Headers;
 use crate::error::raise_bad_record;
 use crate::key::StreamKey;
-use crate::record::Payload;
+use crate::record::{Payload, date};
 
 /// A record with its key, time and place. It derefs to the record.
 ///
@@ -96,13 +96,4 @@ impl<T, K> Event<T, K> {
     pub fn into_value(self) -> T {
         self.record
     }
-}
-
-/// A date for epoch milliseconds, clamped to what chrono can say.
-pub(crate) fn date(ms: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_millis(ms).unwrap_or(if ms < 0 {
-        DateTime::<Utc>::MIN_UTC
-    } else {
-        DateTime::<Utc>::MAX_UTC
-    })
 }

@@ -135,8 +135,7 @@ impl AgentCx {
             }
             Current::Closed(table) => {
                 let table = &shared.tables[table];
-                let end = shared.clock.event_time.get() + 1;
-                let start = end - table.descriptor().window.map_or(0, |w| w.size());
+                let (start, end) = table.head_window().unwrap_or_default();
                 add(header::TABLE, table.descriptor().name.to_owned());
                 add(header::PARTITION, shared.partition.to_string());
                 add(header::START, people_time(start));

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::event::date;
 use super::headers::Headers;
 use super::input::{ClosedForm, Cx, EventForm};
 use super::outputs::event_key;
 use super::shared::Current;
 use crate::error::{Error, raise, raise_bad_record};
 use crate::key::StreamKey;
+use crate::record::date;
 use crate::table::{NO_TIME, Table, TableSpec};
 use crate::topology::Edge;
 

@@ -17,7 +17,7 @@ use super::stream::Stream;
 use crate::error::{Error, Failure, raise};
 use crate::key::StreamKey;
 use crate::record::{Payload, Record};
-use crate::table::{TableCell, TableSpec};
+use crate::table::{TableKind, TableSpec, TypedPartition};
 use crate::topology::{RecordInfo, TableDescriptor};
 
 /// Marks agents that loop over a [`Stream`].
@@ -221,7 +221,7 @@ impl<S: TableSpec> Input<ClosedForm> for Closed<S> {
         let Some(cell) = agent.table::<S>() else {
             return;
         };
-        while let Some(closed) = poll_fn(|_| agent.poll_closed(&cell)).await {
+        while let Some(closed) = poll_fn(|_| agent.poll_closed(&*cell)).await {
             match call(closed, &cx).await.each(&mut Emitter::new(&agent)) {
                 Ok(()) => agent.acknowledge(),
                 Err(failure) => agent.fail(failure),
@@ -232,7 +232,7 @@ impl<S: TableSpec> Input<ClosedForm> for Closed<S> {
 
 impl AgentCx {
     /// The typed partition of a table of this task.
-    pub(crate) fn table<S: TableSpec>(&self) -> Option<Rc<TableCell<S>>> {
+    pub(crate) fn table<S: TableSpec>(&self) -> Option<Rc<<S::Kind as TableKind>::Cell<S>>> {
         let table = self
             .shared
             .tables
@@ -241,7 +241,7 @@ impl AgentCx {
         table.clone().as_any().downcast().ok()
     }
 
-    fn poll_closed<S: TableSpec>(&self, cell: &TableCell<S>) -> Poll<Option<Closed<S>>> {
+    fn poll_closed<S: TableSpec>(&self, cell: &impl TypedPartition<S>) -> Poll<Option<Closed<S>>> {
         let (shared, state) = (&*self.shared, self.state());
         if state.status.get() != Status::Waiting {
             return if shared.revoked.get() && shared.current.get() == Current::None {
@@ -254,15 +254,15 @@ impl AgentCx {
             return Poll::Pending;
         }
         match cell.head() {
-            Ok(Some((key, end, value))) => {
+            Ok(Some(head)) => {
                 let mut bytes = shared.closed_key.borrow_mut();
                 bytes.clear();
-                key.encode(&mut bytes);
+                head.key.encode(&mut bytes);
                 state.status.set(Status::Busy);
                 if let Some(timeout) = state.options.timeout_ms {
                     state.deadline.set(Some(shared.mono.get() + timeout));
                 }
-                Poll::Ready(Some(Closed::of(key, end, value)))
+                Poll::Ready(Some(Closed::of(head)))
             }
             Ok(None) => Poll::Pending,
             Err(e) => raise(e),

@@ -11,6 +11,7 @@ mod headers;
 mod inbox;
 mod inject;
 mod input;
+mod late;
 mod made;
 mod outbuf;
 mod outputs;

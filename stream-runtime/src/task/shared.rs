@@ -10,7 +10,7 @@ use super::agent::{AgentState, Status};
 use super::inbox::Inbox;
 use super::outbuf::OutBuf;
 use crate::error::Error;
-use crate::table::{Clock, NO_TIME, TablePartition};
+use crate::table::{Clock, Hand, NO_TIME, TablePartition};
 
 /// What the agents have in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub struct Shared {
     pub(crate) agents: Vec<AgentState>,
     /// Agents of each input.
     pub(crate) readers: Vec<Vec<usize>>,
+    /// Index of the output that each table's late records go to.
+    pub(crate) late: Vec<Option<usize>>,
     /// Agents of each table's closings.
     pub(crate) closers: Vec<Vec<usize>>,
     pub(crate) states: Arc<States>,
@@ -136,10 +138,9 @@ impl Shared {
     pub(crate) fn begin_input(&self, input: usize) {
         let clock = &self.clock;
         self.budget.set(self.budget.get().saturating_sub(1));
-        clock.event.set(clock.event.get() + 1);
         clock.judge_time.set(clock.stream_time.get());
         clock.event_time.set(clock.stream_time.get());
-        clock.in_event.set(true);
+        clock.hand.set(Hand::One);
         self.counts.set(false);
         self.current.set(Current::Input(input));
         self.hand_out(&self.readers[input]);
@@ -150,10 +151,9 @@ impl Shared {
         let clock = &self.clock;
         let grace = self.tables[table].descriptor().grace;
         self.budget.set(self.budget.get().saturating_sub(1));
-        clock.event.set(clock.event.get() + 1);
         clock.event_time.set(end - 1);
         clock.judge_time.set(end.saturating_add(grace) - 1);
-        clock.in_event.set(true);
+        clock.hand.set(Hand::One);
         self.counts.set(false);
         self.current.set(Current::Closed(table));
         self.hand_out(&self.closers[table]);
@@ -198,6 +198,9 @@ impl Shared {
                 batch.append(&mut staging);
             }
             for &table in &a.writes {
+                if let Some(output) = self.late[table] {
+                    self.send_late(table, output, &mut batch);
+                }
                 self.tables[table].settle();
             }
         }
@@ -214,8 +217,9 @@ impl Shared {
         }
         self.condemned.borrow_mut().take();
         self.current.set(Current::None);
-        clock.in_event.set(false);
+        clock.hand.set(Hand::Empty);
         clock.event_time.set(clock.stream_time.get());
+        clock.judge_time.set(clock.stream_time.get());
         self.acked.set(self.acked.get() + 1);
         self.processed.set(self.processed.get() + 1);
     }
@@ -238,7 +242,7 @@ impl Shared {
             }
             Current::Closed(table) => {
                 let (key, _) = self.tables[table].describe_head().unwrap_or_default();
-                let end = self.clock.event_time.get() + 1;
+                let (_, end) = self.tables[table].head_window().unwrap_or_default();
                 format!(
                     "table {}[{}] window ending {} key {key:?}",
                     self.tables[table].descriptor().name,

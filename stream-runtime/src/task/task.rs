@@ -14,7 +14,7 @@ use super::pulse::Pulse;
 use super::shared::{Current, Shared, States, TaskFailure, TaskSettings};
 use crate::error::{BadRecord, Error, Failure, Raised};
 use crate::store::Tree;
-use crate::table::{Clock, Mark, OpenTable, TablePartition, open_described};
+use crate::table::{Clock, Hand, Mark, OpenTable, TablePartition, open_described};
 use crate::topology::{AgentFuture, SubTopology};
 
 /// The times of one turn.
@@ -158,6 +158,7 @@ impl Task {
                 .iter()
                 .map(|o| Rc::from(&*o.topic))
                 .collect(),
+            late: topology.tables.iter().map(|t| t.late).collect(),
             readers: topology.inputs.iter().map(|i| i.agents.clone()).collect(),
             closers: (0..tables.len())
                 .map(|t| {
@@ -252,10 +253,16 @@ impl Task {
             }
         }
         let events = shared.processed.get() - before;
+        let commit_due = shared.commit_due();
+        // Rows that expire go some at a time.
+        let expiring = shared.current.get() == Current::None
+            && shared.clock.is_due()
+            && !shared.revoked.get()
+            && !commit_due;
         Ok(Turn {
             events,
-            commit_due: shared.commit_due(),
-            more: shared.budget.get() == 0,
+            commit_due,
+            more: shared.budget.get() == 0 || expiring,
         })
     }
 
@@ -570,7 +577,7 @@ impl Task {
         }
         shared.current.set(Current::None);
         shared.open.set(0);
-        shared.clock.in_event.set(false);
+        shared.clock.hand.set(Hand::Empty);
     }
 
     pub(super) fn remake_agents(&mut self) {
@@ -581,6 +588,11 @@ impl Task {
         for agent in 0..self.futures.len() {
             self.futures[agent] = Some(self.make(agent));
         }
+    }
+
+    /// Whether rows have changed since the last commit; also when they did so without an event.
+    pub fn is_dirty(&self) -> bool {
+        self.shared.clock.dirty.get() > 0
     }
 
     /// Rows of a table in the cache.

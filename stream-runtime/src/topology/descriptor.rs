@@ -195,6 +195,10 @@ pub struct TableDescriptor {
     pub idle: Option<u64>,
     /// How long a closed row stays readable, counted from the window's end, in milliseconds. Default 0.
     pub retention: i64,
+    /// How long, in stream time, a row of a plain table lives that nobody changes, in milliseconds. Default for ever.
+    pub ttl: Option<i64>,
+    /// Topic that gets the records that came too late.
+    pub late: Option<&'static str>,
     /// `false`: in memory only. Default true.
     pub changelog: bool,
     /// One row per partition is meant. Default false.
@@ -205,6 +209,32 @@ pub struct TableDescriptor {
     pub type_id: fn() -> TypeId,
     /// Opens one partition of it; argument and result are of types the task knows.
     pub open: fn(&dyn Any) -> Box<dyn Any>,
+}
+
+impl TableDescriptor {
+    /// A plain table with all defaults; what is missing is what makes it one.
+    pub const DEFAULT: TableDescriptor = TableDescriptor {
+        name: "",
+        place: Place {
+            module: "",
+            file: "",
+            line: 0,
+        },
+        key: "String",
+        value: "",
+        row: || &Shape::OPAQUE,
+        window: None,
+        grace: 0,
+        idle: None,
+        retention: 0,
+        ttl: None,
+        late: None,
+        changelog: true,
+        local: false,
+        partitions: None,
+        type_id: TypeId::of::<()>,
+        open: |_| Box::new(()),
+    };
 }
 
 impl PartialEq for TableDescriptor {

@@ -57,6 +57,8 @@ pub struct TablePlan {
     pub changelog: Option<String>,
     /// Feeders have a lower rank than what they feed.
     pub rank: usize,
+    /// Index into [`SubTopology::outputs`] of the topic for its late records.
+    pub late: Option<usize>,
 }
 
 /// Why an app sends to a topic.
@@ -427,6 +429,7 @@ fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usize) -> SubTo
             descriptor: t,
             changelog: t.changelog.then(|| format!("{app}-{}-changelog", t.name)),
             rank,
+            late: t.late.map(|late| output(late.to_owned(), OutputKind::Sink)),
         })
         .collect();
     SubTopology {

@@ -15,25 +15,40 @@ pub enum Window {
         /// Distance between two starts in milliseconds, `1..=size`.
         step: i64,
     },
+    /// One window per burst of a key's records, `[first, last + gap + 1 ms)`.
+    Session {
+        /// Longest time between two records of one burst in milliseconds, at least 1.
+        gap: i64,
+    },
+    /// `[e - size, e + 1 ms)` for each `e` at which a key's content changes.
+    Sliding {
+        /// How far apart two records of one window may be in milliseconds, at least 1.
+        size: i64,
+    },
 }
 
 impl Window {
-    /// Length of one window in milliseconds.
+    /// Length of one window in milliseconds; of a session the gap that ends it.
     pub const fn size(self) -> i64 {
         match self {
-            Window::Tumbling { size } | Window::Hopping { size, .. } => size,
+            Window::Tumbling { size } | Window::Hopping { size, .. } | Window::Sliding { size } => {
+                size
+            }
+            Window::Session { gap } => gap,
         }
     }
 
-    /// Distance between the starts of two neighbours in milliseconds.
+    /// Distance between the starts of two neighbours in milliseconds; 1 for windows that follow their records.
     pub const fn step(self) -> i64 {
         match self {
             Window::Tumbling { size } => size,
             Window::Hopping { step, .. } => step,
+            Window::Session { .. } | Window::Sliding { .. } => 1,
         }
     }
 
-    /// Starts of the windows that hold `time`, in ascending order: the multiples of the step in `(time - size, time]`.
+    /// Starts of the tumbling or hopping windows that hold `time`, in ascending order: the multiples of the step in
+    /// `(time - size, time]`.
     pub fn starts(self, time: i64) -> Starts {
         let step = self.step();
         let last = floor_to(time, step);

@@ -279,7 +279,7 @@ impl StreamThread {
             let processed = partition.task.processed();
             let moved = read.items > 0 || processed != partition.seen;
             partition.seen = processed;
-            self.pending |= moved;
+            self.pending |= moved || partition.task.is_dirty();
             busy |= moved || more || (partition.task.is_woken() && result.is_ok());
             commit_due |= due;
             if let Some(fault) = read.error {

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::specs::{In, Out, key_bytes};
+use super::specs::{Agg, In, Out, key_bytes};
+use crate::codec::rows::decode;
 use crate::record::Record;
 use crate::store::{Checkpoint, MemoryStore, Store, TreeWrite};
+use crate::table::{Spans, TableSpec};
 use crate::task::{
     Committed, Now, Pulse, RawRecord, StartAt, Task, TaskParts, TaskSettings, decode_headers,
 };
 use crate::topology::SubTopology;
+use crate::window::Window;
 
 /// A record as it lies in the input topic.
 #[derive(Clone, Debug)]
@@ -201,10 +204,20 @@ impl Driver {
         self.run(usize::MAX / 2);
     }
 
-    /// A commit that succeeds.
-    pub fn commit(&mut self) {
+    /// Runs and commits until nothing is left to do: rows that a commit lets go are gone, too.
+    pub fn settle(&mut self) {
+        loop {
+            self.run_all();
+            if !self.commit() {
+                return;
+            }
+        }
+    }
+
+    /// A commit that succeeds; `false` when there is nothing to commit.
+    pub fn commit(&mut self) -> bool {
         if !self.task.prepare().unwrap() {
-            return;
+            return false;
         }
         let cluster = &mut self.cluster;
         self.task
@@ -231,6 +244,7 @@ impl Driver {
         cluster.offset = self.task.offsets().map(|(_, o)| o).next();
         cluster.metadata = self.task.commit_metadata();
         self.task.committed();
+        true
     }
 
     /// A transaction that is aborted: the task goes back to the last commit.
@@ -291,6 +305,68 @@ fn own_headers(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     decode_headers(bytes)
         .map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_vec()))
         .collect()
+}
+
+impl Driver {
+    /// The windows in the changelog of the only table, in the order of their closing.
+    pub fn rows<S: TableSpec<Key = String, Value = Agg>>(&self) -> Vec<Out> {
+        let out = |key: String, start, end, agg: &Agg| Out {
+            key,
+            start,
+            end,
+            count: agg.count,
+            sum: agg.sum,
+        };
+        let mut rows = Vec::new();
+        for (key, value) in self.folded(0) {
+            match S::DESCRIPTOR.window {
+                Some(Window::Session { .. } | Window::Sliding { .. }) => {
+                    let key = String::from_utf8(key[1..].to_vec()).unwrap();
+                    let spans: Spans<Agg> = decode(&value).unwrap();
+                    rows.extend(
+                        spans
+                            .told()
+                            .map(|(start, end, agg)| out(key.clone(), start, end, agg)),
+                    );
+                }
+                Some(window) => {
+                    let end = u64::from_be_bytes(key[1..9].try_into().unwrap()) ^ (1 << 63);
+                    let key = String::from_utf8(key[9..].to_vec()).unwrap();
+                    let agg: Agg = decode(&value).unwrap();
+                    rows.push(out(key, end as i64 - window.size(), end as i64, &agg));
+                }
+                None => panic!("no windows"),
+            }
+        }
+        rows.sort_by(|a, b| (a.end, &a.key).cmp(&(b.end, &b.key)));
+        rows
+    }
+
+    /// The windows named by the late records.
+    pub fn missed(&self) -> Vec<(i64, i64)> {
+        let late = self.cluster.outputs.iter().filter(|s| s.topic == "late");
+        let windows = late.flat_map(|s| {
+            let text = &s
+                .headers
+                .iter()
+                .find(|(n, _)| n == "late.windows")
+                .unwrap()
+                .1;
+            let text = String::from_utf8(text.clone()).unwrap();
+            text.split(',').map(str::to_owned).collect::<Vec<_>>()
+        });
+        let ms = |text: &str| {
+            chrono::DateTime::parse_from_rfc3339(text)
+                .unwrap()
+                .timestamp_millis()
+        };
+        windows
+            .map(|window| {
+                let (start, end) = window.split_once('/').unwrap();
+                (ms(start), ms(end))
+            })
+            .collect()
+    }
 }
 
 fn open(topology: &Arc<SubTopology>, store: &Arc<MemoryStore>, settings: &TaskSettings) -> Task {

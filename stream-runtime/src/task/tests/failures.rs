@@ -393,16 +393,9 @@ impl TableSpec for Texts {
         },
         key: "String",
         value: "String",
-        row: || &crate::record::shape::Shape::OPAQUE,
-        window: None,
-        grace: 0,
-        idle: None,
-        retention: 0,
-        changelog: true,
-        local: false,
-        partitions: None,
         type_id: TypeId::of::<Texts>,
         open: open::<Texts>,
+        ..TableDescriptor::DEFAULT
     };
 }
 

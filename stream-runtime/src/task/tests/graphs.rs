@@ -134,16 +134,10 @@ impl TableSpec for Day {
         },
         key: "String",
         value: "Agg",
-        row: || &crate::record::shape::Shape::OPAQUE,
         window: Some(Window::Tumbling { size: 10_000 }),
-        grace: 0,
-        idle: None,
-        retention: 0,
-        changelog: true,
-        local: false,
-        partitions: None,
         type_id: TypeId::of::<Day>,
         open: open::<Day>,
+        ..TableDescriptor::DEFAULT
     };
 }
 

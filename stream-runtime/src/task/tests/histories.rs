@@ -1,10 +1,15 @@
 //! Random histories: whatever is aborted, crashes or is wiped, the committed outputs are those of a quiet run.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::driver::{Driver, Input};
+use super::more_specs::{TTL, aging, rolled_up};
 use super::specs::*;
 use crate::table::TableSpec;
+use crate::topology::SubTopology;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -16,9 +21,9 @@ enum Step {
     Crash { empty_disk: bool },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step(jump: std::ops::Range<i64>) -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0u8..6, -40i64..60, -9i64..9).prop_map(|(key, jump, value)| Step::Send { key, jump, value }),
+        8 => (0u8..6, jump, -9i64..9).prop_map(|(key, jump, value)| Step::Send { key, jump, value }),
         4 => (1usize..8).prop_map(Step::Run),
         3 => Just(Step::Commit),
         1 => Just(Step::Abort),
@@ -32,12 +37,17 @@ where
     S: TableSpec<Key = String, Value = Agg>,
     S::Kind: Adds,
 {
+    compare(&topology::<S>(), steps, cache_bytes);
+}
+
+/// Runs a history with its disturbances, and its records without; returns the quiet one.
+fn compare(topology: &Arc<SubTopology>, steps: &[Step], cache_bytes: usize) -> Driver {
     let settings = crate::task::TaskSettings {
         cache_bytes,
         ..super::driver::settings()
     };
-    let mut driver = Driver::with(topology::<S>(), settings);
-    let mut quiet = Driver::new(topology::<S>());
+    let mut driver = Driver::with(topology.clone(), settings);
+    let mut quiet = Driver::new(topology.clone());
     let mut time = 0;
     for step in steps {
         match step {
@@ -48,19 +58,22 @@ where
                 quiet.send(input);
             }
             Step::Run(records) => driver.run(*records),
-            Step::Commit => driver.commit(),
+            Step::Commit => {
+                driver.commit();
+            }
             Step::Abort => driver.abort(),
             Step::Store => driver.store(),
             Step::Crash { empty_disk } => driver.crash(*empty_disk),
         }
     }
-    driver.run_all();
-    driver.commit();
-    quiet.run_all();
-    quiet.commit();
+    driver.settle();
+    quiet.settle();
     assert_eq!(driver.cluster.outputs, quiet.cluster.outputs);
-    assert_eq!(driver.folded(0), quiet.folded(0));
+    for table in 0..topology.tables.len() {
+        assert_eq!(driver.folded(table), quiet.folded(table));
+    }
     assert_eq!(driver.cluster.offset, quiet.cluster.offset);
+    quiet
 }
 
 /// How many histories to try: `STREAM_HISTORIES`, else 400.
@@ -69,20 +82,122 @@ pub fn histories() -> u32 {
     wanted.and_then(|n| n.parse().ok()).unwrap_or(400)
 }
 
+/// Steps over more keys than the smallest cache holds rows.
+fn many() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (0u8..120, -9i64..12, -9i64..9).prop_map(|(key, jump, value)| Step::Send { key, jump, value }),
+        4 => (1usize..12).prop_map(Step::Run),
+        3 => Just(Step::Commit),
+        1 => Just(Step::Abort),
+        3 => Just(Step::Store),
+        1 => any::<bool>().prop_map(|empty_disk| Step::Crash { empty_disk }),
+    ]
+}
+
+/// A history of a table with `ttl`; a last record, far ahead, lets go of all its rows but one.
+fn aged(steps: &[Step], cache_bytes: usize) -> Driver {
+    let mut steps = steps.to_vec();
+    steps.push(Step::Send {
+        key: 0,
+        jump: 10_000,
+        value: 1,
+    });
+    let quiet = compare(&aging(), &steps, cache_bytes);
+    assert_eq!(quiet.folded(0).len(), 1);
+    quiet
+}
+
+/// What [`aging`] sends: for each record what its row has come to, and the sum of all rows that are there.
+fn by_definition(steps: &[Step]) -> Vec<Out> {
+    let mut rows: BTreeMap<String, (i64, u64, i64)> = BTreeMap::new();
+    let (mut time, mut stream, mut out) = (0, i64::MIN, Vec::new());
+    let last = Step::Send {
+        key: 0,
+        jump: 10_000,
+        value: 1,
+    };
+    for step in steps.iter().chain([&last]) {
+        let Step::Send { key, jump, value } = step else {
+            continue;
+        };
+        time += jump;
+        rows.retain(|_, (changed, ..)| changed.saturating_add(TTL) > stream);
+        let key = format!("k{key}");
+        if *value == 0 {
+            rows.remove(&key);
+        } else {
+            let row = rows.entry(key.clone()).or_default();
+            *row = (time.max(stream), row.1 + 1, row.2 + value);
+        }
+        let (_, count, sum) = rows.get(&key).copied().unwrap_or_default();
+        let (all, total) = rows
+            .values()
+            .fold((0, 0), |(n, total), (_, _, sum)| (n + 1, total + sum));
+        stream = stream.max(time);
+        out.push(Out {
+            key,
+            start: all,
+            end: total,
+            count,
+            sum,
+        });
+    }
+    out
+}
+
+/// Enough jumps back and forth for windows of this length to begin, meet and close.
+const NEAR: std::ops::Range<i64> = -9..12;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(histories()))]
 
     #[test]
-    fn crashes_and_aborts_change_nothing(steps in prop::collection::vec(step(), 1..120)) {
+    fn crashes_and_aborts_change_nothing(steps in prop::collection::vec(step(-40..60), 1..120)) {
         history::<Tumbling7Grace3>(&steps, 1 << 20);
         history::<Hopping10By3Grace4>(&steps, 1 << 20);
         history::<Retained>(&steps, 1 << 20);
     }
 
     #[test]
-    fn nor_does_a_cache_smaller_than_the_table(steps in prop::collection::vec(step(), 1..200)) {
+    fn nor_does_a_cache_smaller_than_the_table(steps in prop::collection::vec(step(-40..60), 1..200)) {
         // The least a cache holds is 64 rows; hopping windows of ten by three make more.
         history::<Hopping10By3Grace4>(&steps, 0);
         history::<Retained>(&steps, 0);
+    }
+
+    #[test]
+    fn sessions_and_sliding_windows_survive_it(steps in prop::collection::vec(step(NEAR), 1..120)) {
+        history::<Session10Grace5>(&steps, 1 << 20);
+        history::<SessionRetained>(&steps, 1 << 20);
+        history::<Sliding8Grace4>(&steps, 1 << 20);
+        history::<SlidingRetained>(&steps, 1 << 20);
+    }
+
+    #[test]
+    fn so_do_more_of_them_than_the_cache_holds(steps in prop::collection::vec(many(), 1..300)) {
+        history::<Session10Grace5>(&steps, 0);
+        history::<SessionRetained>(&steps, 0);
+        history::<SlidingRetained>(&steps, 0);
+    }
+
+    #[test]
+    fn windows_that_feed_others_survive_it(steps in prop::collection::vec(step(NEAR), 1..120)) {
+        compare(&rolled_up::<Tumbling7Grace3, Session10Grace5>(), &steps, 1 << 20);
+        compare(&rolled_up::<Session10Grace5, Hopping60000By60000Grace5>(), &steps, 1 << 20);
+        compare(&rolled_up::<Sliding8Grace4, Sliding8Grace4Too>(), &steps, 1 << 20);
+        compare(&rolled_up::<SessionRetained, Tumbling20Grace3>(), &steps, 0);
+    }
+
+    #[test]
+    fn rows_that_live_for_so_long_survive_it(steps in prop::collection::vec(step(-4..9), 1..200)) {
+        let quiet = aged(&steps, 1 << 20);
+        // And they live exactly that long.
+        prop_assert_eq!(quiet.cluster.out("out"), by_definition(&steps));
+    }
+
+    #[test]
+    fn and_so_do_more_of_them_than_the_cache_holds(steps in prop::collection::vec(many(), 1..300)) {
+        let quiet = aged(&steps, 0);
+        prop_assert_eq!(quiet.cluster.out("out"), by_definition(&steps));
     }
 }

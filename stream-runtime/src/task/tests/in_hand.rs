@@ -144,7 +144,9 @@ proptest! {
                     set_gate(*open);
                     d.turn();
                 }
-                Step::Commit => d.commit(),
+                Step::Commit => {
+                    d.commit();
+                }
                 Step::Abort => d.abort(),
                 Step::Store => d.store(),
                 Step::Crash { empty_disk } => d.crash(*empty_disk),

@@ -28,16 +28,9 @@ impl TableSpec for Sums {
         },
         key: "u64",
         value: "i64",
-        row: || &crate::record::shape::Shape::OPAQUE,
-        window: None,
-        grace: 0,
-        idle: None,
-        retention: 0,
-        changelog: true,
-        local: false,
-        partitions: None,
         type_id: TypeId::of::<Sums>,
         open: open::<Sums>,
+        ..TableDescriptor::DEFAULT
     };
 }
 

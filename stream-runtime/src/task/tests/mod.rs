@@ -7,5 +7,6 @@ mod graphs;
 mod histories;
 mod in_hand;
 mod large;
+mod more_specs;
 mod specs;
 mod vectors;

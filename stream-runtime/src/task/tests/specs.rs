@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::by_hand::{shape, start};
 use crate::StreamKey;
 use crate::record::{DecodeError, EncodeError, Record};
-use crate::table::{Hopping, Table, TableSpec, Tumbling, WindowedKind, open};
+use crate::table::{
+    Hopping, Merge, MergeFn, Session, Sliding, Table, TableSpec, Tumbling, WindowedKind, open,
+};
 use crate::task::{Closed, Event};
 use crate::topology::{
     AgentDescriptor, AgentFuture, AgentOptions, Place, PlanParts, Source, SubTopology,
@@ -68,13 +70,20 @@ pub struct Agg {
     pub sum: i64,
 }
 
-const HERE: Place = Place {
+pub const HERE: Place = Place {
     module: module_path!(),
     file: file!(),
     line: line!(),
 };
 
-/// A table of hopping or tumbling windows.
+impl Merge for Agg {
+    fn merge(&mut self, later: Self) {
+        self.count += later.count;
+        self.sum += later.sum;
+    }
+}
+
+/// A table with windows. What is late for it goes to `late`.
 macro_rules! windows {
     ($($name:ident: $kind:ident, $window:expr, $grace:expr, $retention:expr;)*) => {$(
         #[derive(Debug)]
@@ -83,21 +92,19 @@ macro_rules! windows {
             type Key = String;
             type Value = Agg;
             type Kind = $kind;
+            const MERGE: Option<MergeFn<Agg>> = Some(Agg::merge);
             const DESCRIPTOR: &'static TableDescriptor = &TableDescriptor {
                 name: stringify!($name),
                 place: HERE,
-                key: "String",
                 value: "Agg",
-                row: || &crate::record::shape::Shape::OPAQUE,
                 window: Some($window),
                 grace: $grace,
                 idle: Some(1_000),
                 retention: $retention,
-                changelog: true,
-                local: false,
-                partitions: None,
+                late: Some("late"),
                 type_id: TypeId::of::<$name>,
                 open: open::<$name>,
+                ..TableDescriptor::DEFAULT
             };
         }
     )*};
@@ -112,7 +119,16 @@ windows! {
     Hopping60000By60000Grace0: Hopping, Window::Hopping { size: 60_000, step: 60_000 }, 0, 0;
     Hopping10By3Grace4: Hopping, Window::Hopping { size: 10, step: 3 }, 4, 0;
     Hopping1000By1Grace0: Hopping, Window::Hopping { size: 1_000, step: 1 }, 0, 0;
+    Session30000Grace0: Session, Window::Session { gap: 30_000 }, 0, 0;
+    Session10Grace5: Session, Window::Session { gap: 10 }, 5, 0;
+    Session1000Grace60000: Session, Window::Session { gap: 1_000 }, 60_000, 0;
+    SessionRetained: Session, Window::Session { gap: 6 }, 3, 25;
+    Sliding8Grace4: Sliding, Window::Sliding { size: 8 }, 4, 0;
+    SlidingRetained: Sliding, Window::Sliding { size: 8 }, 0, 25;
     Retained: Tumbling, Window::Tumbling { size: 10 }, 0, 35;
+    Tumbling20Grace3: Tumbling, Window::Tumbling { size: 20 }, 3, 0;
+    Hopping60000By60000Grace5: Hopping, Window::Hopping { size: 60_000, step: 60_000 }, 5, 0;
+    Sliding8Grace4Too: Sliding, Window::Sliding { size: 8 }, 4, 0;
 }
 
 async fn collect<S>(reading: Event<In>, table: &mut Table<S>)
@@ -150,8 +166,10 @@ macro_rules! adds {
 }
 adds!(Tumbling);
 adds!(Hopping);
+adds!(Session);
+adds!(Sliding);
 
-async fn close<S>(window: Closed<S>) -> Out
+pub async fn close<S>(window: Closed<S>) -> Out
 where
     S: TableSpec<Key = String, Value = Agg>,
 {
@@ -164,7 +182,7 @@ where
     }
 }
 
-fn start_collect<S>(cx: &dyn Any) -> AgentFuture
+pub fn start_collect<S>(cx: &dyn Any) -> AgentFuture
 where
     S: TableSpec<Key = String, Value = Agg>,
     S::Kind: Adds,
@@ -175,7 +193,7 @@ where
     })
 }
 
-fn start_close<S>(cx: &dyn Any) -> AgentFuture
+pub fn start_close<S>(cx: &dyn Any) -> AgentFuture
 where
     S: TableSpec<Key = String, Value = Agg>,
     S::Kind: Adds,

@@ -1,18 +1,6 @@
 use stream_runtime::prelude::*;
 
-#[table(session = "10m")]
-#[derive(Clone, Default)]
-struct Sessions {
-    n: u64,
-}
-
-#[table(sliding = "10m", late = LateRows)]
-#[derive(Clone, Default)]
-struct Sliding {
-    n: u64,
-}
-
-#[table(global, ttl = "1d", source = Prices)]
+#[table(global, source = Prices)]
 #[derive(Clone, Default)]
 struct Global {
     n: u64,

@@ -1,0 +1,45 @@
+//! Records that came too late for their windows.
+
+use std::cell::{Cell, RefCell};
+
+use super::clock::Clock;
+
+/// What the event in hand has missed in one table.
+#[derive(Debug, Default)]
+pub(super) struct Lateness {
+    pairs: Cell<u64>,
+    missed: RefCell<Vec<(i64, i64)>>,
+}
+
+impl Lateness {
+    /// The event in hand is late for `[start, end)`. With `keep` the window is remembered for the table's `late` topic.
+    pub(super) fn note(&self, start: i64, end: i64, keep: bool) {
+        self.pairs.set(self.pairs.get() + 1);
+        if keep {
+            self.missed.borrow_mut().push((start, end));
+        }
+    }
+
+    /// The windows missed so far, each once.
+    pub(super) fn missed(&self) -> Vec<(i64, i64)> {
+        let mut missed = std::mem::take(&mut *self.missed.borrow_mut());
+        missed.sort_unstable_by_key(|(start, end)| (*end, *start));
+        missed.dedup();
+        missed
+    }
+
+    /// The event is acknowledged.
+    pub(super) fn settle(&self, clock: &Clock) {
+        let pairs = self.pairs.take();
+        if pairs > 0 {
+            clock.late.set(clock.late.get() + pairs);
+            self.missed.borrow_mut().clear();
+        }
+    }
+
+    /// The event is undone.
+    pub(super) fn rollback(&self) {
+        self.pairs.set(0);
+        self.missed.borrow_mut().clear();
+    }
+}

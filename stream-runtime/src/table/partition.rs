@@ -1,0 +1,99 @@
+//! One partition of a table as the task holds it, its types erased.
+
+use std::any::Any;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::commit::StoredRows;
+use super::slot::RowBatch;
+use super::spec::{TableKind, TableSpec};
+use crate::error::Error;
+use crate::store::Tree;
+use crate::topology::TableDescriptor;
+
+/// What a partition of a table is opened with.
+pub struct OpenTable {
+    /// The task's times.
+    pub clock: Rc<Clock>,
+    /// The store's tree; `None` for `changelog = false`.
+    pub tree: Option<Arc<dyn Tree>>,
+    /// Bytes its cache may hold, about.
+    pub cache_bytes: usize,
+}
+
+/// A table's partition, whatever its types.
+pub trait TablePartition {
+    /// Name, window, times.
+    fn descriptor(&self) -> &'static TableDescriptor;
+    /// Takes a changelog row during recovery; the key without its tag.
+    fn restore(&self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error>;
+    /// Recovery is over; `cursor` is the layout key in the mark.
+    fn recovered(&self, cursor: Option<&[u8]>) -> Result<(), Error>;
+    /// `end + grace` of the first open window, `i64::MAX` when none is open.
+    fn due_at(&self) -> i64;
+    /// Whether a row is at the head of the closing at this stream time.
+    fn has_due(&self, stream_time: i64) -> Result<bool, Error>;
+    /// Start and end of the window at the head.
+    fn head_window(&self) -> Option<(i64, i64)>;
+    /// The row at the head has been handled.
+    fn close_head(&self);
+    /// Key and row at the head as JSON, for a dead letter.
+    fn describe_head(&self) -> Option<(String, String)>;
+    /// Stream time at which the first retained rows go, `i64::MAX` when there are none.
+    fn expires_at(&self) -> i64;
+    /// Drops rows whose retention is over, some at a time.
+    fn expire(&self, stream_time: i64) -> Result<(), Error>;
+    /// The windows that the event in hand was late for, each once; only with a `late` topic.
+    fn missed(&self) -> Vec<(i64, i64)>;
+    /// The event in hand is acknowledged.
+    fn settle(&self);
+    /// The event in hand is undone.
+    fn rollback(&self);
+    /// Serializes the changed rows.
+    fn prepare(&self) -> Result<(), Error>;
+    /// Runs `f` over the serialized rows.
+    fn with_batch(&self, f: &mut dyn FnMut(&RowBatch));
+    /// Appends the layout key of the last closed row; `false` when there is none.
+    fn cursor(&self, out: &mut Vec<u8>) -> bool;
+    /// Whether the cursor moved since the last commit.
+    fn cursor_moved(&self) -> bool;
+    /// The prepared rows are durable.
+    fn committed(&self);
+    /// The prepared rows, and all changes since, are void.
+    fn aborted(&self) -> Result<(), Error>;
+    /// Rows for the store and the number of the commit they are of; `None` while a round is under way or nothing changed.
+    fn take_unstored(&self) -> Option<(StoredRows, u64)>;
+    /// Number of rows that await the store.
+    fn unstored(&self) -> usize;
+    /// The round of this commit number is durable.
+    fn stored(&self, round: u64);
+    /// The round failed.
+    fn not_stored(&self);
+    /// See `idle`: where stream time may rise to by the wall clock.
+    fn idle_target(&self, wall: i64) -> Option<i64>;
+    /// Rows in the cache.
+    fn cached(&self) -> usize;
+    /// For the handles.
+    fn as_any(self: Rc<Self>) -> Rc<dyn Any>;
+}
+
+/// Opens a partition of `S`; what `TableDescriptor::open` points to.
+pub fn open<S: TableSpec>(how: &dyn Any) -> Box<dyn Any> {
+    let cell: Option<Rc<dyn TablePartition>> = how
+        .downcast_ref::<OpenTable>()
+        .map(|how| Rc::new(<S::Kind as TableKind>::open::<S>(how)) as Rc<dyn TablePartition>);
+    Box::new(cell)
+}
+
+/// Opens the partition a descriptor describes.
+pub fn open_described(
+    descriptor: &'static TableDescriptor,
+    how: OpenTable,
+) -> Result<Rc<dyn TablePartition>, Error> {
+    (descriptor.open)(&how)
+        .downcast::<Option<Rc<dyn TablePartition>>>()
+        .ok()
+        .and_then(|cell| *cell)
+        .ok_or_else(|| Error::table(format!("table `{}` was registered by another version of the runtime: build the app with one version", descriptor.name)))
+}

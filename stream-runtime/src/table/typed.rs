@@ -1,0 +1,82 @@
+//! A table's partition with its types: what handles and closings ask of it.
+
+use std::borrow::Borrow;
+use std::hash::Hash;
+
+use chrono::{DateTime, Utc};
+
+use super::clock::Clock;
+use super::partition::TablePartition;
+use super::spec::TableSpec;
+use crate::error::Error;
+use crate::key::StreamKey;
+use crate::record::date;
+
+/// The row at the head of a closing.
+pub struct HeadRow<S: TableSpec> {
+    /// Its key.
+    pub key: S::Key,
+    /// First millisecond of the window.
+    pub start: i64,
+    /// First millisecond after it.
+    pub end: i64,
+    /// The row.
+    pub value: S::Value,
+}
+
+impl<S: TableSpec> HeadRow<S> {
+    /// Key and row as text, for a dead letter.
+    pub(super) fn describe(&self) -> (String, String) {
+        let mut text = Vec::new();
+        self.key.encode(&mut text);
+        let row = serde_json::to_string(&self.value);
+        (
+            String::from_utf8_lossy(&text).into_owned(),
+            row.unwrap_or_else(|e| format!("a row that is no JSON: {e}")),
+        )
+    }
+}
+
+/// The row of one window, as [`Table::windows`](crate::Table::windows) lists it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InWindow<V> {
+    /// First instant of the window.
+    pub start: DateTime<Utc>,
+    /// First instant after it.
+    pub end: DateTime<Utc>,
+    /// The row.
+    pub value: V,
+}
+
+impl<V> InWindow<V> {
+    pub(super) fn new(start: i64, end: i64, value: V) -> Self {
+        InWindow {
+            start: date(start),
+            end: date(end),
+            value,
+        }
+    }
+}
+
+/// One partition of `S`. A key's times and windows are epoch milliseconds.
+pub trait TypedPartition<S: TableSpec>: TablePartition {
+    /// The task's times.
+    fn clock(&self) -> &Clock;
+    /// The next row to close; `None` when none is due.
+    fn head(&self) -> Result<Option<HeadRow<S>>, Error>;
+    /// Changes every row of the key whose window holds the time and is open; plain tables: the row.
+    fn change<Q>(&self, time: i64, key: &Q, f: &mut dyn FnMut(&mut S::Value)) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized;
+    /// The row of the newest window that holds the time.
+    fn at<Q>(&self, time: i64, key: &Q) -> Result<Option<S::Value>, Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized;
+    /// The readable rows of a key, in the order of their windows' ends.
+    fn windows<Q>(&self, key: &Q) -> Result<Vec<InWindow<S::Value>>, Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized;
+}

@@ -1,0 +1,95 @@
+//! What `Table<S>` does by windows.
+
+use std::borrow::Borrow;
+use std::hash::Hash;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::clock::Hand;
+use super::handle::Table;
+use super::spec::{TableSpec, WindowedKind};
+use super::typed::{InWindow, TypedPartition};
+use super::update::Updates;
+use crate::error::raise;
+
+/// Tables with windows.
+impl<S: TableSpec> Table<S>
+where
+    S::Kind: WindowedKind,
+{
+    /// [`update`](Table::update) by a time that the call names instead of the event's. It is judged late as the event
+    /// in hand would be, and does not move stream time.
+    pub fn update_at<Q, F>(
+        &mut self,
+        time: DateTime<Utc>,
+        key: &Q,
+        f: F,
+    ) -> <S::Kind as Updates<S::Value, F>>::Out
+    where
+        S::Kind: Updates<S::Value, F>,
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        self.change(time.timestamp_millis(), key, f)
+    }
+
+    /// [`at`](Table::at) the time of the event in hand.
+    pub fn current<Q>(&self, key: &Q) -> Option<S::Value>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        self.read_time(self.event_time("current"), key)
+    }
+
+    /// A copy of the row of the newest window that holds the time; `None` when there is none, or its row is gone.
+    ///
+    /// * tumbling windows: the one that holds it; hopping windows: the one that begins last;
+    /// * session windows: the session that holds it, the gap behind its last record included;
+    /// * sliding windows: the one that ends with it, so what the last `size` up to that time came to.
+    pub fn at<Q>(&self, key: &Q, time: DateTime<Utc>) -> Option<S::Value>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        self.read_time(time.timestamp_millis(), key)
+    }
+
+    /// [`at`](Table::at) so long before the time of the event in hand. Rows of windows that have closed are there as
+    /// long as the table's `retention` runs.
+    pub fn delta<Q>(&self, key: &Q, before: Duration) -> Option<S::Value>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let before = i64::try_from(before.as_millis()).unwrap_or(i64::MAX);
+        self.read_time(self.event_time("delta").saturating_sub(before), key)
+    }
+
+    /// Copies of the key's rows, one a window, in the order of the windows' ends: those that are open, and those whose
+    /// `retention` runs.
+    pub fn windows<Q>(&self, key: &Q) -> Vec<InWindow<S::Value>>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        self.cell().windows(key).unwrap_or_else(|e| raise(e))
+    }
+
+    fn event_time(&self, method: &str) -> i64 {
+        let clock = self.cell().clock();
+        if clock.hand.get() == Hand::Several {
+            self.no_time(method, "at");
+        }
+        clock.event_time.get()
+    }
+
+    fn read_time<Q>(&self, time: i64, key: &Q) -> Option<S::Value>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        self.cell().at(time, key).unwrap_or_else(|e| raise(e))
+    }
+}

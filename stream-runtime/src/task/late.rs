@@ -1,0 +1,69 @@
+//! Records that came too late, sent to their table's `late` topic.
+
+use super::dead_letter as header;
+use super::inbox::encode_headers;
+use super::outbuf::OutBuf;
+use super::shared::{Current, Shared, people_time};
+
+impl Shared {
+    /// The event in hand, unchanged, with the windows of a table that it has missed in a header; once, however many they
+    /// are. A closed window that is fed too late is sent as key and row in JSON.
+    pub(super) fn send_late(&self, table: usize, output: usize, batch: &mut OutBuf) {
+        let missed = self.tables[table].missed();
+        if missed.is_empty() {
+            return;
+        }
+        let name = self.tables[table].descriptor().name;
+        let window =
+            |(start, end): &(i64, i64)| format!("{}/{}", people_time(*start), people_time(*end));
+        let windows: Vec<String> = missed.iter().map(window).collect();
+        let mut headers = vec![
+            ("late.table", name.to_owned()),
+            ("late.windows", windows.join(",")),
+        ];
+        let put = |headers: &[(&str, String)], out: &mut Vec<u8>| {
+            let headers = headers.iter();
+            encode_headers(headers.map(|(n, v)| (*n, Some(v.as_bytes()))), out);
+        };
+        let copy = |bytes: Option<&[u8]>, out: &mut Vec<u8>| {
+            out.extend_from_slice(bytes.unwrap_or_default());
+            Ok::<_, std::convert::Infallible>(bytes.is_some())
+        };
+        match self.current.get() {
+            Current::Input(input) => {
+                let inbox = self.inputs[input].borrow();
+                let Some(record) = inbox.front() else { return };
+                headers.push((header::SOURCE_TOPIC, self.input_names[input].to_string()));
+                headers.push((header::SOURCE_PARTITION, self.partition.to_string()));
+                headers.push((header::SOURCE_OFFSET, record.offset.to_string()));
+                let latest = self.wall.get().saturating_add(3_600_000).max(1);
+                let _ = batch.push(
+                    output,
+                    record.timestamp.clamp(1, latest),
+                    |out| {
+                        out.extend_from_slice(record.headers);
+                        put(&headers, out);
+                    },
+                    |out| copy(record.key, out),
+                    |out| copy(record.value, out),
+                );
+            }
+            Current::Closed(feeder) => {
+                let feeder = &self.tables[feeder];
+                let (start, end) = feeder.head_window().unwrap_or_default();
+                headers.push((header::TABLE, feeder.descriptor().name.to_owned()));
+                headers.push((header::START, people_time(start)));
+                headers.push((header::END, people_time(end)));
+                let (_, row) = feeder.describe_head().unwrap_or_default();
+                let _ = batch.push(
+                    output,
+                    (end - 1).max(1),
+                    |out| put(&headers, out),
+                    |out| copy(Some(&self.closed_key.borrow()), out),
+                    |out| copy(Some(row.as_bytes()), out),
+                );
+            }
+            Current::None => {}
+        }
+    }
+}
