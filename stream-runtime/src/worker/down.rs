@@ -172,7 +172,9 @@ impl StreamThread {
         };
         let places: Vec<Place> = draft.places();
         if let Err(fault) = self.member.seek(&places) {
-            self.sink(name, inputs, &fault.into());
+            // After an offset that was out of range librdkafka seeks no more: only a new assignment helps.
+            tracing::warn!(thread = self.number, "{fault}; beginning anew");
+            self.begin_anew();
             return Ok(());
         }
         let queues: Vec<PartitionQueue> = inputs.into_iter().map(|input| input.queue).collect();

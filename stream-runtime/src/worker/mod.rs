@@ -113,6 +113,7 @@ pub(crate) fn run(
         stop: stop.clone(),
         slot: slot.id(),
         dead_letters: limits.dead_letters,
+        tombstones: limits.tombstones,
         counts: limits.counts,
         purge_refused: AtomicBool::new(false),
         began: Instant::now(),

@@ -54,8 +54,8 @@ pub(super) struct Recovering {
     pub(super) committed: Vec<Committed>,
     /// Where inputs begin that nobody committed.
     pub(super) defaults: Vec<i64>,
-    /// First offsets of the inputs' logs.
-    pub(super) lows: Vec<i64>,
+    /// First offset and end of each input's log.
+    pub(super) logs: Vec<(i64, i64)>,
 }
 
 /// An input partition.

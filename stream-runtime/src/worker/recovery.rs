@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::status::Progress;
-use super::topics::TOMBSTONES;
 use crate::error::{Error, Kind};
 use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place};
 use crate::store::{Checkpoint, Tree};
@@ -55,6 +54,8 @@ pub(super) struct Changelog {
     pub(super) end: i64,
     /// The incarnation that the group's offsets name for the table, if any.
     pub(super) named: Option<[u8; 16]>,
+    /// How long tombstones stay in the log.
+    pub(super) tombstones: Duration,
 }
 
 /// Why a store's checkpoint is not where to begin; `None`: it is.
@@ -63,6 +64,7 @@ fn distrust(
     low: i64,
     end: i64,
     named: Option<[u8; 16]>,
+    tombstones: Duration,
     wall: i64,
 ) -> Option<String> {
     let offset = checkpoint.changelog_offset;
@@ -80,10 +82,10 @@ fn distrust(
         return Some("it is of another changelog".to_owned());
     }
     let age = wall.saturating_sub(checkpoint.written_at);
-    if age > (TOMBSTONES / 2).as_millis() as i64 {
+    if age > i64::try_from((tombstones / 2).as_millis()).unwrap_or(i64::MAX) {
         return Some(format!(
-            "it is {} days old, and tombstones may be gone",
-            age / 86_400_000
+            "it is {} old, and the changelog may have dropped tombstones since",
+            crate::duration::format(age / 1_000 * 1_000)
         ));
     }
     None
@@ -104,7 +106,14 @@ impl Recovery {
             if let Some(tree) = &log.tree {
                 match tree.checkpoint()? {
                     Some(checkpoint) => {
-                        match distrust(&checkpoint, log.low, log.end, log.named, wall) {
+                        match distrust(
+                            &checkpoint,
+                            log.low,
+                            log.end,
+                            log.named,
+                            log.tombstones,
+                            wall,
+                        ) {
                             None => {
                                 from = checkpoint.changelog_offset;
                                 if !checkpoint.mark.is_empty() {
@@ -307,6 +316,7 @@ mod tests {
     use super::*;
 
     const DAY: i64 = 86_400_000;
+    const TOMBSTONES: Duration = Duration::from_secs(7 * 86_400);
 
     fn checkpoint(offset: i64) -> Checkpoint {
         Checkpoint {
@@ -319,12 +329,13 @@ mod tests {
 
     #[test]
     fn a_store_is_trusted_within_the_log_and_its_tombstones() {
-        let why = |offset, named, wall| distrust(&checkpoint(offset), 5, 20, named, wall);
+        let why =
+            |offset, named, wall| distrust(&checkpoint(offset), 5, 20, named, TOMBSTONES, wall);
         assert_eq!(why(5, None, 11 * DAY), None);
         assert_eq!(why(20, Some([7; 16]), 13 * DAY), None);
         assert!(why(4, None, 11 * DAY).unwrap().contains("below"));
         assert!(why(21, None, 11 * DAY).unwrap().contains("past"));
         assert!(why(9, Some([8; 16]), 11 * DAY).unwrap().contains("another"));
-        assert!(why(9, None, 14 * DAY).unwrap().contains("days old"));
+        assert!(why(9, None, 14 * DAY).unwrap().contains("tombstones"));
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Shared {
     pub(super) slot: uuid::Uuid,
     /// Bytes that each dead-letter topic takes in one message.
     pub(super) dead_letters: HashMap<String, usize>,
+    /// How long each changelog keeps its tombstones.
+    pub(super) tombstones: HashMap<String, Duration>,
     /// Partitions of each sub-topology's inputs.
     pub(super) counts: Vec<i32>,
     /// The broker does not let the app delete records: said once, and not tried again.

@@ -11,6 +11,7 @@ use super::partition::{Input, Partition, Phase, Recovering, TableState};
 use super::recovery::{Changelog, Recovery, Turned};
 use super::status::{PartitionState, TaskName};
 use super::thread::StreamThread;
+use super::topics::TOMBSTONES;
 use crate::error::{Error, Kind};
 use crate::kafka::{Fault, FaultKind, Isolation, PartitionQueue, Place, Reader};
 use crate::task::{self, StartAt, Task, TaskParts, TaskSettings};
@@ -30,7 +31,7 @@ pub(super) struct Draft {
     recovery: Recovery,
     committed: Vec<task::Committed>,
     defaults: Vec<i64>,
-    lows: Vec<i64>,
+    logs: Vec<(i64, i64)>,
     starts: Vec<i64>,
 }
 
@@ -143,7 +144,7 @@ impl StreamThread {
                 _reader: reader.clone(),
                 committed: draft.committed,
                 defaults: draft.defaults,
-                lows: draft.lows,
+                logs: draft.logs,
             };
             self.partitions.push(Partition {
                 name: draft.name,
@@ -176,7 +177,7 @@ impl StreamThread {
             );
             return Err(Error::new(Kind::Topology, text));
         }
-        let (mut committed, mut defaults, mut starts, mut lows) = (vec![], vec![], vec![], vec![]);
+        let (mut committed, mut defaults, mut starts, mut logs) = (vec![], vec![], vec![], vec![]);
         for input in &topology.inputs {
             let Some(source) = found
                 .inputs
@@ -205,7 +206,7 @@ impl StreamThread {
             });
             defaults.push(default);
             starts.push(start);
-            lows.push(source.low);
+            logs.push((source.low, source.end));
         }
         let mut trees = Vec::with_capacity(topology.tables.len());
         for table in &topology.tables {
@@ -248,6 +249,12 @@ impl StreamThread {
                     low,
                     end,
                     named,
+                    tombstones: self
+                        .worker
+                        .tombstones
+                        .get(&**topic)
+                        .copied()
+                        .unwrap_or(TOMBSTONES),
                 });
             }
             tables.push(TableState {
@@ -266,7 +273,7 @@ impl StreamThread {
             recovery,
             committed,
             defaults,
-            lows,
+            logs,
             starts,
         })
     }
@@ -297,7 +304,7 @@ impl StreamThread {
     ) -> Result<i64, Error> {
         if offset > end {
             let text = format!(
-                "{topic}[{partition}]: the group's offset {offset} is past the topic's end {end}: the topic was made anew or lost records; `reset` begins anew"
+                "{topic}[{partition}]: the next offset to read is {offset} and the log ends at {end}: the topic was made anew or lost records; `reset` begins anew"
             );
             return Err(Error::new(Kind::Refused, text));
         }
@@ -394,15 +401,31 @@ impl StreamThread {
                 return Ok(());
             }
         };
-        let offsets = starts
-            .iter()
-            .zip(&recovering.defaults)
-            .zip(&recovering.lows)
-            .map(|((start, default), low)| match start {
-                StartAt::Offset(offset) => (*offset).max(*low),
-                StartAt::Default => *default,
-            });
-        let offsets: Vec<i64> = offsets.collect();
+        let logs = recovering.logs.clone();
+        let known = starts.iter().zip(&recovering.defaults);
+        let known: Vec<(i64, bool)> = known
+            .map(|(start, default)| match start {
+                StartAt::Offset(offset) => (*offset, true),
+                StartAt::Default => (*default, false),
+            })
+            .collect();
+        let mut offsets = Vec::with_capacity(known.len());
+        for (at_input, ((offset, checked), (low, end))) in known.into_iter().zip(logs).enumerate() {
+            let input = &self.partitions[at].inputs[at_input];
+            let checked = match checked {
+                // Without a group's offset it is the tables' place, which may be gone as well.
+                true => self.check_gap(&input.topic, input.partition, offset, low, end),
+                false => Ok(offset),
+            };
+            match checked {
+                Ok(offset) => offsets.push(offset),
+                Err(error) => {
+                    self.fail(at, &error);
+                    return Ok(());
+                }
+            }
+        }
+        let partition = &mut self.partitions[at];
         partition.task.begin_at(&offsets);
         let moved: Vec<Place> = partition
             .places(&offsets)

@@ -1,0 +1,132 @@
+//! Topics that are made, or waited for.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::Existing;
+use crate::error::{Error, Kind};
+use crate::kafka::{Admin, FaultKind, TopicSettings};
+use crate::topology::Plan;
+use crate::worker::Stop;
+
+/// How long a broker that does not answer is waited for at start.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often something that is waited for is named.
+const REMIND: Duration = Duration::from_secs(10);
+
+/// Creates topics and waits until the cluster shows them.
+pub(super) fn make(
+    admin: &Admin,
+    stop: &Stop,
+    existing: Existing,
+    wanted: &[TopicSettings],
+) -> Result<Existing, Error> {
+    for topic in wanted {
+        tracing::info!(
+            topic = topic.name,
+            partitions = topic.partitions,
+            "creating topic"
+        );
+    }
+    admin.create(wanted).map_err(|fault| {
+        let unauthorized = fault.is_unauthorized();
+        let error = Error::from(fault);
+        if unauthorized {
+            error.context("make the topics beforehand (`plan` lists them), or grant the right")
+        } else {
+            error
+        }
+    })?;
+    until(admin, stop, existing, |existing| {
+        wanted
+            .iter()
+            .filter(|topic| !existing.contains_key(&topic.name))
+            .map(|topic| topic.name.clone())
+            .collect()
+    })
+}
+
+/// The topics of the cluster; waits for a broker that does not answer.
+pub(super) fn list(admin: &Admin, stop: &Stop) -> Result<Existing, Error> {
+    let (start, mut reminded) = (Instant::now(), None::<Instant>);
+    loop {
+        let fault = match admin.topics() {
+            Ok(topics) => return Ok(topics),
+            Err(fault) => fault,
+        };
+        if fault.kind() == FaultKind::Refused || start.elapsed() > PATIENCE || stop.is_asked() {
+            return Err(fault.into());
+        }
+        if reminded.is_none_or(|at| at.elapsed() >= REMIND) {
+            tracing::warn!("{fault}; trying again");
+            reminded = Some(Instant::now());
+        }
+        pause(stop, Duration::from_millis(500));
+    }
+}
+
+pub(super) fn wait_for_external(
+    plan: &Plan,
+    admin: &Admin,
+    stop: &Stop,
+    existing: Existing,
+) -> Result<Existing, Error> {
+    until(admin, stop, existing, |existing| {
+        let inputs = plan
+            .topologies
+            .iter()
+            .flat_map(|t| &t.inputs)
+            .map(|input| input.topic.as_str());
+        let outputs = plan
+            .topologies
+            .iter()
+            .flat_map(|t| &t.outputs)
+            .map(|output| output.topic.as_str());
+        let external = |name: &&str| plan.topics.get(*name).is_some_and(|topic| topic.external);
+        let names: BTreeSet<&str> = inputs.chain(outputs).filter(external).collect();
+        names
+            .into_iter()
+            .filter(|name| !existing.contains_key(*name))
+            .map(str::to_owned)
+            .collect()
+    })
+}
+
+/// Lists topics until none is missing.
+fn until(
+    admin: &Admin,
+    stop: &Stop,
+    mut existing: Existing,
+    missing: impl Fn(&Existing) -> Vec<String>,
+) -> Result<Existing, Error> {
+    // Topics that were just made are there within a second.
+    let mut remind = Instant::now() + Duration::from_secs(1);
+    loop {
+        let names = missing(&existing);
+        if names.is_empty() {
+            return Ok(existing);
+        }
+        if stop.is_asked() {
+            return Err(Error::new(
+                Kind::Stopped,
+                "stopped while waiting for topics",
+            ));
+        }
+        if Instant::now() >= remind {
+            tracing::warn!(
+                "waiting for topics that do not exist, and are not this app's to make: {}",
+                names.join(", ")
+            );
+            remind = Instant::now() + REMIND;
+        }
+        pause(stop, Duration::from_millis(50));
+        existing = list(admin, stop)?;
+    }
+}
+
+fn pause(stop: &Stop, time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time && !stop.is_asked() {
+        std::thread::sleep(Duration::from_millis(20).min(time));
+    }
+}

@@ -1,0 +1,91 @@
+//! Members of the group that freeze, come and go.
+
+use super::*;
+use tests::broker::SharedApache;
+use tests::progress::Progress;
+
+const PARTITIONS: i32 = 4;
+
+/// Orders for about `seconds`.
+fn feed(broker: &Broker, seconds: u64) -> tests::feed::Feed {
+    let records = orders::records(PARTITIONS, 5, 60 * seconds as i64);
+    orders::feed(&broker.bootstrap(), records, seconds)
+}
+
+/// Works off what is left, and compares.
+fn finish(broker: &Broker, app: &App, feed: tests::feed::Feed, workers: &mut [Leashed]) {
+    feed.finish().unwrap();
+    let bootstrap = broker.bootstrap();
+    Progress::of(&bootstrap, GROUP, INPUT).wait_for_all();
+    workers.iter_mut().for_each(stop);
+    app.run(&caught_up(app), MINUTE).unwrap();
+    let compared = orders::assert_each_counted_once(&bootstrap);
+    println!("{compared} totals compared");
+}
+
+/// Frozen past its session and its transaction's timeout, under load, then continued: another has its partitions, and it
+/// writes nothing more in their name. It joins again.
+fn a_zombie_writes_nothing(broker: &Broker) {
+    let bootstrap = broker.bootstrap();
+    let app = app(broker);
+    orders::create(&bootstrap, PARTITIONS);
+    let feed = feed(broker, 20);
+    let progress = Progress::of(&bootstrap, GROUP, INPUT);
+    let mut zombie = app.start(&app.impatient());
+    progress.wait_for_more();
+    zombie.line_with("running", MINUTE).unwrap();
+    zombie.signal("STOP").unwrap();
+    let heir = app.start(&app.impatient());
+    for partition in 0..PARTITIONS {
+        let taken = format!("\"orders[{partition}]\"");
+        wait_until("its heir", MINUTE, || {
+            let output = heir.output();
+            output
+                .lines()
+                .any(|line| line.contains("running") && line.contains(&taken))
+        });
+    }
+    let before = progress.committed();
+    progress.wait_past(before);
+    assert!(feed.goes_on(), "the input ended before it came back");
+    zombie.signal("CONT").unwrap();
+    zombie.line_with("lost", MINUTE).unwrap();
+    finish(broker, &app, feed, &mut [zombie, heir]);
+}
+
+#[test]
+fn a_zombie_writes_nothing_on_the_embedded_broker() {
+    a_zombie_writes_nothing(&Broker::embedded());
+}
+
+#[test]
+fn a_zombie_writes_nothing_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        a_zombie_writes_nothing(&broker);
+    }
+}
+
+/// One, two, three workers, then one again, all under load: every partition is handed over whole.
+#[test]
+fn workers_that_join_and_leave_under_load_hand_over_whole() {
+    let broker = Broker::embedded();
+    let bootstrap = broker.bootstrap();
+    let app = app(&broker);
+    orders::create(&bootstrap, PARTITIONS);
+    let feed = feed(&broker, 20);
+    let progress = Progress::of(&bootstrap, GROUP, INPUT);
+    let mut workers = Vec::new();
+    for _ in 0..3 {
+        workers.push(app.start(&app.impatient()));
+        let joined = workers.last_mut().unwrap();
+        joined.line_with("running", MINUTE).unwrap();
+        progress.wait_for_more();
+    }
+    assert!(feed.goes_on(), "the input ended before they left");
+    for mut leaver in workers.drain(..2) {
+        stop(&mut leaver);
+        progress.wait_for_more();
+    }
+    assert!(feed.goes_on(), "the input ended before they had left");
+    finish(&broker, &app, feed, &mut workers);
+}

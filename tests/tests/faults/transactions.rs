@@ -1,0 +1,120 @@
+//! Transactions that do not come to their end.
+
+use super::*;
+use tests::broker::SharedApache;
+use tests::progress::Progress;
+
+/// A session much longer than a transaction, and commits all the time: whoever stops it stops it within one.
+const BUSY: &str =
+    "session.timeout.ms=45000\nheartbeat.interval.ms=500\ntransaction.timeout.ms=2000\n";
+
+fn busy(app: &App) -> Vec<String> {
+    let properties = app.file("busy.properties", BUSY);
+    let args = [
+        "worker",
+        "--threads",
+        "1",
+        "--commit-interval",
+        "1ms",
+        "--config",
+        &properties,
+    ];
+    args.map(str::to_owned).into()
+}
+
+fn finish(broker: &Broker, app: &App, feed: tests::feed::Feed, mut worker: Leashed) {
+    feed.finish().unwrap();
+    Progress::of(&broker.bootstrap(), GROUP, INPUT).wait_for_all();
+    stop(&mut worker);
+    app.run(&caught_up(app), MINUTE).unwrap();
+    let compared = orders::assert_each_counted_once(&broker.bootstrap());
+    println!("{compared} totals compared");
+}
+
+/// Frozen in mid-transaction for longer than it may take: the broker aborts it. The worker is still a member; it does the
+/// work again, with a new producer.
+fn a_transaction_aborted_by_its_timeout_is_done_again(broker: &Broker) {
+    let bootstrap = broker.bootstrap();
+    let app = app(broker);
+    orders::create(&bootstrap, 2);
+    let feed = orders::feed(&bootstrap, orders::records(2, 5, 4_000), 40);
+    let progress = Progress::of(&bootstrap, GROUP, INPUT);
+    let mut worker = app.start(&busy(&app));
+    progress.wait_for_more();
+    // Now and then it stops between two.
+    let mut aborted = false;
+    for _ in 0..4 {
+        worker.signal("STOP").unwrap();
+        std::thread::sleep(Duration::from_secs(5));
+        worker.signal("CONT").unwrap();
+        progress.wait_for_more();
+        aborted = worker.output().contains("the commit failed");
+        if aborted {
+            break;
+        }
+    }
+    assert!(aborted, "no transaction was open:\n{}", worker.output());
+    assert!(feed.goes_on(), "the input ended before the transaction did");
+    finish(broker, &app, feed, worker);
+}
+
+#[test]
+fn a_transaction_is_aborted_by_its_timeout_on_the_embedded_broker() {
+    a_transaction_aborted_by_its_timeout_is_done_again(&Broker::embedded());
+}
+
+#[test]
+fn a_transaction_is_aborted_by_its_timeout_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        a_transaction_aborted_by_its_timeout_is_done_again(&broker);
+    }
+}
+
+/// The broker is killed in mid-transaction and comes back: coordinators move, load, and forget nothing.
+fn a_broker_that_restarts_in_mid_transaction(broker: &mut Broker, times: u32) {
+    let bootstrap = broker.bootstrap();
+    let app = app(broker);
+    orders::create(&bootstrap, 2);
+    let feed = orders::feed(&bootstrap, orders::records(2, 5, 4_000), 30);
+    let worker = app.start(&busy(&app));
+    for at in 0..times {
+        let progress = Progress::of(&bootstrap, GROUP, INPUT);
+        progress.wait_for_more();
+        std::thread::sleep(Duration::from_millis(300 + u64::from(at) * 37));
+        assert!(feed.goes_on(), "the input ended before the broker did");
+        broker.kill();
+        std::thread::sleep(Duration::from_millis(500));
+        broker.restart();
+    }
+    Progress::of(&bootstrap, GROUP, INPUT).wait_for_more();
+    names(&worker.output(), &["brokers are down"]);
+    finish(broker, &app, feed, worker);
+}
+
+#[test]
+fn the_embedded_broker_restarts_in_mid_transaction() {
+    a_broker_that_restarts_in_mid_transaction(&mut Broker::embedded(), 4);
+}
+
+#[test]
+fn apache_kafka_restarts_in_mid_transaction() {
+    if let Some(mut broker) = SharedApache::take() {
+        a_broker_that_restarts_in_mid_transaction(&mut broker, 2);
+    }
+}
+
+/// The broker is away while a worker starts, and its coordinators are new: it waits and begins.
+#[test]
+fn a_worker_that_starts_while_the_broker_is_away_waits_for_it() {
+    let mut broker = Broker::embedded();
+    let app = app(&broker);
+    counted(&broker, &app);
+    orders::send_one(&broker.bootstrap(), "0-0", 7, 0);
+    broker.kill();
+    let mut worker = app.start(&app.impatient());
+    worker.line_with("trying again", MINUTE).unwrap();
+    broker.restart();
+    wait_until("the total", MINUTE, || has_total(&broker, "0-0", (21, 217)));
+    stop(&mut worker);
+    assert_eq!(orders::assert_each_counted_once(&broker.bootstrap()), 41);
+}
