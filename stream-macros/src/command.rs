@@ -2,7 +2,7 @@
 
 use crate::{
     errors::Errors,
-    function::{self, By, Parameter},
+    function::{self, Parameter},
     item,
     options::{Kind, Options, Spec},
     paths::Runtime,
@@ -74,11 +74,7 @@ fn expand(
         constants.push(quote_spanned! {span=>
             const #name: #here::CommandParameter<#ty> = #here::CommandParameter::of();
         });
-        arguments.push(match parameter.by {
-            By::Value => quote!(#variable),
-            By::Ref => quote!(&#variable),
-            By::RefMut => quote!(&mut #variable),
-        });
+        arguments.push(function::argument(parameter.by, &variable));
         names.push(name);
         variables.push(variable);
     }

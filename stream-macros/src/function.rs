@@ -1,6 +1,8 @@
 //! What functions under an attribute have in common: the signature's checks and its parameters.
 
 use crate::errors::Errors;
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
 use syn::{FnArg, Pat, ReturnType, Signature, Type, spanned::Spanned, visit_mut::VisitMut};
 
 /// A parameter: the type that is made for it, and how the function takes it.
@@ -89,6 +91,15 @@ pub fn parameters(sig: &Signature, errors: &Errors) -> Vec<Parameter> {
         }
     }
     out
+}
+
+/// The argument of a call, from the variable that holds what was made for a parameter.
+pub fn argument(by: By, variable: &Ident) -> TokenStream {
+    match by {
+        By::Value => quote!(#variable),
+        By::Ref => quote!(&#variable),
+        By::RefMut => quote!(&mut #variable),
+    }
 }
 
 /// Whether nothing can go to a sink, as far as the text says.

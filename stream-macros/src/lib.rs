@@ -4,6 +4,7 @@
 //! *parse* (tokens to a model), *check* (all mistakes at once, each on the smallest token), *expand* (cannot fail).
 
 mod agent;
+mod beside;
 mod command;
 mod duration;
 mod errors;
@@ -11,6 +12,7 @@ mod function;
 mod item;
 mod later;
 mod options;
+mod page;
 mod paths;
 mod record;
 mod shape;
@@ -56,6 +58,30 @@ pub fn command(args: TokenStream, item: TokenStream) -> TokenStream {
     command::attribute(args.into(), item.into()).into()
 }
 
+#[allow(missing_docs)]
+#[proc_macro_attribute]
+pub fn timer(args: TokenStream, item: TokenStream) -> TokenStream {
+    beside::attribute(args.into(), item.into(), &beside::TIMER).into()
+}
+
+#[allow(missing_docs)]
+#[proc_macro_attribute]
+pub fn crontab(args: TokenStream, item: TokenStream) -> TokenStream {
+    beside::attribute(args.into(), item.into(), &beside::CRONTAB).into()
+}
+
+#[allow(missing_docs)]
+#[proc_macro_attribute]
+pub fn task(args: TokenStream, item: TokenStream) -> TokenStream {
+    beside::attribute(args.into(), item.into(), &beside::TASK).into()
+}
+
+#[allow(missing_docs)]
+#[proc_macro_attribute]
+pub fn page(args: TokenStream, item: TokenStream) -> TokenStream {
+    page::attribute(args.into(), item.into()).into()
+}
+
 macro_rules! later {
     ($($name:ident)*) => {$(
         #[doc = "Not supported yet."]
@@ -66,4 +92,4 @@ macro_rules! later {
     )*};
 }
 
-later! { join timer crontab task page }
+later! { join }

@@ -5,6 +5,7 @@
 extern crate self as stream_runtime;
 
 mod app;
+mod beside;
 mod cli;
 mod codec;
 pub mod duration;
@@ -21,6 +22,7 @@ pub mod task;
 pub mod testing;
 #[doc(hidden)]
 pub mod topology;
+pub mod web;
 mod window;
 mod worker;
 
@@ -34,12 +36,20 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub use stream_macros::agent;
 #[doc = include_str!("docs/command.md")]
 pub use stream_macros::command;
+#[doc = include_str!("docs/crontab.md")]
+pub use stream_macros::crontab;
+#[doc = include_str!("docs/page.md")]
+pub use stream_macros::page;
 #[doc = include_str!("docs/record.md")]
 pub use stream_macros::record;
 #[doc = include_str!("docs/state.md")]
 pub use stream_macros::state;
 #[doc = include_str!("docs/table.md")]
 pub use stream_macros::table;
+#[doc = include_str!("docs/task.md")]
+pub use stream_macros::task;
+#[doc = include_str!("docs/timer.md")]
+pub use stream_macros::timer;
 #[doc = include_str!("docs/topic.md")]
 pub use stream_macros::topic;
 
@@ -50,6 +60,13 @@ pub use app::OutMessage;
 pub use app::ProcessingGuarantee;
 pub use app::Producer;
 pub use app::Start;
+#[doc(hidden)]
+pub use beside::BesideOutput;
+#[doc(hidden)]
+pub use beside::BesideParam;
+#[doc(hidden)]
+pub use beside::BesideParameter;
+pub use beside::TableReader;
 pub use cli::AppHandle;
 #[doc(hidden)]
 pub use cli::CommandOutput;
@@ -122,28 +139,35 @@ pub mod prelude {
     pub use crate::State;
     pub use crate::Stream;
     pub use crate::Table;
+    pub use crate::TableReader;
     pub use crate::TaskContext;
     pub use crate::Topic;
     pub use crate::agent;
     pub use crate::command;
+    pub use crate::crontab;
+    pub use crate::page;
     pub use crate::record;
     pub use crate::state;
     pub use crate::table;
+    pub use crate::task;
     pub use crate::testing::TestApp;
     pub use crate::testing::at;
+    pub use crate::timer;
     pub use crate::topic;
     pub use chrono::DateTime;
     pub use chrono::Utc;
     // Refused with "not supported yet", which says more than an unknown attribute.
     pub use std::process::ExitCode;
     #[doc(hidden)]
-    pub use stream_macros::{crontab, join, page, task, timer};
+    pub use stream_macros::join;
 }
 
 /// What the attributes expand to. No part of the interface: it may change in any release.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::AsRecord;
+    pub use crate::BesideOutput;
+    pub use crate::BesideParameter;
     pub use crate::CommandOutput;
     pub use crate::CommandParam;
     pub use crate::CommandParameter;
@@ -153,6 +177,8 @@ pub mod __private {
     pub use crate::Record;
     pub use crate::StreamKey;
     pub use crate::Window;
+    pub use crate::beside::BesideDescriptor;
+    pub use crate::beside::When;
     pub use crate::cli::CommandCx;
     pub use crate::cli::CommandDescriptor;
     pub use crate::cli::CommandFuture;
@@ -185,6 +211,7 @@ pub mod __private {
     pub use crate::task::Feeder;
     pub use crate::task::MadeProbe;
     pub use crate::task::StateParts;
+    pub use crate::task::TickForm;
     pub use crate::task::TopicSpec;
     pub use crate::task::ViaResult;
     pub use crate::task::ViaValue;
@@ -205,6 +232,11 @@ pub mod __private {
     pub use crate::topology::StateFuture;
     pub use crate::topology::TableDescriptor;
     pub use crate::topology::TopicDescriptor;
+    pub use crate::web::PageBody;
+    pub use crate::web::PageDescriptor;
+    pub use crate::web::PageOutput;
+    pub use crate::web::PageParameter;
+    pub use crate::web::Request;
     pub use clap;
     pub use inventory;
     pub use serde;

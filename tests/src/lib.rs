@@ -11,6 +11,7 @@ pub mod client;
 pub mod data;
 pub mod embedded;
 pub mod feed;
+pub mod http;
 pub mod killable;
 pub mod leash;
 pub mod net;

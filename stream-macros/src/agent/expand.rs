@@ -2,7 +2,7 @@
 
 use super::parse::{Agent, Policy, Source};
 use crate::{
-    function::By,
+    function,
     item::{self, optional},
     options::{FieldPath, Grouping, TopicRef},
     paths::Runtime,
@@ -123,9 +123,9 @@ fn parts(agent: &Agent, p: &TokenStream) -> TokenStream {
     let arguments = rest
         .iter()
         .zip(&names)
-        .map(|(parameter, name)| argument(parameter.by, name));
+        .map(|(parameter, name)| function::argument(parameter.by, name));
     let first_name = Ident::new("__first", Span::mixed_site());
-    let first_argument = argument(first.by, &first_name);
+    let first_argument = function::argument(first.by, &first_name);
     let edges = quote!(&[#((#names.edge(), #writes)),*]);
     let call = quote! {
         #[allow(unused_mut, unused_variables)]
@@ -165,14 +165,6 @@ fn parts(agent: &Agent, p: &TokenStream) -> TokenStream {
             #(let #names = #types;)*
             #runs #fed
         }
-    }
-}
-
-fn argument(by: By, name: &Ident) -> TokenStream {
-    match by {
-        By::Value => quote!(#name),
-        By::Ref => quote!(&#name),
-        By::RefMut => quote!(&mut #name),
     }
 }
 

@@ -1,17 +1,24 @@
 //! The plan of an app: what the registry holds, narrowed to what the app names.
 
+use std::any::TypeId;
+
 use super::App;
+use crate::beside::BesideDescriptor;
 use crate::topology::{
     AgentDescriptor, AgentShape, Edge, Place, Plan, PlanParts, Problem, Source, TableDescriptor,
     TopicDescriptor, registry,
 };
+use crate::web::{self, PageDescriptor};
 
 impl App {
     /// Joins and checks what the attributes declare; every problem at once.
     pub(crate) fn plan(&self) -> Result<Plan, Vec<Problem>> {
         let id = self.id();
         let agents = self.agents_in();
-        let mut others = self.states.problems(&agents);
+        let (beside, pages) = (self.beside(), self.pages());
+        let users = users(&beside, &pages);
+        let mut others = self.states.problems(&agents, &users);
+        others.extend(web::problems(&pages));
         others.extend(self.not_there(&agents));
         others.extend(not_linked(&agents));
         if agents.is_empty() && !others.is_empty() {
@@ -20,9 +27,12 @@ impl App {
         let plan = crate::topology::plan(PlanParts {
             app: &id,
             tables: self.tables(&agents),
-            topics: self.topics(&agents),
+            topics: self.topics(&agents, &users),
             agents,
         });
+        if let Ok(plan) = &plan {
+            others.extend(users.iter().flat_map(|user| unread(plan, user)));
+        }
         match plan {
             Ok(plan) if others.is_empty() => Ok(plan),
             Ok(_) => Err(others),
@@ -30,13 +40,39 @@ impl App {
         }
     }
 
+    /// What runs beside the streams, in the order of the source.
+    pub(crate) fn beside(&self) -> Vec<&'static BesideDescriptor> {
+        let named = |one: &BesideDescriptor| self.names((one.item)());
+        let all = inventory::iter::<BesideDescriptor>();
+        let mut all: Vec<_> = all
+            .into_iter()
+            .filter(|one| self.holds(one.place) && named(one))
+            .collect();
+        all.sort_by_key(|one| (one.place.file, one.place.line, one.name));
+        all
+    }
+
+    /// The pages of its web server, in the order of the source.
+    pub(crate) fn pages(&self) -> Vec<&'static PageDescriptor> {
+        let named = |page: &PageDescriptor| self.names((page.item)());
+        let all = inventory::iter::<PageDescriptor>();
+        let mut all: Vec<_> = all
+            .into_iter()
+            .filter(|page| self.holds(page.place) && named(page))
+            .collect();
+        all.sort_by_key(|page| (page.place.file, page.place.line, page.name));
+        all
+    }
+
+    /// Whether `App::only` lets a function in.
+    fn names(&self, id: TypeId) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| only.iter().any(|item| item.id == id))
+    }
+
     fn agents_in(&self) -> Vec<&'static AgentDescriptor> {
-        let named = |agent: &AgentDescriptor| {
-            let id = (agent.item)();
-            self.only
-                .as_ref()
-                .is_none_or(|only| only.iter().any(|item| item.id == id))
-        };
+        let named = |agent: &AgentDescriptor| self.names((agent.item)());
         let mut all = registry::agents();
         all.retain(|agent| self.holds(agent.place) && named(agent));
         all
@@ -46,8 +82,12 @@ impl App {
     fn not_there(&self, agents: &[&'static AgentDescriptor]) -> Vec<Problem> {
         let all = registry::agents();
         let mut problems = Vec::new();
+        let beside = inventory::iter::<BesideDescriptor>().map(|one| (one.item)());
+        let pages = inventory::iter::<PageDescriptor>().map(|page| (page.item)());
+        let known: Vec<TypeId> = beside.chain(pages).collect();
         for item in self.only.iter().flatten() {
-            if !all.iter().any(|agent| (agent.item)() == item.id) {
+            let agent = all.iter().any(|agent| (agent.item)() == item.id);
+            if !agent && !known.contains(&item.id) {
                 let name = item.name;
                 problems.push(Problem {
                     message: format!(
@@ -91,7 +131,11 @@ impl App {
     }
 
     /// The topics of the app; of one that is narrowed to some agents, those of the names that they use.
-    fn topics(&self, agents: &[&'static AgentDescriptor]) -> Vec<&'static TopicDescriptor> {
+    fn topics(
+        &self,
+        agents: &[&'static AgentDescriptor],
+        users: &[User],
+    ) -> Vec<&'static TopicDescriptor> {
         let mut all = registry::topics();
         all.retain(|topic| self.holds(topic.place));
         if self.only.is_some() {
@@ -103,6 +147,7 @@ impl App {
                 }
             }
             let edges = shapes.iter().flat_map(|shape| &shape.edges);
+            let edges = edges.chain(users.iter().flat_map(|user| &user.edges));
             names.extend(edges.filter_map(|edge| match edge {
                 Edge::Sends(topic) => Some(topic.name),
                 _ => None,
@@ -156,6 +201,50 @@ fn not_linked(agents: &[&'static AgentDescriptor]) -> Vec<Problem> {
         }));
     }
     problems
+}
+
+/// A function outside the agents, and what its parameters tie it to.
+pub(super) struct User {
+    pub(super) what: &'static str,
+    pub(super) name: &'static str,
+    pub(super) place: Place,
+    pub(super) edges: Vec<Edge>,
+}
+
+fn users(beside: &[&'static BesideDescriptor], pages: &[&'static PageDescriptor]) -> Vec<User> {
+    let edges = |edges: &[fn() -> Option<Edge>]| edges.iter().filter_map(|edge| edge()).collect();
+    let of_beside = beside.iter().map(|one| User {
+        what: one.when.what(),
+        name: one.name,
+        place: one.place,
+        edges: edges(one.edges),
+    });
+    let of_pages = pages.iter().map(|page| User {
+        what: "page",
+        name: page.name,
+        place: page.place,
+        edges: edges(page.edges),
+    });
+    of_beside.chain(of_pages).collect()
+}
+
+/// Tables that a function outside the agents reads and no agent keeps.
+fn unread(plan: &Plan, user: &User) -> Vec<Problem> {
+    let kept = |table: &TableDescriptor| {
+        let mut tables = plan.topologies.iter().flat_map(|topology| &topology.tables);
+        tables.any(|kept| kept.descriptor == table)
+    };
+    let missing = user.edges.iter().filter_map(|edge| match edge {
+        Edge::Table { table, .. } if !kept(table) => Some(Problem {
+            message: format!(
+                "{} `{}` reads table `{}`, which no agent of the app keeps",
+                user.what, user.name, table.name
+            ),
+            places: vec![user.place, table.place],
+        }),
+        _ => None,
+    });
+    missing.collect()
 }
 
 #[cfg(test)]

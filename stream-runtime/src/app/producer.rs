@@ -81,7 +81,7 @@ impl Outlet {
     }
 
     /// Makes the topic if it does not exist.
-    fn make(&self, topic: &'static TopicDescriptor) -> Result<(), Error> {
+    pub(crate) fn make(&self, topic: &'static TopicDescriptor) -> Result<(), Error> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if made.contains(topic.name) {
             return Ok(());

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::plan::User;
 use crate::error::{Error, Kind};
 use crate::topology::{AgentDescriptor, Edge, Problem, StateDescriptor, registry};
 
@@ -32,7 +33,11 @@ impl States {
     }
 
     /// Resources that nobody makes, and those that two make.
-    pub(super) fn problems(&self, agents: &[&'static AgentDescriptor]) -> Vec<Problem> {
+    pub(super) fn problems(
+        &self,
+        agents: &[&'static AgentDescriptor],
+        users: &[User],
+    ) -> Vec<Problem> {
         let made = registered();
         let mut problems = Vec::new();
         for (ix, state) in made.iter().enumerate() {
@@ -49,8 +54,14 @@ impl States {
                 });
             }
         }
-        for agent in agents {
-            for edge in (agent.shape)().edges {
+        let of_agents = agents
+            .iter()
+            .map(|agent| ("agent", agent.name, agent.place, (agent.shape)().edges));
+        let of_users = users
+            .iter()
+            .map(|user| (user.what, user.name, user.place, user.edges.clone()));
+        for (what, who, place, edges) in of_agents.chain(of_users) {
+            for edge in edges {
                 let Edge::State { type_id, name } = edge else {
                     continue;
                 };
@@ -61,11 +72,10 @@ impl States {
                     let name = name();
                     problems.push(Problem {
                         message: format!(
-                            "agent `{}` asks for State<{name}> and nobody makes one: add `App::state(..)`, or a \
-                             #[state] function that returns it",
-                            agent.name
+                            "{what} `{who}` asks for State<{name}> and nobody makes one: add `App::state(..)`, or a \
+                             #[state] function that returns it"
                         ),
-                        places: vec![agent.place],
+                        places: vec![place],
                     });
                 }
             }

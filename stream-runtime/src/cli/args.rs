@@ -102,6 +102,14 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "TIME", env = "STREAM_COMMIT_INTERVAL", value_parser = time)]
     pub(crate) commit_interval: Option<std::time::Duration>,
 
+    /// The port of the web server, on loopback; 0 takes a free one [default: 6066, else the next free one]
+    #[arg(long, value_name = "PORT", env = "STREAM_WEB_PORT")]
+    pub(crate) web_port: Option<u16>,
+
+    /// Serve no pages and no metrics
+    #[arg(long, env = "STREAM_WITHOUT_WEB", conflicts_with = "web_port")]
+    pub(crate) without_web: bool,
+
     /// What `plan --write` kept; when the file is there, a worker refuses to start as another app
     #[arg(
         long,

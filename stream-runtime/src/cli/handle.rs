@@ -96,6 +96,9 @@ impl AppHandle {
             commit_interval: None,
             plan_lock: "plan.lock".into(),
             instance_id: None,
+            web_port: None,
+            // The command has the process; a worker of it is seen through the handle.
+            without_web: true,
             until_caught_up: false,
             commit_events: None,
             store_interval: None,

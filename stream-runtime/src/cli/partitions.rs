@@ -168,6 +168,7 @@ mod tests {
 
     fn view(partition: i32, state: PartitionState) -> PartitionView {
         PartitionView {
+            task: (0, partition),
             label: format!("orders[{partition}]"),
             state,
         }

@@ -61,9 +61,10 @@ pub(super) fn plan(cx: &Context<'_>, args: &PlanArgs) -> CliResult {
 
 /// `topic -> agent [table] -> sink`.
 fn flow(agent: &AgentView, style: Style) -> String {
-    let source = match &agent.closes {
-        Some(table) => format!("closed windows of {table}"),
-        None => agent.reads.join(" + "),
+    let source = match (&agent.closes, agent.every_ms) {
+        (Some(table), _) => format!("closed windows of {table}"),
+        (None, Some(ms)) => every(ms),
+        (None, None) => agent.reads.join(" + "),
     };
     let mut text = match agent.feeds {
         None => format!("{source} -> {}", style.bold(&agent.name)),
@@ -93,6 +94,12 @@ fn flow(agent: &AgentView, style: Style) -> String {
     text
 }
 
+/// What calls a timer.
+fn every(ms: u64) -> String {
+    let interval = duration::format(i64::try_from(ms).unwrap_or(i64::MAX));
+    format!("every {interval}")
+}
+
 /// `agents`.
 pub(super) fn agents(cx: &Context<'_>) -> CliResult {
     let view = AppView::of(&cx.plan()?);
@@ -104,10 +111,11 @@ pub(super) fn agents(cx: &Context<'_>) -> CliResult {
         &["agent", "reads", "tables", "sends to", "place"],
     );
     for agent in view.agents() {
-        let reads = agent.closes.as_ref().map_or_else(
-            || agent.reads.join(", "),
-            |table| format!("{table} (closed)"),
-        );
+        let reads = match (&agent.closes, agent.every_ms) {
+            (Some(table), _) => format!("{table} (closed)"),
+            (None, Some(ms)) => every(ms),
+            (None, None) => agent.reads.join(", "),
+        };
         let tables = [&agent.tables_written[..], &agent.tables_read]
             .concat()
             .join(", ");
@@ -242,6 +250,7 @@ fn agent(agent: &AgentView) -> CliResult {
         "closed windows of",
         agent.closes.as_deref().unwrap_or_default(),
     )?;
+    field("called", &agent.every_ms.map(every).unwrap_or_default())?;
     field("writes tables", &agent.tables_written.join(", "))?;
     field("reads tables", &agent.tables_read.join(", "))?;
     field("uses", &agent.states.join(", "))?;

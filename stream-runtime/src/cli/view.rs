@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::beside::BesideDescriptor;
 use crate::duration;
 use crate::topology::{
     AgentDescriptor, AgentPlan, Edge, OnError, OutputKind, Plan, Source, SubTopology, TablePlan,
 };
+use crate::web::PageDescriptor;
 use crate::window::Window;
 
 /// An app.
@@ -38,6 +40,8 @@ pub(super) struct AgentView {
     pub(super) record: Option<String>,
     /// The table whose closed windows it takes.
     pub(super) closes: Option<String>,
+    /// From one tick to the next, of a timer.
+    pub(super) every_ms: Option<u64>,
     pub(super) tables_read: Vec<String>,
     pub(super) tables_written: Vec<String>,
     pub(super) states: Vec<String>,
@@ -147,6 +151,10 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
             .collect(),
         record: agent.shape.input.map(|record| record.name.to_owned()),
         closes: agent.shape.closes.map(|table| table.name.to_owned()),
+        every_ms: match descriptor.source {
+            Source::Timer { every_ms } => Some(every_ms),
+            _ => None,
+        },
         tables_read: tables(false),
         tables_written: tables(true),
         states: agent.shape.edges.iter().filter_map(state).collect(),
@@ -157,7 +165,7 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
         timeout_ms: descriptor.options.timeout_ms,
         on_error: policy(descriptor.options.on_error),
         on_decode_error: policy(descriptor.options.on_decode_error),
-        dead_letter_topic: topic(agent.dead_letters).unwrap_or_default(),
+        dead_letter_topic: agent.dead_letters.and_then(topic).unwrap_or_default(),
         place: descriptor.place.to_string(),
     }
 }
@@ -171,7 +179,7 @@ fn grouped(agent: &AgentDescriptor, feeder: &AgentDescriptor) -> String {
         .unwrap_or("a closure");
     let topics = match feeder.source {
         Source::Topics(topics) => topics.join(", "),
-        Source::Closed => String::new(),
+        Source::Closed | Source::Timer { .. } => String::new(),
     };
     format!("{by} of {topics}")
 }
@@ -304,6 +312,14 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
         {
             add(changelog, "changelog", None);
         }
+    }
+    for one in inventory::iter::<BesideDescriptor> {
+        one.sends()
+            .for_each(|topic| add(topic.name, one.when.role(), None));
+    }
+    for page in inventory::iter::<PageDescriptor> {
+        page.sends()
+            .for_each(|topic| add(topic.name, "from pages", None));
     }
     for command in super::command::registered() {
         command

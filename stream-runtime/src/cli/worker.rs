@@ -3,38 +3,51 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::args::{GuaranteeArg, WorkerArgs};
 use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::local::{Joined, Place};
 use super::lock;
 use super::partitions::Shown;
-use crate::app::{App, OnGap, ProcessingGuarantee, Start, States};
+use crate::app::{App, OnGap, Outlet, ProcessingGuarantee, Start, States};
+use crate::beside::BesideCx;
 use crate::error::{Error, Kind};
 use crate::kafka::Properties;
-use crate::topology::Plan;
-use crate::worker::{Ended, Status, Stop, WorkerSettings, signals};
+use crate::topology::{Plan, TopicDescriptor};
+use crate::web::{Port, Server};
+use crate::worker::{Ended, Status, Stop, WorkerHandle, WorkerSettings, signals};
 
 /// `worker` of the command line.
 pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     let plan = cx.plan()?;
     lock::at_start(&cx.app().name, &plan, &args.plan_lock)?;
-    // The states' own tasks (of a connection pool, say) live as long as the worker.
+    // For what runs beside the streams; and the states' own tasks (of a connection pool, say) live as long as the worker.
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("states")
+        .worker_threads(2)
+        .thread_name("beside")
         .enable_all()
         .build()
         .map_err(|error| CliError::failure(format_args!("cannot start: {error}")))?;
     let states = runtime.block_on(cx.app().states.clone().make())?;
     let broker = Broker::find(cx.configured(), cx.data_dir())?;
     let settings = settings(cx.app(), args, broker.properties(), cx.data_dir());
-    banner(cx, &settings, &broker);
+    let web = web(args)?;
+    banner(cx, &settings, &broker, web.as_ref());
     let stop = Stop::new();
     signals::listen(stop.clone())
         .map_err(|error| CliError::failure(format_args!("cannot listen for signals: {error}")))?;
-    let ended = work(plan, states, settings, &stop, cx.progress());
+    let beside = Beside {
+        app: cx.app(),
+        web,
+        runtime: runtime.handle(),
+        shown: cx.progress(),
+    };
+    let ended = beside.work(plan, states, settings, &stop);
     broker.leave();
+    // What still blocks a thread of it is not waited for.
+    runtime.shutdown_background();
     failed_partitions(&ended?)
 }
 
@@ -108,21 +121,78 @@ pub(super) fn settings(
     settings
 }
 
-/// Runs the worker on this thread until it ends; `shown`: its partitions are shown on the terminal.
-fn work(
-    plan: Plan,
-    states: States,
-    settings: WorkerSettings,
-    stop: &Stop,
+/// What a worker has beside its streams.
+struct Beside<'a> {
+    app: &'a App,
+    web: Option<Server>,
+    runtime: &'a Handle,
+    /// Its partitions are shown on the terminal.
     shown: bool,
-) -> Result<Ended, Error> {
-    let status = Arc::new(Status::of(&plan));
-    let _shown = shown.then(|| Shown::start(Arc::clone(&status)));
-    crate::worker::run(plan, Arc::new(states.into_map()), settings, stop, status)
+}
+
+impl Beside<'_> {
+    /// Runs the worker on this thread until it ends, and on the runtime what runs beside its streams.
+    fn work(
+        self,
+        plan: Plan,
+        states: States,
+        mut settings: WorkerSettings,
+        stop: &Stop,
+    ) -> Result<Ended, Error> {
+        let (functions, pages) = (self.app.beside(), self.app.pages());
+        let states = Arc::new(states.into_map());
+        if functions.iter().any(|one| one.on_leader) {
+            settings.leader_topic = Some(format!("{}-leader", plan.app));
+        }
+        let handle = WorkerHandle::new(stop.clone(), Status::of(&plan));
+        let _shown = self.shown.then(|| Shown::start(Arc::clone(&handle.status)));
+        let sends = functions.iter().flat_map(|one| one.sends());
+        let sends = sends.chain(pages.iter().flat_map(|page| page.sends()));
+        let outlet = outlet(self.app, sends, &settings)?;
+        let cx = BesideCx::new(Arc::clone(&states), outlet, Arc::clone(&handle));
+        let bound = settings.shutdown_timeout;
+        // Pages answer from the start on, so that `/ready` can be asked; until the worker ends.
+        let _serving = match self.web {
+            Some(server) => Some(server.serve(&plan.app, &pages, cx.clone(), self.runtime)?),
+            None => None,
+        };
+        let running = crate::beside::start(functions, cx, self.runtime)?;
+        let ended = crate::worker::run(plan, states, settings, &handle);
+        let beside = running.stop(bound);
+        let ended = ended?;
+        beside.map(|()| ended)
+    }
+}
+
+/// The web server's port, unless there is to be none.
+fn web(args: &WorkerArgs) -> Result<Option<Server>, Error> {
+    if args.without_web {
+        return Ok(None);
+    }
+    Server::new(args.web_port.map_or(Port::Usual, Port::Exactly)).map(Some)
+}
+
+/// The way out of what runs beside the streams, with the topics that it sends to.
+fn outlet(
+    app: &App,
+    topics: impl Iterator<Item = &'static TopicDescriptor>,
+    settings: &WorkerSettings,
+) -> Result<Option<Arc<Outlet>>, Error> {
+    let mut topics = topics.peekable();
+    if topics.peek().is_none() {
+        return Ok(None);
+    }
+    let outlet = Outlet::new(
+        &settings.properties,
+        app.topic_partitions,
+        app.replication_factor,
+    )?;
+    topics.try_for_each(|topic| outlet.make(topic))?;
+    Ok(Some(outlet))
 }
 
 /// The line a worker begins with.
-fn banner(cx: &Context<'_>, settings: &WorkerSettings, broker: &Broker) {
+fn banner(cx: &Context<'_>, settings: &WorkerSettings, broker: &Broker, web: Option<&Server>) {
     let style = cx.note_style();
     let address = settings.properties.bootstrap().unwrap_or_default();
     let whose = match broker {
@@ -139,8 +209,11 @@ fn banner(cx: &Context<'_>, settings: &WorkerSettings, broker: &Broker) {
         1 => "1 stream thread".to_owned(),
         threads => format!("{threads} stream threads"),
     };
+    let web = web.map_or_else(String::new, |web| {
+        format!(", web {}", style.cyan(web.address()))
+    });
     cx.note(format_args!(
-        "{} {}: broker {}{whose}, {threads}, {guarantee}, data in {}",
+        "{} {}: broker {}{whose}, {threads}, {guarantee}, data in {}{web}",
         style.bold("worker"),
         cx.id(),
         style.cyan(address),
@@ -191,7 +264,7 @@ pub(super) async fn beside(
     data_dir: std::path::PathBuf,
 ) -> Result<(), Error> {
     let stop = StopOnDrop(Stop::new());
-    let asked = stop.0.clone();
+    let (asked, runtime) = (stop.0.clone(), Handle::current());
     let running = tokio::task::spawn_blocking(move || {
         let plan = app.plan().map_err(|problems| {
             let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -199,7 +272,13 @@ pub(super) async fn beside(
         })?;
         let broker = Broker::find(&configured, &data_dir).map_err(CliError::into_error)?;
         let settings = settings(&app, &args, broker.properties(), &data_dir);
-        let ended = work(plan, states, settings, &asked, false);
+        let beside = Beside {
+            app: &app,
+            web: web(&args)?,
+            runtime: &runtime,
+            shown: false,
+        };
+        let ended = beside.work(plan, states, settings, &asked);
         broker.leave();
         match failures(&ended?) {
             None => Ok(()),

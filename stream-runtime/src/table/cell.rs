@@ -357,6 +357,10 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
         self.rows.borrow().idle_target(wall)
     }
 
+    fn committed_row(&self, layout_key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.rows.borrow().committed_row(layout_key)
+    }
+
     fn cached(&self) -> usize {
         self.rows.borrow().cached()
     }

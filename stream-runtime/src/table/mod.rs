@@ -13,6 +13,7 @@ mod lateness;
 mod layout;
 mod mark;
 mod partition;
+mod reading;
 mod row;
 mod rows;
 mod slot;
@@ -31,6 +32,7 @@ pub use handle::Table;
 pub use iter::Iter;
 pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};
 pub use partition::{OpenTable, TablePartition, open, open_described};
+pub(crate) use reading::{row_key, row_of};
 pub use slot::RowBatch;
 #[cfg(test)]
 pub(crate) use spans::Spans;

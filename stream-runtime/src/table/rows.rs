@@ -163,8 +163,14 @@ impl<S: RowSpec> Rows<S> {
         self.free.push(at);
     }
 
+    /// What the layers below hold of a cached row.
+    pub(super) fn below(&self, end: i64, key: &S::Key) -> Option<&Below> {
+        let at = self.probe(self.hash(end, key), end, key)?;
+        Some(&self.slots[at as usize].below)
+    }
+
     /// Whether a row that is not cached may be in the store.
-    fn may_be_on_disk(&self, end: i64) -> bool {
+    pub(super) fn may_be_on_disk(&self, end: i64) -> bool {
         self.disk.0 <= end && end <= self.disk.1
     }
 

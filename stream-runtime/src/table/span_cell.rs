@@ -509,6 +509,10 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
         over.map(|end| end.saturating_add(grace))
     }
 
+    fn committed_row(&self, layout_key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.rows.borrow().committed_row(layout_key)
+    }
+
     fn cached(&self) -> usize {
         self.rows.borrow().cached()
     }

@@ -37,8 +37,8 @@ pub struct AgentState {
     pub(crate) needs_key: bool,
     /// Output index of its sink.
     pub(crate) sink: Option<usize>,
-    /// Output index of its dead letters.
-    pub(crate) dead_letters: usize,
+    /// Output index of its dead letters; a timer has none.
+    pub(crate) dead_letters: Option<usize>,
     pub(crate) status: Cell<Status>,
     pub(crate) attempts: Cell<u32>,
     /// Monotonic time at which the event in hand times out.

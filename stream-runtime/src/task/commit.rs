@@ -211,7 +211,27 @@ impl Task {
 
     /// After [`Task::isolate`] returned `false`: the next event fails with this at once, by its agents' `on_error`.
     pub fn condemn(&mut self, why: String) {
+        if self.shared.ticked.get() {
+            // A tick does not come again by itself: nothing else may fail for it.
+            tracing::error!(
+                partition = self.shared.partition,
+                "what a timer did cannot be committed and is dropped: {why}"
+            );
+            return;
+        }
         *self.shared.condemned.borrow_mut() = Some(why);
+    }
+
+    /// A row of a table as of the last commit: its bytes, by its layout key.
+    ///
+    /// # Errors
+    /// The key does not read, or the store.
+    pub fn read_committed(
+        &self,
+        table: usize,
+        layout_key: &[u8],
+    ) -> Result<Option<Vec<u8>>, Error> {
+        self.shared.tables[table].committed_row(layout_key)
     }
 
     /// Rows of a table for the store, the commit they are of, and the mark of that commit.

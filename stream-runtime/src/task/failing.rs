@@ -24,6 +24,7 @@ impl AgentCx {
     /// The handler failed on the event in hand.
     pub(crate) fn fail(&self, failure: Failure) {
         let (shared, agent) = (&self.shared, self.state());
+        shared.failures.set(shared.failures.get() + 1);
         shared.rollback(self.agent);
         if shared.current.get() == Current::None || agent.status.get() == Status::Idle {
             // No event in hand: nothing to retry, nothing to dead-letter.
@@ -86,9 +87,13 @@ impl AgentCx {
                 shared.stop(error, true);
                 return;
             }
+            _ if matches!(shared.current.get(), Current::Tick(_)) => {
+                tracing::warn!(timer = agent.name, at, "failed, until the next tick: {why}");
+            }
             OnError::Skip => tracing::warn!(agent = agent.name, at, "skipped: {why}"),
             OnError::DeadLetter => {
-                tracing::warn!(agent = agent.name, at, to = %shared.outputs[agent.dead_letters], "dead letter: {why}");
+                let to = agent.dead_letters.map(|at| &*shared.outputs[at]);
+                tracing::warn!(agent = agent.name, at, to, "dead letter: {why}");
                 self.dead_letter(why);
             }
         }
@@ -109,6 +114,10 @@ impl AgentCx {
         ];
         let mut add =
             |name: &str, value: String| headers.push((name.to_owned(), value.into_bytes()));
+        let Some(output) = agent.dead_letters else {
+            return;
+        };
+        shared.dead.set(shared.dead.get() + 1);
         let mut staging = agent.staging.borrow_mut();
         match shared.current.get() {
             Current::Input(input) => {
@@ -123,7 +132,7 @@ impl AgentCx {
                     Ok::<_, std::convert::Infallible>(bytes.is_some())
                 };
                 let _ = staging.push(
-                    agent.dead_letters,
+                    output,
                     shared.wall.get(),
                     |out| {
                         put_headers(&headers, out);
@@ -147,14 +156,14 @@ impl AgentCx {
                     Ok::<_, std::convert::Infallible>(true)
                 };
                 let _ = staging.push(
-                    agent.dead_letters,
+                    output,
                     shared.wall.get(),
                     |out| put_headers(&headers, out),
                     |out| put(&key, out),
                     |out| put(row.as_bytes(), out),
                 );
             }
-            Current::None => {}
+            Current::Tick(_) | Current::None => {}
         }
     }
 }

@@ -37,7 +37,7 @@ pub struct Cx<M> {
 }
 
 impl<M> Cx<M> {
-    fn new(agent: &AgentCx) -> Self {
+    pub(super) fn new(agent: &AgentCx) -> Self {
         Cx {
             agent: agent.clone(),
             _form: PhantomData,

@@ -63,7 +63,7 @@ impl Shared {
                     |out| copy(Some(row.as_bytes()), out),
                 );
             }
-            Current::None => {}
+            Current::Tick(_) | Current::None => {}
         }
     }
 }

@@ -22,6 +22,7 @@ mod shared;
 mod stream;
 #[allow(clippy::module_inception)]
 mod task;
+mod tick;
 mod topic;
 
 #[cfg(test)]
@@ -47,4 +48,5 @@ pub use recover::{Committed, StartAt};
 pub use shared::{States, TaskFailure, TaskSettings};
 pub use stream::Stream;
 pub use task::{Now, Retrying, Task, TaskParts, Turn};
+pub use tick::TickForm;
 pub use topic::{Message, Topic, TopicSpec, topic_record};

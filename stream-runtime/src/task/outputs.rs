@@ -109,7 +109,7 @@ pub(crate) fn event_key<R>(shared: &Shared, f: impl FnOnce(Option<&[u8]>) -> R) 
     match shared.current.get() {
         Current::Input(input) => f(shared.inputs[input].borrow().front().and_then(|r| r.key)),
         Current::Closed(_) => f(Some(&shared.closed_key.borrow())),
-        Current::None => f(None),
+        Current::Tick(_) | Current::None => f(None),
     }
 }
 

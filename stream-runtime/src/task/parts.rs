@@ -121,20 +121,13 @@ impl AgentParts {
         Fut: Future<Output = Returned<R>> + 'static,
         R: 'static,
     {
-        let edges = edges.iter().filter_map(|(edge, writes)| match (*edge)? {
-            Edge::Table { table, .. } => Some(Edge::Table {
-                table,
-                writes: *writes,
-            }),
-            other => Some(other),
-        });
         AgentParts {
             feeders: Vec::new(),
             shape: AgentShape {
                 input: I::record(),
                 closes: I::closes(),
                 stream_form: I::STREAM,
-                edges: edges.collect(),
+                edges: edges_of(edges),
                 output,
             },
             start: Box::new(|context| match AgentCx::of(context) {
@@ -147,6 +140,18 @@ impl AgentParts {
             }),
         }
     }
+}
+
+/// What the parameters tie a function to; `true` stands beside those it can change.
+pub(super) fn edges_of(edges: &[(Option<Edge>, bool)]) -> Vec<Edge> {
+    let edges = edges.iter().filter_map(|(edge, writes)| match (*edge)? {
+        Edge::Table { table, .. } => Some(Edge::Table {
+            table,
+            writes: *writes,
+        }),
+        other => Some(other),
+    });
+    edges.collect()
 }
 
 /// An agent taken apart.

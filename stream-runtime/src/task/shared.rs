@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::agent::{AgentState, Status};
 use super::inbox::Inbox;
 use super::outbuf::OutBuf;
+use super::tick::Timer;
 use crate::error::Error;
 use crate::table::{Clock, Hand, NO_TIME, TablePartition};
 
@@ -21,6 +22,8 @@ pub(crate) enum Current {
     Input(usize),
     /// The head of the closing of this table.
     Closed(usize),
+    /// A tick of this agent, which is a timer.
+    Tick(usize),
 }
 
 /// Why a task cannot go on.
@@ -86,6 +89,18 @@ pub struct Shared {
     pub(crate) acked: Cell<u32>,
     /// Acknowledged in all.
     pub(crate) processed: Cell<u64>,
+    /// Attempts of handlers that failed, in all.
+    pub(crate) failures: Cell<u64>,
+    /// Records sent to dead-letter topics, in all.
+    pub(crate) dead: Cell<u64>,
+    /// Ticks of timers acknowledged in all.
+    pub(crate) ticks: Cell<u64>,
+    /// Whether the last event acknowledged was a tick.
+    pub(crate) ticked: Cell<bool>,
+    /// The agents that are timers.
+    pub(crate) timers: Vec<Timer>,
+    /// Monotonic time of the next tick; `u64::MAX` without timers, 0 before the first turn.
+    pub(crate) next_tick: Cell<u64>,
     /// Events that this turn may still begin.
     pub(crate) budget: Cell<u32>,
     pub(crate) wall: Cell<i64>,
@@ -159,7 +174,7 @@ impl Shared {
         self.hand_out(&self.closers[table]);
     }
 
-    fn hand_out(&self, agents: &[usize]) {
+    pub(super) fn hand_out(&self, agents: &[usize]) {
         self.open.set(agents.len());
         for &agent in agents {
             let a = &self.agents[agent];
@@ -185,10 +200,12 @@ impl Shared {
     /// All agents have finished: the event is acknowledged, its effects join the batch.
     fn settle(&self) {
         let clock = &self.clock;
-        let readers = match self.current.get() {
+        let current = self.current.get();
+        let readers: &[usize] = match current {
             Current::None => return,
             Current::Input(input) => &self.readers[input],
             Current::Closed(table) => &self.closers[table],
+            Current::Tick(ref agent) => std::slice::from_ref(agent),
         };
         let mut batch = self.batch.borrow_mut();
         for &agent in readers {
@@ -205,7 +222,7 @@ impl Shared {
             }
         }
         drop(batch);
-        match self.current.get() {
+        match current {
             Current::Input(input) => {
                 self.inputs[input].borrow_mut().pop();
                 if self.counts.get() && clock.event_time.get() > clock.stream_time.get() {
@@ -213,7 +230,7 @@ impl Shared {
                 }
             }
             Current::Closed(table) => self.tables[table].close_head(),
-            Current::None => {}
+            Current::Tick(_) | Current::None => {}
         }
         self.condemned.borrow_mut().take();
         self.current.set(Current::None);
@@ -221,7 +238,10 @@ impl Shared {
         clock.event_time.set(clock.stream_time.get());
         clock.judge_time.set(clock.stream_time.get());
         self.acked.set(self.acked.get() + 1);
-        self.processed.set(self.processed.get() + 1);
+        let ticked = matches!(current, Current::Tick(_));
+        self.ticked.set(ticked);
+        let count = if ticked { &self.ticks } else { &self.processed };
+        count.set(count.get() + 1);
     }
 
     /// Undoes what an agent did with the event in hand.
@@ -250,7 +270,7 @@ impl Shared {
                     people_time(end)
                 )
             }
-            Current::None => format!("partition {}", self.partition),
+            Current::Tick(_) | Current::None => format!("partition {}", self.partition),
         }
     }
 

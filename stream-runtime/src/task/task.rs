@@ -12,10 +12,11 @@ use super::inbox::Inbox;
 use super::outbuf::OutBuf;
 use super::pulse::Pulse;
 use super::shared::{Current, Shared, States, TaskFailure, TaskSettings};
+use super::tick::Timer;
 use crate::error::{BadRecord, Error, Failure, Raised};
 use crate::store::Tree;
 use crate::table::{Clock, Hand, Mark, OpenTable, TablePartition, open_described};
-use crate::topology::{AgentFuture, SubTopology};
+use crate::topology::{AgentFuture, AgentPlan, Source, SubTopology};
 
 /// The times of one turn.
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +140,20 @@ impl Task {
             .collect();
         let wakers = agents.iter().map(|a| a.waker.clone().into()).collect();
         let count = agents.len();
+        let every = |(agent, plan): (usize, &AgentPlan)| match plan.descriptor.source {
+            Source::Timer { every_ms } => Some(Timer {
+                agent,
+                every: every_ms.max(1),
+                next: Cell::new(0),
+            }),
+            _ => None,
+        };
+        let timers: Vec<Timer> = topology
+            .agents
+            .iter()
+            .enumerate()
+            .filter_map(every)
+            .collect();
         let shared = Rc::new(Shared {
             settings,
             partition,
@@ -177,6 +192,12 @@ impl Task {
             batch: RefCell::default(),
             acked: Cell::new(0),
             processed: Cell::new(0),
+            failures: Cell::new(0),
+            dead: Cell::new(0),
+            ticks: Cell::new(0),
+            ticked: Cell::new(false),
+            next_tick: Cell::new(if timers.is_empty() { u64::MAX } else { 0 }),
+            timers,
             budget: Cell::new(0),
             wall: Cell::new(0),
             mono: Cell::new(0),
@@ -233,7 +254,7 @@ impl Task {
         let before = shared.processed.get();
         self.expire_deadlines();
         loop {
-            let seen = (shared.processed.get(), shared.current.get());
+            let seen = (shared.acked.get(), shared.current.get());
             if shared.current.get() == Current::None
                 && !shared.revoked.get()
                 && shared.budget.get() > 0
@@ -247,7 +268,7 @@ impl Task {
             }
             if shared.budget.get() == 0
                 || shared.commit_due()
-                || seen == (shared.processed.get(), shared.current.get())
+                || seen == (shared.acked.get(), shared.current.get())
             {
                 break;
             }
@@ -268,6 +289,9 @@ impl Task {
 
     fn begin_next(&self) -> Result<(), TaskFailure> {
         let shared = &self.shared;
+        if shared.next_tick.get() <= shared.mono.get() && shared.begin_due_tick() {
+            return Ok(());
+        }
         if shared.clock.is_due()
             && self.begin_due().map_err(|error| TaskFailure {
                 error,
@@ -434,7 +458,7 @@ impl Task {
         }
     }
 
-    /// Monotonic time in ms at which the task wants its next turn, for a retry or a timeout.
+    /// Monotonic time in ms at which the task wants its next turn, for a retry, a timeout or a tick.
     pub fn next_wake(&self) -> Option<u64> {
         let retry = |a: &AgentState| match a.status.get() {
             Status::Retry(at) => Some(at),
@@ -444,7 +468,14 @@ impl Task {
             .agents
             .iter()
             .filter_map(|a| [retry(a), a.deadline.get()].into_iter().flatten().min())
+            .chain(self.next_tick())
             .min()
+    }
+
+    /// When the next tick can begin: an event in hand is waited for.
+    fn next_tick(&self) -> Option<u64> {
+        let next = self.shared.next_tick.get();
+        (next != u64::MAX && self.shared.current.get() == Current::None).then_some(next)
     }
 
     /// Whether some agent has been woken since its last poll.
@@ -486,7 +517,22 @@ impl Task {
         self.shared.whereabouts()
     }
 
-    /// Events acknowledged since the task began.
+    /// Attempts of handlers that failed since the task began.
+    pub fn failures(&self) -> u64 {
+        self.shared.failures.get()
+    }
+
+    /// Records sent to dead-letter topics since the task began.
+    pub fn dead_letters(&self) -> u64 {
+        self.shared.dead.get()
+    }
+
+    /// Ticks of timers acknowledged since the task began.
+    pub fn ticks(&self) -> u64 {
+        self.shared.ticks.get()
+    }
+
+    /// Events acknowledged since the task began, but for ticks.
     pub fn processed(&self) -> u64 {
         self.shared.processed.get()
     }

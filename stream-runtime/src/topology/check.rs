@@ -1,6 +1,6 @@
 //! Everything about an app that can be wrong although each item compiles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::descriptor::{Edge, Place, RecordInfo, Source, TableDescriptor};
 use super::plan::{AgentView, Plan, PlanParts, Problem};
@@ -77,7 +77,7 @@ fn repartition_topics(
         let foreign = agents.iter().filter(|other| {
             let sources = match other.descriptor.source {
                 Source::Topics(topics) => topics,
-                Source::Closed => &[],
+                Source::Closed | Source::Timer { .. } => &[],
             };
             sources.contains(&topic) || other.descriptor.sink == Some(topic)
         });
@@ -277,6 +277,8 @@ pub(super) fn partitions(plan: &Plan, problems: &mut Vec<Problem>) {
 
 fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
     let mut writers: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
+    // Their ticks are events of their own, so they may write beside the one writer.
+    let mut timers: BTreeSet<&str> = BTreeSet::new();
     let mut used: BTreeMap<&str, (&'static TableDescriptor, Place)> = BTreeMap::new();
     for agent in agents {
         let place = agent.descriptor.place;
@@ -286,8 +288,10 @@ fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
                 continue;
             };
             used.entry(table.name).or_insert((table, place));
-            if *writes {
-                writers.entry(table.name).or_default().push(place);
+            match agent.descriptor.source {
+                Source::Timer { .. } if *writes => drop(timers.insert(table.name)),
+                _ if *writes => writers.entry(table.name).or_default().push(place),
+                _ => {}
             }
             if seen.contains(&table.name) {
                 say(
@@ -332,6 +336,7 @@ fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
     }
     for (name, (table, place)) in used {
         match writers.get(name).map_or(0, Vec::len) {
+            0 if timers.contains(name) => {}
             0 => say(
                 format!(
                     "nobody writes table `{name}`: one agent takes it as `mut {name}: Table<..>`"

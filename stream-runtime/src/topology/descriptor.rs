@@ -68,6 +68,11 @@ pub enum Source {
     Topics(&'static [&'static str]),
     /// The windows that close of the table in [`AgentShape::closes`].
     Closed,
+    /// Ticks of the wall clock, in each partition.
+    Timer {
+        /// Milliseconds from one to the next, more than 0.
+        every_ms: u64,
+    },
 }
 
 /// What a parameter of an agent ties it to.
@@ -145,6 +150,13 @@ impl AgentOptions {
         on_error: OnError::DeadLetter,
         on_decode_error: OnError::DeadLetter,
         dead_letter_topic: None,
+    };
+
+    /// Those of a timer: the next tick is its next attempt.
+    pub const TIMER: AgentOptions = AgentOptions {
+        retries: 0,
+        on_error: OnError::Skip,
+        ..Self::DEFAULT
     };
 }
 

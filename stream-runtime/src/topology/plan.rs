@@ -16,8 +16,8 @@ pub struct AgentPlan {
     pub number: usize,
     /// Index into [`SubTopology::outputs`] of its sink.
     pub sink: Option<usize>,
-    /// Index into [`SubTopology::outputs`] of its dead letters.
-    pub dead_letters: usize,
+    /// Index into [`SubTopology::outputs`] of its dead letters; a timer has none.
+    pub dead_letters: Option<usize>,
     /// Indexes of the tables it writes.
     pub writes: Vec<usize>,
     /// Index of the table whose windows it gets.
@@ -238,12 +238,16 @@ impl Draft {
             _ => None,
         })
     }
+
+    fn is_timer(&self) -> bool {
+        matches!(self.descriptor.source, Source::Timer { .. })
+    }
 }
 
 fn named(source: Source) -> &'static [&'static str] {
     match source {
         Source::Topics(topics) => topics,
-        Source::Closed => &[],
+        Source::Closed | Source::Timer { .. } => &[],
     }
 }
 
@@ -272,6 +276,14 @@ pub fn plan(parts: PlanParts<'_>) -> Result<Plan, Vec<Problem>> {
         return Err(problems);
     }
     let groups = group(&drafts);
+    let homeless: Vec<&Draft> = groups
+        .iter()
+        .map(|members| &drafts[members[0]])
+        .filter(|first| first.is_timer())
+        .collect();
+    if !homeless.is_empty() {
+        return Err(homeless.iter().map(|timer| no_partitions(timer)).collect());
+    }
     let mut topologies = Vec::with_capacity(groups.len());
     let mut number = 0;
     for members in groups {
@@ -316,7 +328,19 @@ fn drafts_view(drafts: &[Draft]) -> Vec<AgentView<'_>> {
         .collect()
 }
 
-/// Agents that share a topic or a table, in the order of their first names.
+/// A timer of its own group has no topic, and so no partitions.
+fn no_partitions(timer: &Draft) -> Problem {
+    Problem {
+        message: format!(
+            "timer `{}` runs per partition, and it is open of which topic: take a `Table<..>` that the agents of the topic use",
+            timer.descriptor.name
+        ),
+        places: vec![timer.descriptor.place],
+    }
+}
+
+/// Agents that share a topic or a table, in the order of their first names. A timer that shares none belongs to the
+/// others where these are one group. Timers come last in theirs.
 fn group(drafts: &[Draft]) -> Vec<Vec<usize>> {
     let mut root: Vec<usize> = (0..drafts.len()).collect();
     fn find(root: &mut [usize], mut i: usize) -> usize {
@@ -344,7 +368,17 @@ fn group(drafts: &[Draft]) -> Vec<Vec<usize>> {
         let r = find(&mut root, i);
         groups.entry(r).or_default().push(i);
     }
-    groups.into_values().collect()
+    let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
+    for members in &mut groups {
+        members.sort_by_key(|&i| drafts[i].is_timer());
+    }
+    let timers = |members: &Vec<usize>| drafts[members[0]].is_timer();
+    if groups.iter().filter(|members| !timers(members)).count() == 1 {
+        let (free, mut home): (Vec<_>, Vec<_>) = groups.into_iter().partition(timers);
+        home[0].extend(free.into_iter().flatten());
+        return home;
+    }
+    groups
 }
 
 fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usize) -> SubTopology {
@@ -407,13 +441,13 @@ fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usize) -> SubTo
             sink: repartition
                 .or(sink)
                 .map(|(topic, kind)| output(topic, kind)),
-            dead_letters: output(
-                d.options.dead_letter_topic.map_or_else(
+            dead_letters: (!draft.is_timer()).then(|| {
+                let topic = d.options.dead_letter_topic.map_or_else(
                     || format!("{app}-{}-dead-letters", owner.name),
                     str::to_owned,
-                ),
-                OutputKind::DeadLetters,
-            ),
+                );
+                output(topic, OutputKind::DeadLetters)
+            }),
             writes: draft.written().filter_map(table_index).collect(),
             closes: draft.shape.closes.and_then(table_index),
             needs_key: draft.shape.edges.iter().any(asks_for_key),

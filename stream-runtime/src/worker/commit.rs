@@ -85,12 +85,14 @@ impl StreamThread {
         }
         for partition in &mut self.partitions {
             partition.spent();
+            partition.meters.read(&partition.task);
         }
         self.last_commit = Instant::now();
         Ok(())
     }
 
     fn commit_group(&mut self, group: &[usize]) -> Result<(), Error> {
+        let began = Instant::now();
         let result = match &self.outlet {
             Outlet::Exact(_) => self.transact(group),
             Outlet::Least(_) => self.send_in_order(group),
@@ -104,14 +106,23 @@ impl StreamThread {
                         *next = (*next).max(offset + 1);
                     }
                 }
+                self.meters.done(began.elapsed());
                 for &at in group {
-                    self.partitions[at].committed();
+                    let partition = &mut self.partitions[at];
+                    partition.committed();
+                    let committed = partition.inputs.iter().map(|input| input.committed);
+                    self.worker
+                        .handle
+                        .committed(partition.sources().zip(committed));
                 }
                 self.strikes = (0, String::new());
                 self.backoff.succeed();
                 Ok(())
             }
-            Err(broken) => self.undo(group, &broken),
+            Err(broken) => {
+                self.meters.failed();
+                self.undo(group, &broken)
+            }
         }
     }
 

@@ -81,6 +81,7 @@ impl StreamThread {
         let last = partition.is_running();
         self.pending |= last;
         partition.phase = Phase::Failed { last, until };
+        self.worker.handle.gone(self.number, partition.name);
     }
 
     /// A task failed that was not even made; `inputs` are those that are assigned.

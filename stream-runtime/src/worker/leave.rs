@@ -60,7 +60,8 @@ impl StreamThread {
         let had = self
             .assigned
             .take()
-            .is_some_and(|partitions| !partitions.is_empty());
+            .is_some_and(|partitions| !partitions.is_empty() || self.leads);
+        self.worker.handle.revoked(self.number);
         self.member.unsubscribe();
         let (until, mut events) = (Instant::now() + Duration::from_secs(5), Vec::new());
         while had && Instant::now() < until {

@@ -12,7 +12,7 @@
 //! | `outlet`, `commit`, `backoff` | the commit, and what happens when it fails |
 //! | `hops` | repartition topics |
 //! | `storing` | rounds of the store |
-//! | `shared`, `status`, `caught_up`, `watchdog` | what is seen of the threads from outside |
+//! | `shared`, `status`, `handle`, `meters`, `caught_up`, `watchdog` | what is seen of the threads from outside |
 
 mod assignment;
 mod backoff;
@@ -20,9 +20,11 @@ mod caught_up;
 mod commit;
 mod down;
 mod found;
+mod handle;
 mod hops;
 mod idle;
 mod leave;
+mod meters;
 mod outlet;
 mod partition;
 mod rebalance;
@@ -41,6 +43,7 @@ mod thread;
 mod topics;
 mod watchdog;
 
+pub(crate) use handle::WorkerHandle;
 pub(crate) use settings::WorkerSettings;
 #[cfg(test)]
 pub(crate) use status::Progress;
@@ -76,7 +79,7 @@ pub(crate) struct Ended {
 }
 
 /// Runs a worker until it is asked to stop, has caught up (when that is asked for), or cannot go on.
-/// Blocks. `status` shows what its partitions are doing.
+/// Blocks. `handle` is how others see it and reach it.
 ///
 /// # Errors
 /// The settings, the topics, the store or the broker do not let it go on.
@@ -84,9 +87,9 @@ pub(crate) fn run(
     plan: Plan,
     states: Arc<States>,
     settings: WorkerSettings,
-    stop: &Stop,
-    status: Arc<Status>,
+    handle: &Arc<WorkerHandle>,
 ) -> Result<Ended, Error> {
+    let (stop, status) = (&handle.stop, &handle.status);
     let threads = settings.threads.max(1);
     let slot = Slot::take(&settings.data_dir, &plan.app)?;
     tracing::debug!(slot = %slot.dir().display(), "slot taken");
@@ -102,6 +105,7 @@ pub(crate) fn run(
         agents.iter().map(|agent| agent.descriptor.name).collect()
     };
     let storer = Storer::start(Arc::clone(&store)).map_err(no_thread)?;
+    handle.begin(&plan, &limits.counts, threads, &admin);
     let worker = Arc::new(Shared {
         app: plan.app,
         topologies: plan.topologies.into_iter().map(Arc::new).collect(),
@@ -109,7 +113,8 @@ pub(crate) fn run(
         states,
         admin,
         store,
-        status: Arc::clone(&status),
+        status: Arc::clone(status),
+        handle: Arc::clone(handle),
         stop: stop.clone(),
         slot: slot.id(),
         dead_letters: limits.dead_letters,

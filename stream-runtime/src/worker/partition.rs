@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::idle::IdleClock;
+use super::meters::Meters;
 use super::recovery::Recovery;
 use super::status::TaskName;
 use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place, Reader, TopicPartition};
@@ -28,6 +29,9 @@ pub(super) struct Partition {
     pub(super) idle_asked: bool,
     /// Events acknowledged as of the last turn.
     pub(super) seen: u64,
+    /// Ticks acknowledged as of the last turn.
+    pub(super) ticks: u64,
+    pub(super) meters: Meters,
     /// The handler that was waiting for its next attempt as of the last turn.
     pub(super) retrying: Option<Retrying>,
     /// Late (record, window) pairs that the log knows of.

@@ -13,7 +13,14 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 impl StreamThread {
     /// These partitions are ours now.
-    pub(super) fn assigned(&mut self, partitions: Vec<TopicPartition>) -> Result<(), Error> {
+    pub(super) fn assigned(&mut self, mut partitions: Vec<TopicPartition>) -> Result<(), Error> {
+        let leader = self.worker.settings.leader_topic.as_deref();
+        let all = partitions.len();
+        partitions.retain(|(topic, _)| Some(&**topic) != leader);
+        self.leads = partitions.len() < all;
+        if self.leads {
+            tracing::info!(thread = self.number, "this worker is the leader");
+        }
         let names: Vec<String> = partitions
             .iter()
             .map(|(topic, partition)| format!("{topic}[{partition}]"))
@@ -34,6 +41,7 @@ impl StreamThread {
                 .status
                 .set(share.name(), PartitionState::Assigned);
         }
+        self.worker.handle.assigned(self.number, self.leads);
         if empty {
             self.member.assign(&[])?;
             return Ok(());
@@ -80,6 +88,8 @@ impl StreamThread {
         }
         self.drop_partitions(PartitionState::Revoked);
         self.assigned = None;
+        self.leads = false;
+        self.worker.handle.revoked(self.number);
         self.generation += 1;
         (self.asking, self.ask_again) = (false, None);
         self.backoff.succeed();
@@ -93,6 +103,8 @@ impl StreamThread {
         let mut gone: Vec<(TaskName, bool)> = Vec::new();
         for mut partition in self.partitions.drain(..) {
             partition.task.drop_agents();
+            self.worker.handle.gone(self.number, partition.name);
+            self.worker.handle.left(partition.sources());
             gone.push((partition.name, partition.is_lost()));
         }
         gone.extend(

@@ -38,6 +38,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) replication_factor: Option<i32>,
     /// End once everything there is has been processed and committed.
     pub(crate) until_caught_up: bool,
+    /// The topic whose owner leads; `None` when nobody asks who does.
+    pub(crate) leader_topic: Option<String>,
     /// Static membership: this id, with the thread's number, names the members.
     pub(crate) instance_id: Option<String>,
 }
@@ -61,6 +63,7 @@ impl WorkerSettings {
             topic_partitions: None,
             replication_factor: None,
             until_caught_up: false,
+            leader_topic: None,
             instance_id: None,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::status::Status;
-use super::{Stop, WorkerSettings};
+use super::{Stop, WorkerHandle, WorkerSettings};
 use crate::kafka::{Admin, TopicPartition};
 use crate::store::Store;
 use crate::task::{Now, States};
@@ -22,6 +22,7 @@ pub(super) struct Shared {
     pub(super) admin: Arc<Admin>,
     pub(super) store: Arc<dyn Store>,
     pub(super) status: Arc<Status>,
+    pub(super) handle: Arc<WorkerHandle>,
     pub(super) stop: Stop,
     /// Identity of the worker's slot: the same after a restart.
     pub(super) slot: uuid::Uuid,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::assignment::Share;
 use super::found::Found;
 use super::idle::IdleClock;
+use super::meters::Meters;
 use super::partition::{Input, Partition, Phase, Recovering, TableState};
 use super::recovery::{Changelog, Recovery, Turned};
 use super::status::{PartitionState, TaskName};
@@ -155,6 +156,8 @@ impl StreamThread {
                 idle: IdleClock::default(),
                 idle_asked: false,
                 seen: 0,
+                ticks: 0,
+                meters: Meters::new(draft.name.0, draft.name.1),
                 retrying: None,
                 late: 0,
             });
@@ -438,6 +441,9 @@ impl StreamThread {
             input.start = *offset;
         }
         partition.phase = Phase::Running;
+        let handle = &self.worker.handle;
+        handle.runs(self.number, partition.name);
+        handle.committed(partition.sources().zip(offsets.iter().copied()));
         let status = &self.worker.status;
         status.set(partition.name, PartitionState::Recovering(progress));
         status.set(partition.name, PartitionState::Running);

@@ -84,6 +84,16 @@ impl fmt::Display for Retry {
 }
 
 impl PartitionState {
+    /// The names of all states.
+    pub(crate) const NAMES: [&str; 6] = [
+        "assigned",
+        "recovering",
+        "running",
+        "retrying",
+        "failed",
+        "revoked",
+    ];
+
     /// The state's name, the same wherever it is shown.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -115,6 +125,7 @@ pub(crate) type TaskName = (usize, i32);
 /// A partition as it is now.
 #[derive(Debug, Clone)]
 pub(crate) struct PartitionView {
+    pub(crate) task: TaskName,
     /// For people: the inputs' names and the partition, as `orders+payments[3]`.
     pub(crate) label: String,
     pub(crate) state: PartitionState,
@@ -189,6 +200,7 @@ impl Status {
     /// All partitions, in the order of sub-topology and partition.
     pub(crate) fn snapshot(&self) -> Vec<PartitionView> {
         let view = |(task, entry): (&TaskName, &Entry)| PartitionView {
+            task: *task,
             label: self.label(*task),
             state: entry.state.clone(),
         };

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Admin, Ended, Error, PATIENCE, Plan, Status, Stop, WorkerSettings, run, shared};
+use super::{
+    Admin, Ended, Error, PATIENCE, Plan, Status, Stop, WorkerHandle, WorkerSettings, run, shared,
+};
 use crate::kafka::{
     Batch, Fetched, Isolation, Outgoing, Place, Properties, Reader, Sender, TopicSettings, Wake,
 };
@@ -241,8 +243,8 @@ fn work(app: &str, settings: WorkerSettings) -> Result<Ended, Error> {
         .with_max_level(tracing::Level::INFO)
         .try_init();
     let plan = plan_of(app);
-    let status = Arc::new(Status::of(&plan));
-    run(plan, Arc::default(), settings, &Stop::new(), status)
+    let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+    run(plan, Arc::default(), settings, &handle)
 }
 
 #[test]

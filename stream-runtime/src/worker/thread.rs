@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::down::{Down, Failures};
 use super::found::Found;
+use super::handle::ReadRequest;
+use super::meters::CommitMeters;
 use super::outlet::Outlet;
 use super::partition::Partition;
 use super::shared::{Seen, Shared};
 use super::status::{PartitionState, Retry, TaskName};
 use super::storing;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::kafka::{
     Batch, Fault, FaultKind, GroupConsumer, GroupEvent, Reader, TopicPartition, Wake,
 };
@@ -30,7 +32,7 @@ const REST: Duration = Duration::from_secs(1);
 /// The same while a table with `idle` has open windows.
 const IDLE_REST: Duration = Duration::from_millis(500);
 
-/// Answers that other threads found for this one.
+/// What other threads found for this one, or ask of it.
 pub(super) enum Reply {
     /// What an assignment needs to begin.
     Found {
@@ -45,6 +47,8 @@ pub(super) enum Reply {
         task: TaskName,
         result: Result<Vec<i64>, Fault>,
     },
+    /// Somebody asks for a row.
+    Read(ReadRequest),
 }
 
 /// A stream thread.
@@ -66,6 +70,8 @@ pub(super) struct StreamThread {
     pub(super) assigned: Option<Vec<TopicPartition>>,
     /// Numbers what is asked: answers to earlier questions are dropped.
     pub(super) generation: u64,
+    /// Partition 0 of the leader topic is ours as well.
+    pub(super) leads: bool,
     /// What the assignment needs has been asked for and not come.
     pub(super) asking: bool,
     pub(super) ask_again: Option<Instant>,
@@ -78,6 +84,7 @@ pub(super) struct StreamThread {
     pub(super) pending: bool,
     /// What ends the worker once this thread has left in order.
     fatal: Option<Error>,
+    pub(super) meters: CommitMeters,
     last_round: Instant,
     pub(super) batch: Batch,
     headers: Vec<u8>,
@@ -110,6 +117,7 @@ impl StreamThread {
             &wake,
         )?;
         let (answer, replies) = channel();
+        worker.handle.open(number, answer.clone(), wake.clone());
         let now = Instant::now();
         Ok(Self {
             number,
@@ -123,6 +131,7 @@ impl StreamThread {
             wake,
             pulse,
             assigned: None,
+            leads: false,
             generation: 0,
             asking: false,
             ask_again: None,
@@ -132,6 +141,7 @@ impl StreamThread {
             last_purge: now,
             pending: false,
             fatal: None,
+            meters: CommitMeters::new(number),
             last_round: now,
             batch: Batch::new(BATCH),
             headers: Vec::new(),
@@ -176,7 +186,9 @@ impl StreamThread {
     /// # Errors
     /// The thread cannot go on: the whole worker ends.
     pub(super) async fn run(&mut self) -> Result<(), Error> {
-        self.member.subscribe(&self.worker.input_topics())?;
+        let mut topics = self.worker.input_topics();
+        topics.extend(self.worker.settings.leader_topic.as_deref());
+        self.member.subscribe(&topics)?;
         loop {
             self.serve_group().await?;
             if self.worker.stop.is_asked() {
@@ -250,10 +262,25 @@ impl StreamThread {
                     task,
                     result,
                 } if generation == self.generation => self.ends(task, result),
+                Reply::Read(request) => self.read(request),
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Answers from the committed rows of a partition of this thread; no event is half done here.
+    fn read(&self, request: ReadRequest) {
+        let running = |p: &&Partition| p.name == request.task && p.is_running();
+        let rows = match self.partitions.iter().find(running) {
+            Some(partition) => partition.task.read_committed(request.table, &request.key),
+            None => Err(Error::new(
+                Kind::Stopped,
+                "the partition has just gone away: ask again",
+            )),
+        };
+        // Who asked may have given up.
+        let _ = request.answer.send(rows);
     }
 
     fn take_stored(&mut self) {
@@ -277,10 +304,13 @@ impl StreamThread {
                 .as_ref()
                 .map_or((false, false), |turn| (turn.more, turn.commit_due));
             let processed = partition.task.processed();
+            // Ticks are committed like other events, and leave a quiet input quiet.
+            let ticks = partition.task.ticks();
+            let ticked = std::mem::replace(&mut partition.ticks, ticks) != ticks;
             let moved = read.items > 0 || processed != partition.seen;
             partition.seen = processed;
-            self.pending |= moved || partition.task.is_dirty();
-            busy |= moved || more || (partition.task.is_woken() && result.is_ok());
+            self.pending |= moved || ticked || partition.task.is_dirty();
+            busy |= moved || ticked || more || (partition.task.is_woken() && result.is_ok());
             commit_due |= due;
             if let Some(fault) = read.error {
                 self.unreadable(at, fault);
@@ -369,7 +399,9 @@ impl StreamThread {
         for at in self.down.iter().filter_map(Down::due) {
             until = until.min(at);
         }
-        for partition in self.partitions.iter().filter(|p| p.is_running()) {
+        // While a failed commit is waited for, nothing is begun.
+        let begins = self.backoff.waits(now).is_none();
+        for partition in self.partitions.iter().filter(|p| begins && p.is_running()) {
             if let Some(mono) = partition.task.next_wake() {
                 until = until.min(self.worker.began + Duration::from_millis(mono));
             }

@@ -9,4 +9,5 @@ mod in_hand;
 mod large;
 mod more_specs;
 mod specs;
+mod ticks;
 mod vectors;

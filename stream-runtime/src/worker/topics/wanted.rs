@@ -18,7 +18,7 @@ pub(super) fn dead_letters_of<'p>(plan: &'p Plan, name: &str) -> Option<&'p str>
         let agent = topology
             .agents
             .iter()
-            .position(|agent| agent.dead_letters == at)?;
+            .position(|agent| agent.dead_letters == Some(at))?;
         topology
             .inputs
             .iter()
@@ -86,6 +86,9 @@ pub(super) fn wanted(
             ];
             add(changelog, partitions, config);
         }
+    }
+    if let Some(leader) = &settings.leader_topic {
+        add(leader, Some(1), forever());
     }
     for output in plan
         .topologies

@@ -1,0 +1,155 @@
+//! From a checked function beside the streams to code. Nothing can fail here.
+
+use super::parse::{Beside, When};
+use crate::{function, item};
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{ReturnType, spanned::Spanned};
+
+pub fn expand(beside: &Beside) -> TokenStream {
+    match &beside.when {
+        When::Every {
+            ms,
+            per_partition: true,
+        } => per_partition(beside, *ms),
+        _ => per_worker(beside),
+    }
+}
+
+fn per_worker(beside: &Beside) -> TokenStream {
+    let p = beside.runtime.private();
+    let Beside {
+        item,
+        name,
+        on_leader,
+        ..
+    } = beside;
+    let when = match &beside.when {
+        When::Every { ms, .. } => quote!(#p::When::Every { ms: #ms }),
+        When::Crontab {
+            expression,
+            timezone,
+        } => quote!(#p::When::Crontab { expression: #expression, timezone: #timezone }),
+        When::Start => quote!(#p::When::Start),
+        When::Stop => quote!(#p::When::Stop),
+    };
+    let function = &item.sig.ident;
+    let cfgs = item::cfgs(&item.attrs);
+    let place = item::place(&p);
+    let mut constants = Vec::new();
+    let mut names = Vec::new();
+    let mut variables = Vec::new();
+    let mut arguments = Vec::new();
+    for (number, parameter) in beside.parameters.iter().enumerate() {
+        let (ty, span) = (&parameter.ty, parameter.ty.span());
+        let here = beside.runtime.private_at(span);
+        let (name, variable) = (format_ident!("__P{number}"), format_ident!("__p{number}"));
+        // The type stands here alone, so that a wrong one is one error.
+        constants.push(quote_spanned! {span=>
+            const #name: #here::BesideParameter<#ty> = #here::BesideParameter::of();
+        });
+        arguments.push(function::argument(parameter.by, &variable));
+        names.push(name);
+        variables.push(variable);
+    }
+    let span = returned(item);
+    let here = beside.runtime.private_at(span);
+    let finish = quote_spanned!(span=> #here::BesideOutput::finish(__ended));
+    let boxed = quote_spanned! {span=>
+        #here::Box::pin(async move {
+            #(#[allow(unused_mut)] let mut #variables = #names.make(&__cx)?;)*
+            let __ended = #function(#(#arguments),*).await;
+            #finish
+        })
+    };
+    quote! {
+        #item
+        #(#cfgs)*
+        #[allow(clippy::let_unit_value)]
+        const _: () = {
+            #(#constants)*
+            #p::inventory::submit! {
+                #p::BesideDescriptor {
+                    name: #name,
+                    place: #place,
+                    when: #when,
+                    on_leader: #on_leader,
+                    edges: &[#(#names.edge()),*],
+                    run: |__cx| #boxed,
+                    item: || #p::item_id(&#function),
+                }
+            }
+        };
+    }
+}
+
+/// An agent whose events are ticks.
+fn per_partition(beside: &Beside, ms: u64) -> TokenStream {
+    let p = beside.runtime.private();
+    let Beside {
+        item,
+        name,
+        parameters,
+        ..
+    } = beside;
+    let function = &item.sig.ident;
+    let cfgs = item::cfgs(&item.attrs);
+    let place = item::place(&p);
+    let names: Vec<_> = (0..parameters.len())
+        .map(|n| format_ident!("__p{n}", span = Span::mixed_site()))
+        .collect();
+    let types = parameters.iter().map(|parameter| {
+        let ty = &parameter.ty;
+        quote_spanned!(ty.span()=> __of.parameter::<#ty>())
+    });
+    let writes = parameters.iter().map(|parameter| parameter.writes);
+    let arguments = parameters
+        .iter()
+        .zip(&names)
+        .map(|(parameter, name)| function::argument(parameter.by, name));
+    let span = returned(item);
+    let here = beside.runtime.private_at(span);
+    let finish = quote_spanned!(span=> #here::BesideOutput::finish(__ended));
+    quote! {
+        #item
+        #(#cfgs)*
+        #[allow(clippy::let_unit_value, clippy::pedantic)]
+        const _: () = {
+            fn __timer() -> #p::AgentParts {
+                let __of = #p::Agent::<(), #p::TickForm>::new();
+                #(let #names = #types;)*
+                __of.on_tick(
+                    &[#((#names.edge(), #writes)),*],
+                    #[allow(unused_mut, unused_variables)]
+                    move |__cx| {
+                        #(let mut #names = #names.make(__cx);)*
+                        async move {
+                            let __ended = #function(#(#arguments),*).await;
+                            #finish
+                        }
+                    },
+                )
+            }
+            #p::inventory::submit! {
+                #p::AgentDescriptor {
+                    name: #name,
+                    place: #place,
+                    source: #p::Source::Timer { every_ms: #ms },
+                    sink: ::core::option::Option::None,
+                    options: #p::AgentOptions::TIMER,
+                    shape: || __timer().shape,
+                    start: |__context| (__timer().start)(__context),
+                    item: || #p::item_id(&#function),
+                    feeders: &[],
+                }
+            }
+        };
+    }
+}
+
+fn returned(item: &item::Function) -> Span {
+    match &item.sig.output {
+        ReturnType::Default => item.sig.ident.span(),
+        ReturnType::Type(_, ty) => ty.span(),
+    }
+}

@@ -1,0 +1,14 @@
+//! What runs beside the streams: timers, crontabs, tasks, and what they can ask for.
+
+mod cx;
+mod descriptor;
+mod params;
+mod reader;
+mod run;
+mod schedule;
+
+pub use cx::BesideCx;
+pub use descriptor::{BesideDescriptor, When};
+pub use params::{BesideOutput, BesideParam, BesideParameter};
+pub use reader::TableReader;
+pub(crate) use run::{start, unpanicked};

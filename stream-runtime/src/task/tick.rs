@@ -1,0 +1,120 @@
+//! Timers that run per partition: a tick is an event of its own.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+
+use super::agent::{AgentCx, Status};
+use super::input::Cx;
+use super::parts::{Agent, AgentParts, edges_of};
+use super::shared::{Current, Shared};
+use crate::error::Failure;
+use crate::table::Hand;
+use crate::topology::{AgentShape, Edge};
+
+/// An agent that is called by the clock.
+pub(crate) struct Timer {
+    pub(crate) agent: usize,
+    /// Milliseconds from one tick to the next.
+    pub(crate) every: u64,
+    /// Monotonic time of its next tick.
+    pub(crate) next: Cell<u64>,
+}
+
+/// Marks timers that are called once per tick, in each partition.
+#[derive(Debug)]
+pub struct TickForm;
+
+impl Agent<(), TickForm> {
+    /// The timer as its descriptor wants it. `edges` has an entry for each parameter: what it ties the timer to, and
+    /// whether it is `mut` or `&mut`.
+    pub fn on_tick<F, Fut>(self, edges: &[(Option<Edge>, bool)], call: F) -> AgentParts
+    where
+        F: FnMut(&Cx<TickForm>) -> Fut + 'static,
+        Fut: Future<Output = Result<(), Failure>> + 'static,
+    {
+        AgentParts {
+            shape: AgentShape {
+                input: None,
+                closes: None,
+                stream_form: false,
+                edges: edges_of(edges),
+                output: None,
+            },
+            start: Box::new(|context| match AgentCx::of(context) {
+                Some(agent) => Box::pin(drive(agent.clone(), call)),
+                // As for every agent: the plan has refused it before.
+                None => Box::pin(async {}),
+            }),
+            feeders: Vec::new(),
+        }
+    }
+}
+
+async fn drive<F, Fut>(agent: AgentCx, mut call: F)
+where
+    F: FnMut(&Cx<TickForm>) -> Fut,
+    Fut: Future<Output = Result<(), Failure>>,
+{
+    let cx = Cx::new(&agent);
+    while poll_fn(|_| agent.poll_tick()).await {
+        match call(&cx).await {
+            Ok(()) => agent.acknowledge(),
+            Err(failure) => agent.fail(failure),
+        }
+    }
+}
+
+impl Shared {
+    /// Hands a tick to its timer: its time is the wall clock, which moves no stream time.
+    fn begin_tick(&self, agent: usize) {
+        let clock = &self.clock;
+        self.budget.set(self.budget.get().saturating_sub(1));
+        clock.event_time.set(self.wall.get());
+        clock.judge_time.set(clock.stream_time.get());
+        clock.hand.set(Hand::One);
+        self.counts.set(false);
+        self.current.set(Current::Tick(agent));
+        self.hand_out(&[agent]);
+    }
+
+    /// Begins a tick that is due; the first comes one interval after the task's first turn. Ticks that were missed are
+    /// not made up for.
+    pub(crate) fn begin_due_tick(&self) -> bool {
+        let now = self.mono.get();
+        if self.next_tick.get() == 0 {
+            for timer in &self.timers {
+                timer.next.set(now.saturating_add(timer.every));
+            }
+        }
+        let due = self.timers.iter().find(|timer| timer.next.get() <= now);
+        if let Some(timer) = due {
+            let next = timer.next.get().saturating_add(timer.every);
+            let next = if next > now {
+                next
+            } else {
+                now.saturating_add(timer.every)
+            };
+            timer.next.set(next);
+            self.begin_tick(timer.agent);
+        }
+        let next = self.timers.iter().map(|timer| timer.next.get()).min();
+        self.next_tick.set(next.unwrap_or(u64::MAX));
+        due.is_some()
+    }
+}
+
+impl AgentCx {
+    /// Whether there is a tick; `false` when the partition goes away.
+    fn poll_tick(&self) -> Poll<bool> {
+        let (shared, state) = (&*self.shared, self.state());
+        if state.status.get() == Status::Waiting {
+            state.status.set(Status::Busy);
+            Poll::Ready(true)
+        } else if shared.revoked.get() && shared.current.get() == Current::None {
+            Poll::Ready(false)
+        } else {
+            Poll::Pending
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The worker's web server: the app's pages, and what there is to see of the worker.
+//!
+//! A `#[page]` is an axum handler; what it takes and returns is axum's, re-exported here.
+
+mod gauges;
+mod page;
+mod params;
+mod server;
+mod status;
+
+pub use axum;
+pub use axum::Json;
+pub use axum::body::Bytes;
+pub use axum::extract::{Path, Query, Request};
+pub use axum::http::{HeaderMap, Method, StatusCode, Uri};
+pub use axum::response::{Html, IntoResponse, Redirect, Response};
+
+pub(crate) use page::problems;
+#[doc(hidden)]
+pub use page::{PageDescriptor, PageFuture};
+#[doc(hidden)]
+pub use params::{PageBody, PageLast, PageOutput, PageParam, PageParameter};
+pub(crate) use server::{Port, Server};

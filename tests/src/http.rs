@@ -1,0 +1,47 @@
+//! As much of HTTP as looking at a worker's pages needs.
+
+use anyhow::{Context, Result};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::leash::Leashed;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
+}
+
+/// `GET` of a path at `host:port`.
+pub fn get(address: &str, path: &str) -> Result<Answer> {
+    request(address, "GET", path, "")
+}
+
+/// A request with a body.
+pub fn request(address: &str, method: &str, path: &str, body: &str) -> Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    // 1.0: the answer ends with the connection and comes in one piece.
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no end of headers")?;
+    let status = head.split(' ').nth(1).context("no status")?.parse()?;
+    Ok(Answer {
+        status,
+        body: body.to_owned(),
+    })
+}
+
+/// Where a worker's pages are, from its log.
+pub fn address_of(worker: &mut Leashed) -> Result<String> {
+    let line = worker.line_with("web: http://", Duration::from_secs(60))?;
+    let (_, rest) = line.split_once("web: http://").context("no address")?;
+    Ok(rest.split(' ').next().unwrap_or(rest).to_owned())
+}

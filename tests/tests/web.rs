@@ -1,0 +1,191 @@
+//! The worker's web server: the app's pages, health, metrics, ports.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tests::broker::Broker;
+use tests::http::{self, Answer};
+use tests::leash::Leashed;
+use tests::voltage::App;
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn beside(broker: &Broker) -> App {
+    App::of(
+        PathBuf::from(env!("CARGO_BIN_EXE_beside")),
+        &broker.bootstrap(),
+    )
+}
+
+/// Asks until the answer is as it should be.
+fn until(address: &str, path: &str, good: impl Fn(&Answer) -> bool) -> Answer {
+    let start = Instant::now();
+    loop {
+        let answer = http::get(address, path).unwrap();
+        if good(&answer) {
+            return answer;
+        }
+        assert!(start.elapsed() < WITHIN, "{path}: {answer:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn ends_well(mut worker: Leashed) {
+    worker.signal("TERM").unwrap();
+    assert!(
+        worker.wait(WITHIN).unwrap().success(),
+        "{}",
+        worker.output()
+    );
+}
+
+/// The value of a line of `/metrics`.
+fn metric(text: &str, begins: &str) -> Option<f64> {
+    let line = text.lines().find(|line| line.starts_with(begins))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+#[test]
+fn pages_answer_from_committed_rows_and_send() {
+    let broker = Broker::embedded();
+    let app = beside(&broker);
+    for _ in 0..2 {
+        app.run(&["send", "beside_words", "the", "--key", "the"], WITHIN)
+            .unwrap();
+    }
+    let mut worker = app.start(&["worker", "--web-port", "0"]);
+    let address = http::address_of(&mut worker).unwrap();
+    assert_eq!(http::get(&address, "/health").unwrap().status, 200);
+    until(&address, "/ready", |answer| answer.status == 200);
+    until(&address, "/count/the", |answer| {
+        answer.status == 200 && answer.body == "2"
+    });
+    assert_eq!(http::get(&address, "/count/nothing").unwrap().body, "null");
+
+    let sent = http::request(&address, "POST", "/count/an%20apple", "3").unwrap();
+    assert_eq!((sent.status, sent.body.as_str()), (202, "hello, an apple"));
+    until(&address, "/count/an%20apple", |answer| answer.body == "3");
+    let bad = http::request(&address, "POST", "/count/apple", "many").unwrap();
+    assert_eq!(bad.status, 500);
+    assert!(bad.body.contains("invalid digit"), "{bad:?}");
+    assert_eq!(http::get(&address, "/panic").unwrap().status, 500);
+    assert_eq!(http::get(&address, "/elsewhere").unwrap().status, 404);
+    assert_eq!(
+        http::request(&address, "PUT", "/count/the", "")
+            .unwrap()
+            .status,
+        405
+    );
+
+    // The two words sent, and the three of the page, whichever partitions they are in.
+    let words = |text: &str| -> f64 {
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("stream_records_total{"));
+        lines
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum()
+    };
+    let metrics = until(&address, "/metrics", |answer| words(&answer.body) == 5.0).body;
+    for (begins, value) in [
+        (
+            "stream_partition_state{task=\"0\",partition=\"0\",state=\"running\"}",
+            1.0,
+        ),
+        (
+            "stream_partition_state{task=\"0\",partition=\"0\",state=\"failed\"}",
+            0.0,
+        ),
+        (
+            "stream_lag_records{topic=\"beside_words\",partition=\"1\"}",
+            0.0,
+        ),
+        ("stream_beside_failures_total{function=\"panics\"}", 1.0),
+    ] {
+        assert_eq!(metric(&metrics, begins), Some(value), "{begins}\n{metrics}");
+    }
+    assert!(metric(&metrics, "stream_commits_total").unwrap() >= 1.0);
+    assert!(
+        metrics.contains("stream_commit_seconds_bucket"),
+        "{metrics}"
+    );
+    let home = http::get(&address, "/").unwrap().body;
+    assert!(
+        home.contains("beside_words[0]") && home.contains("/count/{word}"),
+        "{home}"
+    );
+    assert!(worker.output().contains("page `panics` /panic failed"));
+    ends_well(worker);
+}
+
+#[test]
+fn a_worker_with_a_failed_partition_is_not_ready() {
+    let broker = Broker::embedded();
+    let app = App::of(
+        PathBuf::from(env!("CARGO_BIN_EXE_faulty")),
+        &broker.bootstrap(),
+    );
+    let mut worker = app.start(&["worker", "--web-port", "0"]);
+    let address = http::address_of(&mut worker).unwrap();
+    until(&address, "/ready", |answer| answer.status == 200);
+    app.run(&["send", "strict_orders", "garbage", "--key", "k"], WITHIN)
+        .unwrap();
+    let answer = until(&address, "/ready", |answer| answer.status == 503);
+    assert!(
+        answer.body.contains("not ready") && answer.body.contains("strict"),
+        "{answer:?}"
+    );
+    assert_eq!(http::get(&address, "/health").unwrap().status, 200);
+}
+
+#[test]
+fn a_page_of_another_worker_s_row_is_503_and_says_so() {
+    let broker = Broker::embedded();
+    let app = beside(&broker);
+    let args = ["worker", "--threads", "1", "--web-port", "0"];
+    let mut workers = [app.start(&args), app.start(&args)];
+    let addresses = workers
+        .each_mut()
+        .map(|worker| http::address_of(worker).unwrap());
+    let start = Instant::now();
+    loop {
+        let answers = addresses
+            .each_ref()
+            .map(|address| http::get(address, "/count/the").unwrap());
+        let mut statuses = answers.each_ref().map(|answer| answer.status);
+        statuses.sort_unstable();
+        let elsewhere = answers
+            .iter()
+            .any(|answer| answer.body.contains("which another worker has"));
+        if statuses == [200, 503] && elsewhere {
+            break;
+        }
+        assert!(start.elapsed() < WITHIN, "{answers:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_taken_port_is_said_and_the_usual_one_has_neighbours() {
+    let broker = Broker::embedded();
+    let app = beside(&broker);
+    // Ours or somebody else's: it is taken.
+    let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, 6066));
+    let mut worker = app.start(&["worker"]);
+    let line = worker.line_with("web: http://", WITHIN).unwrap();
+    assert!(line.contains("(6066 is taken)"), "{line}");
+    let address = http::address_of(&mut worker).unwrap();
+    assert_eq!(http::get(&address, "/health").unwrap().status, 200);
+
+    let port = address.rsplit(':').next().unwrap();
+    let command = app.command(&["worker", "--web-port", port]);
+    let text = app.fails(&command, WITHIN).unwrap();
+    assert!(
+        text.contains(&format!("web port {port}")) && text.contains("--without-web"),
+        "{text}"
+    );
+    let mut silent = app.start(&["worker", "--without-web"]);
+    silent.line_with("assigned", WITHIN).unwrap();
+    assert!(!silent.output().contains("web"), "{}", silent.output());
+}
