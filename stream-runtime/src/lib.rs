@@ -12,6 +12,7 @@ pub mod duration;
 mod error;
 mod kafka;
 mod key;
+mod mutants;
 mod record;
 #[doc(hidden)]
 pub mod store;

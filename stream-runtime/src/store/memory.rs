@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::{Checkpoint, Row, Store, StoreError, Tree, TreeWrite, sort_rows};
+use super::round::{self, Rounds};
+use super::{Checkpoint, Row, Store, StoreError, Tree, TreeWrite};
 
 /// Trees in memory. Keeps the same promises as the one on disk, except surviving.
 #[derive(Default)]
@@ -18,7 +19,7 @@ struct MemoryTree {
     held: RwLock<Held>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Held {
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
     checkpoint: Option<Checkpoint>,
@@ -28,6 +29,18 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same content, from now on its own.
+    #[cfg(test)]
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::new();
+        for ((table, partition), tree) in self.lock().iter() {
+            let held = tree.held.read().unwrap_or_else(PoisonError::into_inner);
+            let own = copy.own(table, *partition);
+            *own.held.write().unwrap_or_else(PoisonError::into_inner) = held.clone();
+        }
+        copy
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, i32), Arc<MemoryTree>>> {
@@ -55,23 +68,36 @@ impl Store for MemoryStore {
     }
 
     fn round(&self, writes: &mut [TreeWrite]) -> Result<(), StoreError> {
-        for write in writes {
-            sort_rows(&mut write.rows);
-            let tree = self.own(write.tree.table(), write.tree.partition());
-            let mut held = tree.held.write().unwrap_or_else(PoisonError::into_inner);
-            for (key, value) in &write.rows {
-                match value {
-                    Some(value) => held.rows.insert(key.to_vec(), value.to_vec()),
-                    None => held.rows.remove(&key[..]),
-                };
-            }
-            held.checkpoint = Some(write.checkpoint.clone());
-        }
-        Ok(())
+        round::write(self, writes)
     }
 
     fn trees(&self) -> Result<Vec<(String, i32)>, StoreError> {
         Ok(self.lock().keys().cloned().collect())
+    }
+}
+
+impl Rounds for MemoryStore {
+    fn rows(&self, write: &TreeWrite) -> Result<(), StoreError> {
+        let tree = self.own(write.tree.table(), write.tree.partition());
+        let mut held = tree.held.write().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in &write.rows {
+            match value {
+                Some(value) => held.rows.insert(key.to_vec(), value.to_vec()),
+                None => held.rows.remove(&key[..]),
+            };
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self, write: &TreeWrite) -> Result<(), StoreError> {
+        let tree = self.own(write.tree.table(), write.tree.partition());
+        let mut held = tree.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.checkpoint = Some(write.checkpoint.clone());
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@
 mod checkpoint;
 mod error;
 mod memory;
+mod round;
 mod set_aside;
 mod sled;
 mod storer;
@@ -17,6 +18,8 @@ mod tests;
 pub use checkpoint::Checkpoint;
 pub use error::StoreError;
 pub use memory::MemoryStore;
+#[cfg(test)]
+pub(crate) use round::{Rounds, write as write_round};
 pub use sled::{SledOptions, SledStore};
 pub use storer::{Stored, Storer, StorerClient};
 

@@ -17,8 +17,9 @@ mod opening;
 
 use opening::{from_sled, lock_beside, open_dir, panic_text};
 
+use super::round::{self, Rounds};
 use super::set_aside::set_aside;
-use super::{Checkpoint, Row, Store, StoreError, Tree, TreeWrite, sort_rows};
+use super::{Checkpoint, Row, Store, StoreError, Tree, TreeWrite};
 
 /// Tag of the checkpoint's key.
 const CHECKPOINT: &[u8] = &[0x00];
@@ -218,29 +219,9 @@ impl Disk {
         Ok(tree)
     }
 
-    fn round(&self, writes: &mut [TreeWrite]) -> Result<(), StoreError> {
-        let error = |e: sled::Error| self.error("write to", &e);
-        let mut tagged = vec![ROW];
-        for write in writes.iter_mut() {
-            sort_rows(&mut write.rows);
-            let tree = self.handle(&(write.tree.table().to_owned(), write.tree.partition()))?;
-            for (key, value) in &write.rows {
-                tagged.truncate(1);
-                tagged.extend_from_slice(key);
-                match value {
-                    Some(value) => tree.insert(&tagged, &value[..]),
-                    None => tree.remove(&tagged),
-                }
-                .map_err(error)?;
-            }
-        }
-        self.sync()?;
-        for write in writes.iter() {
-            let tree = self.handle(&(write.tree.table().to_owned(), write.tree.partition()))?;
-            tree.insert(CHECKPOINT, write.checkpoint.encode())
-                .map_err(error)?;
-        }
-        self.sync()
+    /// sled's tree that a write is for.
+    fn target(&self, write: &TreeWrite) -> Result<sled::Tree, StoreError> {
+        self.handle(&(write.tree.table().to_owned(), write.tree.partition()))
     }
 
     /// All that was inserted is on the disk's platter when this returns.
@@ -257,7 +238,7 @@ impl Disk {
 
     /// A panic over a write need not mean garbage, sled panics over a full disk as well: it is opened and tried again.
     fn guarded_round(&self, writes: &mut [TreeWrite]) -> Result<(), StoreError> {
-        match catch_unwind(AssertUnwindSafe(|| self.round(writes))) {
+        match catch_unwind(AssertUnwindSafe(|| round::write(self, writes))) {
             Ok(result) => {
                 self.panics.store(0, Ordering::Relaxed);
                 result.map_err(|error| self.condemn(error))
@@ -328,6 +309,34 @@ impl Disk {
 
     fn error(&self, doing: &str, error: &sled::Error) -> StoreError {
         from_sled(&format!("{doing} the store"), &self.dir, error)
+    }
+}
+
+impl Rounds for Disk {
+    fn rows(&self, write: &TreeWrite) -> Result<(), StoreError> {
+        let tree = self.target(write)?;
+        let mut tagged = vec![ROW];
+        for (key, value) in &write.rows {
+            tagged.truncate(1);
+            tagged.extend_from_slice(key);
+            match value {
+                Some(value) => tree.insert(&tagged, &value[..]),
+                None => tree.remove(&tagged),
+            }
+            .map_err(|e| self.error("write to", &e))?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self, write: &TreeWrite) -> Result<(), StoreError> {
+        self.target(write)?
+            .insert(CHECKPOINT, write.checkpoint.encode())
+            .map_err(|e| self.error("write to", &e))?;
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        Disk::sync(self)
     }
 }
 

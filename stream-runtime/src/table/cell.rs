@@ -132,6 +132,7 @@ impl<S: TableSpec> TypedPartition<S> for TableCell<S> {
             .closing
             .borrow_mut()
             .head(&mut rows, self.clock.stream_time.get())?;
+        rows.hand = at;
         Ok(at.and_then(|at| {
             let slot = &rows.slots[at as usize];
             Some(HeadRow {

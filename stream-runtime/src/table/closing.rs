@@ -100,11 +100,15 @@ impl<S: RowSpec> Closing<S> {
         }
     }
 
-    /// The row at the head is closed: the cursor moves over it.
+    /// The row in hand is closed: the cursor moves over it. It need not be at the head of the queue any more, which a
+    /// round of the store empties at any time.
     pub(super) fn close_head(&mut self, rows: &mut Rows<S>) {
-        let Some(at) = self.queue.pop_front() else {
+        let Some(at) = rows.hand.take() else {
             return;
         };
+        if self.queue.front() == Some(&at) {
+            self.queue.pop_front();
+        }
         let slot = &rows.slots[at as usize];
         self.cursor = Some((slot.end, slot.key.clone()));
         self.moved = true;

@@ -139,6 +139,7 @@ impl<S: RowSpec> Rows<S> {
     pub(super) fn aborted(&mut self) -> Result<(), Error> {
         let changed = self.changed();
         self.settle();
+        self.hand = None;
         self.dirty.clear();
         self.batch.clear();
         for at in changed {

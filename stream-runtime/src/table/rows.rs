@@ -35,6 +35,8 @@ pub(super) struct Rows<S: RowSpec> {
     pub(super) undo: Vec<Undo<S::Row>>,
     pub(super) unstored: Vec<u32>,
     pub(super) storing: Vec<u32>,
+    /// The row at the head of the closing that the agents have in hand: not forgotten meanwhile.
+    pub(super) hand: Option<u32>,
     pub(super) batch: RowBatch,
     pub(super) commits: u64,
     /// `None` for `changelog = false`.
@@ -67,6 +69,7 @@ impl<S: RowSpec> Rows<S> {
             undo: Vec::new(),
             unstored: Vec::new(),
             storing: Vec::new(),
+            hand: None,
             batch: RowBatch::default(),
             commits: 0,
             tree,
@@ -409,7 +412,7 @@ impl<S: RowSpec> Rows<S> {
                     break;
                 }
                 let slot = &mut self.slots[at as usize];
-                if !slot.evictable() || slot.journaled {
+                if !slot.evictable() || slot.journaled || self.hand == Some(at) {
                     continue;
                 }
                 if spare_touched && slot.touched {

@@ -3,6 +3,7 @@
 use super::outbuf::Outgoing;
 use super::task::Task;
 use crate::error::Error;
+use crate::mutants::{self, Mutant};
 use crate::table::{MARK_KEY, Mark, RowBatch, StoredRows};
 
 /// Key and value of a record.
@@ -105,6 +106,14 @@ impl Task {
             .map(|(input, offset)| (input.topic.as_str(), *offset))
     }
 
+    /// The offsets that the prepared commit must hold, by input: all of them, moved or not. Without any, as when only
+    /// windows have closed, no transaction would be checked against the group.
+    pub fn commit_offsets(&self) -> impl Iterator<Item = (usize, i64)> {
+        let moved = |(at, offset): &(usize, i64)| self.prepared.committed.get(*at) != Some(offset);
+        let all = self.prepared.offsets.iter().copied().enumerate();
+        all.filter(move |offset| !mutants::is(Mutant::Offsets) || moved(offset))
+    }
+
     /// What goes beside the offsets: the incarnations of the task's changelogs.
     pub fn commit_metadata(&self) -> String {
         let mut out = String::new();
@@ -168,6 +177,9 @@ impl Task {
         shared.clock.next_due.set(i64::MAX);
         shared.clock.stream_time.set(self.prepared.committed_time);
         for table in &shared.tables {
+            if mutants::is(Mutant::Overlay) {
+                table.committed();
+            }
             table.aborted()?;
         }
         let due = shared

@@ -231,7 +231,8 @@ impl StreamThread {
         for &at in group {
             let partition = &self.partitions[at];
             let metadata = partition.task.commit_metadata();
-            for (input, (_, offset)) in partition.inputs.iter().zip(partition.task.offsets()) {
+            for (at, offset) in partition.task.commit_offsets() {
+                let input = &partition.inputs[at];
                 let place = Place::new(Arc::clone(&input.topic), input.partition, offset);
                 offsets.push((place, metadata.clone()));
             }

@@ -3,16 +3,17 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use proptest::prelude::*;
 
 use super::by_hand::{shape, start};
-use super::driver::{Driver, Input};
+use super::driver::{Driver, Input, settings};
 use super::specs::*;
 use crate::Table;
-use crate::task::{Closed, Event};
-use crate::topology::{AgentFuture, AgentOptions, Source};
+use crate::task::{Closed, Event, TaskSettings};
+use crate::topology::{AgentFuture, Source, SubTopology};
 
 thread_local! {
     static OPEN: Cell<bool> = const { Cell::new(true) };
@@ -78,6 +79,10 @@ fn slow_close(cx: &dyn Any) -> AgentFuture {
 
 fn driver() -> Driver {
     set_gate(true);
+    Driver::new(topology())
+}
+
+fn topology() -> Arc<SubTopology> {
     let agents = vec![
         agent(
             "slow",
@@ -96,8 +101,7 @@ fn driver() -> Driver {
             std::any::TypeId::of::<Out>,
         ),
     ];
-    let _ = AgentOptions::DEFAULT;
-    Driver::new(sub_topology(agents))
+    sub_topology(agents)
 }
 
 #[derive(Clone, Debug)]
@@ -198,4 +202,28 @@ fn the_row_goes_into_the_commit_as_it_was_before_the_event() {
             Some(2)
         )
     );
+}
+
+#[test]
+fn a_round_of_the_store_while_a_closing_is_in_hand_does_not_close_it_twice() {
+    let one_event = TaskSettings {
+        commit_events: 1,
+        ..settings()
+    };
+    let mut d = Driver::with(topology(), one_event);
+    // In a commit of its own: what is made and closed within one commit is never stored.
+    d.send(Input::reading("k", 1, 5));
+    d.run_all();
+    d.send(Input::reading("k", 20, 7));
+    d.fetch(1);
+    d.task.run(d.now).unwrap();
+    d.commit();
+    set_gate(false);
+    d.turn();
+    d.store();
+    set_gate(true);
+    d.turn();
+    d.commit();
+    let closed = d.cluster.out("out").into_iter().filter(|o| o.start == 1);
+    assert_eq!(closed.count(), 1);
 }

@@ -8,6 +8,7 @@ mod histories;
 mod in_hand;
 mod large;
 mod more_specs;
+mod simulation;
 mod specs;
 mod ticks;
 mod vectors;

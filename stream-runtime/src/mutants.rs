@@ -1,0 +1,62 @@
+//! Three known mistakes, to show that verifier and simulation find them. Compiled in by the feature `mutants` only;
+//! `STREAM_MUTANT` then chooses one.
+
+/// A mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mutant {
+    /// `overlay`: changed rows count as committed before the commit is.
+    Overlay,
+    /// `offsets`: a commit holds the offsets of inputs that moved, not of all.
+    Offsets,
+    /// `store`: the store's checkpoint is written before its rows.
+    Store,
+}
+
+/// Whether this mistake is to be made.
+#[cfg(not(feature = "mutants"))]
+#[inline(always)]
+pub(crate) const fn is(_: Mutant) -> bool {
+    false
+}
+
+#[cfg(feature = "mutants")]
+pub(crate) use chosen::is;
+
+#[cfg(feature = "mutants")]
+mod chosen {
+    use super::Mutant;
+    use std::sync::OnceLock;
+
+    #[cfg(test)]
+    thread_local! {
+        static HERE: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
+    }
+
+    /// Makes a mistake on this thread, or none.
+    #[cfg(test)]
+    pub(crate) fn choose(mutant: Option<Mutant>) {
+        HERE.set(mutant);
+    }
+
+    /// Whether this mistake is to be made.
+    pub(crate) fn is(mutant: Mutant) -> bool {
+        static CHOSEN: OnceLock<Option<Mutant>> = OnceLock::new();
+        #[cfg(test)]
+        if HERE.get() == Some(mutant) {
+            return true;
+        }
+        *CHOSEN.get_or_init(named) == Some(mutant)
+    }
+
+    fn named() -> Option<Mutant> {
+        match std::env::var("STREAM_MUTANT").ok()?.as_str() {
+            "overlay" => Some(Mutant::Overlay),
+            "offsets" => Some(Mutant::Offsets),
+            "store" => Some(Mutant::Store),
+            other => panic!("STREAM_MUTANT={other}: overlay, offsets or store"),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "mutants"))]
+pub(crate) use chosen::choose;
