@@ -200,10 +200,16 @@ impl App {
 
     /// Makes the worker a static member of its group (Kafka's `group.instance.id`): a worker that is restarted within the
     /// session timeout takes its own partitions back at once, without a rebalance; one that is stopped is missed only
-    /// after that time. Must be another one for each worker; a second worker with the same id ends the first. Default:
-    /// none, a worker that stops leaves the group at once.
+    /// after that time. Must be another one for each worker, as its host's name: 1 to 200 letters, digits, `.`, `_` and
+    /// `-`; of two workers with the same id each takes the other's place. Default: none, a worker that stops leaves the
+    /// group at once.
     pub fn instance_id(mut self, id: impl Into<String>) -> Self {
-        self.instance_id = Some(id.into());
+        let id = id.into();
+        if let Err(mistake) = check_instance_id(&id) {
+            self.mistakes
+                .push(format!("instance_id({id:?}): {mistake}"));
+        }
+        self.instance_id = Some(id);
         self
     }
 
@@ -245,5 +251,14 @@ impl App {
             0 | 1 => self.name.clone(),
             version => format!("{}-v{version}", self.name),
         }
+    }
+}
+
+/// Whether a static member may be named so.
+pub(crate) fn check_instance_id(id: &str) -> Result<(), &'static str> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match (1..=200).contains(&id.len()) && id.chars().all(legal) {
+        true => Ok(()),
+        false => Err("1 to 200 letters, digits, '.', '_' and '-'"),
     }
 }

@@ -189,7 +189,7 @@ fn passwords_let_in_or_are_refused_with_a_message() {
             );
             println!("{mechanism} {args:?}: told after {:?}", start.elapsed());
             assert!(
-                start.elapsed() < MINUTE,
+                start.elapsed() < Duration::from_secs(6),
                 "told only after {:?}",
                 start.elapsed()
             );

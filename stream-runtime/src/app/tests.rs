@@ -267,7 +267,8 @@ fn mistakes_are_collected_and_secrets_hidden() {
     let app = App::new("a b")
         .topic_partitions(0)
         .version(0)
+        .instance_id("two words")
         .sasl_plain("me", "hunter2");
-    assert_eq!(app.mistakes.len(), 3, "{:?}", app.mistakes);
+    assert_eq!(app.mistakes.len(), 4, "{:?}", app.mistakes);
     assert!(!format!("{app:?}").contains("hunter2"));
 }

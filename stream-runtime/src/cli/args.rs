@@ -120,8 +120,12 @@ pub(crate) struct WorkerArgs {
     pub(crate) plan_lock: PathBuf,
 
     /// A static member of this name: a restarted worker takes its partitions back at once [default: none]
-    #[arg(long, value_name = "ID", env = "STREAM_INSTANCE_ID")]
+    #[arg(long, value_name = "ID", env = "STREAM_INSTANCE_ID", value_parser = instance_id)]
     pub(crate) instance_id: Option<String>,
+
+    /// How long agents may take to end when the worker stops, as 10s [default: 10s]
+    #[arg(long, value_name = "TIME", env = "STREAM_SHUTDOWN_TIMEOUT", value_parser = time)]
+    pub(crate) shutdown_timeout: Option<std::time::Duration>,
 
     /// End with exit code 0 once everything there is has been processed and committed
     #[arg(long)]
@@ -264,6 +268,10 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("expected NAME=VALUE".to_owned()),
     }
+}
+
+fn instance_id(text: &str) -> Result<String, &'static str> {
+    crate::app::check_instance_id(text).map(|()| text.to_owned())
 }
 
 fn time(text: &str) -> Result<std::time::Duration, String> {

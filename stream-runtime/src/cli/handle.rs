@@ -94,6 +94,7 @@ impl AppHandle {
             threads: None,
             processing_guarantee: None,
             commit_interval: None,
+            shutdown_timeout: None,
             plan_lock: "plan.lock".into(),
             instance_id: None,
             web_port: None,

@@ -108,7 +108,7 @@ pub(super) fn settings(
         None => app.guarantee == ProcessingGuarantee::ExactlyOnce,
     };
     settings.commit_interval = args.commit_interval.unwrap_or(app.commit_interval);
-    settings.shutdown_timeout = app.shutdown_timeout;
+    settings.shutdown_timeout = args.shutdown_timeout.unwrap_or(app.shutdown_timeout);
     settings.start_at_end = app.start == Start::Latest;
     settings.skip_gaps = app.on_gap == OnGap::Skip;
     settings.max_ahead = app.max_ahead;

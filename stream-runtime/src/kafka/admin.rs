@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::ClientContext;
@@ -12,7 +12,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata,
 };
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::group::{self, Committed, list_of, list_with};
@@ -92,8 +93,7 @@ impl Admin {
     /// All topics of the cluster by name, internal ones left out.
     pub(crate) fn topics(&self) -> Result<BTreeMap<String, TopicView>, Fault> {
         let metadata = self
-            .reader
-            .fetch_metadata(None, self.timeout)
+            .metadata(None)
             .map_err(|error| self.explain(Fault::of("ask the broker for its topics", &error)))?;
         let views = metadata
             .topics()
@@ -103,10 +103,31 @@ impl Admin {
         Ok(views.map(|view| (view.name.clone(), view)).collect())
     }
 
+    /// Asks in growing slices of the time there is: a wrong password is said within the first, not at the end.
+    fn metadata(&self, topic: Option<&str>) -> KafkaResult<Metadata> {
+        let until = Instant::now() + self.timeout;
+        let mut slice = Duration::from_millis(500);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let asked = self.reader.fetch_metadata(topic, slice.min(left));
+            for _ in 0..20 {
+                let _ = self.reader.poll(Duration::ZERO);
+            }
+            let refused = matches!(
+                self.reader.context().0.trouble(),
+                Some((RDKafkaErrorCode::Authentication, _))
+            );
+            if asked.is_ok() || refused || slice >= left {
+                return asked;
+            }
+            slice *= 2;
+        }
+    }
+
     /// One topic; `None` when it does not exist.
     pub(crate) fn topic(&self, name: &str) -> Result<Option<TopicView>, Fault> {
         let doing = || format!("ask the broker for topic `{name}`");
-        let metadata = match self.reader.fetch_metadata(Some(name), self.timeout) {
+        let metadata = match self.metadata(Some(name)) {
             Ok(metadata) => metadata,
             Err(error) => {
                 let fault = Fault::of(doing(), &error);

@@ -9,7 +9,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata,
 };
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -31,6 +31,8 @@ pub(crate) enum GroupEvent {
         partitions: Vec<TopicPartition>,
         lost: bool,
     },
+    /// Another member took this one's instance id: it is finished, make a new one.
+    Fenced(Fault),
     /// An error of the member as a whole.
     Failed(Fault),
 }
@@ -180,14 +182,16 @@ impl GroupConsumer {
                 }
                 Some(Err(error)) => {
                     let fault = Fault::of("take part in the group", &error);
-                    self.consumer.context().push(GroupEvent::Failed(
-                        match self.consumer.client().fatal_error() {
-                            Some((_, reason)) if fault.kind() != FaultKind::Lost => {
-                                fault.with_kind(FaultKind::Fatal).because(&reason)
-                            }
-                            _ => fault,
-                        },
-                    ));
+                    let event = match self.consumer.client().fatal_error() {
+                        Some((RDKafkaErrorCode::FencedInstanceId, reason)) => {
+                            GroupEvent::Fenced(fault.because(&reason))
+                        }
+                        Some((_, reason)) => {
+                            GroupEvent::Failed(fault.with_kind(FaultKind::Fatal).because(&reason))
+                        }
+                        None => GroupEvent::Failed(fault),
+                    };
+                    self.consumer.context().push(event);
                 }
             }
             if !self.events.has_events() {

@@ -6,7 +6,7 @@
 //! | `topics` | the topics of the app at start |
 //! | `thread` | the loop of a stream thread |
 //! | `partition`, `idle` | one task on its thread |
-//! | `assignment`, `rebalance`, `leave` | partitions come and go |
+//! | `membership`, `assignment`, `rebalance`, `leave` | partitions come and go |
 //! | `found`, `start`, `recovery` | a task's way from its assignment to its first event |
 //! | `down` | tasks that failed, and begin anew |
 //! | `outlet`, `commit`, `backoff` | the commit, and what happens when it fails |
@@ -24,6 +24,7 @@ mod handle;
 mod hops;
 mod idle;
 mod leave;
+mod membership;
 mod meters;
 mod outlet;
 mod partition;

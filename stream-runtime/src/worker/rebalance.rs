@@ -94,7 +94,11 @@ impl StreamThread {
         (self.asking, self.ask_again) = (false, None);
         self.backoff.succeed();
         self.failures.clear();
-        self.member.unassign()?;
+        match self.member.unassign() {
+            // A fenced member has nothing to give up.
+            Err(fault) if lost => tracing::warn!(thread = self.number, "{fault}"),
+            result => result?,
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use super::backoff::Backoff;
 use super::down::{Down, Failures};
 use super::found::Found;
 use super::handle::ReadRequest;
+use super::membership::Rejoin;
 use super::meters::CommitMeters;
 use super::outlet::Outlet;
 use super::partition::Partition;
@@ -75,6 +76,7 @@ pub(super) struct StreamThread {
     /// What the assignment needs has been asked for and not come.
     pub(super) asking: bool,
     pub(super) ask_again: Option<Instant>,
+    pub(super) rejoin: Rejoin,
     pub(super) backoff: Backoff,
     /// Commits that failed the same way in a row, and how.
     pub(super) strikes: (u32, String),
@@ -88,7 +90,7 @@ pub(super) struct StreamThread {
     last_round: Instant,
     pub(super) batch: Batch,
     headers: Vec<u8>,
-    events: Vec<GroupEvent>,
+    pub(super) events: Vec<GroupEvent>,
     replies: Receiver<Reply>,
     pub(super) answer: Sender<Reply>,
     pub(super) seen: Seen,
@@ -104,18 +106,8 @@ impl StreamThread {
     ) -> Result<Self, Error> {
         let wake = Wake::new();
         worker.stop.wakes(&wake);
-        let settings = &worker.settings;
         let outlet = Self::outlet(&worker, number)?;
-        let instance = settings
-            .instance_id
-            .as_ref()
-            .map(|id| format!("{id}-{number}"));
-        let member = GroupConsumer::new(
-            &settings.properties,
-            &worker.app,
-            instance.as_deref(),
-            &wake,
-        )?;
+        let member = Self::member(&worker, number, &wake)?;
         let (answer, replies) = channel();
         worker.handle.open(number, answer.clone(), wake.clone());
         let now = Instant::now();
@@ -135,6 +127,7 @@ impl StreamThread {
             generation: 0,
             asking: false,
             ask_again: None,
+            rejoin: Rejoin::default(),
             backoff: Backoff::default(),
             strikes: (0, String::new()),
             last_commit: now,
@@ -220,30 +213,6 @@ impl StreamThread {
                 self.rest().await;
             }
         }
-    }
-
-    async fn serve_group(&mut self) -> Result<(), Error> {
-        let mut events = std::mem::take(&mut self.events);
-        self.member.events(&mut events);
-        for event in events.drain(..) {
-            self.unsettle();
-            match event {
-                GroupEvent::Assigned(partitions) => self.assigned(partitions)?,
-                GroupEvent::Revoked { partitions, lost } => {
-                    self.revoked(partitions.len(), lost).await?;
-                }
-                GroupEvent::Failed(fault) => match fault.kind() {
-                    FaultKind::Refused | FaultKind::Fatal => return Err(fault.into()),
-                    _ => tracing::warn!(thread = self.number, "{fault}"),
-                },
-            }
-        }
-        self.events = events;
-        if self.ask_again.is_some_and(|at| at <= Instant::now()) {
-            self.ask_again = None;
-            self.ask();
-        }
-        Ok(())
     }
 
     fn take_replies(&mut self) -> Result<(), Error> {
@@ -393,7 +362,7 @@ impl StreamThread {
         if let Some(at) = self.backoff.waits(now) {
             until = at.min(now + REST);
         }
-        if let Some(at) = self.ask_again {
+        for at in [self.ask_again, self.rejoin.at].into_iter().flatten() {
             until = until.min(at);
         }
         for at in self.down.iter().filter_map(Down::due) {

@@ -89,3 +89,98 @@ fn workers_that_join_and_leave_under_load_hand_over_whole() {
     assert!(feed.goes_on(), "the input ended before they had left");
     finish(&broker, &app, feed, &mut workers);
 }
+
+/// A session of ten seconds: longer than a restart takes.
+const SESSION: &str =
+    "session.timeout.ms=10000\nheartbeat.interval.ms=500\ntransaction.timeout.ms=3000\n";
+
+/// A worker with an instance id and a directory of its own.
+fn named(app: &App, id: &str, dir: &str) -> Leashed {
+    let properties = app.file("session.properties", SESSION);
+    app.start(&[
+        "worker",
+        "--threads",
+        "1",
+        "--config",
+        &properties,
+        "--instance-id",
+        id,
+        "--data-dir",
+        dir,
+    ])
+}
+
+/// How often it was given partitions.
+fn assignments(worker: &Leashed) -> usize {
+    worker.output().matches(" assigned: orders").count()
+}
+
+/// Killed and back within its session: it has its own partitions again, and nobody else's have moved.
+fn a_static_member_comes_back_without_a_rebalance(broker: &Broker) {
+    let bootstrap = broker.bootstrap();
+    let app = app(broker);
+    orders::create(&bootstrap, PARTITIONS);
+    let feed = feed(broker, 15);
+    let mut stays = named(&app, "stays", "one");
+    stays.line_with("running", MINUTE).unwrap();
+    let mut goes = named(&app, "goes", "two");
+    goes.line_with("running", MINUTE).unwrap();
+    wait_until("both", MINUTE, || {
+        assignments(&stays) == 2 && stays.output().matches("running, ").count() > 2
+    });
+    let before = assignments(&stays);
+    goes.kill();
+    let start = Instant::now();
+    let mut back = named(&app, "goes", "two");
+    back.line_with("running", MINUTE).unwrap();
+    println!("running {:?} after its start", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(8),
+        "after its session"
+    );
+    assert_eq!(assignments(&stays), before, "{}", stays.output());
+    finish(broker, &app, feed, &mut [stays, back]);
+}
+
+#[test]
+fn a_static_member_comes_back_without_a_rebalance_on_the_embedded_broker() {
+    a_static_member_comes_back_without_a_rebalance(&Broker::embedded());
+}
+
+#[test]
+fn a_static_member_comes_back_without_a_rebalance_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        a_static_member_comes_back_without_a_rebalance(&broker);
+    }
+}
+
+/// Two workers with one instance id: the first is fenced, says which id it is, and does not end; when the other has gone
+/// it takes its place again.
+fn a_taken_instance_id_is_named_and_waited_for(broker: &Broker) {
+    let bootstrap = broker.bootstrap();
+    let app = app(broker);
+    orders::create(&bootstrap, PARTITIONS);
+    let feed = feed(broker, 10);
+    let mut first = named(&app, "same", "one");
+    first.line_with("running", MINUTE).unwrap();
+    let mut second = named(&app, "same", "two");
+    let line = first.line_with("give each its own", MINUTE).unwrap();
+    assert!(line.contains("same-0"), "{line}");
+    second.line_with("running", MINUTE).unwrap();
+    second.kill();
+    let before = assignments(&first);
+    wait_until("its partitions", MINUTE, || assignments(&first) > before);
+    finish(broker, &app, feed, &mut [first]);
+}
+
+#[test]
+fn a_taken_instance_id_on_the_embedded_broker() {
+    a_taken_instance_id_is_named_and_waited_for(&Broker::embedded());
+}
+
+#[test]
+fn a_taken_instance_id_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        a_taken_instance_id_is_named_and_waited_for(&broker);
+    }
+}

@@ -1,0 +1,104 @@
+//! A thread's place in the group: taken, and taken anew when another has its instance id.
+
+use std::time::{Duration, Instant};
+
+use super::backoff::Backoff;
+use super::shared::Shared;
+use super::status::PartitionState;
+use super::thread::StreamThread;
+use crate::error::Error;
+use crate::kafka::{Fault, FaultKind, GroupConsumer, GroupEvent, Wake};
+
+/// A member that lived this long before it was fenced is not one of two that fence each other.
+const PEACE: Duration = Duration::from_secs(60);
+
+/// When a fenced member joins again.
+#[derive(Debug, Default)]
+pub(super) struct Rejoin {
+    backoff: Backoff,
+    fenced: Option<Instant>,
+    pub(super) at: Option<Instant>,
+}
+
+impl StreamThread {
+    /// The thread's member of the group, which has not joined yet.
+    pub(super) fn member(
+        worker: &Shared,
+        number: usize,
+        wake: &Wake,
+    ) -> Result<GroupConsumer, Fault> {
+        let instance = Self::instance(worker, number);
+        GroupConsumer::new(
+            &worker.settings.properties,
+            &worker.app,
+            instance.as_deref(),
+            wake,
+        )
+    }
+
+    fn instance(worker: &Shared, number: usize) -> Option<String> {
+        let id = worker.settings.instance_id.as_ref()?;
+        Some(format!("{id}-{number}"))
+    }
+
+    /// Does what the group asks for.
+    pub(super) async fn serve_group(&mut self) -> Result<(), Error> {
+        let mut events = std::mem::take(&mut self.events);
+        self.member.events(&mut events);
+        for event in events.drain(..) {
+            self.unsettle();
+            match event {
+                GroupEvent::Assigned(partitions) => self.assigned(partitions)?,
+                GroupEvent::Revoked { partitions, lost } => {
+                    self.revoked(partitions.len(), lost).await?;
+                }
+                GroupEvent::Fenced(fault) => self.fenced(&fault),
+                GroupEvent::Failed(fault) => match fault.kind() {
+                    FaultKind::Refused | FaultKind::Fatal => return Err(fault.into()),
+                    _ => tracing::warn!(thread = self.number, "{fault}"),
+                },
+            }
+        }
+        self.events = events;
+        let now = Instant::now();
+        if self.ask_again.is_some_and(|at| at <= now) {
+            self.ask_again = None;
+            self.ask();
+        }
+        if self.rejoin.at.is_some_and(|at| at <= now) {
+            self.rejoin.at = None;
+            self.member = Self::member(&self.worker, self.number, &self.wake)?;
+            self.member.subscribe(&self.worker.input_topics())?;
+        }
+        Ok(())
+    }
+
+    /// Another member has our instance id, and our partitions with it. Two workers with one id would take them from each
+    /// other for ever: each waits longer every time.
+    fn fenced(&mut self, fault: &Fault) {
+        if self.rejoin.at.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        if self
+            .rejoin
+            .fenced
+            .is_none_or(|at| now.duration_since(at) > PEACE)
+        {
+            self.rejoin.backoff.succeed();
+        }
+        self.rejoin.fenced = Some(now);
+        let wait = self.rejoin.backoff.fail(now) * 10;
+        let wait = wait.min(Duration::from_secs(30));
+        self.rejoin.at = Some(now + wait);
+        tracing::error!(
+            thread = self.number,
+            instance = Self::instance(&self.worker, self.number),
+            "{fault}: another worker runs under this instance id; give each its own `--instance-id`; joining again in {wait:?}"
+        );
+        self.drop_partitions(PartitionState::Revoked);
+        self.assigned = None;
+        self.generation += 1;
+        (self.asking, self.ask_again) = (false, None);
+    }
+}
