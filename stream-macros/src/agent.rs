@@ -1,6 +1,7 @@
 //! `#[agent]`: parse, check, expand.
 
 mod expand;
+mod holds;
 mod parse;
 
 use crate::errors::Errors;

@@ -110,6 +110,11 @@ pub fn returns_nothing(output: &ReturnType) -> bool {
     }
 }
 
+/// Whether a type is written with this name: `Table<..>`, `stream_runtime::Table<..>`.
+pub fn is_called(ty: &Type, name: &str) -> bool {
+    matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
+}
+
 fn refuse_impl(ty: &Type, cure: &str, errors: &Errors) {
     struct Find<'a>(&'a str, &'a Errors);
     impl VisitMut for Find<'_> {

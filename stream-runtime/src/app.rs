@@ -44,6 +44,7 @@ pub struct App {
     pub(crate) start: Start,
     pub(crate) on_gap: OnGap,
     pub(crate) max_ahead: Duration,
+    pub(crate) max_task_idle: Duration,
     pub(crate) commit_interval: Duration,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) instance_id: Option<String>,
@@ -90,6 +91,7 @@ impl App {
             start: Start::default(),
             on_gap: OnGap::default(),
             max_ahead: Duration::from_secs(3_600),
+            max_task_idle: Duration::ZERO,
             commit_interval: Duration::from_millis(100),
             shutdown_timeout: Duration::from_secs(10),
             instance_id: None,
@@ -179,6 +181,13 @@ impl App {
     /// How far an event time may be ahead of the wall clock; beyond it the record is bad. Default: one hour.
     pub fn max_ahead(mut self, ahead: Duration) -> Self {
         self.max_ahead = ahead;
+        self
+    }
+
+    /// How long a task with several topics waits for one that is at its end while others have records, so that what is
+    /// on its way is taken in the order of event times. Default: 0, which goes on at once.
+    pub fn max_task_idle(mut self, idle: Duration) -> Self {
+        self.max_task_idle = idle;
         self
     }
 

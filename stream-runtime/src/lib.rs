@@ -101,11 +101,13 @@ pub use task::Closed;
 pub use task::Event;
 pub use task::Headers;
 pub use task::Key;
+pub use task::NoAck;
 pub use task::State;
 pub use task::Stream;
 pub use task::TaskContext;
 pub use task::Topic;
 pub use task::TopicSpec;
+pub use task::Unacked;
 pub use window::Window;
 
 /// Which types the rules of `#[field]` and the options of `#[record]` may stand on.

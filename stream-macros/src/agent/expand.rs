@@ -30,7 +30,7 @@ pub fn expand(agent: &Agent) -> TokenStream {
             .as_ref()
             .map(|topic| topic_name(topic, &agent.runtime)),
     );
-    let options = options(&agent.policy, &p);
+    let options = options(agent, &p);
     let place = item::place(&p);
     let feeders = agent.group_by.as_ref().map(|grouping| {
         // What it is named after is part of its topic's name.
@@ -44,7 +44,12 @@ pub fn expand(agent: &Agent) -> TokenStream {
                 place: #place,
                 source: __SOURCE,
                 sink: ::core::option::Option::None,
-                options: #options,
+                // It sends one record after the other.
+                options: #p::AgentOptions {
+                    concurrency: 1,
+                    holds: ::core::option::Option::None,
+                    ..#options
+                },
                 shape: || __agent().feeder(0).shape,
                 start: |__context| (__agent().feeder(0).start)(__context),
                 item: || #p::item_id(&#function),
@@ -178,7 +183,7 @@ fn topic_name(topic: &TopicRef, runtime: &Runtime) -> TokenStream {
     }
 }
 
-fn options(policy: &Policy, p: &TokenStream) -> TokenStream {
+fn options(agent: &Agent, p: &TokenStream) -> TokenStream {
     let Policy {
         retries,
         backoff,
@@ -186,7 +191,7 @@ fn options(policy: &Policy, p: &TokenStream) -> TokenStream {
         on_error,
         on_decode_error,
         dead_letter_topic,
-    } = policy;
+    } = &agent.policy;
     let on = |name: &str, policy: &Option<String>| {
         let name = Ident::new(name, Span::call_site());
         let policy = match policy.as_deref() {
@@ -205,9 +210,13 @@ fn options(policy: &Policy, p: &TokenStream) -> TokenStream {
     let topic = dead_letter_topic
         .as_ref()
         .map(|topic| quote!(dead_letter_topic: ::core::option::Option::Some(#topic),));
+    let concurrency = agent.concurrency.map(|n| quote!(concurrency: #n,));
+    let holds = agent
+        .holds
+        .map(|how| quote!(holds: ::core::option::Option::Some(#how),));
     quote! {
         #p::AgentOptions {
-            #retries #backoff #timeout #on_error #on_decode_error #topic
+            #retries #backoff #timeout #on_error #on_decode_error #topic #concurrency #holds
             ..#p::AgentOptions::DEFAULT
         }
     }

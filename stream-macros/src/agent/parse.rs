@@ -1,5 +1,6 @@
 //! From tokens to an agent that was checked.
 
+use super::holds;
 use crate::{
     errors::Errors,
     function::{self, Parameter},
@@ -20,6 +21,7 @@ const SPEC: Spec = Spec {
         ("on_close", Kind::Type),
         ("group_by", Kind::Grouping),
         ("sink", Kind::Topic),
+        ("concurrency", Kind::Int),
         ("retries", Kind::Int),
         ("backoff", Kind::Duration),
         ("timeout", Kind::Duration),
@@ -29,7 +31,7 @@ const SPEC: Spec = Spec {
         ("name", Kind::Name),
         ("crate", Kind::Path),
     ],
-    later: &["pattern", "concurrency"],
+    later: &["pattern"],
     words: &[
         ("channel", "it is `topic` here"),
         (
@@ -81,6 +83,10 @@ pub struct Agent {
     pub sink: Option<TopicRef>,
     pub parameters: Vec<Parameter>,
     pub policy: Policy,
+    /// Events handled at once.
+    pub concurrency: Option<u32>,
+    /// The method by which it holds several events, as far as its text shows.
+    pub holds: Option<&'static str>,
 }
 
 /// What it reads.
@@ -130,6 +136,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
     }
     let group_by = group_by(&options, errors);
     let policy = policy(&options, errors);
+    let concurrency = concurrency(&options, &parameters, errors);
     let name = item::wire_name(
         &options,
         &item.sig.ident,
@@ -142,8 +149,10 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         source: source?,
         group_by,
         sink: options.topics("sink").and_then(|mut topics| topics.pop()),
+        holds: holds::holds(&item),
         parameters,
         policy,
+        concurrency,
         item,
     })
 }
@@ -194,6 +203,44 @@ fn group_by(options: &Options, errors: &Errors) -> Option<Grouping> {
         return None;
     }
     Some(grouping.clone())
+}
+
+fn concurrency(options: &Options, parameters: &[Parameter], errors: &Errors) -> Option<u32> {
+    let (number, literal) = options.int("concurrency")?;
+    let Ok(number) = u32::try_from(number) else {
+        errors.on(literal, "`concurrency` is a number from 1 to 65536");
+        return None;
+    };
+    if !(1..=65_536).contains(&number) {
+        errors.on(literal, "`concurrency` is a number from 1 to 65536");
+        return None;
+    }
+    if number == 1 {
+        return Some(1);
+    }
+    if let Some(word) = options.word("on_close") {
+        errors.on(
+            word,
+            "windows close one after the other; take out `concurrency`",
+        );
+        return None;
+    }
+    let mut parameters = parameters.iter();
+    if let Some(first) = parameters.next()
+        && function::is_called(&first.ty, "Stream")
+    {
+        errors.on(
+            &first.ty,
+            "`concurrency` is for the event form, which is called once per event: take the record, or `Event<Record>`; a `Stream` holds several events by `take` or `noack`",
+        );
+    }
+    for parameter in parameters.filter(|p| function::is_called(&p.ty, "Table")) {
+        errors.on(
+            &parameter.ty,
+            "a table is changed by one event after the other: with `concurrency` an agent takes none; let it send to a topic, and another agent keep the table",
+        );
+    }
+    Some(number)
 }
 
 fn policy(options: &Options, errors: &Errors) -> Policy {

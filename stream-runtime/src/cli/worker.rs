@@ -112,6 +112,7 @@ pub(super) fn settings(
     settings.start_at_end = app.start == Start::Latest;
     settings.skip_gaps = app.on_gap == OnGap::Skip;
     settings.max_ahead = app.max_ahead;
+    settings.max_task_idle = app.max_task_idle;
     settings.topic_partitions = app.topic_partitions;
     settings.replication_factor = app.replication_factor;
     settings.instance_id = args.instance_id.clone().or(app.instance_id.clone());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
+use super::heads::PeekTime;
 use super::outbuf::OutBuf;
 use super::shared::Shared;
 use crate::topology::AgentOptions;
@@ -23,9 +24,6 @@ pub(crate) enum Status {
     /// It failed and gets it again at this monotonic time in ms.
     Retry(u64),
 }
-
-/// Event time of a raw record, for choosing among topics: `None` when it does not decode.
-pub(crate) type PeekTime = fn(Option<&[u8]>, i64) -> Option<i64>;
 
 /// One agent in one partition.
 pub struct AgentState {
@@ -47,8 +45,37 @@ pub struct AgentState {
     pub(crate) staging: RefCell<OutBuf>,
     /// Whether it is to be polled.
     pub(crate) poke: Cell<bool>,
-    pub(crate) peek: Cell<Option<PeekTime>>,
+    /// Reads event times, to choose among topics.
+    pub(crate) heads: RefCell<Option<Box<dyn PeekTime>>>,
+    pub(crate) holds: Holds,
     pub(crate) waker: Arc<AgentWaker>,
+}
+
+/// What an agent says that holds several events at once; nothing of it is looked at where one event is in hand at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Holds {
+    /// Monotonic time at which it is to be polled though nothing happened.
+    pub(crate) alarm: Cell<Option<u64>>,
+    /// It would take another event beside those that it holds.
+    pub(crate) wants: Cell<bool>,
+    /// Events it takes again at once: those that failed together.
+    pub(crate) again: Cell<usize>,
+    /// Events it takes one by one, to find which of them fails.
+    pub(crate) alone: Cell<usize>,
+    /// Offset of an event that was dropped and not acknowledged.
+    pub(crate) forgotten: Cell<Option<i64>>,
+    /// It acknowledges its events itself.
+    pub(crate) noack: Cell<bool>,
+}
+
+impl Holds {
+    /// Begins anew, with no event in hand.
+    pub(crate) fn reset(&self) {
+        self.alarm.set(None);
+        self.wants.set(false);
+        self.forgotten.set(None);
+        self.noack.set(false);
+    }
 }
 
 /// Wakes the stream thread and says which agent is meant.

@@ -92,6 +92,19 @@ impl<T, K> Event<T, K> {
         self.headers.as_deref().unwrap_or(&NONE)
     }
 
+    /// The same event of another record.
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Event<U, K> {
+        Event {
+            record: f(self.record),
+            key: self.key,
+            raw_key: self.raw_key,
+            time: self.time,
+            offset: self.offset,
+            partition: self.partition,
+            headers: self.headers,
+        }
+    }
+
     /// The record without its envelope.
     pub fn into_value(self) -> T {
         self.record

@@ -1,10 +1,12 @@
 //! What becomes of an event whose handler failed or whose record is bad.
 
+use std::any::Any;
+
 use super::agent::{AgentCx, Status};
 use super::dead_letter as header;
 use super::inbox::encode_headers;
 use super::shared::{Current, people_time};
-use crate::error::{Action, Error, Failure};
+use crate::error::{Action, BadRecord, Error, Failure, Raised};
 use crate::topology::OnError;
 
 /// Longest wait between two attempts, in ms.
@@ -25,6 +27,9 @@ impl AgentCx {
     pub(crate) fn fail(&self, failure: Failure) {
         let (shared, agent) = (&self.shared, self.state());
         shared.failures.set(shared.failures.get() + 1);
+        if shared.current.get() == Current::Held(self.agent) {
+            return self.fail_held(&failure);
+        }
         shared.rollback(self.agent);
         if shared.current.get() == Current::None || agent.status.get() == Status::Idle {
             // No event in hand: nothing to retry, nothing to dead-letter.
@@ -39,14 +44,7 @@ impl AgentCx {
         agent.attempts.set(failed);
         agent.deadline.set(None);
         match failure.action() {
-            Action::Fatal => {
-                let error = Error::agent(format!(
-                    "agent `{}`, {}: fatal: {failure}",
-                    agent.name,
-                    shared.whereabouts()
-                ));
-                shared.stop(error, true);
-            }
+            Action::Fatal => self.fatal(&failure),
             Action::Retry if failed <= agent.options.retries => {
                 let wait = backoff(agent.options.backoff_ms, failed);
                 tracing::warn!(
@@ -65,14 +63,43 @@ impl AgentCx {
         }
     }
 
+    /// The handler asked for the worker's end.
+    pub(super) fn fatal(&self, failure: &Failure) {
+        let error = Error::agent(format!(
+            "agent `{}`, {}: fatal: {failure}",
+            self.state().name,
+            self.shared.whereabouts()
+        ));
+        self.shared.stop(error, true);
+    }
+
+    /// What a handler ended with that did not return.
+    pub(crate) fn unwound(&self, payload: Box<dyn Any + Send>) {
+        match Unwound::of(payload) {
+            Unwound::Raised(error) => self.shared.stop(error, false),
+            Unwound::Bad(why) => self.bad_record(&why),
+            Unwound::Panicked(failure) => self.fail(failure),
+        }
+    }
+
     /// The record in hand does not decode, breaks a rule, or has no key.
     pub(crate) fn bad_record(&self, why: &str) {
+        if self.shared.current.get() == Current::Held(self.agent) {
+            return self.bad_among_held(why);
+        }
         self.shared.rollback(self.agent);
         self.state().attempts.set(1);
         self.give_up(self.state().options.on_decode_error, why);
     }
 
     fn give_up(&self, policy: OnError, why: &str) {
+        if self.dispose(policy, why) {
+            self.shared.done(self.agent);
+        }
+    }
+
+    /// Does with the event in hand what the policy says; `false`: the task stops.
+    pub(super) fn dispose(&self, policy: OnError, why: &str) -> bool {
         let (shared, agent) = (&self.shared, self.state());
         let at = shared.whereabouts();
         agent.deadline.set(None);
@@ -85,7 +112,7 @@ impl AgentCx {
                 ));
                 // The user said "stop": the worker ends, and the record stays for the next one.
                 shared.stop(error, true);
-                return;
+                return false;
             }
             _ if matches!(shared.current.get(), Current::Tick(_)) => {
                 tracing::warn!(timer = agent.name, at, "failed, until the next tick: {why}");
@@ -97,7 +124,7 @@ impl AgentCx {
                 self.dead_letter(why);
             }
         }
-        shared.done(self.agent);
+        true
     }
 
     /// Stages the record in hand, unchanged, for the dead-letter topic.
@@ -112,21 +139,39 @@ impl AgentCx {
                 agent.attempts.get().to_string().into_bytes(),
             ),
         ];
-        let mut add =
-            |name: &str, value: String| headers.push((name.to_owned(), value.into_bytes()));
+        fn add(headers: &mut Vec<(String, Vec<u8>)>, name: &str, value: String) {
+            headers.push((name.to_owned(), value.into_bytes()));
+        }
         let Some(output) = agent.dead_letters else {
             return;
         };
         shared.dead.set(shared.dead.get() + 1);
         let mut staging = agent.staging.borrow_mut();
         match shared.current.get() {
-            Current::Input(input) => {
-                let inbox = shared.inputs[input].borrow();
-                let Some(record) = inbox.front() else { return };
-                add(header::SOURCE_TOPIC, shared.input_names[input].to_string());
-                add(header::SOURCE_PARTITION, shared.partition.to_string());
-                add(header::SOURCE_OFFSET, record.offset.to_string());
-                add(header::SOURCE_TIMESTAMP, record.timestamp.to_string());
+            Current::Input(_) | Current::Held(_) => shared.with_record(|record| {
+                let Some((input, record)) = record else {
+                    return;
+                };
+                add(
+                    &mut headers,
+                    header::SOURCE_TOPIC,
+                    shared.input_names[input].to_string(),
+                );
+                add(
+                    &mut headers,
+                    header::SOURCE_PARTITION,
+                    shared.partition.to_string(),
+                );
+                add(
+                    &mut headers,
+                    header::SOURCE_OFFSET,
+                    record.offset.to_string(),
+                );
+                add(
+                    &mut headers,
+                    header::SOURCE_TIMESTAMP,
+                    record.timestamp.to_string(),
+                );
                 let copy = |bytes: Option<&[u8]>, out: &mut Vec<u8>| {
                     out.extend_from_slice(bytes.unwrap_or_default());
                     Ok::<_, std::convert::Infallible>(bytes.is_some())
@@ -141,14 +186,22 @@ impl AgentCx {
                     |out| copy(record.key, out),
                     |out| copy(record.value, out),
                 );
-            }
+            }),
             Current::Closed(table) => {
                 let table = &shared.tables[table];
                 let (start, end) = table.head_window().unwrap_or_default();
-                add(header::TABLE, table.descriptor().name.to_owned());
-                add(header::PARTITION, shared.partition.to_string());
-                add(header::START, people_time(start));
-                add(header::END, people_time(end));
+                add(
+                    &mut headers,
+                    header::TABLE,
+                    table.descriptor().name.to_owned(),
+                );
+                add(
+                    &mut headers,
+                    header::PARTITION,
+                    shared.partition.to_string(),
+                );
+                add(&mut headers, header::START, people_time(start));
+                add(&mut headers, header::END, people_time(end));
                 let (_, row) = table.describe_head().unwrap_or_default();
                 let key = shared.closed_key.borrow();
                 let put = |bytes: &[u8], out: &mut Vec<u8>| {
@@ -171,6 +224,37 @@ impl AgentCx {
 fn put_headers(headers: &[(String, Vec<u8>)], out: &mut Vec<u8>) {
     let headers = headers.iter();
     encode_headers(headers.map(|(n, v)| (n.as_str(), Some(v.as_slice()))), out);
+}
+
+/// A handler that ended without returning.
+pub(super) enum Unwound {
+    /// Something of the framework failed under it.
+    Raised(Error),
+    /// Its record is bad.
+    Bad(String),
+    /// It panicked.
+    Panicked(Failure),
+}
+
+impl Unwound {
+    pub(super) fn of(payload: Box<dyn Any + Send>) -> Self {
+        let payload = match payload.downcast::<Raised>() {
+            Ok(raised) => return Unwound::Raised(raised.0),
+            Err(payload) => payload,
+        };
+        let payload = match payload.downcast::<BadRecord>() {
+            Ok(bad) => return Unwound::Bad(bad.0),
+            Err(payload) => payload,
+        };
+        let text = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied());
+        Unwound::Panicked(Failure::from(format!(
+            "panicked: {}",
+            text.unwrap_or("no message")
+        )))
+    }
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ impl Feeder {
             },
             start: Box::new(|context: &dyn Any| match AgentCx::of(context) {
                 Some(agent) => {
-                    agent.state().peek.set(Some(<T as Input<EventForm>>::peek));
+                    *agent.state().heads.borrow_mut() = <T as Input<EventForm>>::heads();
                     Box::pin(feed::<T>(agent.clone(), put_key))
                 }
                 // As for an agent: only a registration by another version of the runtime gets here.

@@ -30,7 +30,13 @@ struct Entry {
 
 const NONE: u32 = u32::MAX;
 
-/// Waiting records of one input topic and partition, oldest first. The record in hand stays at the front until it is acknowledged.
+/// Bytes of records that an agent may hold at once: a batch ends there, and more without an acknowledgement is an error.
+pub(crate) const HOLD_BYTES: usize = 64 << 20;
+
+/// Bytes behind which an inbox that never runs empty, because events of it are always held, gives back what is spent.
+const COMPACT: usize = 1 << 20;
+
+/// Waiting records of one input topic and partition, oldest first. Records in hand stay at the front until they are acknowledged.
 #[derive(Debug, Default)]
 pub struct Inbox {
     bytes: Vec<u8>,
@@ -39,6 +45,12 @@ pub struct Inbox {
     at_end: bool,
     /// A repartition topic: its records carry their event time in a header of ours.
     repartition: bool,
+    /// Records at the front that an agent holds ([`Inbox::hand_out`]). 0 where one event is in hand at a time.
+    held: usize,
+    /// Place of the front record, see [`Inbox::at`].
+    first: u64,
+    /// Records that an agent waits for at once.
+    wanted: usize,
 }
 
 impl Inbox {
@@ -59,6 +71,8 @@ impl Inbox {
         }
         if self.entries.is_empty() {
             self.bytes.clear();
+        } else if self.held > 0 && self.bytes.len() > COMPACT {
+            self.compact();
         }
         let start = self.bytes.len() as u32;
         let mut put = |bytes: Option<&[u8]>| match bytes {
@@ -85,9 +99,88 @@ impl Inbox {
         self.at_end = false;
     }
 
+    /// Gives back the bytes before the front record, once they are more than half.
+    fn compact(&mut self) {
+        let spent = self.entries.front().map_or(0, |e| e.start);
+        if (spent as usize) < self.bytes.len() / 2 {
+            return;
+        }
+        self.bytes.drain(..spent as usize);
+        for e in &mut self.entries {
+            e.start -= spent;
+        }
+    }
+
     /// The oldest record.
     pub fn front(&self) -> Option<RawRecord<'_>> {
-        let e = self.entries.front()?;
+        self.entries.front().map(|e| self.record(e))
+    }
+
+    /// The oldest record that no agent holds.
+    pub fn waiting_front(&self) -> Option<RawRecord<'_>> {
+        self.entries.get(self.held).map(|e| self.record(e))
+    }
+
+    /// The record at a place that [`Inbox::hand_out`] returned, until it is released.
+    pub fn at(&self, place: u64) -> Option<RawRecord<'_>> {
+        let at = usize::try_from(place.checked_sub(self.first)?).ok()?;
+        self.entries.get(at).map(|e| self.record(e))
+    }
+
+    /// Hands out the oldest waiting record beside those that are held, and returns its place.
+    pub fn hand_out(&mut self) -> u64 {
+        self.held += 1;
+        self.first + self.held as u64 - 1
+    }
+
+    /// Takes the oldest held record out.
+    pub fn release(&mut self) {
+        self.entries.pop_front();
+        self.first += 1;
+        self.held = self.held.saturating_sub(1);
+    }
+
+    /// Records that are held wait again.
+    pub fn put_back(&mut self) {
+        self.held = 0;
+    }
+
+    /// Number of records that wait and that no agent holds.
+    pub fn waiting(&self) -> usize {
+        self.entries.len() - self.held
+    }
+
+    /// An agent waits for this many records at once: the inbox is filled that far.
+    pub fn want(&mut self, records: usize) {
+        self.wanted = records;
+    }
+
+    /// Whether it is to be filled further: `usual` records and `bytes` bytes, or more when an agent waits for more at once.
+    pub fn has_room(&self, usual: usize, bytes: usize) -> bool {
+        let bytes = if self.wanted > usual {
+            bytes.max(HOLD_BYTES)
+        } else {
+            bytes
+        };
+        self.waiting() < usual.max(self.wanted) && self.bytes.len() - self.held_end() < bytes
+    }
+
+    /// Bytes of the records that are held.
+    pub fn held_bytes(&self) -> usize {
+        let start = self.entries.front().map_or(0, |e| e.start as usize);
+        self.held_end().saturating_sub(start)
+    }
+
+    /// Where the bytes of waiting records begin; 0 when none is held.
+    fn held_end(&self) -> usize {
+        if self.held == 0 {
+            return 0;
+        }
+        let waiting = self.entries.get(self.held);
+        waiting.map_or(self.bytes.len(), |e| e.start as usize)
+    }
+
+    fn record(&self, e: &Entry) -> RawRecord<'_> {
         let mut at = e.start as usize;
         let mut take = |len: u32| {
             (len != NONE).then(|| {
@@ -97,13 +190,13 @@ impl Inbox {
             })
         };
         let (key, value, headers) = (take(e.key), take(e.value), take(e.headers));
-        Some(RawRecord {
+        RawRecord {
             offset: e.offset,
             timestamp: e.timestamp,
             key,
             value,
             headers: headers.unwrap_or_default(),
-        })
+        }
     }
 
     /// Takes the oldest record out.
@@ -157,6 +250,7 @@ impl Inbox {
         self.bytes.clear();
         self.position = position;
         self.at_end = false;
+        self.held = 0;
     }
 }
 

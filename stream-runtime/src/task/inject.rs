@@ -9,7 +9,6 @@ use chrono::{DateTime, Utc};
 use super::headers::Headers;
 use super::input::{ClosedForm, Cx, EventForm};
 use super::outputs::event_key;
-use super::shared::Current;
 use crate::error::{Error, raise, raise_bad_record};
 use crate::key::StreamKey;
 use crate::record::date;
@@ -96,13 +95,9 @@ impl<K: StreamKey, M: PerEvent> FromContext<M> for Key<K> {
 
 impl<M: PerEvent> FromContext<M> for Headers {
     fn from_context(cx: &Cx<M>) -> Self {
-        match cx.agent.shared.current.get() {
-            Current::Input(input) => cx.agent.shared.inputs[input]
-                .borrow()
-                .front()
-                .map_or_else(Headers::default, |r| Headers::decode(r.headers)),
-            _ => Headers::default(),
-        }
+        cx.agent.shared.with_record(|record| {
+            record.map_or_else(Headers::default, |(_, r)| Headers::decode(r.headers))
+        })
     }
 }
 

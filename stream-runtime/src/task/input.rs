@@ -9,14 +9,16 @@ use std::task::Poll;
 use super::agent::{AgentCx, Status};
 use super::closed::Closed;
 use super::event::Event;
+use super::heads::{Heads, PeekTime};
 use super::inject::FromContext;
 use super::outputs::Emitter;
 use super::parts::Returned;
+use super::several::several;
 use super::shared::Current;
 use super::stream::Stream;
 use crate::error::{Error, Failure, raise};
 use crate::key::StreamKey;
-use crate::record::{Payload, Record};
+use crate::record::Payload;
 use crate::table::{TableKind, TableSpec, TypedPartition};
 use crate::topology::{RecordInfo, TableDescriptor};
 
@@ -67,21 +69,27 @@ pub trait Input<M>: Sized {
     }
     /// Whether it is the stream form.
     const STREAM: bool = false;
-    /// Event time of a raw record, to choose among topics.
-    fn peek(value: Option<&[u8]>, stamp: i64) -> Option<i64>;
+    /// What reads event times of its records, to choose among topics.
+    fn heads() -> Option<Box<dyn PeekTime>> {
+        None
+    }
     /// Runs the agent until its partition goes away.
     fn drive<F, Fut, R>(agent: AgentCx, call: F) -> impl Future<Output = ()>
     where
         F: FnMut(Self, &Cx<M>) -> Fut,
         Fut: Future<Output = Returned<R>>;
+    /// The same with several events at once, for forms that can.
+    fn drive_several<F, Fut, R>(agent: AgentCx, call: F) -> impl Future<Output = ()>
+    where
+        F: FnMut(Self, &Cx<M>) -> Fut,
+        Fut: Future<Output = Returned<R>>,
+    {
+        Self::drive(agent, call)
+    }
 }
 
-fn peek<T: Payload>(value: Option<&[u8]>, stamp: i64) -> Option<i64> {
-    if T::Record::HAS_TIMESTAMP {
-        T::decode(value).ok()?.timestamp()
-    } else {
-        Some(stamp)
-    }
+fn heads<T: Payload>() -> Option<Box<dyn PeekTime>> {
+    Some(Box::new(Heads::<T>::new()))
 }
 
 fn info<T: Payload, K: StreamKey>() -> Option<RecordInfo> {
@@ -95,8 +103,8 @@ impl<T: Payload, K: StreamKey> Input<StreamForm> for Stream<T, K> {
         info::<T, K>()
     }
 
-    fn peek(value: Option<&[u8]>, stamp: i64) -> Option<i64> {
-        peek::<T>(value, stamp)
+    fn heads() -> Option<Box<dyn PeekTime>> {
+        heads::<T>()
     }
 
     async fn drive<F, Fut, R>(agent: AgentCx, mut call: F)
@@ -107,6 +115,7 @@ impl<T: Payload, K: StreamKey> Input<StreamForm> for Stream<T, K> {
         let cx = Cx::new(&agent);
         loop {
             let events = agent.shared.processed.get();
+            agent.state().holds.noack.set(false);
             let out = call(Stream::new(agent.clone()), &cx)
                 .await
                 .each(&mut Emitter::new(&agent));
@@ -117,6 +126,7 @@ impl<T: Payload, K: StreamKey> Input<StreamForm> for Stream<T, K> {
             let in_hand = agent.state().status.get() == Status::Busy;
             match out {
                 Err(failure) => agent.fail(failure),
+                Ok(()) if agent.put_unacked_back(agent.shared.processed.get() > events) => {}
                 Ok(()) if in_hand => agent.acknowledge(),
                 Ok(()) if agent.shared.processed.get() == events => {
                     let error = format!(
@@ -171,8 +181,8 @@ impl<T: Payload> Input<EventForm> for T {
         Some(RecordInfo::keyless::<T::Record>())
     }
 
-    fn peek(value: Option<&[u8]>, stamp: i64) -> Option<i64> {
-        peek::<T>(value, stamp)
+    fn heads() -> Option<Box<dyn PeekTime>> {
+        heads::<T>()
     }
 
     fn drive<F, Fut, R>(agent: AgentCx, call: F) -> impl Future<Output = ()>
@@ -182,6 +192,14 @@ impl<T: Payload> Input<EventForm> for T {
     {
         per_event(agent, call, |event: Event<T, AnyKey>| event.record)
     }
+
+    fn drive_several<F, Fut, R>(agent: AgentCx, call: F) -> impl Future<Output = ()>
+    where
+        F: FnMut(Self, &Cx<EventForm>) -> Fut,
+        Fut: Future<Output = Returned<R>>,
+    {
+        several(agent, call, |event: Event<T, AnyKey>| event.record)
+    }
 }
 
 impl<T: Payload, K: StreamKey> Input<EventForm> for Event<T, K> {
@@ -189,8 +207,8 @@ impl<T: Payload, K: StreamKey> Input<EventForm> for Event<T, K> {
         info::<T, K>()
     }
 
-    fn peek(value: Option<&[u8]>, stamp: i64) -> Option<i64> {
-        peek::<T>(value, stamp)
+    fn heads() -> Option<Box<dyn PeekTime>> {
+        heads::<T>()
     }
 
     fn drive<F, Fut, R>(agent: AgentCx, call: F) -> impl Future<Output = ()>
@@ -200,16 +218,20 @@ impl<T: Payload, K: StreamKey> Input<EventForm> for Event<T, K> {
     {
         per_event(agent, call, |event: Event<T, K>| event)
     }
+
+    fn drive_several<F, Fut, R>(agent: AgentCx, call: F) -> impl Future<Output = ()>
+    where
+        F: FnMut(Self, &Cx<EventForm>) -> Fut,
+        Fut: Future<Output = Returned<R>>,
+    {
+        several(agent, call, |event: Event<T, K>| event)
+    }
 }
 
 // That the table has windows is `on_close`'s to ask, which has the words for it.
 impl<S: TableSpec> Input<ClosedForm> for Closed<S> {
     fn closes() -> Option<&'static TableDescriptor> {
         Some(S::DESCRIPTOR)
-    }
-
-    fn peek(_: Option<&[u8]>, _: i64) -> Option<i64> {
-        None
     }
 
     async fn drive<F, Fut, R>(agent: AgentCx, mut call: F)

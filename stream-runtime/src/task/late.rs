@@ -1,7 +1,7 @@
 //! Records that came too late, sent to their table's `late` topic.
 
 use super::dead_letter as header;
-use super::inbox::encode_headers;
+use super::inbox::{RawRecord, encode_headers};
 use super::outbuf::OutBuf;
 use super::shared::{Current, Shared, people_time};
 
@@ -16,11 +16,13 @@ impl Shared {
         let name = self.tables[table].descriptor().name;
         let window =
             |(start, end): &(i64, i64)| format!("{}/{}", people_time(*start), people_time(*end));
-        let windows: Vec<String> = missed.iter().map(window).collect();
-        let mut headers = vec![
-            ("late.table", name.to_owned()),
-            ("late.windows", windows.join(",")),
-        ];
+        let headers = |missed: &[(i64, i64)]| {
+            let windows: Vec<String> = missed.iter().map(window).collect();
+            vec![
+                ("late.table", name.to_owned()),
+                ("late.windows", windows.join(",")),
+            ]
+        };
         let put = |headers: &[(&str, String)], out: &mut Vec<u8>| {
             let headers = headers.iter();
             encode_headers(headers.map(|(n, v)| (*n, Some(v.as_bytes()))), out);
@@ -29,10 +31,9 @@ impl Shared {
             out.extend_from_slice(bytes.unwrap_or_default());
             Ok::<_, std::convert::Infallible>(bytes.is_some())
         };
-        match self.current.get() {
-            Current::Input(input) => {
-                let inbox = self.inputs[input].borrow();
-                let Some(record) = inbox.front() else { return };
+        let push =
+            |batch: &mut OutBuf, missed: &[(i64, i64)], input: usize, record: &RawRecord<'_>| {
+                let mut headers = headers(missed);
                 headers.push((header::SOURCE_TOPIC, self.input_names[input].to_string()));
                 headers.push((header::SOURCE_PARTITION, self.partition.to_string()));
                 headers.push((header::SOURCE_OFFSET, record.offset.to_string()));
@@ -47,10 +48,31 @@ impl Shared {
                     |out| copy(record.key, out),
                     |out| copy(record.value, out),
                 );
+            };
+        match self.current.get() {
+            Current::Input(input) => {
+                let inbox = self.inputs[input].borrow();
+                if let Some(record) = inbox.front() {
+                    push(batch, &missed, input, &record);
+                }
+            }
+            // A window that is late for one of them is late for all of its time.
+            Current::Held(_) => {
+                for held in self.held.borrow().iter() {
+                    let own = missed.iter().copied();
+                    let own: Vec<_> = own
+                        .filter(|(start, end)| (*start..*end).contains(&held.time))
+                        .collect();
+                    let inbox = self.inputs[held.input].borrow();
+                    if let (false, Some(record)) = (own.is_empty(), inbox.at(held.place)) {
+                        push(batch, &own, held.input, &record);
+                    }
+                }
             }
             Current::Closed(feeder) => {
                 let feeder = &self.tables[feeder];
                 let (start, end) = feeder.head_window().unwrap_or_default();
+                let mut headers = headers(&missed);
                 headers.push((header::TABLE, feeder.descriptor().name.to_owned()));
                 headers.push((header::START, people_time(start)));
                 headers.push((header::END, people_time(end)));

@@ -8,6 +8,8 @@ mod event;
 mod failing;
 mod group;
 mod headers;
+mod heads;
+mod held;
 mod inbox;
 mod inject;
 mod input;
@@ -18,12 +20,15 @@ mod outputs;
 mod parts;
 mod pulse;
 mod recover;
+mod several;
 mod shared;
 mod stream;
+mod take;
 #[allow(clippy::module_inception)]
 mod task;
 mod tick;
 mod topic;
+mod unacked;
 
 #[cfg(test)]
 mod tests;
@@ -50,3 +55,4 @@ pub use stream::Stream;
 pub use task::{Now, Retrying, Task, TaskParts, Turn};
 pub use tick::TickForm;
 pub use topic::{Message, Topic, TopicSpec, topic_record};
+pub use unacked::{NoAck, Unacked};

@@ -108,6 +108,7 @@ pub(crate) fn stamp(shared: &Shared, time: i64) -> i64 {
 pub(crate) fn event_key<R>(shared: &Shared, f: impl FnOnce(Option<&[u8]>) -> R) -> R {
     match shared.current.get() {
         Current::Input(input) => f(shared.inputs[input].borrow().front().and_then(|r| r.key)),
+        Current::Held(_) => shared.with_record(|record| f(record.and_then(|(_, r)| r.key))),
         Current::Closed(_) => f(Some(&shared.closed_key.borrow())),
         Current::Tick(_) | Current::None => f(None),
     }

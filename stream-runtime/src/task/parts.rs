@@ -132,8 +132,12 @@ impl AgentParts {
             },
             start: Box::new(|context| match AgentCx::of(context) {
                 Some(agent) => {
-                    agent.state().peek.set(Some(I::peek));
-                    Box::pin(I::drive(agent.clone(), call))
+                    *agent.state().heads.borrow_mut() = I::heads();
+                    if agent.state().options.concurrency > 1 {
+                        Box::pin(I::drive_several(agent.clone(), call))
+                    } else {
+                        Box::pin(I::drive(agent.clone(), call))
+                    }
                 }
                 // Only a registration by another version of the runtime gets here; the plan has refused it before.
                 None => Box::pin(async {}),

@@ -2,12 +2,13 @@
 
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::agent::{AgentState, Status};
-use super::inbox::Inbox;
+use super::held::Held;
+use super::inbox::{Inbox, RawRecord};
 use super::outbuf::OutBuf;
 use super::tick::Timer;
 use crate::error::Error;
@@ -24,6 +25,8 @@ pub(crate) enum Current {
     Closed(usize),
     /// A tick of this agent, which is a timer.
     Tick(usize),
+    /// Several events, all of this agent's: [`Shared::held`].
+    Held(usize),
 }
 
 /// Why a task cannot go on.
@@ -45,6 +48,8 @@ pub struct TaskSettings {
     pub app: Rc<str>,
     /// How far past the wall clock an event time may be, in ms.
     pub max_ahead: i64,
+    /// How long an input at its end is waited for while others have records, in ms.
+    pub max_task_idle: u64,
     /// Largest record that may be sent, in bytes.
     pub max_message_bytes: usize,
     /// Bytes that the cache of one table's partition may hold, about.
@@ -77,6 +82,14 @@ pub struct Shared {
     pub(crate) closers: Vec<Vec<usize>>,
     pub(crate) states: Arc<States>,
     pub(crate) current: Cell<Current>,
+    /// With [`Current::Held`]: the events in hand, in the order they were handed out.
+    pub(crate) held: RefCell<VecDeque<Held>>,
+    /// With [`Current::Held`]: input and place of the event whose handler runs.
+    pub(crate) spot: Cell<(usize, u64)>,
+    /// Number of the next event to hold.
+    pub(crate) next_held: Cell<u64>,
+    /// Monotonic time since when an input is empty while others wait, for `max_task_idle`.
+    pub(crate) lacking: Cell<Option<u64>>,
     /// Agents that have not finished with the event in hand.
     pub(crate) open: Cell<usize>,
     /// Whether the event in hand moves stream time.
@@ -174,6 +187,16 @@ impl Shared {
         self.hand_out(&self.closers[table]);
     }
 
+    /// Takes [`Shared::begin_input`] back: the agent, the only one of the topic, does not take the event now.
+    pub(crate) fn unbegin(&self, agent: usize) {
+        self.budget.set(self.budget.get() + 1);
+        self.clock.hand.set(Hand::Empty);
+        self.clock.event_time.set(self.clock.stream_time.get());
+        self.current.set(Current::None);
+        self.open.set(0);
+        self.agents[agent].status.set(Status::Idle);
+    }
+
     pub(super) fn hand_out(&self, agents: &[usize]) {
         self.open.set(agents.len());
         for &agent in agents {
@@ -206,6 +229,7 @@ impl Shared {
             Current::Input(input) => &self.readers[input],
             Current::Closed(table) => &self.closers[table],
             Current::Tick(ref agent) => std::slice::from_ref(agent),
+            Current::Held(agent) => return self.settle_held(agent),
         };
         let mut batch = self.batch.borrow_mut();
         for &agent in readers {
@@ -230,7 +254,7 @@ impl Shared {
                 }
             }
             Current::Closed(table) => self.tables[table].close_head(),
-            Current::Tick(_) | Current::None => {}
+            Current::Tick(_) | Current::None | Current::Held(_) => {}
         }
         self.condemned.borrow_mut().take();
         self.current.set(Current::None);
@@ -253,13 +277,32 @@ impl Shared {
         }
     }
 
+    /// The record in hand, and its input.
+    pub(crate) fn with_record<R>(&self, f: impl FnOnce(Option<(usize, RawRecord<'_>)>) -> R) -> R {
+        match self.current.get() {
+            Current::Input(input) => {
+                let inbox = self.inputs[input].borrow();
+                f(inbox.front().map(|record| (input, record)))
+            }
+            Current::Held(_) => {
+                let (input, place) = self.spot.get();
+                let inbox = self.inputs[input].borrow();
+                f(inbox.at(place).map(|record| (input, record)))
+            }
+            Current::Closed(_) | Current::Tick(_) | Current::None => f(None),
+        }
+    }
+
     /// Where the event in hand comes from, for messages: `voltage_input[3]@17`.
     pub(crate) fn whereabouts(&self) -> String {
         match self.current.get() {
-            Current::Input(input) => {
-                let offset = self.inputs[input].borrow().front().map_or(-1, |r| r.offset);
-                format!("{}[{}]@{offset}", self.input_names[input], self.partition)
-            }
+            Current::Input(_) | Current::Held(_) => self.with_record(|record| match record {
+                Some((input, record)) => format!(
+                    "{}[{}]@{}",
+                    self.input_names[input], self.partition, record.offset
+                ),
+                None => format!("partition {}", self.partition),
+            }),
             Current::Closed(table) => {
                 let (key, _) = self.tables[table].describe_head().unwrap_or_default();
                 let (_, end) = self.tables[table].head_window().unwrap_or_default();

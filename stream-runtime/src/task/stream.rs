@@ -9,7 +9,9 @@ use smallvec::SmallVec;
 use super::agent::{AgentCx, Status};
 use super::event::Event;
 use super::headers::Headers;
+use super::heads::Heads;
 use super::shared::Current;
+use super::take::Gathering;
 use crate::error::Failure;
 use crate::key::StreamKey;
 use crate::record::{Payload, Record};
@@ -30,19 +32,51 @@ use crate::record::{Payload, Record};
 /// }
 /// ```
 pub struct Stream<T, K = String> {
-    cx: AgentCx,
+    pub(super) cx: AgentCx,
+    pub(super) source: Source<T, K>,
+    pub(super) batch: Gathering,
+}
+
+/// Where a stream's events come from.
+pub(super) enum Source<T, K> {
     // Taken where `T` is known to be a record: without a bound on `next`, a type that is none is one error, in the signature.
-    poll: PollEvent<T, K>,
+    Direct {
+        poll: PollEvent<T, K>,
+        read: ReadEvent<T, K>,
+    },
+    /// Through the closures of `filter` and `map`.
+    Made(ReadMade<T, K>),
 }
 
 /// [`AgentCx::poll_event`] of a record and a key.
 type PollEvent<T, K> = fn(&AgentCx) -> Poll<Option<Event<T, K>>>;
+/// [`AgentCx::decode_at`] of a record and a key.
+type ReadEvent<T, K> = fn(&AgentCx, usize, Option<u64>) -> Result<Event<T, K>, String>;
+/// Event time, and the event unless a filter left it out.
+type Made<T, K> = Result<(i64, Option<Event<T, K>>), String>;
+type ReadMade<T, K> = Box<dyn FnMut(&AgentCx, usize, Option<u64>) -> Made<T, K>>;
 
 impl<T: Payload, K: StreamKey> Stream<T, K> {
     pub(crate) fn new(cx: AgentCx) -> Self {
         Stream {
             cx,
-            poll: AgentCx::poll_event,
+            source: Source::Direct {
+                poll: AgentCx::poll_event,
+                read: AgentCx::decode_at,
+            },
+            batch: Gathering::default(),
+        }
+    }
+}
+
+impl<T, K> Source<T, K> {
+    /// The record at the front of an input, or at a place in it: its event time, and the event unless it is left out.
+    pub(super) fn read(&mut self, cx: &AgentCx, input: usize, place: Option<u64>) -> Made<T, K> {
+        match self {
+            Source::Direct { read, .. } => {
+                read(cx, input, place).map(|event| (event.time, Some(event)))
+            }
+            Source::Made(read) => read(cx, input, place),
         }
     }
 }
@@ -51,14 +85,83 @@ impl<T, K> Stream<T, K> {
     /// The next event; acknowledges the one before. `None` when the partition goes away in order: what follows the
     /// loop still runs, within the shutdown bound.
     pub async fn next(&mut self) -> Option<Event<T, K>> {
-        let Stream { cx, poll } = self;
+        let Stream { cx, source, .. } = self;
         poll_fn(|_| {
             if cx.state().status.get() == Status::Busy {
                 cx.acknowledge();
             }
-            poll(cx)
+            match source {
+                Source::Direct { poll, .. } => poll(cx),
+                Source::Made(_) => cx.poll_made(source),
+            }
         })
         .await
+    }
+
+    /// Only the events that `keep` says. The others are acknowledged at once; they move stream time.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// #[agent(topic = "words")]
+    /// async fn long(words: Stream<String>) {
+    ///     let mut lengths = words.filter(|word| word.len() > 9).map(|word| word.len());
+    ///     while let Some(length) = lengths.next().await {
+    ///         println!("{}: {}", length.key(), *length);
+    ///     }
+    /// }
+    /// ```
+    pub fn filter(self, mut keep: impl FnMut(&Event<T, K>) -> bool + 'static) -> Self
+    where
+        T: 'static,
+        K: 'static,
+    {
+        self.through(move |event| keep(&event).then_some(event))
+    }
+
+    /// The events with what `f` makes of their records; key, time and headers stay.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// #[agent(topic = "words")]
+    /// async fn shout(words: Stream<String>) {
+    ///     let mut words = words.map(|word| word.to_uppercase());
+    ///     while let Some(word) = words.next().await {
+    ///         println!("{}", *word);
+    ///     }
+    /// }
+    /// ```
+    pub fn map<U: 'static>(self, mut f: impl FnMut(T) -> U + 'static) -> Stream<U, K>
+    where
+        T: 'static,
+        K: 'static,
+    {
+        self.through(move |event| Some(event.map(&mut f)))
+    }
+
+    fn through<U>(
+        self,
+        mut f: impl FnMut(Event<T, K>) -> Option<Event<U, K>> + 'static,
+    ) -> Stream<U, K>
+    where
+        T: 'static,
+        K: 'static,
+        U: 'static,
+    {
+        let Stream { cx, mut source, .. } = self;
+        let made = move |cx: &AgentCx, input: usize, place: Option<u64>| {
+            let (time, event) = source.read(cx, input, place)?;
+            Ok((time, event.and_then(&mut f)))
+        };
+        Stream {
+            cx,
+            source: Source::Made(Box::new(made)),
+            batch: Gathering::default(),
+        }
+    }
+
+    /// What holds several events is the only agent of its topics.
+    pub(super) fn alone(&self, how: &str) {
+        self.cx.require_alone(how);
     }
 }
 
@@ -80,6 +183,25 @@ impl AgentCx {
 
     /// The event in hand, decoded, when it is this agent's turn. Bad records are dealt with on the way.
     pub(crate) fn poll_event<T: Payload, K: StreamKey>(&self) -> Poll<Option<Event<T, K>>> {
+        self.poll_with(|input| self.decode_at(input, None).map(Some))
+    }
+
+    /// The same through `filter` and `map`.
+    fn poll_made<T, K>(&self, source: &mut Source<T, K>) -> Poll<Option<Event<T, K>>> {
+        self.poll_with(|input| {
+            let (time, event) = source.read(self, input, None)?;
+            if event.is_none() {
+                self.shared.clock.event_time.set(time);
+            }
+            Ok(event)
+        })
+    }
+
+    #[inline]
+    fn poll_with<T, K>(
+        &self,
+        mut read: impl FnMut(usize) -> Result<Option<Event<T, K>>, String>,
+    ) -> Poll<Option<Event<T, K>>> {
         let (shared, state) = (&*self.shared, self.state());
         loop {
             if state.status.get() != Status::Waiting {
@@ -96,6 +218,13 @@ impl AgentCx {
                 return Poll::Pending;
             }
             let Current::Input(input) = shared.current.get() else {
+                if self.is_holding() && shared.held.borrow().is_empty() {
+                    // What failed together is taken one by one now.
+                    shared.current.set(Current::None);
+                    state.status.set(Status::Idle);
+                    state.holds.again.set(0);
+                    continue;
+                }
                 return Poll::Pending;
             };
             if self.is_condemned() {
@@ -104,8 +233,8 @@ impl AgentCx {
                 }
                 continue;
             }
-            match self.decode_front(input) {
-                Ok(event) => {
+            match read(input) {
+                Ok(Some(event)) => {
                     shared.clock.event_time.set(event.time);
                     shared.counts.set(true);
                     state.status.set(Status::Busy);
@@ -113,6 +242,10 @@ impl AgentCx {
                         state.deadline.set(Some(shared.mono.get() + timeout));
                     }
                     return Poll::Ready(Some(event));
+                }
+                Ok(None) => {
+                    shared.counts.set(true);
+                    shared.done(self.agent);
                 }
                 Err(why) => {
                     self.bad_record(&why);
@@ -125,16 +258,39 @@ impl AgentCx {
         }
     }
 
-    fn decode_front<T: Payload, K: StreamKey>(&self, input: usize) -> Result<Event<T, K>, String> {
+    /// Decodes the record at the front of an input, or at a place in it.
+    pub(super) fn decode_at<T: Payload, K: StreamKey>(
+        &self,
+        input: usize,
+        place: Option<u64>,
+    ) -> Result<Event<T, K>, String> {
         let (shared, state) = (&*self.shared, self.state());
         let inbox = shared.inputs[input].borrow();
-        let Some(raw) = inbox.front() else {
+        let raw = match place {
+            None => inbox.front(),
+            Some(place) => inbox.at(place),
+        };
+        let Some(raw) = raw else {
             return Err("the record is gone".into());
         };
-        let value = T::decode(raw.value).map_err(|e| e.to_string())?;
+        // With several topics it was decoded to choose among them.
+        let chosen = if shared.inputs.len() > 1 {
+            let mut heads = state.heads.borrow_mut();
+            heads
+                .as_mut()
+                .and_then(|heads| heads.as_any().downcast_mut::<Heads<T>>())
+                .and_then(|heads| heads.take(input, raw.offset))
+        } else {
+            None
+        };
+        let value = chosen
+            .unwrap_or_else(|| T::decode(raw.value))
+            .map_err(|e| e.to_string())?;
         let time = match value.timestamp() {
             Some(time) => time,
-            None if T::Record::HAS_TIMESTAMP => shared.clock.stream_time.get(),
+            None if T::Record::HAS_TIMESTAMP && value.record().is_none() => {
+                shared.clock.stream_time.get()
+            }
             None => raw.timestamp,
         };
         let latest = shared.wall.get().saturating_add(shared.settings.max_ahead);

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use super::agent::{AgentCx, AgentState, AgentWaker, Status};
+use super::agent::{AgentCx, AgentState, AgentWaker, Holds, Status};
 use super::inbox::Inbox;
 use super::outbuf::OutBuf;
 use super::pulse::Pulse;
 use super::shared::{Current, Shared, States, TaskFailure, TaskSettings};
 use super::tick::Timer;
-use crate::error::{BadRecord, Error, Failure, Raised};
+use crate::error::{Error, Failure};
 use crate::store::Tree;
 use crate::table::{Clock, Hand, Mark, OpenTable, TablePartition, open_described};
 use crate::topology::{AgentFuture, AgentPlan, Source, SubTopology};
@@ -131,7 +131,8 @@ impl Task {
                 deadline: Cell::new(None),
                 staging: RefCell::default(),
                 poke: Cell::new(true),
-                peek: Cell::new(None),
+                heads: RefCell::default(),
+                holds: Holds::default(),
                 waker: Arc::new(AgentWaker {
                     woken: AtomicBool::new(false),
                     thread: wake.clone(),
@@ -186,6 +187,10 @@ impl Task {
             agents,
             states,
             current: Cell::new(Current::None),
+            held: RefCell::default(),
+            spot: Cell::new((0, 0)),
+            next_held: Cell::new(0),
+            lacking: Cell::new(None),
             open: Cell::new(0),
             counts: Cell::new(false),
             closed_key: RefCell::default(),
@@ -253,7 +258,17 @@ impl Task {
         shared.budget.set(TURN);
         let before = shared.processed.get();
         self.expire_deadlines();
+        if let Current::Held(_) = shared.current.get() {
+            // What one commit was not to hold together goes on after it.
+            shared.release();
+        }
         loop {
+            if shared.revoked.get() && shared.current.get() == Current::None {
+                // Those that waited for another agent's event see now that there is no next one.
+                for (agent, future) in shared.agents.iter().zip(&self.futures) {
+                    agent.poke.set(agent.poke.get() || future.is_some());
+                }
+            }
             let seen = (shared.acked.get(), shared.current.get());
             if shared.current.get() == Current::None
                 && !shared.revoked.get()
@@ -261,6 +276,9 @@ impl Task {
                 && !shared.commit_due()
             {
                 self.begin_next()?;
+            }
+            if let Current::Held(agent) = shared.current.get() {
+                shared.offer_more(agent);
             }
             self.poll_agents();
             if let Some(failure) = shared.failure.borrow_mut().take() {
@@ -300,7 +318,7 @@ impl Task {
         {
             return Ok(());
         }
-        if let Some(input) = self.oldest_input() {
+        if let Some(input) = shared.oldest_input() {
             shared.begin_input(input);
         }
         Ok(())
@@ -343,34 +361,6 @@ impl Task {
         }
     }
 
-    /// The input whose front record has the oldest event time; `None` while a topic may still bring an older one.
-    fn oldest_input(&self) -> Option<usize> {
-        let shared = &self.shared;
-        if shared.inputs.len() == 1 {
-            return (!shared.inputs[0].borrow().is_empty()).then_some(0);
-        }
-        let mut oldest: Option<(i64, usize)> = None;
-        for (i, inbox) in shared.inputs.iter().enumerate() {
-            let inbox = inbox.borrow();
-            match inbox.front() {
-                Some(record) => {
-                    let peek = shared.readers[i]
-                        .first()
-                        .and_then(|&a| shared.agents[a].peek.get());
-                    let time = peek
-                        .and_then(|peek| peek(record.value, record.timestamp))
-                        .unwrap_or(i64::MIN);
-                    if oldest.is_none_or(|(t, _)| time < t) {
-                        oldest = Some((time, i));
-                    }
-                }
-                None if inbox.at_end() => {}
-                None => return None,
-            }
-        }
-        oldest.map(|(_, i)| i)
-    }
-
     fn poll_agents(&mut self) {
         for agent in 0..self.futures.len() {
             let state = &self.shared.agents[agent];
@@ -401,7 +391,11 @@ impl Task {
                 Ok(Poll::Ready(())) => self.futures[agent] = None,
                 Err(payload) => {
                     self.futures[agent] = None;
-                    self.unwound(agent, payload);
+                    AgentCx {
+                        shared: self.shared.clone(),
+                        agent,
+                    }
+                    .unwound(payload);
                     if !self.shared.revoked.get() {
                         self.futures[agent] = Some(self.make(agent));
                     }
@@ -413,34 +407,15 @@ impl Task {
         }
     }
 
-    fn unwound(&self, agent: usize, payload: Box<dyn std::any::Any + Send>) {
-        let cx = AgentCx {
-            shared: self.shared.clone(),
-            agent,
-        };
-        match payload.downcast::<Raised>() {
-            Ok(raised) => self.shared.stop(raised.0, false),
-            Err(payload) => match payload.downcast::<BadRecord>() {
-                Ok(bad) => cx.bad_record(&bad.0),
-                Err(payload) => {
-                    let text = payload
-                        .downcast_ref::<String>()
-                        .map(String::as_str)
-                        .or_else(|| payload.downcast_ref::<&str>().copied());
-                    cx.fail(Failure::from(format!(
-                        "panicked: {}",
-                        text.unwrap_or("no message")
-                    )));
-                }
-            },
-        }
-    }
-
     /// Drops the futures of handlers whose time is up.
     fn expire_deadlines(&mut self) {
         let now = self.shared.mono.get();
         for agent in 0..self.futures.len() {
             let state = &self.shared.agents[agent];
+            if state.holds.alarm.get().is_some_and(|at| at <= now) {
+                state.holds.alarm.set(None);
+                state.poke.set(true);
+            }
             if state.deadline.get().is_some_and(|at| at <= now)
                 && state.status.get() == Status::Busy
             {
@@ -467,8 +442,14 @@ impl Task {
         self.shared
             .agents
             .iter()
-            .filter_map(|a| [retry(a), a.deadline.get()].into_iter().flatten().min())
+            .filter_map(|a| {
+                [retry(a), a.deadline.get(), a.holds.alarm.get()]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            })
             .chain(self.next_tick())
+            .chain(self.shared.lacking_until())
             .min()
     }
 
@@ -504,12 +485,25 @@ impl Task {
                 Status::Retry(at) => Some((at, a)),
                 _ => None,
             });
-        let (at, agent) = waiting.min_by_key(|(at, _)| *at)?;
+        let Some((at, agent)) = waiting.min_by_key(|(at, _)| *at) else {
+            let (agent, failed, at) = self.shared.held_retry()?;
+            let agent = self.shared.agents[agent].name;
+            return Some(Retrying { agent, failed, at });
+        };
         Some(Retrying {
             agent: agent.name,
             failed: agent.attempts.get(),
             at,
         })
+    }
+
+    /// Whether an agent waits for more events before it goes on with those that it has, or an empty input is waited for:
+    /// a record wakes the task, or time.
+    pub fn waits_for_more(&self) -> bool {
+        let gathers = |a: &AgentState| {
+            a.options.concurrency <= 1 && (a.holds.wants.get() || a.holds.alarm.get().is_some())
+        };
+        self.shared.lacking_until().is_some() || self.shared.agents.iter().any(gathers)
     }
 
     /// Where the event in hand comes from, for messages: `voltage_input[3]@17`.
@@ -620,7 +614,11 @@ impl Task {
             let state = &shared.agents[agent];
             state.status.set(Status::Idle);
             state.deadline.set(None);
+            state.holds.reset();
+            state.holds.again.set(0);
+            state.holds.alone.set(0);
         }
+        shared.put_held_back();
         shared.current.set(Current::None);
         shared.open.set(0);
         shared.clock.hand.set(Hand::Empty);
@@ -656,6 +654,11 @@ impl Shared {
     /// A stream-form function came to its end after its partition went away: what it did after its loop counts.
     pub(crate) fn leave(&self, agent: usize, out: super::input::Left) {
         let state = &self.agents[agent];
+        if state.holds.noack.get() && self.current.get() == Current::Held(agent) {
+            // What it did not acknowledge waits for the next owner, with all that it sent since.
+            state.staging.borrow_mut().clear();
+            return;
+        }
         if state.status.get() == Status::Busy && out.is_ok() {
             self.done(agent);
             return;

@@ -127,6 +127,7 @@ impl TestApp {
         let settings = TaskSettings {
             app: plan.app.as_str().into(),
             max_ahead: i64::try_from(self.app.max_ahead.as_millis()).unwrap_or(i64::MAX),
+            max_task_idle: self.app.max_task_idle.as_millis() as u64,
             max_message_bytes: 1_000_000,
             cache_bytes: 64 << 20,
             commit_events: u32::MAX,

@@ -331,7 +331,10 @@ impl Drive {
 
     /// A handler waits for something real, a timer or a socket: gives it time.
     fn wait_for_handlers(&mut self) -> Result<bool, Error> {
-        let waits = |seat: &Seat| !seat.task.is_quiet() && seat.task.retrying().is_none();
+        let waits = |seat: &Seat| {
+            let task = &seat.task;
+            !task.is_quiet() && task.retrying().is_none() && !task.waits_for_more()
+        };
         if !self.seats.iter().any(waits) {
             return Ok(false);
         }

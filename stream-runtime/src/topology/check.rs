@@ -37,6 +37,7 @@ pub(super) fn check(agents: &[AgentView<'_>], parts: &PlanParts<'_>, problems: &
     );
     topics(agents, parts, &mut say);
     sent(agents, parts, &mut say);
+    several(agents, &mut say);
     tables(agents, &mut say);
 }
 
@@ -271,6 +272,51 @@ pub(super) fn partitions(plan: &Plan, problems: &mut Vec<Problem>) {
                 ),
                 places: vec![place, at],
             });
+        }
+    }
+}
+
+/// Agents that hold several events are the only ones of their topics, and what holds them is fit for it.
+fn several(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
+    for agent in agents {
+        let (d, shape) = (agent.descriptor, agent.shape);
+        let how = match d.options.concurrency {
+            0 | 1 => match d.options.holds {
+                Some(how) => format!("`{how}`"),
+                None => continue,
+            },
+            n => format!("`concurrency = {n}`"),
+        };
+        let takes_table = shape.edges.iter().any(|e| matches!(e, Edge::Table { .. }));
+        let cannot = match d.options.concurrency {
+            0 | 1 if d.options.holds == Some("noack") && takes_table => Some(
+                "acknowledges its events itself (`noack`) and takes a table: which event a change belongs to could not be said; use `take`",
+            ),
+            0 | 1 => None,
+            _ if shape.stream_form || shape.closes.is_some() => {
+                Some("has `concurrency`, which is for the event form of topics")
+            }
+            _ if takes_table => Some(
+                "has `concurrency` and takes a table, which is changed by one event after the other; let it send to a topic, and another agent keep the table",
+            ),
+            _ => None,
+        };
+        if let Some(why) = cannot {
+            say(format!("agent `{}` {why}", d.name), vec![d.place]);
+        }
+        for other in agents
+            .iter()
+            .filter(|other| other.descriptor.place != d.place)
+        {
+            if let Some(topic) = agent.topics.iter().find(|t| other.topics.contains(t)) {
+                say(
+                    format!(
+                        "agent `{}` holds several events ({how}), and agent `{}` reads topic `{topic}` too: an agent that holds several is the only one of its topics; give the other one a topic of its own",
+                        d.name, other.descriptor.name
+                    ),
+                    vec![d.place, other.descriptor.place],
+                );
+            }
         }
     }
 }

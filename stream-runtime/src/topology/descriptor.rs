@@ -139,6 +139,10 @@ pub struct AgentOptions {
     pub on_decode_error: OnError,
     /// Overrides `{app}-{agent}-dead-letters`.
     pub dead_letter_topic: Option<&'static str>,
+    /// Events handled at once; more than 1 in the event form only. Default 1.
+    pub concurrency: u32,
+    /// The method by which the stream form holds several events, as far as its text shows: `take` or `noack`.
+    pub holds: Option<&'static str>,
 }
 
 impl AgentOptions {
@@ -150,6 +154,8 @@ impl AgentOptions {
         on_error: OnError::DeadLetter,
         on_decode_error: OnError::DeadLetter,
         dead_letter_topic: None,
+        concurrency: 1,
+        holds: None,
     };
 
     /// Those of a timer: the next tick is its next attempt.

@@ -125,7 +125,7 @@ impl Partition {
         };
         for (at, input) in self.inputs.iter().enumerate() {
             let mut inbox = self.task.inbox(at);
-            if inbox.len() >= batch.size() || inbox.bytes() >= FULL {
+            if !inbox.has_room(batch.size(), FULL) {
                 continue;
             }
             input.queue.read(batch, |fetched| match fetched {

@@ -32,6 +32,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) skip_gaps: bool,
     /// How far past the wall clock an event time may be. Default 1 h.
     pub(crate) max_ahead: Duration,
+    /// How long an input at its end is waited for while others have records.
+    pub(crate) max_task_idle: Duration,
     /// Partitions of topics that are created; `None`: the broker's default.
     pub(crate) topic_partitions: Option<i32>,
     /// Replicas of topics that are created; `None`: the broker's default.
@@ -60,6 +62,7 @@ impl WorkerSettings {
             start_at_end: false,
             skip_gaps: false,
             max_ahead: Duration::from_secs(3_600),
+            max_task_idle: Duration::ZERO,
             topic_partitions: None,
             replication_factor: None,
             until_caught_up: false,

@@ -286,6 +286,7 @@ impl StreamThread {
         TaskSettings {
             app: Rc::from(self.worker.app.as_str()),
             max_ahead: i64::try_from(settings.max_ahead.as_millis()).unwrap_or(i64::MAX),
+            max_task_idle: settings.max_task_idle.as_millis() as u64,
             max_message_bytes: MAX_RECORD,
             cache_bytes: CACHE,
             // Commits go by time, bytes and rows; events that change nothing cost nothing.

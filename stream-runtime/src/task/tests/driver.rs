@@ -82,6 +82,7 @@ pub fn settings() -> TaskSettings {
     TaskSettings {
         app: "app".into(),
         max_ahead: 3_600_000,
+        max_task_idle: 0,
         max_message_bytes: 1_000_000,
         cache_bytes: 1 << 20,
         commit_events: 50_000,

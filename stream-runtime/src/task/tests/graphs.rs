@@ -9,9 +9,8 @@ use super::driver::{Driver, Input, settings};
 use super::specs::*;
 use crate::Failure;
 use crate::record::Record;
-use crate::store::{MemoryStore, Store};
 use crate::table::{Table, TableSpec, Tumbling, open};
-use crate::task::{Closed, Event, Now, Pulse, RawRecord, Task, TaskParts};
+use crate::task::{Closed, Event, Now, Pulse, RawRecord, Task, TaskParts, TaskSettings};
 use crate::topology::{AgentFuture, Place, Source, SubTopology, TableDescriptor};
 use crate::window::Window;
 
@@ -225,27 +224,51 @@ fn a_jump_two_days_ahead_closes_every_hour_into_its_day_first() {
     assert_eq!(d.task.late(), 0);
 }
 
-fn echo(cx: &dyn Any) -> AgentFuture {
-    start::<Event<In>, _, _, _>(cx, |event, _| async move { out("", event.value) })
+thread_local! {
+    static DECODED: Cell<u32> = const { Cell::new(0) };
 }
 
-#[test]
-fn topics_of_a_task_are_read_by_event_time_and_an_empty_one_is_waited_for() {
+/// [`In`], counting how often one is decoded; a value of 99 says that it has no time of its own.
+struct Counted(In);
+
+impl Record for Counted {
+    type Key = String;
+    const NAME: &'static str = "Counted";
+    const HAS_TIMESTAMP: bool = true;
+
+    fn decode(value: Option<&[u8]>) -> Result<Self, crate::DecodeError> {
+        DECODED.set(DECODED.get() + 1);
+        <In as Record>::decode(value).map(Counted)
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<bool, crate::EncodeError> {
+        self.0.encode(out)
+    }
+
+    fn timestamp(&self) -> Option<i64> {
+        (self.0.value != 99).then_some(self.0.time)
+    }
+}
+
+fn echo(cx: &dyn Any) -> AgentFuture {
+    start::<Event<Counted>, _, _, _>(cx, |event, _| async move { out("", event.timestamp()) })
+}
+
+/// A task that reads topics `a` and `b`.
+fn two_topics(settings: TaskSettings) -> Task {
     let topology = sub_topology(vec![agent(
         "echo",
         Source::Topics(&["a", "b"]),
         Some("out"),
-        || shape::<Event<In>, _, (), Out>(&[]),
+        || shape::<Event<Counted>, _, (), Out>(&[]),
         echo,
         TypeId::of::<In>,
     )]);
-    let store = MemoryStore::new();
-    let _ = store.trees();
     let mut task = Task::new(TaskParts {
         topology,
         partition: 0,
         partitions: 1,
-        settings: settings(),
+        settings,
         trees: vec![],
         states: Arc::default(),
         wake: Arc::new(|| {}),
@@ -255,35 +278,27 @@ fn topics_of_a_task_are_read_by_event_time_and_an_empty_one_is_waited_for() {
     task.recovered(&[Default::default(), Default::default()])
         .unwrap();
     task.begin_at(&[0, 0]);
-    let now = Now {
-        wall: 1_900_000_000_000,
-        mono: 0,
-    };
-    let push = |task: &Task, topic: usize, offset: i64, time: i64| {
-        let mut bytes = Vec::new();
-        In { time, value: time }.encode(&mut bytes).unwrap();
-        task.inbox(topic).push(RawRecord {
-            offset,
-            timestamp: 1,
-            key: None,
-            value: Some(&bytes),
-            headers: &[],
-        });
-    };
-    for (offset, time) in [10, 30, 50].into_iter().enumerate() {
-        push(&task, 0, offset as i64, time);
-    }
-    assert_eq!(
-        task.run(now).unwrap().events,
-        0,
-        "topic b may still bring an older record"
-    );
-    for (offset, time) in [20, 40].into_iter().enumerate() {
-        push(&task, 1, offset as i64, time);
-    }
-    assert_eq!(task.run(now).unwrap().events, 4, "after 40, b may bring 45");
-    task.inbox(1).reached_end();
-    task.run(now).unwrap();
+    task
+}
+
+const NOW: Now = Now {
+    wall: 1_900_000_000_000,
+    mono: 0,
+};
+
+fn push(task: &Task, topic: usize, offset: i64, time: i64, value: i64) {
+    let mut bytes = Vec::new();
+    In { time, value }.encode(&mut bytes).unwrap();
+    task.inbox(topic).push(RawRecord {
+        offset,
+        timestamp: 25,
+        key: None,
+        value: Some(&bytes),
+        headers: &[],
+    });
+}
+
+fn times(task: &mut Task) -> Vec<i64> {
     task.prepare().unwrap();
     let mut times = Vec::new();
     task.each_output(|_, sent| {
@@ -291,11 +306,72 @@ fn topics_of_a_task_are_read_by_event_time_and_an_empty_one_is_waited_for() {
         Ok::<_, ()>(())
     })
     .unwrap();
-    assert_eq!(times, [10, 20, 30, 40, 50]);
+    times
+}
+
+#[test]
+fn topics_of_a_task_are_read_by_event_time_and_an_empty_one_is_waited_for() {
+    DECODED.set(0);
+    let mut task = two_topics(settings());
+    for (offset, time) in [10, 30, 50].into_iter().enumerate() {
+        push(&task, 0, offset as i64, time, 0);
+    }
+    assert_eq!(
+        task.run(NOW).unwrap().events,
+        0,
+        "topic b may still bring an older record"
+    );
+    for (offset, time) in [20, 40].into_iter().enumerate() {
+        push(&task, 1, offset as i64, time, 0);
+    }
+    assert_eq!(task.run(NOW).unwrap().events, 4, "after 40, b may bring 45");
+    task.inbox(1).reached_end();
+    task.run(NOW).unwrap();
+    assert_eq!(times(&mut task), [10, 20, 30, 40, 50]);
     assert_eq!(
         task.offsets()
             .map(|(t, o)| (t.to_owned(), o))
             .collect::<Vec<_>>(),
         [("a".to_owned(), 3), ("b".to_owned(), 2)]
     );
+    assert_eq!(DECODED.get(), 5, "each record is decoded once");
+}
+
+#[test]
+fn a_record_whose_time_field_is_none_has_the_time_of_its_message() {
+    let mut task = two_topics(settings());
+    push(&task, 0, 0, 1_000, 99);
+    push(&task, 0, 1, 30, 0);
+    push(&task, 1, 0, 20, 0);
+    task.inbox(0).reached_end();
+    task.inbox(1).reached_end();
+    task.run(NOW).unwrap();
+    assert_eq!(times(&mut task), [20, 25, 30]);
+}
+
+#[test]
+fn an_input_at_its_end_is_waited_for_as_long_as_max_task_idle_says() {
+    let mut task = two_topics(TaskSettings {
+        max_task_idle: 100,
+        ..settings()
+    });
+    push(&task, 0, 0, 30, 0);
+    task.inbox(1).reached_end();
+    let at = |mono| Now { mono, ..NOW };
+    assert_eq!(task.run(at(5)).unwrap().events, 0);
+    assert_eq!(task.next_wake(), Some(105));
+    assert!(task.waits_for_more());
+    push(&task, 1, 0, 20, 0);
+    task.inbox(0).reached_end();
+    task.inbox(1).reached_end();
+    assert_eq!(
+        task.run(at(50)).unwrap().events,
+        1,
+        "what was on its way comes first"
+    );
+    assert_eq!(task.run(at(149)).unwrap().events, 0);
+    assert_eq!(task.run(at(150)).unwrap().events, 1);
+    assert_eq!(times(&mut task), [20, 30]);
+    assert_eq!(task.next_wake(), None);
+    assert!(!task.waits_for_more());
 }

@@ -4,6 +4,7 @@ mod by_hand;
 mod driver;
 mod failures;
 mod graphs;
+mod held;
 mod histories;
 mod in_hand;
 mod large;

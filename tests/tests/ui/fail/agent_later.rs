@@ -1,6 +1,6 @@
 use stream_runtime::prelude::*;
 
-#[agent(topic = "words", concurrency = 4)]
+#[agent(topic = "words")]
 async fn later(_: String) {}
 
 #[agent(pattern = "words-.*")]

@@ -1,0 +1,231 @@
+//! `Stream::take`: events in batches.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::agent::{AgentCx, Status};
+use super::event::Event;
+use super::held::HeldState;
+use super::inbox::HOLD_BYTES;
+use super::shared::Current;
+use super::stream::{Source, Stream};
+use crate::table::Hand;
+
+impl<T, K> Stream<T, K> {
+    /// The next events together: `n` of them, or fewer when the first has waited for `within`, when an older event of
+    /// another topic is due, or at 64 MiB. Never none. Acknowledges the batch before. `None` when the partition goes away
+    /// in order.
+    ///
+    /// A batch is one event to all that is promised: its effects are committed together, and it fails together. It is then
+    /// retried as a whole; when its retries are used up, its events are handed out one by one, so that `on_error` takes
+    /// only those that fail alone. The agent is the only one of its topics. A windowed table is changed by `update_at`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::prelude::*;
+    /// #[agent(topic = "words")]
+    /// async fn count(mut words: Stream<String>, lengths: Topic<Lengths>) -> Result {
+    ///     while let Some(batch) = words.take(2, Duration::from_secs(1)).await {
+    ///         let total: usize = batch.iter().map(|word| word.len()).sum();
+    ///         lengths.send("all", total.to_string()).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// #[topic("lengths", value = String)]
+    /// struct Lengths;
+    ///
+    /// let mut app = TestApp::only((count,));
+    /// for word in ["one", "three", "seven"] {
+    ///     app.send("words", "k", word.to_owned());
+    /// }
+    /// assert_eq!(app.sent::<String>("lengths").len(), 1);
+    /// app.advance_to(at("1970-01-01T00:00:02Z"));
+    /// assert_eq!(*app.sent::<String>("lengths")[1], "5");
+    /// ```
+    pub async fn take(&mut self, n: usize, within: Duration) -> Option<Vec<Event<T, K>>> {
+        self.alone("take");
+        let Stream { cx, source, batch } = self;
+        let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        poll_fn(|_| {
+            if cx.state().status.get() == Status::Busy {
+                cx.acknowledge();
+            }
+            cx.poll_batch(source, batch, n.max(1), within)
+        })
+        .await
+    }
+}
+
+/// How far the next batch is.
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    /// Monotonic time at which its first event was there.
+    since: Option<u64>,
+    /// Records to wait for: more than events asked for, where a filter leaves some out.
+    records: usize,
+}
+
+/// Whether a batch need not wait any longer.
+#[derive(Clone, Copy, PartialEq)]
+enum Ready {
+    Not,
+    /// There are enough records.
+    Enough,
+    /// Whatever there is.
+    Whatever,
+}
+
+impl AgentCx {
+    fn poll_batch<T, K>(
+        &self,
+        source: &mut Source<T, K>,
+        gathering: &mut Gathering,
+        n: usize,
+        within: u64,
+    ) -> Poll<Option<Vec<Event<T, K>>>> {
+        let (shared, state) = (&*self.shared, self.state());
+        let holds = &state.holds;
+        holds.wants.set(false);
+        loop {
+            if matches!(state.status.get(), Status::Retry(_)) || shared.is_stopped() {
+                return Poll::Pending;
+            }
+            if !shared.claim(self.agent) {
+                return Poll::Pending;
+            }
+            if shared.revoked.get() {
+                return Poll::Ready(None);
+            }
+            let again = holds.again.get();
+            let one_by_one = holds.alone.get() > 0 || shared.single_until.borrow().is_some();
+            let limit = match again {
+                _ if one_by_one => 1,
+                0 => n,
+                again => again.min(n),
+            };
+            let mut ready = Ready::Whatever;
+            if again == 0 && !one_by_one {
+                ready = self.is_ready(gathering, limit, within);
+                if ready == Ready::Not {
+                    return Poll::Pending;
+                }
+            }
+            let batch = match self.hand_out_batch(source, limit, one_by_one) {
+                Some(batch) => batch,
+                None => return Poll::Pending,
+            };
+            let count = shared.held.borrow().len();
+            if count == 0 {
+                holds.wants.set(true);
+                return Poll::Pending;
+            }
+            if batch.len() < limit && count >= limit && ready == Ready::Enough {
+                // A filter left out too many: once more, with twice as many records.
+                gathering.records = count.saturating_mul(2);
+                shared.rollback(self.agent);
+                shared.put_held_back();
+                shared.current.set(Current::None);
+                shared.clock.hand.set(Hand::Empty);
+                continue;
+            }
+            *gathering = Gathering::default();
+            holds.alarm.set(None);
+            holds.again.set(0);
+            if again == 0 {
+                state.attempts.set(0);
+                holds.alone.set(holds.alone.get().saturating_sub(count));
+            }
+            shared.open.set(1);
+            state.status.set(Status::Busy);
+            if self.is_condemned() {
+                continue;
+            }
+            if batch.is_empty() {
+                // All of them were bad, or filtered out.
+                self.acknowledge();
+                continue;
+            }
+            state
+                .deadline
+                .set(state.options.timeout_ms.map(|t| shared.mono.get() + t));
+            return Poll::Ready(Some(batch));
+        }
+    }
+
+    /// Whether a batch need not wait any longer; sets the alarm when it must.
+    fn is_ready(&self, gathering: &mut Gathering, limit: usize, within: u64) -> Ready {
+        let (shared, holds) = (&*self.shared, &self.state().holds);
+        let records = limit.max(gathering.records);
+        let (mut waiting, mut others, mut full) = (0, false, false);
+        for (input, readers) in shared.readers.iter().enumerate() {
+            let mut inbox = shared.inputs[input].borrow_mut();
+            if readers.contains(&self.agent) {
+                inbox.want(records);
+                waiting += inbox.waiting();
+                full |= inbox.bytes() >= HOLD_BYTES;
+            } else {
+                others |= inbox.waiting() > 0;
+            }
+        }
+        if waiting == 0 {
+            gathering.since = None;
+            holds.alarm.set(None);
+            return Ready::Not;
+        }
+        let mono = shared.mono.get();
+        let until = gathering.since.get_or_insert(mono).saturating_add(within);
+        if others || full || mono >= until {
+            return Ready::Whatever;
+        }
+        if waiting >= records {
+            return Ready::Enough;
+        }
+        holds.alarm.set(Some(until));
+        Ready::Not
+    }
+
+    /// `None`: the task stops.
+    fn hand_out_batch<T, K>(
+        &self,
+        source: &mut Source<T, K>,
+        limit: usize,
+        one_by_one: bool,
+    ) -> Option<Vec<Event<T, K>>> {
+        let shared = &*self.shared;
+        let clock = &shared.clock;
+        clock.judge_time.set(clock.stream_time.get());
+        let mut batch = Vec::with_capacity(limit.min(1024));
+        // A bad record is alone as well: what fails beside it would never be.
+        while batch.len() < limit
+            && !(one_by_one && !shared.held.borrow().is_empty())
+            && let Some(input) = shared.next_for(self.agent)
+        {
+            let number = shared.hold(self.agent, input);
+            let (_, place) = shared.spot.get();
+            match source.read(self, input, Some(place)) {
+                Ok((time, event)) => {
+                    shared.change_held(number, |held| {
+                        held.time = time;
+                        held.state = HeldState::Running;
+                    });
+                    batch.extend(event);
+                    clock.event_time.set(time);
+                }
+                Err(why) => {
+                    if !self.refuse_held(&why) {
+                        return None;
+                    }
+                }
+            }
+        }
+        clock.hand.set(Hand::Several);
+        Some(batch)
+    }
+
+    /// Whether the agent holds what is in hand.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.shared.current.get() == Current::Held(self.agent)
+    }
+}
