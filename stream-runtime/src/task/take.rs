@@ -199,7 +199,7 @@ impl AgentCx {
         let mut batch = Vec::with_capacity(limit.min(1024));
         // A bad record is alone as well: what fails beside it would never be.
         while batch.len() < limit
-            && !(one_by_one && !shared.held.borrow().is_empty())
+            && (!one_by_one || shared.held.borrow().is_empty())
             && let Some(input) = shared.next_for(self.agent)
         {
             let number = shared.hold(self.agent, input);

@@ -226,7 +226,7 @@ fn one_of_several_that_fails_is_retried_alone_and_then_a_dead_letter_in_its_plac
     assert!(d.task.retrying().is_some());
     assert_eq!(d.task.next_wake(), Some(10));
     // All but those of its key have been handled meanwhile.
-    assert_eq!(BEGUN.with_borrow(|b| b.contains(&3)), false);
+    assert!(!BEGUN.with_borrow(|b| b.contains(&3)));
     d.commit();
     assert_eq!((outcome(&d).0, d.cluster.offset), (vec![0], Some(1)));
     for ms in [10, 20, 20, 20] {
