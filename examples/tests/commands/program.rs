@@ -41,7 +41,7 @@ impl Program {
         Self::of(env!("CARGO_BIN_EXE_word_count"))
     }
 
-    fn of(path: &'static str) -> Self {
+    pub fn of(path: &'static str) -> Self {
         Program {
             path,
             dir: tempfile::tempdir().unwrap(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::args::{Global, WorkerArgs};
 use super::connection;
 use super::error::CliError;
-use super::records::Records;
+use super::records::{ReadRecord, Records};
 use super::worker;
 use crate::app::{App, Outlet, Producer, States};
 use crate::error::{Error, Kind};
@@ -125,7 +125,20 @@ impl AppHandle {
     ///
     /// When there is no broker.
     pub fn records<S: TopicSpec>(&self) -> Result<Records<S>, Error> {
-        Records::start(self.client()?, &self.inner.app.id())
+        Records::start(self.client()?, &self.inner.app.id(), false)
+    }
+
+    /// The committed records that a topic has now, partition by partition.
+    ///
+    /// # Errors
+    ///
+    /// When there is no broker or no such topic, or a record does not decode.
+    pub async fn all_records<S: TopicSpec>(
+        &self,
+    ) -> Result<Vec<ReadRecord<S::Key, S::Value>>, Error> {
+        Records::<S>::start(self.client()?, &self.inner.app.id(), true)?
+            .all()
+            .await
     }
 
     pub(crate) fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {

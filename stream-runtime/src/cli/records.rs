@@ -55,13 +55,17 @@ struct Raw {
 }
 
 impl<S: TopicSpec> Records<S> {
-    pub(super) fn start(properties: Properties, group: &str) -> Result<Self, Error> {
+    pub(super) fn start(
+        properties: Properties,
+        group: &str,
+        until_end: bool,
+    ) -> Result<Self, Error> {
         let (send, received) = channel(1_000);
         let follow = Follow {
             topic: S::DESCRIPTOR.name.to_owned(),
             partitions: Vec::new(),
             from_beginning: true,
-            until_end: false,
+            until_end,
             isolation: Isolation::Committed,
             group: group.to_owned(),
         };
@@ -89,15 +93,25 @@ impl<S: TopicSpec> Records<S> {
     ///
     /// When the broker refuses, or a record does not decode.
     pub async fn next(&mut self) -> Result<ReadRecord<S::Key, S::Value>, Error> {
-        let raw = match self.received.recv().await {
-            Some(raw) => raw?,
-            None => {
-                return Err(Error::new(
-                    Kind::Broker,
-                    format!("reading {} has ended", S::DESCRIPTOR.name),
-                ));
-            }
-        };
+        match self.received.recv().await {
+            Some(raw) => Self::decode(raw?),
+            None => Err(Error::new(
+                Kind::Broker,
+                format!("reading {} has ended", S::DESCRIPTOR.name),
+            )),
+        }
+    }
+
+    /// All up to the end that was there when it began.
+    pub(super) async fn all(mut self) -> Result<Vec<ReadRecord<S::Key, S::Value>>, Error> {
+        let mut all = Vec::new();
+        while let Some(raw) = self.received.recv().await {
+            all.push(Self::decode(raw?)?);
+        }
+        Ok(all)
+    }
+
+    fn decode(raw: Raw) -> Result<ReadRecord<S::Key, S::Value>, Error> {
         let place = || format!("{}[{}]@{}", S::DESCRIPTOR.name, raw.partition, raw.offset);
         Ok(ReadRecord {
             key: S::Key::decode(raw.key.as_deref())
