@@ -11,7 +11,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Attribute, Expr, Lit, Meta, ReturnType, ext::IdentExt, spanned::Spanned};
 
-const SPEC: Spec = Spec {
+pub const SPEC: Spec = Spec {
     attribute: "#[command]",
     legal: &[("name", Kind::Text), ("crate", Kind::Path)],
     later: &[],
@@ -97,7 +97,8 @@ fn expand(
         #[allow(clippy::let_unit_value)]
         const _: () = {
             #(#constants)*
-            #p::inventory::submit! {
+            #p::register! {
+                command #function []
                 #p::CommandDescriptor {
                     name: #name,
                     about: #about,

@@ -25,6 +25,38 @@ pub struct Spec {
     pub bare: Option<&'static str>,
 }
 
+/// Words of Faust that are said of many things there; an attribute's own translation comes first.
+const FAUST: &[(&str, &str)] = &[
+    (
+        "expires",
+        "how long late records are taken is `grace` of `#[table]` here",
+    ),
+    (
+        "on_window_close",
+        "windows that close go to an agent here: `#[agent(on_close = Table)]`",
+    ),
+    (
+        "relative_to_field",
+        "event time is `#[record(timestamp = field)]` here",
+    ),
+    (
+        "default",
+        "a new row is `Default::default()` of the table's struct here",
+    ),
+    (
+        "key_type",
+        "the type of keys is `key` of `#[topic]`, `#[table]` or `#[record]` here",
+    ),
+    (
+        "value_type",
+        "the type of values is that of the parameter, or `value` of `#[topic]` and `#[table]` here",
+    ),
+    (
+        "isolated_partitions",
+        "agents and tables are always kept by partition here; take it out",
+    ),
+];
+
 /// The options of one attribute, each of the kind that its [`Spec`] says.
 #[derive(Default)]
 pub struct Options {
@@ -218,7 +250,8 @@ impl Spec {
         if self.later.contains(&name) {
             return format!("`{name}` is not supported yet");
         }
-        if let Some((_, here)) = self.words.iter().find(|(word, _)| *word == name) {
+        let mut words = self.words.iter().chain(FAUST);
+        if let Some((_, here)) = words.find(|(word, _)| *word == name) {
             return format!("unknown option `{name}`: {here}");
         }
         let legal: Vec<_> = self

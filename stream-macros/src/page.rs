@@ -16,7 +16,7 @@ const METHODS: &[&str] = &["get", "post", "put", "patch", "delete"];
 /// Pages that every worker has.
 const TAKEN: &[&str] = &["/health", "/ready", "/metrics"];
 
-const SPEC: Spec = Spec {
+pub const SPEC: Spec = Spec {
     attribute: "#[page]",
     legal: &[("method", Kind::Choice(METHODS)), ("crate", Kind::Path)],
     later: &[],
@@ -156,13 +156,17 @@ fn expand(
             #finish
         })
     };
+    let vis = &item.vis;
     quote! {
         #item
+        #(#cfgs)*
+        #p::stand_in! { #vis #function }
         #(#cfgs)*
         #[allow(clippy::let_unit_value)]
         const _: () = {
             #(#constants)*
-            #p::inventory::submit! {
+            #p::register! {
+                page #function []
                 #p::PageDescriptor {
                     name: #name,
                     place: #place,

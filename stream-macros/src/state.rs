@@ -10,7 +10,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{ReturnType, ext::IdentExt, spanned::Spanned};
 
-const SPEC: Spec = Spec {
+pub const SPEC: Spec = Spec {
     attribute: "#[state]",
     legal: &[("crate", Kind::Path)],
     later: &[],
@@ -58,8 +58,11 @@ fn expand(item: &item::Function, runtime: &Runtime) -> TokenStream {
     let parts = quote_spanned! {returned.span()=>
         #here::state_parts((&&#here::MadeProbe::<#returned>::NEW).kind(), #function)
     };
+    let vis = &item.vis;
     quote! {
         #item
+        #(#cfgs)*
+        #p::stand_in! { #vis #function }
         #(#cfgs)*
         #[allow(clippy::needless_borrow, unused_imports)]
         const _: () = {
@@ -67,7 +70,8 @@ fn expand(item: &item::Function, runtime: &Runtime) -> TokenStream {
             fn __state() -> #p::StateParts {
                 #parts
             }
-            #p::inventory::submit! {
+            #p::register! {
+                state #function []
                 #p::StateDescriptor {
                     name: #name,
                     place: #place,

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+mod listed;
 mod only;
 mod plan;
 mod producer;
@@ -11,11 +12,13 @@ mod states;
 #[cfg(test)]
 mod tests;
 
+pub use crate::topology::{OnGap, Start};
+pub use listed::{Listed, Listing};
 pub use only::Agents;
 use only::Item;
 pub use producer::{OutMessage, Producer};
 pub(crate) use producer::{Outlet, settings as topic_settings};
-pub use settings::{OnGap, ProcessingGuarantee, Start};
+pub use settings::ProcessingGuarantee;
 pub(crate) use states::States;
 
 /// A stream-processing program: what its attributes declare, under one name.
@@ -49,6 +52,7 @@ pub struct App {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) instance_id: Option<String>,
     pub(crate) only: Option<Vec<Item>>,
+    pub(crate) listing: Listing,
     pub(crate) scope: Option<String>,
     pub(crate) states: States,
     /// Mistakes made while building, said when the app starts.
@@ -96,6 +100,7 @@ impl App {
             shutdown_timeout: Duration::from_secs(10),
             instance_id: None,
             only: None,
+            listing: Listing::default(),
             scope: None,
             states: States::default(),
             mistakes,
@@ -223,12 +228,16 @@ impl App {
     }
 
     /// Only these agents: a tuple of the functions.
-    pub fn only<A: Agents>(mut self, _agents: A) -> Self {
-        self.only.get_or_insert_default().extend(A::items());
+    pub fn only<A: Agents>(mut self, agents: A) -> Self {
+        agents.put(&mut self);
         self
     }
 
-    /// The same as [`only`](App::only), for the list that [`agents!`](crate::agents) makes.
+    /// The same as [`only`](App::only), for the list that [`agents!`](crate::agents) makes: `App::agents(agents![collect, average])`.
+    ///
+    /// Without the default feature `inventory` there is no registry, and an app is what it lists: agents,
+    /// joins, timers, crontabs, tasks, pages, and the `#[state]`s they need. Tables and topics follow from these.
+    /// Commands need the registry.
     pub fn agents<A: Agents>(self, agents: A) -> Self {
         self.only(agents)
     }

@@ -168,6 +168,8 @@ pub mod prelude {
 /// What the attributes expand to. No part of the interface: it may change in any release.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::__register as register;
+    pub use crate::__stand_in as stand_in;
     pub use crate::AsRecord;
     pub use crate::BesideOutput;
     pub use crate::BesideParameter;
@@ -180,6 +182,8 @@ pub mod __private {
     pub use crate::Record;
     pub use crate::StreamKey;
     pub use crate::Window;
+    pub use crate::app::Listed;
+    pub use crate::app::Listing;
     pub use crate::beside::BesideDescriptor;
     pub use crate::beside::When;
     pub use crate::cli::CommandCx;
@@ -194,6 +198,7 @@ pub mod __private {
     pub use crate::record::coerce::ViaSerde;
     pub use crate::record::decode::decode_json;
     pub use crate::record::decode::encode_json;
+    pub use crate::record::path::HasField;
     pub use crate::record::shape::FieldShape;
     pub use crate::record::shape::Shape;
     pub use crate::record::shape::ShapeProbe;
@@ -226,11 +231,13 @@ pub mod __private {
     pub use crate::topology::AgentOptions;
     pub use crate::topology::AgentShape;
     pub use crate::topology::OnError;
+    pub use crate::topology::OnGap;
     pub use crate::topology::Place;
     pub use crate::topology::RecordInfo;
     pub use crate::topology::RegisteredTable;
     pub use crate::topology::RegisteredTopic;
     pub use crate::topology::Source;
+    pub use crate::topology::Start;
     pub use crate::topology::StateDescriptor;
     pub use crate::topology::StateFuture;
     pub use crate::topology::TableDescriptor;
@@ -241,6 +248,7 @@ pub mod __private {
     pub use crate::web::PageParameter;
     pub use crate::web::Request;
     pub use clap;
+    #[cfg(feature = "inventory")]
     pub use inventory;
     pub use serde;
     pub use std::any::TypeId;

@@ -4,6 +4,7 @@ mod builtin;
 pub(crate) mod coerce;
 pub(crate) mod datetime;
 pub(crate) mod decode;
+pub(crate) mod path;
 mod payload;
 pub mod rules;
 pub mod shape;

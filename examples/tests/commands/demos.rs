@@ -81,3 +81,11 @@ fn sessions() {
     );
     assert_eq!(out.matches("\"minutes\"").count(), 3, "{out}");
 }
+
+#[test]
+fn daily_report() {
+    assert_shows(
+        env!("CARGO_BIN_EXE_daily_report"),
+        &["so far: 30 sales in 3 shops, 3435 cents"],
+    );
+}

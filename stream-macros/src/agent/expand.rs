@@ -57,14 +57,19 @@ pub fn expand(agent: &Agent) -> TokenStream {
             }
         }
     });
+    let vis = &item.vis;
+    let named = named_topics(agent);
     quote! {
         #item
+        #(#cfgs)*
+        #p::stand_in! { #vis #function }
         #(#cfgs)*
         #[allow(clippy::needless_update, clippy::pedantic)]
         const _: () = {
             #parts
             const __SOURCE: #p::Source = #source;
-            #p::inventory::submit! {
+            #p::register! {
+                agent #function [#(#named),*]
                 #p::AgentDescriptor {
                     name: #name,
                     place: #place,
@@ -79,6 +84,21 @@ pub fn expand(agent: &Agent) -> TokenStream {
             }
         };
     }
+}
+
+/// The topics that the attribute names by their types.
+fn named_topics(agent: &Agent) -> Vec<&syn::Type> {
+    let sources = match &agent.source {
+        Source::Topics(topics) => topics.as_slice(),
+        _ => &[],
+    };
+    let topics = sources.iter().chain(&agent.sink);
+    topics
+        .filter_map(|topic| match topic {
+            TopicRef::Spec(ty) => Some(&**ty),
+            TopicRef::Name(_) => None,
+        })
+        .collect()
 }
 
 /// What makes the key of `group_by`.

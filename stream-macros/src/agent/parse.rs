@@ -13,7 +13,7 @@ use syn::{Type, ext::IdentExt};
 
 const POLICIES: &[&str] = &["dead_letter", "skip", "stop"];
 
-const SPEC: Spec = Spec {
+pub const SPEC: Spec = Spec {
     attribute: "#[agent]",
     legal: &[
         ("topic", Kind::Topic),

@@ -62,13 +62,17 @@ fn per_worker(beside: &Beside) -> TokenStream {
             #finish
         })
     };
+    let vis = &item.vis;
     quote! {
         #item
+        #(#cfgs)*
+        #p::stand_in! { #vis #function }
         #(#cfgs)*
         #[allow(clippy::let_unit_value)]
         const _: () = {
             #(#constants)*
-            #p::inventory::submit! {
+            #p::register! {
+                beside #function []
                 #p::BesideDescriptor {
                     name: #name,
                     place: #place,
@@ -110,8 +114,11 @@ fn per_partition(beside: &Beside, ms: u64) -> TokenStream {
     let span = returned(item);
     let here = beside.runtime.private_at(span);
     let finish = quote_spanned!(span=> #here::BesideOutput::finish(__ended));
+    let vis = &item.vis;
     quote! {
         #item
+        #(#cfgs)*
+        #p::stand_in! { #vis #function }
         #(#cfgs)*
         #[allow(clippy::let_unit_value, clippy::pedantic)]
         const _: () = {
@@ -130,7 +137,8 @@ fn per_partition(beside: &Beside, ms: u64) -> TokenStream {
                     },
                 )
             }
-            #p::inventory::submit! {
+            #p::register! {
+                agent #function []
                 #p::AgentDescriptor {
                     name: #name,
                     place: #place,

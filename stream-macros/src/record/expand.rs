@@ -4,6 +4,7 @@ use super::{
     field::{self, Bound},
     masking,
     parse::{Coercion, Record, RecordField},
+    paths,
 };
 use crate::{item, shape};
 use proc_macro2::{Span, TokenStream};
@@ -163,9 +164,17 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
     let (key, has_key, key_fn) = match &record.key {
         None => (quote!(#p::String), false, TokenStream::new()),
         Some((path, ty)) => {
-            let field = access(record, &path.first, &TokenStream::new());
+            let mut field = access(record, &path.first, &TokenStream::new());
+            let mut ty = quote!(#ty);
+            // The type of a field's field is known to its own record only.
+            for name in &path.rest {
+                let here = record.runtime.private_at(name.span());
+                let hash = paths::hash(name);
+                field = quote_spanned!(name.span()=> #here::HasField::<#hash>::field(#field));
+                ty = quote_spanned!(name.span()=> <#ty as #here::HasField<#hash>>::Type);
+            }
             (
-                quote!(#ty),
+                ty,
                 true,
                 quote! {
                     fn key(&self) -> ::core::option::Option<<Self as #p::Record>::Key> {
@@ -185,7 +194,10 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
             fn timestamp(&self) -> ::core::option::Option<i64> { #millis }
         }
     });
+    let fields = paths::fields(item, p);
     quote! {
+        #fields
+
         #[automatically_derived]
         impl #impl_generics #p::Record for #name #type_generics #clause {
             type Key = #key;

@@ -8,7 +8,7 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::{Attribute, Field, GenericArgument, LitInt, LitStr, Meta, PathArguments, Type};
 
-const SPEC: Spec = Spec {
+pub const SPEC: Spec = Spec {
     attribute: "#[field]",
     legal: &[
         ("min", Kind::Number),

@@ -11,7 +11,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::format_ident;
 use syn::{Attribute, Data, DeriveInput, Field, Fields, Type, ext::IdentExt};
 
-const SPEC: Spec = Spec {
+pub const SPEC: Spec = Spec {
     attribute: "#[record]",
     legal: &[
         ("timestamp", Kind::Field),
@@ -135,7 +135,6 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         );
     }
     let coerce = options.flag("coerce");
-    let name = item.ident.clone();
     let mut fields = Vec::new();
     match &mut item.data {
         Data::Struct(data) => read_fields(&mut data.fields, None, coerce, &mut fields, errors),
@@ -168,13 +167,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
     if let Some(path) = options.field("key")
         && let Some(ty) = find(&record.item, path, errors)
     {
-        match path.rest.first() {
-            Some(inner) => errors.on(
-                inner,
-                format!("a key inside a field is not supported yet; name a field of `{name}`"),
-            ),
-            None => record.key = Some((path.clone(), ty)),
-        }
+        record.key = Some((path.clone(), ty));
     }
     refuse_debug(&mut record, errors);
     Some(record)

@@ -121,7 +121,7 @@ pub fn expand(table: &Table) -> TokenStream {
                     open: #p::open_table::<Self>,
                 };
             }
-            #p::inventory::submit! { #p::RegisteredTable(<#ident as #p::TableSpec>::DESCRIPTOR) }
+            #p::register! { table #ident [] #p::RegisteredTable(<#ident as #p::TableSpec>::DESCRIPTOR) }
         };
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 use proc_macro2::TokenStream;
 use syn::{Data, DeriveInput, Fields, Type, ext::IdentExt};
 
-const SPEC: Spec = Spec {
+pub const SPEC: Spec = Spec {
     attribute: "#[table]",
     legal: &[
         ("key", Kind::Type),

@@ -37,6 +37,15 @@ pub fn expand(topic: &Topic) -> TokenStream {
         optional(topic.replication_factor),
     );
     let retention = optional(topic.retention);
+    let start = optional(topic.start.as_deref().map(|start| match start {
+        "latest" => quote!(#p::Start::Latest),
+        _ => quote!(#p::Start::Earliest),
+    }));
+    let on_gap = optional(topic.on_gap.as_deref().map(|on_gap| match on_gap {
+        "skip" => quote!(#p::OnGap::Skip),
+        _ => quote!(#p::OnGap::Stop),
+    }));
+    let max_ahead = optional(topic.max_ahead);
     let cfgs = item::cfgs(&item.attrs);
     let place = item::place(&p);
     quote! {
@@ -56,9 +65,12 @@ pub fn expand(topic: &Topic) -> TokenStream {
                     retention_ms: #retention,
                     compact: #compact,
                     external: #external,
+                    start: #start,
+                    on_gap: #on_gap,
+                    max_ahead_ms: #max_ahead,
                 };
             }
-            #p::inventory::submit! { #p::RegisteredTopic(<#ident as #p::TopicSpec>::DESCRIPTOR) }
+            #p::register! { topic #ident [] #p::RegisteredTopic(<#ident as #p::TopicSpec>::DESCRIPTOR) }
         };
     }
 }

@@ -7,9 +7,9 @@ use crate::{
     paths::Runtime,
 };
 use proc_macro2::TokenStream;
-use syn::{Data, DeriveInput, Fields, Type};
+use syn::{Data, DeriveInput, Fields, LitStr, Type};
 
-const SPEC: Spec = Spec {
+pub const SPEC: Spec = Spec {
     attribute: "#[topic]",
     legal: &[
         ("key", Kind::Type),
@@ -20,9 +20,12 @@ const SPEC: Spec = Spec {
         ("compact", Kind::Flag),
         ("external", Kind::Flag),
         ("codec", Kind::Text),
+        ("start", Kind::Choice(&["earliest", "latest"])),
+        ("on_gap", Kind::Choice(&["stop", "skip"])),
+        ("max_ahead", Kind::Duration),
         ("crate", Kind::Path),
     ],
-    later: &["start", "on_gap", "max_ahead", "pattern"],
+    later: &["pattern"],
     words: &[
         (
             "name",
@@ -70,6 +73,9 @@ pub struct Topic {
     pub retention: Option<i64>,
     pub compact: bool,
     pub external: bool,
+    pub start: Option<String>,
+    pub on_gap: Option<String>,
+    pub max_ahead: Option<i64>,
 }
 
 pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option<Topic> {
@@ -147,6 +153,9 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         retention: options.duration("retention").map(|(ms, _)| ms),
         compact: options.flag("compact"),
         external,
+        start: options.text("start").map(LitStr::value),
+        on_gap: options.text("on_gap").map(LitStr::value),
+        max_ahead: options.duration("max_ahead").map(|(ms, _)| ms),
         item,
     })
 }

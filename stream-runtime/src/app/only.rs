@@ -2,6 +2,9 @@
 
 use std::any::{TypeId, type_name};
 
+use super::App;
+use super::listed::Listing;
+
 /// A function that an app is narrowed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item {
@@ -19,18 +22,18 @@ impl Item {
     }
 }
 
-/// A tuple of agents' functions, up to 16.
+/// A tuple of agents' functions, up to 16, or what [`agents!`](crate::agents) makes.
 pub trait Agents {
-    /// Identity and path of each function.
+    /// Narrows an app to them, or adds what was listed.
     #[doc(hidden)]
-    fn items() -> Vec<Item>;
+    fn put(self, app: &mut App);
 }
 
 macro_rules! tuples {
     ($first:ident $($rest:ident)*) => {
         impl<$first: 'static, $($rest: 'static),*> Agents for ($first, $($rest,)*) {
-            fn items() -> Vec<Item> {
-                vec![Item::of::<$first>(), $(Item::of::<$rest>()),*]
+            fn put(self, app: &mut App) {
+                app.only.get_or_insert_default().extend([Item::of::<$first>(), $(Item::of::<$rest>()),*]);
             }
         }
         tuples!($($rest)*);
@@ -39,8 +42,8 @@ macro_rules! tuples {
 }
 tuples!(A B C D E F G H I J K L M N O P);
 
-/// A list of agents for [`App::agents`](crate::App::agents).
-#[macro_export]
-macro_rules! agents {
-    ($($agent:path),+ $(,)?) => { ($($agent,)+) };
+impl Agents for Listing {
+    fn put(self, app: &mut App) {
+        app.listing.add(self);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 
-use super::App;
+use super::{App, States};
 use crate::beside::BesideDescriptor;
 use crate::topology::{
     AgentDescriptor, AgentShape, Edge, Place, Plan, PlanParts, Problem, Source, TableDescriptor,
@@ -17,10 +17,12 @@ impl App {
         let agents = self.agents_in();
         let (beside, pages) = (self.beside(), self.pages());
         let users = users(&beside, &pages);
-        let mut others = self.states.problems(&agents, &users);
+        let mut others = self.all_states().problems(&agents, &users);
         others.extend(web::problems(&pages));
         others.extend(self.not_there(&agents));
-        others.extend(not_linked(&agents));
+        if cfg!(feature = "inventory") {
+            others.extend(not_linked(&agents));
+        }
         if agents.is_empty() && !others.is_empty() {
             return Err(others);
         }
@@ -43,11 +45,9 @@ impl App {
     /// What runs beside the streams, in the order of the source.
     pub(crate) fn beside(&self) -> Vec<&'static BesideDescriptor> {
         let named = |one: &BesideDescriptor| self.names((one.item)());
-        let all = inventory::iter::<BesideDescriptor>();
-        let mut all: Vec<_> = all
-            .into_iter()
-            .filter(|one| self.holds(one.place) && named(one))
-            .collect();
+        let mut all = registry::registered!(BesideDescriptor);
+        all.extend(&self.listing.beside);
+        all.retain(|one| self.holds(one.place) && named(one));
         all.sort_by_key(|one| (one.place.file, one.place.line, one.name));
         all
     }
@@ -55,11 +55,9 @@ impl App {
     /// The pages of its web server, in the order of the source.
     pub(crate) fn pages(&self) -> Vec<&'static PageDescriptor> {
         let named = |page: &PageDescriptor| self.names((page.item)());
-        let all = inventory::iter::<PageDescriptor>();
-        let mut all: Vec<_> = all
-            .into_iter()
-            .filter(|page| self.holds(page.place) && named(page))
-            .collect();
+        let mut all = registry::registered!(PageDescriptor);
+        all.extend(&self.listing.pages);
+        all.retain(|page| self.holds(page.place) && named(page));
         all.sort_by_key(|page| (page.place.file, page.place.line, page.name));
         all
     }
@@ -74,25 +72,33 @@ impl App {
     fn agents_in(&self) -> Vec<&'static AgentDescriptor> {
         let named = |agent: &AgentDescriptor| self.names((agent.item)());
         let mut all = registry::agents();
+        all.extend(&self.listing.agents);
         all.retain(|agent| self.holds(agent.place) && named(agent));
         all
     }
 
     /// What the app was narrowed to, and is nowhere.
     fn not_there(&self, agents: &[&'static AgentDescriptor]) -> Vec<Problem> {
-        let all = registry::agents();
+        let mut all = registry::agents();
+        all.extend(&self.listing.agents);
         let mut problems = Vec::new();
-        let beside = inventory::iter::<BesideDescriptor>().map(|one| (one.item)());
-        let pages = inventory::iter::<PageDescriptor>().map(|page| (page.item)());
+        let beside = registry::registered!(BesideDescriptor);
+        let beside = beside.into_iter().map(|one| (one.item)());
+        let pages = registry::registered!(PageDescriptor);
+        let pages = pages.into_iter().map(|page| (page.item)());
         let known: Vec<TypeId> = beside.chain(pages).collect();
         for item in self.only.iter().flatten() {
             let agent = all.iter().any(|agent| (agent.item)() == item.id);
             if !agent && !known.contains(&item.id) {
                 let name = item.name;
+                let cure = match cfg!(feature = "inventory") {
+                    true => "which is no agent: write `#[agent(..)]` above it",
+                    false => {
+                        "which is not listed: without the feature `inventory`, `App::agents(agents![..])` lists agents"
+                    }
+                };
                 problems.push(Problem {
-                    message: format!(
-                        "the app is narrowed to `{name}`, which is no agent: write `#[agent(..)]` above it"
-                    ),
+                    message: format!("the app is narrowed to `{name}`, {cure}"),
                     places: Vec::new(),
                 });
             }
@@ -137,6 +143,7 @@ impl App {
         users: &[User],
     ) -> Vec<&'static TopicDescriptor> {
         let mut all = registry::topics();
+        all.extend(&self.listing.topics);
         all.retain(|topic| self.holds(topic.place));
         if self.only.is_some() {
             let shapes = shapes(agents);
@@ -155,6 +162,11 @@ impl App {
             all.retain(|topic| names.contains(&topic.name));
         }
         all
+    }
+
+    /// The states given in code, and the functions that make others.
+    pub(crate) fn all_states(&self) -> States {
+        self.states.clone().listed(&self.listing.states)
     }
 
     /// Whether a place is in the app's scope.

@@ -13,6 +13,8 @@ use crate::topology::{AgentDescriptor, Edge, Problem, StateDescriptor, registry}
 #[derive(Clone, Default)]
 pub(crate) struct States {
     by_type: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    /// Functions that were listed by hand.
+    pub(super) listed: Vec<&'static StateDescriptor>,
 }
 
 impl States {
@@ -38,7 +40,7 @@ impl States {
         agents: &[&'static AgentDescriptor],
         users: &[User],
     ) -> Vec<Problem> {
-        let made = registered();
+        let made = self.registered();
         let mut problems = Vec::new();
         for (ix, state) in made.iter().enumerate() {
             let same = made[..ix]
@@ -85,7 +87,7 @@ impl States {
 
     /// Makes what the `#[state]` functions declare; what the code gave stays.
     pub(crate) async fn make(mut self) -> Result<States, Error> {
-        for state in registered() {
+        for state in self.registered() {
             let id = (state.type_id)();
             if self.by_type.contains_key(&id) {
                 continue;
@@ -108,9 +110,12 @@ impl fmt::Debug for States {
     }
 }
 
-/// In a fixed order: the registry has none.
-fn registered() -> Vec<&'static StateDescriptor> {
-    let mut all = registry::states();
-    all.sort_by_key(|state| (state.place.file, state.place.line, state.name));
-    all
+impl States {
+    /// In a fixed order: the registry has none.
+    fn registered(&self) -> Vec<&'static StateDescriptor> {
+        let mut all = registry::states();
+        all.extend(&self.listed);
+        all.sort_by_key(|state| (state.place.file, state.place.line, state.name));
+        all
+    }
 }

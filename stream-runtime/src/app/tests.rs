@@ -272,3 +272,19 @@ fn mistakes_are_collected_and_secrets_hidden() {
     assert_eq!(app.mistakes.len(), 4, "{:?}", app.mistakes);
     assert!(!format!("{app:?}").contains("hunter2"));
 }
+
+#[test]
+fn an_app_without_agents_hears_of_libraries_that_are_not_linked() {
+    let nothing = crate::topology::PlanParts {
+        app: "a",
+        agents: vec![],
+        tables: vec![],
+        topics: vec![],
+    };
+    let problems = crate::topology::plan(nothing).err().expect("refused");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(
+        problems[0].message.contains("`use my_agents as _;`"),
+        "{problems:?}"
+    );
+}

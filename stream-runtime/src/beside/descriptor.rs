@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use super::BesideCx;
 use crate::error::Failure;
-use crate::topology::{Edge, Place, TopicDescriptor};
+use crate::topology::{Edge, Place, TopicDescriptor, registry};
 
 /// A call on its way.
 pub type BesideFuture = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
@@ -29,7 +29,7 @@ pub struct BesideDescriptor {
     pub item: fn() -> TypeId,
 }
 
-inventory::collect!(BesideDescriptor);
+registry::collected!(BesideDescriptor);
 
 impl BesideDescriptor {
     /// The topics that it sends to.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::app::Producer;
 use crate::error::{Error, Failure, Kind};
 use crate::task::{State, TopicSpec};
-use crate::topology::{Place, TopicDescriptor};
+use crate::topology::{Place, TopicDescriptor, registry};
 
 use super::handle::AppHandle;
 
@@ -28,7 +28,7 @@ pub struct CommandDescriptor {
     pub run: fn(CommandCx) -> CommandFuture,
 }
 
-inventory::collect!(CommandDescriptor);
+registry::collected!(CommandDescriptor);
 
 /// What a parameter of a command brings, whatever its type.
 #[derive(Clone, Copy)]
@@ -194,7 +194,7 @@ impl<T: CommandOutput, E: Into<Failure>> CommandOutput for Result<T, E> {
 
 /// The app's commands in the order of their names.
 pub(super) fn registered() -> Vec<&'static CommandDescriptor> {
-    let mut all: Vec<_> = inventory::iter::<CommandDescriptor>().collect();
+    let mut all = registry::registered!(CommandDescriptor);
     all.sort_by_key(|command| (command.name, command.place.file, command.place.line));
     all
 }

@@ -222,7 +222,7 @@ pub(crate) async fn run(app: App) -> Result<(), Error> {
     }
     let properties = settings::properties(&app, &global, &matches).map_err(CliError::into_error)?;
     worker::check_lock(&app, &args).map_err(CliError::into_error)?;
-    let states = app.states.clone().make().await?;
+    let states = app.all_states().make().await?;
     worker::beside(app, states, args, properties, global.data_dir).await
 }
 
@@ -234,7 +234,7 @@ async fn run_own(
     own: &CommandDescriptor,
     matches: ArgMatches,
 ) -> CliResult<ExitCode> {
-    let states = app.states.clone().make().await?;
+    let states = app.all_states().make().await?;
     let handle = AppHandle::new(app, global, &properties, states);
     let running = (own.run)(CommandCx {
         app: handle.clone(),

@@ -8,6 +8,7 @@ use crate::beside::BesideDescriptor;
 use crate::duration;
 use crate::topology::{
     AgentDescriptor, AgentPlan, Edge, OnError, OutputKind, Plan, Source, SubTopology, TablePlan,
+    registry,
 };
 use crate::web::PageDescriptor;
 use crate::window::Window;
@@ -313,11 +314,11 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
             add(changelog, "changelog", None);
         }
     }
-    for one in inventory::iter::<BesideDescriptor> {
+    for one in registry::registered!(BesideDescriptor) {
         one.sends()
             .for_each(|topic| add(topic.name, one.when.role(), None));
     }
-    for page in inventory::iter::<PageDescriptor> {
+    for page in registry::registered!(PageDescriptor) {
         page.sends()
             .for_each(|topic| add(topic.name, "from pages", None));
     }

@@ -30,7 +30,7 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
         .enable_all()
         .build()
         .map_err(|error| CliError::failure(format_args!("cannot start: {error}")))?;
-    let states = runtime.block_on(cx.app().states.clone().make())?;
+    let states = runtime.block_on(cx.app().all_states().make())?;
     let broker = Broker::find(cx.configured(), cx.data_dir())?;
     let settings = settings(cx.app(), args, broker.properties(), cx.data_dir());
     let web = web(args)?;

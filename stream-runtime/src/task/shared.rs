@@ -71,6 +71,8 @@ pub struct Shared {
     pub(crate) clock: Rc<Clock>,
     pub(crate) inputs: Vec<RefCell<Inbox>>,
     pub(crate) input_names: Vec<Rc<str>>,
+    /// How far past the wall clock an event time of each input may be, in ms.
+    pub(crate) ahead: Vec<i64>,
     pub(crate) outputs: Vec<Rc<str>>,
     pub(crate) tables: Vec<Rc<dyn TablePartition>>,
     pub(crate) agents: Vec<AgentState>,

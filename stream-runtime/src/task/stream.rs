@@ -293,12 +293,12 @@ impl AgentCx {
             }
             None => raw.timestamp,
         };
-        let latest = shared.wall.get().saturating_add(shared.settings.max_ahead);
+        let latest = shared.wall.get().saturating_add(shared.ahead[input]);
         if time > latest {
             return Err(format!(
                 "its event time {} is more than {} ahead of the clock: it would make everything after it late; see max_ahead",
                 super::shared::people_time(time),
-                crate::duration::format(shared.settings.max_ahead)
+                crate::duration::format(shared.ahead[input])
             ));
         }
         let key = OnceCell::new();

@@ -155,8 +155,17 @@ impl Task {
             .enumerate()
             .filter_map(every)
             .collect();
+        let ahead = topology
+            .inputs
+            .iter()
+            .map(|input| {
+                let own = input.declared.and_then(|topic| topic.max_ahead_ms);
+                own.unwrap_or(settings.max_ahead)
+            })
+            .collect();
         let shared = Rc::new(Shared {
             settings,
+            ahead,
             partition,
             clock,
             inputs: topology

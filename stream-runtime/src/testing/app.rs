@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use super::cluster::Entry;
 use super::drive::Drive;
 use super::sent::{Sent, TestKey};
+use super::simulate::Random;
 use crate::app::{Agents, App};
 use crate::error::Error;
 use crate::record::Record;
@@ -17,12 +18,17 @@ use crate::topology::Plan;
 /// An app without Kafka, for tests: the code that a worker runs, over topics in memory, with a clock that the test owns.
 ///
 /// What is sent is worked off when the test looks: at [`sent`](TestApp::sent), [`advance_to`](TestApp::advance_to) and
-/// the like. One partition unless [`partitions`](TestApp::partitions) says otherwise. Whatever the worker would log as
-/// an error and stop for, panics.
+/// the like. One partition and one worker unless [`partitions`](TestApp::partitions) and [`workers`](TestApp::workers)
+/// say otherwise. Whatever the worker would log as an error and stop for, panics.
+///
+/// The clock is the wall clock of `idle`, of `max_ahead` and of the waits between retries. It starts at the event time
+/// of the first record and never lags behind what is sent.
+///
+/// A window that closes with its hour:
 ///
 /// ```
-/// # use stream_runtime::prelude::*;
-/// # use stream_runtime::testing::{TestApp, at};
+/// use stream_runtime::prelude::*;
+///
 /// #[record(timestamp = datetime)]
 /// struct Reading { datetime: DateTime<Utc>, voltage: f64 }
 ///
@@ -48,10 +54,76 @@ use crate::topology::Plan;
 /// assert!(app.sent::<Mean>("voltage_avg").is_empty());
 /// app.advance_to(at("2006-12-16T18:00:30Z"));
 /// assert_eq!(app.sent::<Mean>("voltage_avg")[0].count, 1);
+///
+/// // The functions are functions: what does not need an app is tested without one.
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let mean = average(Closed::new("power".into(), at("2006-12-16T17:00:00Z"), Hour { count: 2, sum: 470.0 })).await;
+/// assert_eq!(mean.mean, 235.0);
+/// # });
 /// ```
+///
+/// Two workers, of which one dies, an aborted commit, and a disk that is lost: every order counts once.
+///
+/// ```
+/// use stream_runtime::prelude::*;
+///
+/// #[table(key = u64)]
+/// #[derive(Clone, Default)]
+/// struct Sold { pieces: u64 }
+///
+/// #[agent(topic = "orders", sink = "sold")]
+/// async fn count(_order: String, Key(shop): Key<u64>, mut sold: Table<Sold>) -> (u64, String) {
+///     let pieces = sold.update(&shop, |row| { row.pieces += 1; row.pieces });
+///     (shop, pieces.to_string())
+/// }
+///
+/// let mut app = TestApp::only((count,)).partitions(4).workers(2);
+/// for order in 0..40 {
+///     app.send("orders", order % 5, format!("order {order}"));
+///     match order {
+///         10 => app.crash_worker(1),
+///         15 => app.fail_next_commit(),
+///         20 => app.rebalance(),
+///         25 => app.crash(),
+///         30 => app.restart_with_empty_disk(),
+///         _ => {}
+///     }
+/// }
+/// let sold = app.sent::<String>("sold");
+/// assert_eq!(sold.len(), 40);
+/// let of_shop_3: Vec<&str> = sold.iter().filter(|s| s.key::<u64>() == 3).map(|s| s.as_str()).collect();
+/// assert_eq!(of_shop_3, ["1", "2", "3", "4", "5", "6", "7", "8"]);
+/// ```
+///
+/// What fails, is tried again, and at last put aside:
+///
+/// ```
+/// use stream_runtime::prelude::*;
+///
+/// #[agent(topic = "jobs", sink = "done", retries = 1, backoff = "10s")]
+/// async fn work(job: String) -> Result<String> {
+///     if job == "impossible" {
+///         Err("nobody can do that")?;
+///     }
+///     Ok(job)
+/// }
+///
+/// let mut app = TestApp::only((work,));
+/// app.send("jobs", "k", "impossible".to_owned());
+/// app.send("jobs", "k", "easy".to_owned());
+/// app.advance_to(DateTime::UNIX_EPOCH + std::time::Duration::from_secs(9));
+/// assert!(app.sent::<String>("done").is_empty()); // its partition waits for the second attempt
+/// app.advance_to(DateTime::UNIX_EPOCH + std::time::Duration::from_secs(10));
+/// assert_eq!(app.dead_letters("work")[0].header("error"), Some("nobody can do that"));
+/// assert_eq!(*app.sent::<String>("done")[0], "easy");
+/// ```
+///
+/// And chance finds what nobody thinks of: [`simulate`](TestApp::simulate).
 pub struct TestApp {
     app: App,
     partitions: i32,
+    workers: usize,
     drive: Option<Drive>,
 }
 
@@ -76,6 +148,7 @@ impl TestApp {
         TestApp {
             app,
             partitions: 1,
+            workers: 1,
             drive: None,
         }
     }
@@ -89,6 +162,18 @@ impl TestApp {
         assert!(self.drive.is_none(), "the app has begun");
         assert!(partitions >= 1, "at least one partition");
         self.partitions = partitions;
+        self
+    }
+
+    /// Workers that share the partitions, each with a disk of its own. Default 1.
+    ///
+    /// # Panics
+    /// When the app has begun, or for none.
+    #[track_caller]
+    pub fn workers(mut self, workers: usize) -> Self {
+        assert!(self.drive.is_none(), "the app has begun");
+        assert!(workers >= 1, "at least one worker");
+        self.workers = workers;
         self
     }
 
@@ -123,7 +208,7 @@ impl TestApp {
             .enable_all()
             .build()
             .map_err(|e| Error::agent(format!("no runtime for the handlers: {e}")))?;
-        let states = runtime.block_on(self.app.states.clone().make())?;
+        let states = runtime.block_on(self.app.all_states().make())?;
         let settings = TaskSettings {
             app: plan.app.as_str().into(),
             max_ahead: i64::try_from(self.app.max_ahead.as_millis()).unwrap_or(i64::MAX),
@@ -141,6 +226,7 @@ impl TestApp {
             settings,
             Arc::new(states.into_map()),
             self.partitions,
+            self.workers,
             Rc::new(runtime),
         )
     }
@@ -221,9 +307,17 @@ impl TestApp {
     /// When a partition would stop, or a record is no `T`.
     #[track_caller]
     pub fn sent<T: Record>(&mut self, topic: &str) -> Vec<Sent<T>> {
-        let drive = self.drive();
-        done(drive.settle());
-        let all = drive.cluster.all(topic);
+        self.settle();
+        self.committed(topic)
+    }
+
+    /// The same without working anything off first: what others would read now.
+    ///
+    /// # Panics
+    /// When a record is no `T`.
+    #[track_caller]
+    pub fn committed<T: Record>(&mut self, topic: &str) -> Vec<Sent<T>> {
+        let all = self.drive().cluster.all(topic);
         all.map(|(partition, offset, e)| Sent {
             record: match T::decode(e.value.as_deref()) {
                 Ok(value) => value,
@@ -270,7 +364,20 @@ impl TestApp {
         done(drive.crash(false));
     }
 
-    /// The same, on machines that have nothing on their disks.
+    /// One worker of several dies with what it has done since its last commit; the others give up what they have in
+    /// order and take over. It is there again with the next [`rebalance`](TestApp::rebalance).
+    ///
+    /// # Panics
+    /// When there is no such worker, or a partition would stop.
+    #[track_caller]
+    pub fn crash_worker(&mut self, worker: usize) {
+        assert!(worker < self.workers, "workers 0 to {}", self.workers - 1);
+        let drive = self.drive();
+        done(drive.run_without_commit());
+        done(drive.crash_worker(worker));
+    }
+
+    /// The same as [`crash`](TestApp::crash), on machines that have nothing on their disks.
     ///
     /// # Panics
     /// When a partition would stop.
@@ -281,7 +388,7 @@ impl TestApp {
         done(drive.crash(true));
     }
 
-    /// Every partition is revoked in order and assigned again.
+    /// Every partition is revoked in order and assigned again, to another worker if there are several.
     ///
     /// # Panics
     /// When a partition would stop.
@@ -299,6 +406,40 @@ impl TestApp {
         let drive = self.drive();
         done(drive.settle());
         done(drive.store_all());
+    }
+
+    /// Works off everything that can be worked off at this time.
+    ///
+    /// # Panics
+    /// When a partition would stop.
+    #[track_caller]
+    pub fn settle(&mut self) {
+        done(self.drive().settle());
+    }
+
+    pub(super) fn worker_count(&self) -> usize {
+        self.workers
+    }
+
+    #[track_caller]
+    pub(super) fn work_by_chance(&mut self, random: &mut Random) {
+        done(self.drive().run_by_chance(random));
+    }
+
+    /// Every worker dies as it stands.
+    #[track_caller]
+    pub(super) fn crash_now(&mut self) {
+        done(self.drive().crash(false));
+    }
+
+    #[track_caller]
+    pub(super) fn lose_disks_now(&mut self) {
+        done(self.drive().crash(true));
+    }
+
+    #[track_caller]
+    pub(super) fn store_now(&mut self) {
+        done(self.drive().store_all());
     }
 
     /// The next commit is aborted; the work is done again.

@@ -1,42 +1,33 @@
-//! The tasks of a [`TestApp`](super::TestApp): fetched for, run, committed, crashed.
+//! The tasks of a [`TestApp`](super::TestApp) at work: fetched for, run, committed, with a clock that the test moves.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::cluster::{Cluster, Entry};
+use super::seats::{Seat, Worker};
 use crate::error::Error;
-use crate::store::{Checkpoint, MemoryStore, Store, TreeWrite};
-use crate::task::{
-    Committed, Now, Pulse, RawRecord, StartAt, States, Task, TaskParts, TaskSettings,
-    decode_headers, encode_headers,
-};
+use crate::task::{Now, RawRecord, States, TaskSettings, decode_headers, encode_headers};
 use crate::topology::SubTopology;
 
 /// How long a handler that waits for something real is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// One task and where its changelogs end.
-struct Seat {
-    task: Task,
-    topology: usize,
-    partition: i32,
-    ends: Vec<i64>,
-    /// Monotonic time of its last event.
-    busy: u64,
-}
-
 /// All tasks of the app, over a cluster that outlives them.
 pub(super) struct Drive {
     pub(super) cluster: Cluster,
-    topologies: Vec<Arc<SubTopology>>,
-    seats: Vec<Seat>,
-    states: Arc<States>,
-    settings: TaskSettings,
-    store: Arc<MemoryStore>,
+    pub(super) topologies: Vec<Arc<SubTopology>>,
+    pub(super) workers: Vec<Worker>,
+    pub(super) seats: Vec<Seat>,
+    /// By how much the assignment is turned: each rebalance moves every partition.
+    pub(super) shift: usize,
+    pub(super) states: Arc<States>,
+    pub(super) settings: TaskSettings,
     pub(super) now: Now,
     pub(super) fail_commits: u32,
-    wake: Arc<tokio::sync::Notify>,
+    /// Commits that were aborted so far.
+    aborted: u64,
+    pub(super) wake: Arc<tokio::sync::Notify>,
     runtime: Rc<tokio::runtime::Runtime>,
 }
 
@@ -46,131 +37,25 @@ impl Drive {
         settings: TaskSettings,
         states: Arc<States>,
         partitions: i32,
+        workers: usize,
         runtime: Rc<tokio::runtime::Runtime>,
     ) -> Result<Self, Error> {
         let mut drive = Drive {
             cluster: Cluster::new(partitions),
             topologies,
+            workers: (0..workers).map(|_| Worker::new()).collect(),
             seats: Vec::new(),
+            shift: 0,
             states,
             settings,
-            store: Arc::new(MemoryStore::new()),
             now: Now { wall: 0, mono: 0 },
             fail_commits: 0,
+            aborted: 0,
             wake: Arc::default(),
             runtime,
         };
-        drive.begin()?;
+        drive.assign()?;
         Ok(drive)
-    }
-
-    /// Opens every task anew, from the cluster and what the store holds.
-    fn begin(&mut self) -> Result<(), Error> {
-        self.seats.clear();
-        for topology in 0..self.topologies.len() {
-            for partition in 0..self.cluster.partitions {
-                let seat = self.open(topology, partition)?;
-                self.seats.push(seat);
-            }
-        }
-        Ok(())
-    }
-
-    fn open(&self, at: usize, partition: i32) -> Result<Seat, Error> {
-        let topology = &self.topologies[at];
-        let mut trees = Vec::new();
-        for table in &topology.tables {
-            trees.push(match &table.changelog {
-                Some(_) => Some(self.store.tree(table.descriptor.name, partition)?),
-                None => None,
-            });
-        }
-        let wake = Arc::clone(&self.wake);
-        let mut task = Task::new(TaskParts {
-            topology: Arc::clone(topology),
-            partition,
-            partitions: self.cluster.partitions,
-            settings: self.settings.clone(),
-            trees: trees.clone(),
-            states: Arc::clone(&self.states),
-            wake: Arc::new(move || wake.notify_one()),
-            pulse: Arc::new(Pulse::default()),
-        })?;
-        let mut ends = Vec::new();
-        for (table, tree) in trees.iter().enumerate() {
-            let mut from = 0;
-            if let Some(tree) = tree
-                && let Some(checkpoint) = tree.checkpoint()?
-            {
-                from = checkpoint.changelog_offset as usize;
-                if !checkpoint.mark.is_empty() {
-                    task.set_mark(table, &checkpoint.mark)?;
-                }
-            }
-            let log = self.changelog(at, table, partition);
-            for (key, value) in log.iter().skip(from) {
-                task.restore(table, key, value.as_deref())?;
-            }
-            ends.push(log.len() as i64);
-        }
-        let committed: Vec<Committed> = topology
-            .inputs
-            .iter()
-            .map(|input| {
-                let have = self.cluster.offsets.get(&(input.topic.clone(), partition));
-                have.map_or_else(Committed::default, |(offset, metadata)| Committed {
-                    offset: Some(*offset),
-                    metadata: metadata.clone(),
-                })
-            })
-            .collect();
-        let starts = task.recovered(&committed)?;
-        let starts: Vec<i64> = starts
-            .into_iter()
-            .map(|start| match start {
-                StartAt::Offset(offset) => offset,
-                StartAt::Default => 0,
-            })
-            .collect();
-        task.begin_at(&starts);
-        Ok(Seat {
-            task,
-            topology: at,
-            partition,
-            ends,
-            busy: self.now.mono,
-        })
-    }
-
-    fn changelog(
-        &self,
-        topology: usize,
-        table: usize,
-        partition: i32,
-    ) -> &[super::cluster::Change] {
-        let name = self.topologies[topology].tables[table].changelog.clone();
-        name.and_then(|name| self.cluster.changelogs.get(&(name, partition)))
-            .map_or(&[], Vec::as_slice)
-    }
-
-    /// Every process dies; others take over, with what the store holds or with empty disks.
-    pub(super) fn crash(&mut self, empty_disk: bool) -> Result<(), Error> {
-        if empty_disk {
-            self.store = Arc::new(MemoryStore::new());
-        }
-        self.begin()
-    }
-
-    /// Partitions go away in order and come back.
-    pub(super) fn rebalance(&mut self) -> Result<(), Error> {
-        for at in 0..self.seats.len() {
-            self.seats[at].task.revoke();
-            self.turn(at)?;
-            self.seats[at].task.drop_agents();
-            self.commit(at)?;
-            self.store(at)?;
-        }
-        self.begin()
     }
 
     /// Runs everything until nothing is left to do at this time; what is sent is read by others.
@@ -178,9 +63,11 @@ impl Drive {
         loop {
             let mut moved = false;
             for at in 0..self.seats.len() {
-                moved |= self.fetch(at);
+                moved |= self.fetch(at, usize::MAX);
                 moved |= self.turn(at)?;
-                moved |= self.commit(at)?;
+            }
+            for worker in 0..self.workers.len() {
+                moved |= self.commit(worker)?;
             }
             if !moved && !self.wait_for_handlers()? {
                 return Ok(());
@@ -191,13 +78,27 @@ impl Drive {
     /// The same up to the commits: what was done is there to be lost.
     pub(super) fn run_without_commit(&mut self) -> Result<(), Error> {
         for at in 0..self.seats.len() {
-            self.fetch(at);
+            self.fetch(at, usize::MAX);
             self.turn(at)?;
         }
         Ok(())
     }
 
-    fn fetch(&mut self, at: usize) -> bool {
+    /// A part of the work, as chance has it: some partitions, some records of each, some commits.
+    pub(super) fn run_by_chance(&mut self, random: &mut fastrand::Rng) -> Result<(), Error> {
+        for _ in 0..random.usize(1..=2 * self.seats.len()) {
+            let at = random.usize(..self.seats.len());
+            self.fetch(at, random.usize(1..8));
+            self.turn(at)?;
+            if random.u8(..4) == 0 {
+                self.commit(self.seats[at].worker)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over at most `limit` records of each input.
+    fn fetch(&mut self, at: usize, limit: usize) -> bool {
         let seat = &self.seats[at];
         let mut moved = false;
         let mut headers = Vec::new();
@@ -205,7 +106,7 @@ impl Drive {
             let mut inbox = seat.task.inbox(i);
             let log = self.cluster.log(&input.topic, seat.partition);
             let from = inbox.position() as usize;
-            for (offset, entry) in log.iter().enumerate().skip(from) {
+            for (offset, entry) in log.iter().enumerate().skip(from).take(limit) {
                 moved = true;
                 headers.clear();
                 let list = entry.headers.iter();
@@ -221,15 +122,17 @@ impl Drive {
                     headers: &headers,
                 });
             }
-            inbox.reached_end();
+            if inbox.position() as usize >= log.len() {
+                inbox.reached_end();
+            }
         }
         moved
     }
 
-    fn turn(&mut self, at: usize) -> Result<bool, Error> {
+    pub(super) fn turn(&mut self, at: usize) -> Result<bool, Error> {
         let _entered = self.runtime.enter();
         let seat = &mut self.seats[at];
-        let before = seat.task.processed();
+        let (before, ticks) = (seat.task.processed(), seat.task.ticks());
         while seat
             .task
             .run(self.now)
@@ -240,20 +143,38 @@ impl Drive {
         if moved {
             seat.busy = self.now.mono;
         }
-        Ok(moved)
+        Ok(moved || seat.task.ticks() != ticks)
     }
 
-    /// Commits what a task has acknowledged, or aborts when the test asked for that.
-    fn commit(&mut self, at: usize) -> Result<bool, Error> {
-        let seat = &mut self.seats[at];
-        if !seat.task.prepare()? {
+    /// Commits what the tasks of a worker have acknowledged, all at once, or aborts when the test asked for that.
+    pub(super) fn commit(&mut self, worker: usize) -> Result<bool, Error> {
+        let mut group = Vec::new();
+        for at in 0..self.seats.len() {
+            let seat = &mut self.seats[at];
+            if seat.worker == worker && seat.task.prepare()? {
+                group.push(at);
+            }
+        }
+        if group.is_empty() {
             return Ok(false);
         }
         if self.fail_commits > 0 {
             self.fail_commits -= 1;
-            seat.task.aborted()?;
+            self.aborted += 1;
+            for at in group {
+                self.seats[at].task.aborted()?;
+            }
             return Ok(true);
         }
+        for at in group {
+            self.take_over(at)?;
+        }
+        Ok(true)
+    }
+
+    /// What a task prepared becomes part of the cluster.
+    fn take_over(&mut self, at: usize) -> Result<(), Error> {
+        let seat = &mut self.seats[at];
         let mut outputs: Vec<(String, Entry)> = Vec::new();
         seat.task.each_output(|topic, out| {
             let entry = Entry {
@@ -290,43 +211,7 @@ impl Drive {
             self.cluster.offsets.insert(key, (offset, metadata.clone()));
         }
         seat.task.committed();
-        Ok(true)
-    }
-
-    /// A round of the store.
-    fn store(&mut self, at: usize) -> Result<(), Error> {
-        let seat = &mut self.seats[at];
-        for table in 0..seat.ends.len() {
-            let Some((rows, commit, mark)) = seat.task.take_round(table) else {
-                continue;
-            };
-            let name = self.topologies[seat.topology].tables[table].descriptor.name;
-            let tree = self.store.tree(name, seat.partition)?;
-            let mut bytes = Vec::new();
-            let mut incarnation = [0; 16];
-            if let Some(mark) = mark {
-                mark.encode(&mut bytes)?;
-                incarnation = mark.incarnation;
-            }
-            let checkpoint = Checkpoint {
-                changelog_offset: seat.ends[table],
-                mark: bytes,
-                written_at: self.now.wall,
-                incarnation,
-            };
-            self.store.round(&mut [TreeWrite {
-                tree,
-                rows,
-                checkpoint,
-            }])?;
-            seat.task.round_done(table, commit, true);
-        }
         Ok(())
-    }
-
-    /// Rounds of all stores.
-    pub(super) fn store_all(&mut self) -> Result<(), Error> {
-        (0..self.seats.len()).try_for_each(|at| self.store(at))
     }
 
     /// A handler waits for something real, a timer or a socket: gives it time.
@@ -367,30 +252,45 @@ impl Drive {
             let step = next.saturating_sub(self.now.mono).clamp(1, left);
             self.now.wall += step as i64;
             self.now.mono += step;
-            self.close_idle();
-            self.settle()?;
+            let idle = self.idle_seats();
+            self.until_committed(|drive| {
+                for &at in &idle {
+                    drive.seats[at].task.idle(drive.now.wall);
+                }
+            })?;
         }
         Ok(())
     }
 
-    fn close_idle(&mut self) {
-        for seat in &mut self.seats {
-            let Some(after) = seat.task.idle_after() else {
-                continue;
-            };
-            if seat.task.is_quiet() && self.now.mono - seat.busy >= after {
-                seat.task.idle(self.now.wall);
-            }
-        }
+    /// Tasks whose tables with `idle` have been quiet for long enough.
+    fn idle_seats(&self) -> Vec<usize> {
+        let idle = self.seats.iter().enumerate().filter(|(_, seat)| {
+            let after = seat.task.idle_after();
+            after.is_some_and(|after| seat.task.is_quiet() && self.now.mono - seat.busy >= after)
+        });
+        idle.map(|(at, _)| at).collect()
     }
 
     /// Raises the stream time of every task.
     pub(super) fn raise(&mut self, to: i64) -> Result<(), Error> {
         self.settle()?;
-        for seat in &mut self.seats {
-            seat.task.raise_to(to);
+        self.until_committed(|drive| {
+            for seat in &mut drive.seats {
+                seat.task.raise_to(to);
+            }
+        })
+    }
+
+    /// Raises stream time and works off what that closes; an aborted commit takes it back, and then it rises again.
+    fn until_committed(&mut self, raise: impl Fn(&mut Self)) -> Result<(), Error> {
+        loop {
+            let before = self.aborted;
+            raise(self);
+            self.settle()?;
+            if self.aborted == before {
+                return Ok(());
+            }
         }
-        self.settle()
     }
 
     /// (record, window) pairs that came too late.

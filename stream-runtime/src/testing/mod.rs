@@ -3,12 +3,15 @@
 mod app;
 mod cluster;
 mod drive;
+mod seats;
 mod sent;
+mod simulate;
 #[cfg(test)]
 mod tests;
 
 pub use app::TestApp;
 pub use sent::{Sent, TestKey};
+pub use simulate::{Random, Simulation, seeds};
 
 /// A time as RFC 3339 says it, for tests.
 ///

@@ -9,10 +9,16 @@ use super::plan::{AgentView, Plan, PlanParts, Problem};
 pub(super) fn check(agents: &[AgentView<'_>], parts: &PlanParts<'_>, problems: &mut Vec<Problem>) {
     let mut say = |message: String, places: Vec<Place>| problems.push(Problem { message, places });
     if agents.is_empty() {
+        let listed = "the app lists no agents, and without the feature `inventory` it has no others: \
+                      `App::agents(agents![collect, average])`";
         say(
-            "the app has no agents; agents of a library crate are linked only when the binary names it: add `use \
+            if cfg!(not(feature = "inventory")) {
+                listed.into()
+            } else {
+                "the app has no agents; agents of a library crate are linked only when the binary names it: add `use \
              my_agents as _;`"
-                .into(),
+                .into()
+            },
             Vec::new(),
         );
     }

@@ -1,4 +1,4 @@
-//! What the attributes register: constant descriptions, collected by `inventory`.
+//! What the attributes register: constant descriptions, which the registry collects.
 
 use std::any::{Any, TypeId};
 use std::future::Future;
@@ -263,6 +263,26 @@ impl PartialEq for TableDescriptor {
 
 impl Eq for TableDescriptor {}
 
+/// Where a topic without committed offsets is read from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// Its first record.
+    #[default]
+    Earliest,
+    /// The first record that comes after the worker has started.
+    Latest,
+}
+
+/// What to do when records were deleted before they were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnGap {
+    /// Stop that task, naming topic, partition, offsets and how many records are lost.
+    #[default]
+    Stop,
+    /// Say so and go on behind the gap.
+    Skip,
+}
+
 /// Registered by `#[topic]`.
 #[derive(Debug)]
 pub struct TopicDescriptor {
@@ -282,6 +302,12 @@ pub struct TopicDescriptor {
     pub compact: bool,
     /// Never created by the app.
     pub external: bool,
+    /// Where it is read from without committed offsets. Default: the app's.
+    pub start: Option<Start>,
+    /// What to do about records that were deleted before they were read. Default: the app's.
+    pub on_gap: Option<OnGap>,
+    /// How far past the wall clock an event time may be, in milliseconds. Default: the app's.
+    pub max_ahead_ms: Option<i64>,
 }
 
 impl PartialEq for TopicDescriptor {
@@ -308,13 +334,8 @@ pub struct StateDescriptor {
     pub make: fn() -> StateFuture,
 }
 
-inventory::collect!(AgentDescriptor);
-inventory::collect!(StateDescriptor);
-
 /// A table in the registry.
 pub struct RegisteredTable(pub &'static TableDescriptor);
-inventory::collect!(RegisteredTable);
 
 /// A topic in the registry.
 pub struct RegisteredTopic(pub &'static TopicDescriptor);
-inventory::collect!(RegisteredTopic);

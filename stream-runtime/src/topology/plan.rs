@@ -39,6 +39,8 @@ pub struct InputPlan {
     pub record: RecordInfo,
     /// The topics whose records come here with another key; empty unless it is a repartition topic.
     pub sources: Vec<String>,
+    /// Its declaration, where it has one.
+    pub declared: Option<&'static TopicDescriptor>,
 }
 
 impl InputPlan {
@@ -290,7 +292,13 @@ pub fn plan(parts: PlanParts<'_>) -> Result<Plan, Vec<Problem>> {
         let drafts: Vec<&Draft> = members.iter().map(|&i| &drafts[i]).collect();
         topologies.push(join(parts.app, topologies.len(), &drafts, &mut number));
     }
-    let topics = parts.topics.iter().map(|t| (t.name, *t)).collect();
+    let topics: BTreeMap<_, _> = parts.topics.iter().map(|t| (t.name, *t)).collect();
+    for input in topologies
+        .iter_mut()
+        .flat_map(|t: &mut SubTopology| &mut t.inputs)
+    {
+        input.declared = topics.get(input.topic.as_str()).copied();
+    }
     let plan = Plan {
         app: parts.app.to_owned(),
         topologies,
@@ -414,6 +422,7 @@ fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usize) -> SubTo
                         key: topic.key.unwrap_or(record.key),
                         ..record
                     },
+                    declared: None,
                     sources: topic.sources.clone(),
                 }),
                 (None, None) => {}

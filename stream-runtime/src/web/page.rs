@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::response::Response;
 
 use crate::beside::BesideCx;
-use crate::topology::{Edge, Place, Problem, TopicDescriptor};
+use crate::topology::{Edge, Place, Problem, TopicDescriptor, registry};
 
 /// An answer on its way.
 pub type PageFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -32,7 +32,7 @@ pub struct PageDescriptor {
     pub item: fn() -> TypeId,
 }
 
-inventory::collect!(PageDescriptor);
+registry::collected!(PageDescriptor);
 
 impl PageDescriptor {
     /// The topics that it sends to.

@@ -65,6 +65,7 @@ mod tests {
             agents: vec![],
             record,
             sources: vec![],
+            declared: None,
         };
         Arc::new(SubTopology {
             index,

@@ -16,7 +16,7 @@ use super::topics::TOMBSTONES;
 use crate::error::{Error, Kind};
 use crate::kafka::{Fault, FaultKind, Isolation, PartitionQueue, Place, Reader};
 use crate::task::{self, StartAt, Task, TaskParts, TaskSettings};
-use crate::topology::SubTopology;
+use crate::topology::{InputPlan, OnGap, Start, SubTopology};
 
 /// Bytes that the cache of one table's partition may hold, about.
 const CACHE: usize = 64 << 20;
@@ -192,15 +192,13 @@ impl StreamThread {
                 ));
             };
             // What waits in a repartition topic was read already, as the app's.
-            let default = if self.worker.settings.start_at_end && !input.is_repartition() {
-                source.end
-            } else {
-                source.low
+            let at_end = match input.declared.and_then(|topic| topic.start) {
+                Some(start) => start == Start::Latest,
+                None => self.worker.settings.start_at_end && !input.is_repartition(),
             };
+            let default = if at_end { source.end } else { source.low };
             let start = match source.committed {
-                Some(offset) => {
-                    self.check_gap(&input.topic, partition, offset, source.low, source.end)?
-                }
+                Some(offset) => self.check_gap(input, partition, offset, source.low, source.end)?,
                 None => default,
             };
             committed.push(task::Committed {
@@ -300,12 +298,13 @@ impl StreamThread {
     /// An offset to read from must be in the log.
     fn check_gap(
         &self,
-        topic: &str,
+        input: &InputPlan,
         partition: i32,
         offset: i64,
         low: i64,
         end: i64,
     ) -> Result<i64, Error> {
+        let topic = input.topic.as_str();
         if offset > end {
             let text = format!(
                 "{topic}[{partition}]: the next offset to read is {offset} and the log ends at {end}: the topic was made anew or lost records; `reset` begins anew"
@@ -316,7 +315,11 @@ impl StreamThread {
             return Ok(offset);
         }
         let lost = low - offset;
-        if self.worker.settings.skip_gaps {
+        let skips = match input.declared.and_then(|topic| topic.on_gap) {
+            Some(on_gap) => on_gap == OnGap::Skip,
+            None => self.worker.settings.skip_gaps,
+        };
+        if skips {
             tracing::warn!(
                 topic,
                 partition,

@@ -12,7 +12,7 @@ use crate::kafka::{
     Batch, Fetched, Isolation, Outgoing, Place, Properties, Reader, Sender, TopicSettings, Wake,
 };
 use crate::prelude::*;
-use crate::topology::{AgentDescriptor, PlanParts, plan};
+use crate::topology::{PlanParts, plan};
 
 /// A reading; its time is in the record.
 #[record(timestamp = time)]
@@ -111,7 +111,7 @@ fn wall_part() -> u32 {
 
 /// The agents above, on topics of this test alone.
 fn plan_of(app: &str) -> Plan {
-    let agents = inventory::iter::<AgentDescriptor>
+    let agents = crate::topology::registry::agents()
         .into_iter()
         .filter(|agent| agent.place.module == module_path!())
         .collect();

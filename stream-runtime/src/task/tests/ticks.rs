@@ -249,8 +249,8 @@ async fn hoard(word: String, Key(key): Key<String>, mut hoards: Table<Hoards>) -
 #[test]
 fn a_tick_whose_commit_fails_takes_no_record_with_it() {
     use super::driver::{Driver, Input};
-    use crate::topology::{AgentDescriptor, PlanParts, plan};
-    let agents = inventory::iter::<AgentDescriptor>
+    use crate::topology::{PlanParts, plan, registry};
+    let agents = registry::agents()
         .into_iter()
         .filter(|agent| {
             ["greedy", "hoard"].contains(&agent.name) && agent.place.module == module_path!()

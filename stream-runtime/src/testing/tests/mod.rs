@@ -200,3 +200,233 @@ fn idle_after_a_restart_never_rises_past_a_window_that_is_open() {
     assert_eq!(hours.iter().map(|h| h.mean).collect::<Vec<_>>(), [1.0, 3.0]);
     assert_eq!(app.late(), 0);
 }
+
+#[test]
+fn workers_that_die_and_partitions_that_move_change_nothing() {
+    let run = |disturb: fn(&mut TestApp, usize)| {
+        let mut app = TestApp::only((collect, average)).partitions(5).workers(3);
+        for i in 0..300 {
+            let time = at("2006-12-16T00:00:00Z") + chrono::TimeDelta::minutes(i as i64);
+            let record = PowerReading {
+                datetime: time,
+                voltage: i as f64,
+            };
+            app.send("voltage_input", format!("meter-{}", i % 11), record);
+            disturb(&mut app, i);
+        }
+        app.close_until(at("2006-12-17T00:00:00Z"));
+        let mut all: Vec<_> = app
+            .sent::<AverageVoltage>("voltage_avg")
+            .iter()
+            .map(|h| (h.partition(), h.key::<String>(), h.start_time, h.count))
+            .collect();
+        all.sort();
+        all
+    };
+    let quiet = run(|_, _| {});
+    assert_eq!(quiet.iter().map(|(.., count)| count).sum::<u64>(), 300);
+    let disturbed = run(|app, i| match i % 30 {
+        4 => app.crash_worker(i % 3),
+        9 => app.rebalance(),
+        14 => app.store(),
+        // Two of three.
+        19 => {
+            app.crash_worker(0);
+            app.crash_worker(2);
+        }
+        24 => app.fail_next_commit(),
+        _ => {}
+    });
+    assert_eq!(disturbed, quiet);
+}
+
+#[test]
+fn a_worker_s_disk_is_its_own_and_may_be_old() {
+    let mut app = TestApp::only((largest,)).workers(2);
+    let send = |app: &mut TestApp, value: f64| app.send("samples", "k", Sample { value });
+    send(&mut app, 5.0);
+    app.store();
+    // The second worker has nothing, the first one comes back with what it stored before.
+    app.rebalance();
+    send(&mut app, 9.0);
+    app.settle();
+    app.crash_worker(1);
+    send(&mut app, 7.0);
+    let seen: Vec<f64> = app
+        .sent::<Sample>("largest")
+        .iter()
+        .map(|s| s.value)
+        .collect();
+    assert_eq!(seen, [5.0, 9.0, 9.0]);
+}
+
+/// What of an hour was sent, by its key and start.
+fn hours_of(app: &mut TestApp) -> std::collections::BTreeMap<(String, DateTime<Utc>), (u64, f64)> {
+    let mut hours = std::collections::BTreeMap::new();
+    for hour in app.sent::<AverageVoltage>("voltage_avg") {
+        let key = (hour.key::<String>(), hour.start_time);
+        let again = hours.insert(key, (hour.count, hour.mean * hour.count as f64));
+        assert_eq!(again, None, "closed twice");
+    }
+    hours
+}
+
+#[test]
+fn a_simulated_app_closes_every_hour_once_with_all_of_its_readings() {
+    for seed in crate::testing::seeds(60) {
+        let sent = std::cell::RefCell::new(std::collections::BTreeMap::new());
+        let minute = std::cell::Cell::new(0);
+        TestApp::simulate(seed)
+            .app(TestApp::only((collect, average)).partitions(3).workers(2))
+            .input(|app, random| {
+                minute.set(minute.get() + random.i64(0..9));
+                let time = at("2006-12-16T00:00:00Z") + chrono::TimeDelta::minutes(minute.get());
+                let (meter, voltage) = (
+                    format!("meter-{}", random.u8(..4)),
+                    f64::from(random.u16(..300)),
+                );
+                let start =
+                    at("2006-12-16T00:00:00Z") + chrono::TimeDelta::hours(minute.get() / 60);
+                let mut sent = sent.borrow_mut();
+                let hour: &mut (u64, f64) = sent.entry((meter.clone(), start)).or_default();
+                *hour = (hour.0 + 1, hour.1 + voltage);
+                app.send(
+                    "voltage_input",
+                    meter,
+                    PowerReading {
+                        datetime: time,
+                        voltage,
+                    },
+                );
+            })
+            .check(|app| {
+                app.close_until(at("2006-12-20T00:00:00Z"));
+                let (found, sent) = (hours_of(app), sent.borrow());
+                assert_eq!(
+                    found.keys().collect::<Vec<_>>(),
+                    sent.keys().collect::<Vec<_>>()
+                );
+                for (key, (count, sum)) in &*sent {
+                    assert_eq!(found[key].0, *count, "{key:?}");
+                    assert!((found[key].1 - sum).abs() < 1e-6, "{key:?}");
+                }
+                assert_eq!(app.late(), 0);
+            });
+    }
+}
+
+/// State outside of tables: what a simulation must find.
+static COUNTED: AtomicU32 = AtomicU32::new(0);
+
+#[agent(topic = "ticks", sink = "counted")]
+async fn count_outside(_: String) -> String {
+    (COUNTED.fetch_add(1, Ordering::Relaxed) + 1).to_string()
+}
+
+#[test]
+fn a_simulation_finds_an_app_that_keeps_its_state_outside_of_tables() {
+    let broken = |seed: u64| {
+        COUNTED.store(0, Ordering::Relaxed);
+        let found = std::panic::catch_unwind(|| {
+            TestApp::simulate(seed)
+                .app(TestApp::only((count_outside,)))
+                .input(|app, _| app.send("ticks", "k", "t".to_owned()))
+                .check(|app| {
+                    let counted = app.sent::<String>("counted");
+                    let last = counted.last().map_or(0, |last| last.parse().unwrap_or(0));
+                    assert_eq!(last, counted.len());
+                });
+        });
+        found.is_err()
+    };
+    let first = (0..20).find(|seed| broken(*seed)).expect("found");
+    assert!(broken(first), "the same seed finds it again");
+}
+
+#[topic("far-ahead", value = PowerReading, max_ahead = "30d", start = "latest", on_gap = "skip")]
+struct FarAhead;
+
+#[agent(topics = [FarAhead, "near"], sink = "seen")]
+async fn see(reading: Event<PowerReading>) -> String {
+    reading.voltage.to_string()
+}
+
+#[test]
+fn a_topic_s_own_max_ahead_wins_over_the_app_s() {
+    let mut app = TestApp::only((see,));
+    let bytes = |time: &str, voltage: u8| format!(r#"{{"datetime":"{time}","voltage":{voltage}}}"#);
+    // The clock is at the epoch: two weeks ahead of it.
+    for (topic, voltage) in [("far-ahead", 1), ("near", 2)] {
+        let value = bytes("1970-01-15T00:00:00Z", voltage);
+        app.send_raw(topic, None, Some(value.as_bytes()));
+    }
+    let value = bytes("1970-02-15T00:00:00Z", 3);
+    app.send_raw("far-ahead", None, Some(value.as_bytes()));
+    let seen: Vec<String> = app
+        .sent::<String>("seen")
+        .iter()
+        .map(|s| s.to_string())
+        .collect();
+    assert_eq!(seen, ["1"]);
+    assert_eq!(app.dead_letters("see").len(), 2);
+}
+
+#[test]
+fn an_aborted_commit_leaves_no_window_open_that_the_test_closed() {
+    for by_clock in [false, true] {
+        let mut app = TestApp::only((collect, average));
+        app.send(
+            "voltage_input",
+            "power",
+            reading("2006-12-16T17:24:00Z", 1.0),
+        );
+        app.settle();
+        app.fail_next_commit();
+        let end = at("2006-12-16T18:00:30Z");
+        match by_clock {
+            true => app.advance_to(end),
+            false => app.close_until(end),
+        }
+        assert_eq!(app.sent::<AverageVoltage>("voltage_avg").len(), 1);
+    }
+}
+
+#[table(value = u64)]
+struct SinceTick;
+
+#[topic("per-tick", value = String)]
+struct PerTick;
+
+#[agent(topic = "ticked")]
+async fn count_until_tick(_: String, mut since: Table<SinceTick>) {
+    since.update("n", |n| *n += 1);
+}
+
+#[timer("10s", per = "partition")]
+async fn tell_and_forget(mut since: Table<SinceTick>, out: Topic<PerTick>) -> Result {
+    let n = since.get("n").unwrap_or_default();
+    since.remove("n");
+    out.send("n", n.to_string()).await?;
+    Ok(())
+}
+
+#[test]
+fn the_clock_brings_the_ticks_of_timers() {
+    let mut app = TestApp::only((count_until_tick, tell_and_forget));
+    let clock = |seconds: i64| DateTime::<Utc>::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds);
+    for _ in 0..3 {
+        app.send("ticked", "n", "t".to_owned());
+    }
+    app.advance_to(clock(9));
+    assert!(app.sent::<String>("per-tick").is_empty());
+    app.fail_next_commit();
+    app.advance_to(clock(10));
+    app.send("ticked", "n", "t".to_owned());
+    app.advance_to(clock(25));
+    let told: Vec<String> = app
+        .sent::<String>("per-tick")
+        .iter()
+        .map(|s| s.to_string())
+        .collect();
+    assert_eq!(told, ["3", "1"]);
+}

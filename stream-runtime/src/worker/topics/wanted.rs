@@ -249,6 +249,7 @@ mod tests {
                     agents: vec![],
                     record,
                     sources: vec![],
+                    declared: None,
                 })
                 .collect(),
             outputs: sinks

@@ -1,13 +1,28 @@
 use stream_runtime::prelude::*;
 
-#[record(key = meter.id)]
-struct Reading {
+#[record(key = meter.number)]
+struct NoSuchField {
+    meter: Meter,
+}
+
+#[record(key = place.city)]
+struct NoRecord {
+    place: Place,
+}
+
+#[record(key = meter.voltage)]
+struct NoKey {
     meter: Meter,
 }
 
 #[record]
 struct Meter {
     id: String,
+    voltage: f64,
+}
+
+struct Place {
+    city: String,
 }
 
 fn main() {}
