@@ -165,19 +165,23 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
         None => (quote!(#p::String), false, TokenStream::new()),
         Some((path, ty)) => {
             let mut field = access(record, &path.first, &TokenStream::new());
+            let mut returned = quote!(<Self as #p::Record>::Key);
             let mut ty = quote!(#ty);
-            // The type of a field's field is known to its own record only.
+            // The type of a field's field is known to its own record only. All of it stands at the field's name, so that
+            // a wrong one is one error.
             for name in &path.rest {
                 let here = record.runtime.private_at(name.span());
                 let hash = paths::hash(name);
-                field = quote_spanned!(name.span()=> #here::HasField::<#hash>::field(#field));
+                field =
+                    quote_spanned!(name.span()=> <#ty as #here::HasField<#hash>>::field(#field));
                 ty = quote_spanned!(name.span()=> <#ty as #here::HasField<#hash>>::Type);
+                returned = ty.clone();
             }
             (
                 ty,
                 true,
                 quote! {
-                    fn key(&self) -> ::core::option::Option<<Self as #p::Record>::Key> {
+                    fn key(&self) -> ::core::option::Option<#returned> {
                         ::core::option::Option::Some(::core::clone::Clone::clone(#field))
                     }
                 },

@@ -82,7 +82,8 @@ impl<K> DerefMut for Key<K> {
 
 impl<K: StreamKey, M: PerEvent> FromContext<M> for Key<K> {
     fn edge() -> Option<Edge> {
-        Some(Edge::Key(K::NAME))
+        // A key that may be missing makes no record bad.
+        (!K::OPTIONAL).then_some(Edge::Key(K::NAME))
     }
 
     fn from_context(cx: &Cx<M>) -> Self {

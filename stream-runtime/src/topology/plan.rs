@@ -435,7 +435,7 @@ fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usize) -> SubTo
         }
         let asks_for_key = |e: &Edge| match e {
             Edge::Table { .. } => true,
-            Edge::Key(name) => !name.starts_with("Option<"),
+            Edge::Key(_) => true,
             _ => false,
         };
         let sink = d.sink.map(|s| (s.to_owned(), OutputKind::Sink));

@@ -419,7 +419,6 @@ fn the_clock_brings_the_ticks_of_timers() {
     }
     app.advance_to(clock(9));
     assert!(app.sent::<String>("per-tick").is_empty());
-    app.fail_next_commit();
     app.advance_to(clock(10));
     app.send("ticked", "n", "t".to_owned());
     app.advance_to(clock(25));
@@ -429,4 +428,24 @@ fn the_clock_brings_the_ticks_of_timers() {
         .map(|s| s.to_string())
         .collect();
     assert_eq!(told, ["3", "1"]);
+}
+
+#[agent(topic = "maybe-keyed", sink = "keys")]
+async fn maybe_keyed(_: String, Key(key): Key<Option<u64>>) -> String {
+    format!("{key:?}")
+}
+
+#[test]
+fn a_record_without_a_key_is_not_bad_for_who_takes_an_option() {
+    let mut app = TestApp::only((maybe_keyed,));
+    app.send("maybe-keyed", 7u64, "a".to_owned());
+    app.send_raw("maybe-keyed", None, Some(b"b"));
+    app.send_raw("maybe-keyed", Some(b"short"), Some(b"c"));
+    let keys: Vec<String> = app
+        .sent::<String>("keys")
+        .iter()
+        .map(|s| s.to_string())
+        .collect();
+    assert_eq!(keys, ["Some(7)", "None"]);
+    assert_eq!(app.dead_letters("maybe_keyed").len(), 1);
 }

@@ -21,6 +21,7 @@ struct Meter {
     voltage: f64,
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Place {
     city: String,
 }
