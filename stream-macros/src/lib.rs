@@ -15,8 +15,6 @@ mod options;
 mod page;
 mod paths;
 mod record;
-#[cfg(test)]
-mod reference;
 mod shape;
 mod state;
 mod table;

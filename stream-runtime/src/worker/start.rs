@@ -421,7 +421,13 @@ impl StreamThread {
             let input = &self.partitions[at].inputs[at_input];
             let checked = match checked {
                 // Without a group's offset it is the tables' place, which may be gone as well.
-                true => self.check_gap(&input.topic, input.partition, offset, low, end),
+                true => self.check_gap(
+                    &self.partitions[at].task.topology().inputs[at_input],
+                    input.partition,
+                    offset,
+                    low,
+                    end,
+                ),
                 false => Ok(offset),
             };
             match checked {
