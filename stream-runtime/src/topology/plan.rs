@@ -433,11 +433,7 @@ fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usize) -> SubTo
                 output(topic.name.to_owned(), OutputKind::Sink);
             }
         }
-        let asks_for_key = |e: &Edge| match e {
-            Edge::Table { .. } => true,
-            Edge::Key(_) => true,
-            _ => false,
-        };
+        let asks_for_key = |e: &Edge| matches!(e, Edge::Table { .. } | Edge::Key(_));
         let sink = d.sink.map(|s| (s.to_owned(), OutputKind::Sink));
         let repartition = draft.feeds.as_ref();
         let repartition = repartition.map(|(_, topic)| (topic.clone(), OutputKind::Repartition));
