@@ -78,6 +78,9 @@ impl TopicSpec for Outs {
         retention_ms: None,
         compact: false,
         external: false,
+        start: None,
+        on_gap: None,
+        max_ahead_ms: None,
     };
 }
 
