@@ -4,13 +4,17 @@
 use crate::chaos::Chaos;
 use crate::feed::Outgoing;
 use serde::Deserialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// 2026-01-01T00:00:00Z
 const FIRST: i64 = 1_767_225_600_000;
 const SIZE: i64 = 10_000;
 const GRACE: i64 = 5_000;
+/// Longest pause within a burst.
+const GAP: i64 = 8_000;
+/// How many remainders there are.
+const BUCKETS: i64 = 97;
 /// Event time between two values of a key: two of them fall into a window.
 const STEP: i64 = 5_000;
 /// Event times jitter by this much.
@@ -162,6 +166,11 @@ pub fn promised(key: &str) -> Summary {
     }
 }
 
+/// The key by which numbers of all keys are gathered.
+pub fn bucket(number: i64) -> String {
+    format!("bucket-{}", number.rem_euclid(BUCKETS))
+}
+
 /// A record of the input.
 #[derive(Clone, Debug)]
 pub struct Number {
@@ -179,6 +188,15 @@ pub struct Sum {
     pub sum: i64,
 }
 
+/// A burst that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+pub struct Burst {
+    pub start: i64,
+    pub end: i64,
+    pub count: i64,
+    pub sum: i64,
+}
+
 /// What one partition must come to.
 #[derive(Debug, Default)]
 pub struct Replay {
@@ -192,12 +210,19 @@ pub struct Replay {
     pub open: BTreeMap<(i64, Rc<str>), (i64, i64)>,
     /// Records that came too late.
     pub late: u64,
+    /// Bursts by key, in the order in which they are over.
+    pub bursts: Vec<(Rc<str>, Burst)>,
+    /// How many records are in bursts that go on.
+    pub bursting: i64,
+    /// Records that came too late for their burst.
+    pub late_for_bursts: i64,
 }
 
 /// Replays the records of one partition by the definition of windows and lateness.
 pub fn replay<'a>(records: impl IntoIterator<Item = &'a Number>) -> Replay {
     let mut replay = Replay::default();
     let mut stream_time = i64::MIN / 2;
+    let mut bursts = Bursts::default();
     for record in records {
         let total = replay.totals.entry(record.key.clone()).or_default();
         total.add(record.number);
@@ -210,6 +235,7 @@ pub fn replay<'a>(records: impl IntoIterator<Item = &'a Number>) -> Replay {
             *count += 1;
             *sum += record.number;
         }
+        bursts.take(record, stream_time, &mut replay);
         stream_time = stream_time.max(record.at);
         while let Some(first) = replay.open.first_entry() {
             if first.key().0 + GRACE > stream_time {
@@ -223,8 +249,70 @@ pub fn replay<'a>(records: impl IntoIterator<Item = &'a Number>) -> Replay {
                 sum,
             });
         }
+        bursts.close(stream_time, &mut replay);
     }
+    replay.bursting = bursts
+        .open
+        .values()
+        .flatten()
+        .map(|burst| burst.count)
+        .sum();
     replay
+}
+
+/// The bursts that go on: those of a key in the order of time, and which ends first.
+#[derive(Default)]
+struct Bursts {
+    open: HashMap<Rc<str>, Vec<Burst>>,
+    ends: BTreeSet<(i64, Rc<str>)>,
+}
+
+impl Bursts {
+    fn take(&mut self, record: &Number, stream_time: i64, replay: &mut Replay) {
+        let bursts = self.open.entry(record.key.clone()).or_default();
+        let mut merged = Burst {
+            start: record.at,
+            end: record.at + GAP + 1,
+            count: 1,
+            sum: record.number,
+        };
+        // Two belong together when their last and first records are at most a gap apart.
+        let belongs = |burst: &Burst| record.at >= burst.start - GAP && record.at < burst.end;
+        let own: Vec<Burst> = bursts
+            .iter()
+            .filter(|burst| belongs(burst))
+            .cloned()
+            .collect();
+        for burst in &own {
+            merged.start = merged.start.min(burst.start);
+            merged.end = merged.end.max(burst.end);
+            merged.count += burst.count;
+            merged.sum += burst.sum;
+        }
+        if merged.end + GRACE <= stream_time {
+            replay.late_for_bursts += 1;
+            return;
+        }
+        for burst in own {
+            self.ends.remove(&(burst.end, record.key.clone()));
+            bursts.retain(|other| *other != burst);
+        }
+        self.ends.insert((merged.end, record.key.clone()));
+        bursts.push(merged);
+    }
+
+    fn close(&mut self, stream_time: i64, replay: &mut Replay) {
+        while let Some((end, key)) = self.ends.first().cloned() {
+            if end + GRACE > stream_time {
+                return;
+            }
+            self.ends.pop_first();
+            let bursts = self.open.get_mut(&key).expect("it has an end");
+            let at = bursts.iter().position(|burst| burst.end == end);
+            let burst = bursts.swap_remove(at.expect("the one with this end"));
+            replay.bursts.push((key, burst));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -285,6 +373,26 @@ mod tests {
         assert_eq!(replay.late, 1);
         assert_eq!(replay.open.len(), 1);
         assert_eq!(replay.running[3].sum, 9);
+    }
+
+    #[test]
+    fn a_record_between_two_bursts_makes_them_one() {
+        let records = [
+            number("a", 0, 1),
+            number("a", 12_000, 2),
+            number("a", 6_000, 4),
+            number("a", 33_001, 8),
+        ];
+        let replay = replay(&records);
+        let (start, end, count, sum) = (0, 20_001, 3, 7);
+        let burst = Burst {
+            start,
+            end,
+            count,
+            sum,
+        };
+        assert_eq!(replay.bursts, [("a".into(), burst)]);
+        assert_eq!((replay.bursting, replay.late_for_bursts), (1, 0));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, Place};
 const STRIKES: u32 = 3;
 /// How long the group may take to say that a member is lost.
 const GROUP: Duration = Duration::from_secs(5);
+/// How long the group's last yes holds, where nothing else fences: less than any session.
+const PROOF: Duration = Duration::from_secs(1);
 /// Pause before the same call is made again.
 const AGAIN: Duration = Duration::from_millis(50);
 /// How long deliveries may take outside transactions.
@@ -95,7 +97,9 @@ impl StreamThread {
         let began = Instant::now();
         let result = match &self.outlet {
             Outlet::Exact(_) => self.transact(group),
-            Outlet::Least(_) => self.send_in_order(group),
+            Outlet::Least(_) => self
+                .prove_membership(group)
+                .and_then(|()| self.send_in_order(group)),
         };
         match result {
             Ok(deliveries) => {
@@ -116,6 +120,7 @@ impl StreamThread {
                         .committed(partition.sources().zip(committed));
                 }
                 self.strikes = (0, String::new());
+                self.proven = Instant::now();
                 self.backoff.succeed();
                 Ok(())
             }
@@ -157,6 +162,20 @@ impl StreamThread {
         again(|| producer.send_offsets(&offsets, &self.member))?;
         again(|| producer.commit())?;
         Ok(deliveries)
+    }
+
+    /// At-least-once: nothing fences what is sent now. A worker that was away, as a process that was stopped is, would
+    /// write rows of yesterday over its successor's: so it asks the group first, by committing what is committed.
+    fn prove_membership(&mut self, group: &[usize]) -> Result<(), Broken> {
+        if self.proven.elapsed() < PROOF {
+            return Ok(());
+        }
+        let mut partitions = group.iter().map(|&at| &self.partitions[at]);
+        if let Some(offsets) = partitions.find_map(Partition::as_committed) {
+            again(|| self.member.commit(&offsets))?;
+        }
+        self.proven = Instant::now();
+        Ok(())
     }
 
     /// At-least-once: outputs; then rows, marks, tombstones; then offsets. Whatever happens in between,
@@ -344,6 +363,20 @@ impl StreamThread {
 }
 
 impl Partition {
+    /// The offsets that are committed, as a commit would name them; `None` when it would name anything new.
+    fn as_committed(&self) -> Option<Vec<(Place, String)>> {
+        let known = |at: usize| self.tables[at].changelog.is_none() || self.task.mark(at).is_some();
+        let metadata = self.task.commit_metadata();
+        let offsets = self.inputs.iter().filter(|input| input.committed >= 0);
+        let offsets: Vec<_> = offsets
+            .map(|input| {
+                let place = Place::new(Arc::clone(&input.topic), input.partition, input.committed);
+                (place, metadata.clone())
+            })
+            .collect();
+        (!offsets.is_empty() && (0..self.tables.len()).all(known)).then_some(offsets)
+    }
+
     /// The prepared commit is durable.
     fn committed(&mut self) {
         for (input, (_, offset)) in self.inputs.iter_mut().zip(self.task.offsets()) {

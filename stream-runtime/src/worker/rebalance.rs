@@ -1,6 +1,6 @@
 //! Partitions come and go.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::assignment::{Share, shares};
 use super::status::{PartitionState, TaskName};
@@ -35,6 +35,7 @@ impl StreamThread {
             }
         );
         let empty = partitions.is_empty();
+        self.proven = Instant::now();
         self.assigned = Some(partitions);
         for share in self.shares() {
             self.worker

@@ -81,6 +81,8 @@ pub(super) struct StreamThread {
     /// Commits that failed the same way in a row, and how.
     pub(super) strikes: (u32, String),
     pub(super) last_commit: Instant,
+    /// When the group last took this worker for a member.
+    pub(super) proven: Instant,
     pub(super) last_purge: Instant,
     /// Something may have to be committed.
     pub(super) pending: bool,
@@ -131,6 +133,7 @@ impl StreamThread {
             backoff: Backoff::default(),
             strikes: (0, String::new()),
             last_commit: now,
+            proven: now,
             last_purge: now,
             pending: false,
             fatal: None,

@@ -36,7 +36,9 @@ use std::time::{Duration, Instant};
 /// The app's name: its group, and the beginning of its topics' names.
 const APP: &str = "verified";
 const INPUT: &str = "numbers";
-const OUTPUTS: [&str; 3] = ["echoes", "running", "sums"];
+const OUTPUTS: [&str; 5] = ["echoes", "running", "sums", "bursts", "buckets"];
+/// Between the input and the agent that reads it by another key.
+const HOP: &str = "verified-by_bucket-repartition";
 const PARTITIONS: i32 = 6;
 /// So many that the rows of one window, 400 in each partition, take more than one commit.
 const KEYS: i64 = 2_400;

@@ -2,7 +2,7 @@
 
 use super::{Check, INPUT, PARTITIONS};
 use crate::client::{self, Isolation, Record};
-use crate::numbers::{self, Amount, Number, Replay, Sum, Summary};
+use crate::numbers::{self, Amount, Burst, Number, Replay, Sum, Summary};
 use anyhow::Result;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -15,6 +15,18 @@ pub struct Input {
     pub numbers: Vec<Vec<Number>>,
     pub replays: Vec<Replay>,
     names: Names,
+}
+
+impl Input {
+    /// What the numbers of each bucket come to.
+    pub fn buckets(&self) -> HashMap<String, Summary> {
+        let mut buckets: HashMap<String, Summary> = HashMap::new();
+        for number in self.numbers.iter().flatten() {
+            let bucket = buckets.entry(numbers::bucket(number.number)).or_default();
+            bucket.add(number.number);
+        }
+        buckets
+    }
 }
 
 /// Keys, each kept once.
@@ -163,6 +175,40 @@ pub fn exactly(bootstrap: &str, input: &Input) -> Result<[Check; 3]> {
             || format!("the total of {key}"),
         );
     }
+
+    let mut buckets: HashMap<Rc<str>, Summary> = HashMap::new();
+    by_partition(bootstrap, "buckets", |record| {
+        let (key, found): (_, Summary) = (names.of(&record), read(&record));
+        let before = buckets.insert(key.clone(), found).unwrap_or_default();
+        // In which order records of several partitions come through the hop is open; that each comes once is not.
+        each.same(&found.count, &(before.count + 1), || {
+            format!(
+                "count of {key}, at {} of buckets[{}]",
+                record.offset, record.partition
+            )
+        });
+    })?;
+    for (key, expected) in input.buckets() {
+        let found = buckets.remove(key.as_str());
+        last.same(&found, &Some(expected), || format!("the total of {key}"));
+    }
+
+    let bursts = by_partition(bootstrap, "bursts", |record| {
+        (names.of(&record), read::<Burst>(&record))
+    })?;
+    for (partition, bursts) in bursts.iter().enumerate() {
+        let replay = &input.replays[partition];
+        once.same_list(bursts, &replay.bursts, |at| {
+            format!("bursts[{partition}] #{at}")
+        });
+        let emitted: i64 = bursts.iter().map(|(_, burst)| burst.count).sum();
+        once.same(
+            &(emitted + replay.bursting + replay.late_for_bursts),
+            &(input.numbers[partition].len() as i64),
+            || format!("bursts[{partition}]: emitted, still open and late"),
+        );
+    }
+    drop(bursts);
 
     let sums = sums(bootstrap, &mut names)?;
     for (partition, sums) in sums.iter().enumerate() {

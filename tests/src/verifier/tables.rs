@@ -2,7 +2,7 @@
 
 use super::crew::Crew;
 use super::outputs::Input;
-use super::{APP, Check, Guarantee, INPUT, PARTITIONS};
+use super::{APP, Check, Guarantee, HOP, INPUT, PARTITIONS};
 use crate::client::{self, Isolation};
 use crate::numbers::Summary;
 use anyhow::{Context, Result};
@@ -14,7 +14,9 @@ use stream_runtime::store::{SledOptions, SledStore, Store};
 const ROW: u8 = 1;
 
 /// Tables of the task that reads the input.
-const TABLES: [&str; 2] = ["running", "sums"];
+const TABLES: [&str; 3] = ["running", "sums", "bursts"];
+/// The table behind the hop.
+const BUCKETS: &str = "buckets";
 
 fn changelog(table: &str) -> String {
     format!("{APP}-{table}-changelog")
@@ -26,13 +28,15 @@ pub fn changelogs(label: &str) -> Vec<(String, i32)> {
         return Vec::new();
     };
     let number = number.parse().expect("a partition's number");
-    if topic == INPUT {
-        return TABLES
-            .iter()
-            .map(|table| (changelog(table), number))
-            .collect();
-    }
-    Vec::new()
+    let tables: &[&str] = match topic {
+        INPUT => &TABLES,
+        HOP => &[BUCKETS],
+        _ => &[],
+    };
+    tables
+        .iter()
+        .map(|table| (changelog(table), number))
+        .collect()
 }
 
 /// The last change of a row: its offset, and the value if it is still there.
@@ -69,13 +73,23 @@ pub fn folds(guarantee: Guarantee, bootstrap: &str, input: &Input, crew: &Crew) 
         "tables are the fold of changelog and input on every worker",
     );
     let mut logs = HashMap::new();
-    for table in TABLES {
+    for table in TABLES.into_iter().chain([BUCKETS]) {
         logs.insert(table, fold(bootstrap, table)?);
     }
     if guarantee == Guarantee::ExactlyOnce {
         for partition in 0..PARTITIONS as usize {
             of_input(&mut check, &logs, input, partition)?;
         }
+        let mut buckets = HashMap::new();
+        for (key, (_, value)) in logs[BUCKETS].iter().flatten() {
+            if let Some(value) = value {
+                let row: Summary = rmp_serde::from_slice(value)?;
+                buckets.insert(std::str::from_utf8(key)?.to_owned(), row);
+            }
+        }
+        check.same(&buckets, &input.buckets(), || {
+            "the table buckets".to_owned()
+        });
     }
     for worker in crew.stores() {
         let store = SledStore::open(&worker, SledOptions::default())

@@ -1,4 +1,5 @@
-//! The verifier's app: echo, running totals, and sums of ten seconds that are emitted when they close.
+//! The verifier's app: echo, running totals, sums of ten seconds and of bursts that are emitted when they close, and
+//! totals by another key.
 
 use std::cell::Cell;
 use std::fs;
@@ -48,6 +49,39 @@ struct Sum {
     sum: i64,
 }
 
+/// The numbers of a burst: no more than eight seconds between two of them.
+#[table(key = String, session = "8s", grace = "5s")]
+#[derive(Clone, Default)]
+struct Bursts {
+    count: u64,
+    sum: i64,
+}
+
+impl Merge for Bursts {
+    fn merge(&mut self, later: Self) {
+        self.count += later.count;
+        self.sum += later.sum;
+    }
+}
+
+#[record]
+struct Burst {
+    start: i64,
+    end: i64,
+    count: u64,
+    sum: i64,
+}
+
+/// All numbers that leave the same remainder.
+#[table(key = String)]
+#[derive(Clone, Default)]
+struct Buckets {
+    count: u64,
+    sum: i64,
+    min: i64,
+    max: i64,
+}
+
 #[agent(topic = "numbers", sink = "echoes")]
 async fn echo(number: Event<Number>) -> Number {
     Number {
@@ -58,22 +92,66 @@ async fn echo(number: Event<Number>) -> Number {
 
 #[agent(topic = "numbers", sink = "running")]
 async fn run(number: Event<Number>, mut running: Table<Running>) -> Summary {
-    let value = number.number;
     running.update(number.key(), |all| {
-        (all.min, all.max) = if all.count == 0 {
-            (value, value)
-        } else {
-            (all.min.min(value), all.max.max(value))
-        };
-        all.count += 1;
-        all.sum += value;
-        Summary {
-            count: all.count,
-            sum: all.sum,
-            min: all.min,
-            max: all.max,
-        }
+        let Running {
+            count,
+            sum,
+            min,
+            max,
+        } = all;
+        add(number.number, count, sum, min, max)
     })
+}
+
+/// Counts a number in and says what is known now.
+fn add(value: i64, count: &mut u64, sum: &mut i64, min: &mut i64, max: &mut i64) -> Summary {
+    if *count == 0 {
+        (*min, *max) = (value, value);
+    }
+    *count += 1;
+    *sum += value;
+    (*min, *max) = ((*min).min(value), (*max).max(value));
+    Summary {
+        count: *count,
+        sum: *sum,
+        min: *min,
+        max: *max,
+    }
+}
+
+#[agent(topic = "numbers", name = "by_bucket", sink = "buckets", group_by = |number: &Number| bucket(number.number))]
+async fn by_bucket(number: Event<Number>, mut buckets: Table<Buckets>) -> Summary {
+    buckets.update(number.key(), |all| {
+        let Buckets {
+            count,
+            sum,
+            min,
+            max,
+        } = all;
+        add(number.number, count, sum, min, max)
+    })
+}
+
+fn bucket(number: i64) -> String {
+    tests::numbers::bucket(number)
+}
+
+#[agent(topic = "numbers")]
+async fn burst(number: Event<Number>, mut bursts: Table<Bursts>) {
+    bursts.update(number.key(), |burst| {
+        burst.count += 1;
+        burst.sum += number.number;
+    });
+}
+
+#[agent(on_close = Bursts, sink = "bursts")]
+async fn burst_over(burst: Closed<Bursts>) -> Burst {
+    Burst {
+        start: burst.start().timestamp_millis(),
+        end: burst.end().timestamp_millis(),
+        count: burst.count,
+        sum: burst.sum,
+    }
 }
 
 #[agent(topic = "numbers")]
