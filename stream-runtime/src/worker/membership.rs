@@ -68,9 +68,16 @@ impl StreamThread {
         if self.rejoin.at.is_some_and(|at| at <= now) {
             self.rejoin.at = None;
             self.member = Self::member(&self.worker, self.number, &self.wake)?;
-            self.member.subscribe(&self.worker.input_topics())?;
+            self.join()?;
         }
         Ok(())
+    }
+
+    /// Joins the group for the inputs, and for the leader's topic where there is one.
+    pub(super) fn join(&self) -> Result<(), Fault> {
+        let mut topics = self.worker.input_topics();
+        topics.extend(self.worker.settings.leader_topic.as_deref());
+        self.member.subscribe(&topics)
     }
 
     /// Another member has our instance id, and our partitions with it. Two workers with one id would take them from each
@@ -97,8 +104,6 @@ impl StreamThread {
             "{fault}: another worker runs under this instance id; give each its own `--instance-id`; joining again in {wait:?}"
         );
         self.drop_partitions(PartitionState::Revoked);
-        self.assigned = None;
-        self.generation += 1;
-        (self.asking, self.ask_again) = (false, None);
+        self.unowned();
     }
 }

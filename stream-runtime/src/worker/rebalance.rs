@@ -88,11 +88,7 @@ impl StreamThread {
             self.release(GOODBYE).await?;
         }
         self.drop_partitions(PartitionState::Revoked);
-        self.assigned = None;
-        self.leads = false;
-        self.worker.handle.revoked(self.number);
-        self.generation += 1;
-        (self.asking, self.ask_again) = (false, None);
+        self.unowned();
         self.backoff.succeed();
         self.failures.clear();
         match self.member.unassign() {
@@ -101,6 +97,15 @@ impl StreamThread {
             result => result?,
         }
         Ok(())
+    }
+
+    /// Nothing is ours until the next assignment.
+    pub(super) fn unowned(&mut self) {
+        self.assigned = None;
+        self.leads = false;
+        self.worker.handle.revoked(self.number);
+        self.generation += 1;
+        (self.asking, self.ask_again) = (false, None);
     }
 
     /// The tasks go as they are.

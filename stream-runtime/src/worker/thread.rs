@@ -182,9 +182,7 @@ impl StreamThread {
     /// # Errors
     /// The thread cannot go on: the whole worker ends.
     pub(super) async fn run(&mut self) -> Result<(), Error> {
-        let mut topics = self.worker.input_topics();
-        topics.extend(self.worker.settings.leader_topic.as_deref());
-        self.member.subscribe(&topics)?;
+        self.join()?;
         loop {
             self.serve_group().await?;
             if self.worker.stop.is_asked() {
