@@ -92,6 +92,8 @@ pub use record::EncodeError;
 #[doc(hidden)]
 pub use record::Payload;
 pub use record::Record;
+pub use table::GlobalSpec;
+pub use table::GlobalTable;
 pub use table::InWindow;
 pub use table::Iter;
 pub use table::Merge;
@@ -129,6 +131,7 @@ pub mod prelude {
     pub use crate::AppHandle;
     pub use crate::Closed;
     pub use crate::Event;
+    pub use crate::GlobalTable;
     pub use crate::Headers;
     pub use crate::Key;
     pub use crate::Merge;
@@ -204,6 +207,7 @@ pub mod __private {
     pub use crate::record::shape::ShapeProbe;
     pub use crate::record::shape::ViaName;
     pub use crate::record::shape::ViaRecord;
+    pub use crate::table::GlobalSpec;
     pub use crate::table::Hopping;
     pub use crate::table::MergeFn;
     pub use crate::table::Plain;
@@ -211,6 +215,7 @@ pub mod __private {
     pub use crate::table::Sliding;
     pub use crate::table::TableSpec;
     pub use crate::table::Tumbling;
+    pub use crate::table::changelog_replica;
     pub use crate::table::key_name;
     pub use crate::table::open as open_table;
     pub use crate::task::Agent;
@@ -224,12 +229,16 @@ pub mod __private {
     pub use crate::task::ViaResult;
     pub use crate::task::ViaValue;
     pub use crate::task::item_id;
+    pub use crate::task::source_agent;
+    pub use crate::task::source_item;
+    pub use crate::task::source_replica;
     pub use crate::task::state_parts;
     pub use crate::task::topic_record;
     pub use crate::topology::AgentDescriptor;
     pub use crate::topology::AgentFuture;
     pub use crate::topology::AgentOptions;
     pub use crate::topology::AgentShape;
+    pub use crate::topology::GlobalDescriptor;
     pub use crate::topology::OnError;
     pub use crate::topology::OnGap;
     pub use crate::topology::Place;

@@ -7,8 +7,8 @@ use crate::{
     shape,
 };
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
-use syn::spanned::Spanned;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{Type, parse_quote_spanned, spanned::Spanned};
 
 pub fn expand(table: &Table) -> TokenStream {
     let p = table.runtime.private();
@@ -23,22 +23,34 @@ pub fn expand(table: &Table) -> TokenStream {
     } = table;
     let ident = &item.ident;
     let serde = table.runtime.serde();
-    let derive = table.value.is_none().then(|| {
+    let own = table.value.is_none() && table.source.is_none();
+    let derive = own.then(|| {
         quote! {
             #[derive(#p::serde::Serialize, #p::serde::Deserialize)]
             #[serde(crate = #serde)]
         }
     });
-    let key = table
-        .key
+    let (key_type, value_type) = match &table.source {
+        Some(topic) => {
+            let here = table.runtime.private_at(topic.span());
+            let of = |name: TokenStream| -> Type {
+                parse_quote_spanned!(topic.span()=> <#topic as #here::TopicSpec>::#name)
+            };
+            (Some(of(quote!(Key))), Some(of(quote!(Value))))
+        }
+        None => (table.key.clone(), table.value.clone()),
+    };
+    let key = key_type
         .as_ref()
         .map_or_else(|| quote!(#p::String), |ty| quote!(#ty));
-    let value = table
-        .value
+    let value = value_type
         .as_ref()
         .map_or_else(|| quote!(#ident), |ty| quote!(#ty));
-    let value_name = shape::text(&value);
-    let row = match &table.value {
+    let value_name = match &table.source {
+        Some(_) => quote!(<#value as #p::Record>::NAME),
+        None => shape::text(&value).into_token_stream(),
+    };
+    let row = match &value_type {
         Some(ty) => shape::of_value(ty, &p),
         None => {
             let shape = shape::of(item, &p);
@@ -87,10 +99,11 @@ pub fn expand(table: &Table) -> TokenStream {
     let cfgs = item::cfgs(&item.attrs);
     let place = item::place(&p);
     // A row that lacks `Clone` or `Default` is an error on the struct's name, not on the whole attribute.
-    let value = match &table.value {
+    let value = match &value_type {
         Some(ty) => quote!(type Value = #ty;),
         None => quote_spanned!(ident.span()=> type Value = #ident;),
     };
+    let (global, more) = rows_from(table, &value_place(table), &p);
     quote! {
         #derive
         #item
@@ -116,12 +129,68 @@ pub fn expand(table: &Table) -> TokenStream {
                     late: #late,
                     changelog: #changelog,
                     local: #local,
+                    global: #global,
                     partitions: #partitions,
                     type_id: #p::TypeId::of::<Self>,
                     open: #p::open_table::<Self>,
                 };
             }
             #p::register! { table #ident [] #p::RegisteredTable(<#ident as #p::TableSpec>::DESCRIPTOR) }
+            #more
         };
     }
+}
+
+/// Whether every worker has all rows, and what is registered beside a table that is global or of a topic.
+fn rows_from(table: &Table, place: &TokenStream, p: &TokenStream) -> (TokenStream, TokenStream) {
+    let (ident, name) = (&table.item.ident, &table.name);
+    let spec = table.global.then(|| {
+        quote_spanned! {ident.span()=>
+            #[automatically_derived]
+            impl #p::GlobalSpec for #ident {}
+        }
+    });
+    let some = |source: TokenStream, replica: TokenStream| {
+        quote! {
+            ::core::option::Option::Some(#p::GlobalDescriptor { source: #source, replica: #replica })
+        }
+    };
+    let none = quote!(::core::option::Option::None);
+    match (&table.source, table.global) {
+        (None, false) => (none, TokenStream::new()),
+        (None, true) => (
+            some(none, quote!(#p::changelog_replica::<Self>)),
+            quote!(#spec),
+        ),
+        (Some(topic), true) => (
+            some(
+                quote!(::core::option::Option::Some(<#topic as #p::TopicSpec>::DESCRIPTOR)),
+                quote!(#p::source_replica::<Self, #topic>),
+            ),
+            quote!(#spec),
+        ),
+        (Some(topic), false) => (
+            none,
+            quote! {
+                #p::register! {
+                    agent #ident []
+                    #p::AgentDescriptor {
+                        name: #name,
+                        place: #place,
+                        source: #p::Source::Topics(&[<#topic as #p::TopicSpec>::DESCRIPTOR.name]),
+                        sink: ::core::option::Option::None,
+                        options: #p::AgentOptions::DEFAULT,
+                        shape: || #p::source_agent::<#ident, #topic>().shape,
+                        start: |__context| (#p::source_agent::<#ident, #topic>().start)(__context),
+                        item: || #p::source_item::<#ident>(),
+                        feeders: &[],
+                    }
+                }
+            },
+        ),
+    }
+}
+
+fn value_place(table: &Table) -> TokenStream {
+    item::place(&table.runtime.private())
 }

@@ -28,9 +28,11 @@ pub const SPEC: Spec = Spec {
         ("partitions", Kind::Int),
         ("changelog", Kind::Bool),
         ("local", Kind::Flag),
+        ("global", Kind::Flag),
+        ("source", Kind::Type),
         ("crate", Kind::Path),
     ],
-    later: &["global", "source", "of", "on_change"],
+    later: &["of", "on_change"],
     words: &[
         ("expires", "how long late records are taken is `grace` here"),
         (
@@ -97,6 +99,8 @@ pub struct Table {
     pub partitions: Option<i32>,
     pub changelog: bool,
     pub local: bool,
+    pub global: bool,
+    pub source: Option<Type>,
 }
 
 /// Windows, in milliseconds.
@@ -133,6 +137,13 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         return None;
     }
     let value = options.ty("value").cloned();
+    let source = options.ty("source").cloned();
+    if source.is_some() {
+        of_topic(&options, &item.ident, fields, errors);
+    }
+    if options.flag("global") {
+        global(&options, errors);
+    }
     if value.is_some() && !matches!(fields, Fields::Unit) {
         errors.on(
             fields,
@@ -142,7 +153,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
             ),
         );
     }
-    if value.is_none() {
+    if value.is_none() && source.is_none() {
         item::refuse_serde(&item.attrs, SPEC.attribute, errors);
     }
     let window = window(&options, errors);
@@ -182,9 +193,73 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         partitions: item::partitions(&options, errors),
         changelog: options.bool("changelog").unwrap_or(true),
         local: options.flag("local"),
-        item: strip(item, options.ty("value").is_none()),
+        global: options.flag("global"),
+        item: strip(item, value_is_own(&options)),
+        source,
     };
     Some(table)
+}
+
+/// Whether the struct itself is the row.
+fn value_is_own(options: &Options) -> bool {
+    options.ty("value").is_none() && options.ty("source").is_none()
+}
+
+/// Options that have no place beside `source`: the topic says it, or it makes no sense.
+fn of_topic(options: &Options, ident: &syn::Ident, fields: &Fields, errors: &Errors) {
+    if !matches!(fields, Fields::Unit) {
+        errors.on(
+            fields,
+            format!("with `source` the struct only names the table, and its rows are the topic's records: `struct {ident};`"),
+        );
+    }
+    for name in ["key", "value"] {
+        if let Some(word) = options.word(name) {
+            errors.on(
+                word,
+                format!("`{name}` comes from the topic that `source` names; take it out"),
+            );
+        }
+    }
+    for name in WINDOWS {
+        if let Some(word) = options.word(name) {
+            errors.on(
+                word,
+                "the records of a topic are rows without windows; fold them in an agent",
+            );
+        }
+    }
+    if let (Some(word), Some(false)) = (options.word("changelog"), options.bool("changelog")) {
+        errors.on(word, "without a changelog the rows would be gone after a restart, and their records are read already");
+    }
+}
+
+/// Options that have no place beside `global`.
+fn global(options: &Options, errors: &Errors) {
+    for name in WINDOWS {
+        if let Some(word) = options
+            .word(name)
+            .filter(|_| options.word("source").is_none())
+        {
+            errors.on(word, "a global table has no windows");
+        }
+    }
+    if let (Some(word), Some(false), None) = (
+        options.word("changelog"),
+        options.bool("changelog"),
+        options.word("source"),
+    ) {
+        errors.on(
+            word,
+            "a global table is read from its changelog; take this out",
+        );
+    }
+    if let (Some(_), Some(word)) = (options.word("source"), options.word("partitions")) {
+        errors.on(
+            word,
+            "a global table of a topic has the topic's partitions; take this out",
+        );
+    }
 }
 
 fn strip(mut item: DeriveInput, derives_serde: bool) -> DeriveInput {

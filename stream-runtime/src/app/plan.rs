@@ -73,8 +73,29 @@ impl App {
         let named = |agent: &AgentDescriptor| self.names((agent.item)());
         let mut all = registry::agents();
         all.extend(&self.listing.agents);
-        all.retain(|agent| self.holds(agent.place) && named(agent));
-        all
+        let (mut named, others): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .filter(|agent| self.holds(agent.place))
+            .partition(|agent| named(agent));
+        if self.only.is_some() {
+            // A table of a topic brings its own agent.
+            let shapes = shapes(&named);
+            let edges = shapes.iter().flat_map(|shape| &shape.edges);
+            let users = users(&self.beside(), &self.pages());
+            let edges = edges.chain(users.iter().flat_map(|user| &user.edges));
+            let tables: Vec<TypeId> = edges
+                .filter_map(|edge| match edge {
+                    Edge::Table { table, .. } | Edge::Global(table) => Some((table.type_id)()),
+                    _ => None,
+                })
+                .collect();
+            named.extend(
+                others
+                    .into_iter()
+                    .filter(|agent| tables.contains(&(agent.item)())),
+            );
+        }
+        named
     }
 
     /// What the app was narrowed to, and is nowhere.
@@ -128,7 +149,7 @@ impl App {
             let used = |table: &TableDescriptor| {
                 edges
                     .iter()
-                    .any(|edge| matches!(edge, Edge::Table { table: used, .. } if *used == table))
+                    .any(|edge| matches!(edge, Edge::Table { table: used, .. } | Edge::Global(used) if *used == table))
                     || shapes.iter().any(|shape| shape.closes == Some(table))
             };
             all.retain(|table| used(table));

@@ -131,6 +131,7 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
     let tables = |writing: bool| {
         let edges = agent.shape.edges.iter().filter_map(move |edge| match edge {
             Edge::Table { table, writes } if *writes == writing => Some(table.name.to_owned()),
+            Edge::Global(table) if !writing => Some(table.name.to_owned()),
             _ => None,
         });
         edges.collect()

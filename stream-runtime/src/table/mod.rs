@@ -7,6 +7,7 @@ mod cell;
 mod clock;
 mod closing;
 mod commit;
+mod global;
 mod handle;
 mod iter;
 mod lateness;
@@ -28,6 +29,7 @@ mod windows;
 
 pub use clock::{Clock, Hand, NO_TIME};
 pub use commit::StoredRows;
+pub use global::{AnyReplica, GlobalSpec, GlobalTable, Replica, changelog_replica, replica_of};
 pub use handle::Table;
 pub use iter::Iter;
 pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};

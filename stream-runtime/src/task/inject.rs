@@ -12,14 +12,14 @@ use super::outputs::event_key;
 use crate::error::{Error, raise, raise_bad_record};
 use crate::key::StreamKey;
 use crate::record::date;
-use crate::table::{NO_TIME, Table, TableSpec};
+use crate::table::{GlobalSpec, GlobalTable, NO_TIME, Replica, Table, TableSpec};
 use crate::topology::Edge;
 
 /// What may stand after an agent's first parameter, by the agent's form.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be injected here",
     label = "not a parameter of this kind of function",
-    note = "an agent takes Table<S>, Topic<S>, State<T>, TaskContext; the event form and `on_close` also Key<K> and Headers"
+    note = "an agent takes Table<S>, GlobalTable<S>, Topic<S>, State<T>, TaskContext; the event form and `on_close` also Key<K> and Headers"
 )]
 pub trait FromContext<M>: Sized {
     /// What it ties the agent to.
@@ -53,6 +53,23 @@ impl<S: TableSpec, M> FromContext<M> for Table<S> {
             Some(cell) => Table::new(cell),
             None => raise(Error::table(format!(
                 "table `{}` is not part of this task",
+                S::DESCRIPTOR.name
+            ))),
+        }
+    }
+}
+
+impl<S: GlobalSpec, M> FromContext<M> for GlobalTable<S> {
+    fn edge() -> Option<Edge> {
+        Some(Edge::Global(S::DESCRIPTOR))
+    }
+
+    fn from_context(cx: &Cx<M>) -> Self {
+        let rows = cx.agent.shared.states.get(&TypeId::of::<Replica<S>>());
+        match rows.cloned().and_then(|rows| rows.downcast().ok()) {
+            Some(replica) => GlobalTable::new(replica),
+            None => raise(Error::table(format!(
+                "global table `{}` is not read by this worker",
                 S::DESCRIPTOR.name
             ))),
         }

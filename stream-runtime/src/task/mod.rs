@@ -22,6 +22,7 @@ mod pulse;
 mod recover;
 mod several;
 mod shared;
+mod source;
 mod stream;
 mod take;
 #[allow(clippy::module_inception)]
@@ -51,6 +52,7 @@ pub use parts::{
 pub use pulse::Pulse;
 pub use recover::{Committed, StartAt};
 pub use shared::{States, TaskFailure, TaskSettings};
+pub use source::{source_agent, source_item, source_replica};
 pub use stream::Stream;
 pub use task::{Now, Retrying, Task, TaskParts, Turn};
 pub use tick::TickForm;

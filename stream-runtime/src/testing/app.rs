@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::cluster::Entry;
 use super::drive::Drive;
+use super::globals::Globals;
 use super::sent::{Sent, TestKey};
 use super::simulate::Random;
 use crate::app::{Agents, App};
@@ -220,11 +221,13 @@ impl TestApp {
             commit_rows: 50_000,
             exactly_once: self.app.guarantee == crate::app::ProcessingGuarantee::ExactlyOnce,
         };
+        let globals = Globals::of(&plan)?;
         let topologies = plan.topologies.into_iter().map(Arc::new).collect();
         Drive::new(
             topologies,
             settings,
             Arc::new(states.into_map()),
+            globals,
             self.partitions,
             self.workers,
             Rc::new(runtime),

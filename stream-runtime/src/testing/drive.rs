@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cluster::{Cluster, Entry};
+use super::globals::Globals;
 use super::seats::{Seat, Worker};
 use crate::error::Error;
 use crate::task::{Now, RawRecord, States, TaskSettings, decode_headers, encode_headers};
@@ -22,6 +23,7 @@ pub(super) struct Drive {
     /// By how much the assignment is turned: each rebalance moves every partition.
     pub(super) shift: usize,
     pub(super) states: Arc<States>,
+    pub(super) globals: Globals,
     pub(super) settings: TaskSettings,
     pub(super) now: Now,
     pub(super) fail_commits: u32,
@@ -36,6 +38,7 @@ impl Drive {
         topologies: Vec<Arc<SubTopology>>,
         settings: TaskSettings,
         states: Arc<States>,
+        globals: Globals,
         partitions: i32,
         workers: usize,
         runtime: Rc<tokio::runtime::Runtime>,
@@ -46,7 +49,8 @@ impl Drive {
             workers: (0..workers).map(|_| Worker::new()).collect(),
             seats: Vec::new(),
             shift: 0,
-            states,
+            states: globals.beside(states),
+            globals,
             settings,
             now: Now { wall: 0, mono: 0 },
             fail_commits: 0,
@@ -62,6 +66,7 @@ impl Drive {
     pub(super) fn settle(&mut self) -> Result<(), Error> {
         loop {
             let mut moved = false;
+            self.globals.follow(&self.cluster)?;
             for at in 0..self.seats.len() {
                 moved |= self.fetch(at, usize::MAX);
                 moved |= self.turn(at)?;

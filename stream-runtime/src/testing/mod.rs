@@ -3,6 +3,7 @@
 mod app;
 mod cluster;
 mod drive;
+mod globals;
 mod seats;
 mod sent;
 mod simulate;

@@ -130,6 +130,7 @@ impl Drive {
 
     /// Every process dies; they start again, with what is on their disks or with empty ones.
     pub(super) fn crash(&mut self, empty_disk: bool) -> Result<(), Error> {
+        self.globals.forget();
         for worker in &mut self.workers {
             worker.up = true;
             if empty_disk {

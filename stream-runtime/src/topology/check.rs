@@ -327,6 +327,11 @@ fn several(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
     }
 }
 
+/// Whether every worker reads the table's rows from a topic, so that nobody writes them.
+fn is_topic(table: &TableDescriptor) -> bool {
+    table.global.is_some_and(|global| global.source.is_some())
+}
+
 fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
     let mut writers: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
     // Their ticks are events of their own, so they may write beside the one writer.
@@ -336,9 +341,24 @@ fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
         let place = agent.descriptor.place;
         let mut seen: Vec<&str> = Vec::new();
         for edge in &agent.shape.edges {
-            let Edge::Table { table, writes } = edge else {
-                continue;
+            let (table, writes) = match edge {
+                Edge::Table { table, writes } => (table, writes),
+                Edge::Global(table) if !is_topic(table) => {
+                    used.entry(table.name).or_insert((table, place));
+                    continue;
+                }
+                _ => continue,
             };
+            if is_topic(table) {
+                say(
+                    format!(
+                        "agent `{}` asks for its partition of table `{}`, which every worker reads whole from its topic: ask for a `GlobalTable<..>`",
+                        agent.descriptor.name, table.name
+                    ),
+                    vec![place, table.place],
+                );
+                continue;
+            }
             used.entry(table.name).or_insert((table, place));
             match agent.descriptor.source {
                 Source::Timer { .. } if *writes => drop(timers.insert(table.name)),

@@ -85,6 +85,8 @@ pub enum Edge {
         /// Whether the parameter is `mut` or `&mut`.
         writes: bool,
     },
+    /// All rows of a global table.
+    Global(&'static TableDescriptor),
     /// A topic that the agent sends to by hand.
     Sends(&'static TopicDescriptor),
     /// A shared resource of `#[state]`.
@@ -223,6 +225,8 @@ pub struct TableDescriptor {
     pub local: bool,
     /// Partition count asked for.
     pub partitions: Option<i32>,
+    /// Every worker reads all partitions of it. Default: each its own.
+    pub global: Option<GlobalDescriptor>,
     /// Identity of the type that carries the attribute.
     pub type_id: fn() -> TypeId,
     /// Opens one partition of it; argument and result are of types the task knows.
@@ -250,9 +254,29 @@ impl TableDescriptor {
         changelog: true,
         local: false,
         partitions: None,
+        global: None,
         type_id: TypeId::of::<()>,
         open: |_| Box::new(()),
     };
+}
+
+/// How every worker gets the rows of a global table.
+#[derive(Clone, Copy)]
+pub struct GlobalDescriptor {
+    /// The topic whose records are the rows; `None`: the table's changelog.
+    pub source: Option<&'static TopicDescriptor>,
+    /// Makes an empty replica, of a type the table's room knows.
+    pub replica: fn() -> Box<dyn Any>,
+}
+
+impl std::fmt::Debug for GlobalDescriptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "GlobalDescriptor({:?})",
+            self.source.map(|topic| topic.name)
+        )
+    }
 }
 
 impl PartialEq for TableDescriptor {

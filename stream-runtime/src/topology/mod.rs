@@ -7,11 +7,11 @@ mod plan;
 pub mod registry;
 
 pub use descriptor::{
-    AgentDescriptor, AgentFuture, AgentOptions, AgentShape, Edge, OnError, OnGap, Place,
-    RecordInfo, RegisteredTable, RegisteredTopic, Source, Start, StateDescriptor, StateFuture,
-    TableDescriptor, TopicDescriptor,
+    AgentDescriptor, AgentFuture, AgentOptions, AgentShape, Edge, GlobalDescriptor, OnError, OnGap,
+    Place, RecordInfo, RegisteredTable, RegisteredTopic, Source, Start, StateDescriptor,
+    StateFuture, TableDescriptor, TopicDescriptor,
 };
 pub use plan::{
-    AgentPlan, InputPlan, OutputKind, OutputPlan, Plan, PlanParts, Problem, SubTopology, TablePlan,
-    plan,
+    AgentPlan, GlobalPlan, InputPlan, OutputKind, OutputPlan, Plan, PlanParts, Problem,
+    SubTopology, TablePlan, plan,
 };

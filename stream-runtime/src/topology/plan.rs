@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::descriptor::{
-    AgentDescriptor, AgentShape, Edge, Place, RecordInfo, Source, TableDescriptor, TopicDescriptor,
+    AgentDescriptor, AgentShape, Edge, GlobalDescriptor, Place, RecordInfo, Source,
+    TableDescriptor, TopicDescriptor,
 };
 
 /// An agent in its sub-topology.
@@ -108,7 +109,41 @@ pub struct Plan {
     pub topics: BTreeMap<&'static str, &'static TopicDescriptor>,
 }
 
+/// A table that every worker reads whole.
+pub struct GlobalPlan {
+    /// Its registration.
+    pub table: &'static TableDescriptor,
+    /// How its rows are had.
+    pub global: GlobalDescriptor,
+    /// The topic to read: its changelog, or its source.
+    pub topic: String,
+}
+
 impl Plan {
+    /// The global tables that agents read, by name.
+    pub fn globals(&self) -> Vec<GlobalPlan> {
+        let agents = self.topologies.iter().flat_map(|topology| &topology.agents);
+        let edges = agents.flat_map(|agent| &agent.shape.edges);
+        let tables = edges.filter_map(|edge| match edge {
+            Edge::Global(table) => Some((table.name, *table)),
+            _ => None,
+        });
+        let tables: BTreeMap<_, _> = tables.collect();
+        let plan = |table: &'static TableDescriptor| {
+            let global = table.global?;
+            let topic = match global.source {
+                Some(source) => source.name.to_owned(),
+                None => format!("{}-{}-changelog", self.app, table.name),
+            };
+            Some(GlobalPlan {
+                table,
+                global,
+                topic,
+            })
+        };
+        tables.into_values().filter_map(plan).collect()
+    }
+
     /// All input topics, sorted.
     pub fn input_topics(&self) -> Vec<&str> {
         let mut topics: Vec<_> = self

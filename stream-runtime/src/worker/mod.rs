@@ -11,6 +11,7 @@
 //! | `down` | tasks that failed, and begin anew |
 //! | `outlet`, `commit`, `backoff` | the commit, and what happens when it fails |
 //! | `hops` | repartition topics |
+//! | `globals` | global tables, read whole by every worker |
 //! | `storing` | rounds of the store |
 //! | `shared`, `status`, `handle`, `meters`, `caught_up`, `watchdog` | what is seen of the threads from outside |
 
@@ -20,6 +21,7 @@ mod caught_up;
 mod commit;
 mod down;
 mod found;
+mod globals;
 mod handle;
 mod hops;
 mod idle;
@@ -60,6 +62,7 @@ use crate::kafka::{Admin, Properties};
 use crate::store::{SledOptions, SledStore, Store, Storer};
 use crate::task::{Pulse, States};
 use crate::topology::Plan;
+use globals::{Global, Globals};
 use shared::{Shared, View};
 use slot::Slot;
 use thread::StreamThread;
@@ -105,6 +108,10 @@ pub(crate) fn run(
         agents.sort_by_key(|agent| agent.number);
         agents.iter().map(|agent| agent.descriptor.name).collect()
     };
+    let globals = Global::of(&plan, &limits.globals)?;
+    let globals = Globals::new(globals, &settings, &plan.app, &admin, stop);
+    let states = globals.beside(states);
+    let follower = globals::start(globals)?;
     let storer = Storer::start(Arc::clone(&store)).map_err(no_thread)?;
     handle.begin(&plan, &limits.counts, threads, &admin);
     let worker = Arc::new(Shared {
@@ -168,6 +175,11 @@ pub(crate) fn run(
         first
     });
     storer.stop();
+    // Without streams nobody reads them: asked or not, they end with these.
+    stop.ask();
+    if let Some(follower) = follower {
+        let _ = follower.join();
+    }
     result?;
     Ok(Ended {
         failed: status.failures(),

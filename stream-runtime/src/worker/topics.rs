@@ -31,6 +31,8 @@ pub(super) struct Limits {
     pub(super) message: usize,
     /// Partitions of all inputs together.
     pub(super) partitions: usize,
+    /// Partitions of the topics that global tables are read from.
+    pub(super) globals: HashMap<String, i32>,
     /// Partitions of each sub-topology's inputs.
     pub(super) counts: Vec<i32>,
     /// How long each changelog keeps its tombstones: a store older than half of it is not trusted.
@@ -97,6 +99,14 @@ pub(super) fn prepare(
         dead_letters,
         message: largest.max(MAX_MESSAGE as usize),
         partitions: plan.input_topics().into_iter().map(partitions).sum(),
+        globals: plan
+            .globals()
+            .into_iter()
+            .map(|global| {
+                let count = partitions(&global.topic) as i32;
+                (global.topic, count)
+            })
+            .collect(),
         counts: plan
             .topologies
             .iter()

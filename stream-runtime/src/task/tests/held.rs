@@ -107,6 +107,7 @@ impl TableSpec for Sums {
         local: false,
         partitions: None,
         type_id: std::any::TypeId::of::<Sums>,
+        global: None,
         open: open::<Sums>,
     };
 }

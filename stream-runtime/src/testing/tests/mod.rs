@@ -1,5 +1,6 @@
 //! The test kit on apps as users write them.
 
+mod globals;
 mod group_by;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -82,6 +82,8 @@ pub(super) fn wait_for_external(
             .iter()
             .flat_map(|t| &t.outputs)
             .map(|output| output.topic.as_str());
+        let globals = plan.globals();
+        let outputs = outputs.chain(globals.iter().map(|global| global.topic.as_str()));
         let external = |name: &&str| plan.topics.get(*name).is_some_and(|topic| topic.external);
         let names: BTreeSet<&str> = inputs.chain(outputs).filter(external).collect();
         names

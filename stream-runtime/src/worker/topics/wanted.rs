@@ -87,6 +87,10 @@ pub(super) fn wanted(
             add(changelog, partitions, config);
         }
     }
+    for global in plan.globals() {
+        // A changelog has its table's count, and is wanted by now.
+        add(&global.topic, settings.topic_partitions, forever());
+    }
     if let Some(leader) = &settings.leader_topic {
         add(leader, Some(1), forever());
     }

@@ -1,0 +1,227 @@
+//! `GlobalTable<S>`: all rows of a table, held by every worker.
+
+use std::any::{Any, TypeId};
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use papaya::HashMap;
+
+use super::layout;
+use super::mark::{MARK_TAG, ROW_TAG};
+use super::reading::row_of;
+use super::spec::{Plain, TableSpec};
+use crate::error::{Error, raise};
+use crate::topology::{GlobalDescriptor, TableDescriptor};
+
+/// All rows of a global table, for lookups by any key, in any agent.
+///
+/// Every worker holds the rows of all partitions, in memory. They are read before its streams start, and followed from
+/// then on: a row is here shortly after the commit that changed it, or, with `source`, after the record came. Reading
+/// takes no lock. Agents ask for it as a parameter; nobody writes through it.
+///
+/// ```
+/// use stream_runtime::prelude::*;
+///
+/// #[record]
+/// #[derive(Clone, Default)]
+/// struct Price { cents: u64 }
+///
+/// #[topic("prices", value = Price, key = String, compact)]
+/// struct Prices;
+///
+/// /// The topic's records by their key.
+/// #[table(global, source = Prices)]
+/// struct PriceOf;
+///
+/// #[agent(topic = "orders", sink = "bills")]
+/// async fn bill(item: String, prices: GlobalTable<PriceOf>) -> Option<Price> {
+///     prices.get(&item)
+/// }
+/// ```
+pub struct GlobalTable<S> {
+    // A `Replica<S>`, erased: with a bound on the struct, an `S` that is not global would be an error at every mention.
+    rows: Arc<dyn Any + Send + Sync>,
+    _of: PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for GlobalTable<S> {
+    fn clone(&self) -> Self {
+        GlobalTable {
+            rows: Arc::clone(&self.rows),
+            _of: PhantomData,
+        }
+    }
+}
+
+impl<S: GlobalSpec> GlobalTable<S> {
+    pub(crate) fn new(replica: Arc<Replica<S>>) -> Self {
+        GlobalTable {
+            rows: replica,
+            _of: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn replica(&self) -> &Replica<S> {
+        match self.rows.downcast_ref() {
+            Some(replica) => replica,
+            None => raise(Error::table("a global table of another type")), // `new` is the only way to make one
+        }
+    }
+
+    /// A copy of the row.
+    pub fn get<Q>(&self, key: &Q) -> Option<S::Value>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.read(key, S::Value::clone)
+    }
+
+    /// Reads the row without copying it; `None` when there is none.
+    pub fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&S::Value) -> R) -> Option<R>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.replica().rows.pin().get(key).map(f)
+    }
+
+    /// Whether there is such a row.
+    pub fn contains<Q>(&self, key: &Q) -> bool
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.replica().rows.pin().contains_key(key)
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.replica().rows.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Implemented by `#[table(global)]` for the type it stands on.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a global table",
+    label = "a worker has only its own partitions of it",
+    note = "add `global` to its `#[table(..)]`, or ask for a `Table<{Self}>`"
+)]
+pub trait GlobalSpec: TableSpec<Key: Send + Sync, Value: Send + Sync, Kind = Plain> {}
+
+/// The rows of a global table on this worker.
+pub struct Replica<S: GlobalSpec> {
+    rows: HashMap<S::Key, S::Value>,
+    take: Take<S>,
+}
+
+/// How a record becomes a row; `Ok(None)` is one that says nothing of the rows.
+type Take<S> =
+    fn(
+        Option<&[u8]>,
+        Option<&[u8]>,
+    ) -> Result<Option<(<S as TableSpec>::Key, Option<<S as TableSpec>::Value>)>, Error>;
+
+impl<S: GlobalSpec> Replica<S> {
+    /// Empty; `take` reads its records. As a descriptor wants it.
+    pub(crate) fn new(take: Take<S>) -> Box<dyn Any> {
+        let replica: Arc<dyn AnyReplica> = Arc::new(Replica::<S> {
+            rows: HashMap::new(),
+            take,
+        });
+        Box::new(replica)
+    }
+}
+
+/// A global table's rows, whatever their types.
+pub trait AnyReplica: Send + Sync {
+    /// Takes a record of the topic that it follows.
+    ///
+    /// # Errors
+    /// It does not read.
+    fn take(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Error>;
+    /// Forgets all rows.
+    fn clear(&self);
+    /// Number of rows.
+    fn len(&self) -> usize;
+    /// Type of the replica, by which the handles find it.
+    fn id(&self) -> TypeId;
+    /// For the handles.
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+impl fmt::Debug for dyn AnyReplica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows", self.len())
+    }
+}
+
+impl<S: GlobalSpec> AnyReplica for Replica<S> {
+    fn take(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Error> {
+        match (self.take)(key, value)? {
+            Some((key, Some(row))) => drop(self.rows.pin().insert(key, row)),
+            Some((key, None)) => drop(self.rows.pin().remove(&key)),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn clear(&self) {
+        self.rows.pin().clear();
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn id(&self) -> TypeId {
+        TypeId::of::<Self>()
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// Makes the replica that a descriptor describes.
+///
+/// # Errors
+/// The table was registered by another version of the runtime.
+pub fn replica_of(
+    table: &'static TableDescriptor,
+    global: GlobalDescriptor,
+) -> Result<Arc<dyn AnyReplica>, Error> {
+    let made = (global.replica)().downcast::<Arc<dyn AnyReplica>>();
+    made.map(|replica| *replica).map_err(|_| {
+        Error::table(format!(
+            "table `{}` was registered by another version of the runtime: build the app with one version",
+            table.name
+        ))
+    })
+}
+
+/// A replica that follows the table's changelog; what `GlobalDescriptor::replica` points to.
+pub fn changelog_replica<S: GlobalSpec>() -> Box<dyn Any> {
+    Replica::<S>::new(|key, value| {
+        let table = S::DESCRIPTOR.name;
+        match key.unwrap_or_default().split_first() {
+            Some((&ROW_TAG, layout)) => {
+                let (_, key) = layout::parse::<S::Key>(false, layout, table)?;
+                Ok(Some((key, value.map(row_of::<S>).transpose()?)))
+            }
+            Some((&MARK_TAG, _)) => Ok(None),
+            _ => Err(Error::table(format!(
+                "the changelog of table `{table}` holds a record that is not this framework's"
+            ))),
+        }
+    })
+}

@@ -1,0 +1,348 @@
+//! Global tables: every worker reads all partitions of them, before its streams start and from then on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::backoff::Backoff;
+use super::status::Progress;
+use super::{Stop, WorkerSettings};
+use crate::error::{Error, Kind};
+use crate::kafka::{
+    Admin, Batch, Fault, Fetched, Isolation, PartitionQueue, Place, Reader, TopicPartition, Wake,
+};
+use crate::table::{AnyReplica, replica_of};
+use crate::task::States;
+use crate::topology::{GlobalPlan, Plan};
+
+/// Records read from a queue at once.
+const BATCH: usize = 1_024;
+/// How often it is said how far they are.
+const SAID: Duration = Duration::from_secs(5);
+/// Longest rest.
+const REST: Duration = Duration::from_millis(500);
+
+/// A global table on this worker.
+pub(super) struct Global {
+    name: &'static str,
+    topic: Arc<str>,
+    replica: Arc<dyn AnyReplica>,
+    partitions: i32,
+}
+
+impl Global {
+    /// Those of a plan; `partitions` is how many a topic has.
+    ///
+    /// # Errors
+    /// A table was registered by another version of the runtime.
+    pub(super) fn of(plan: &Plan, partitions: &HashMap<String, i32>) -> Result<Vec<Global>, Error> {
+        let global = |planned: GlobalPlan| {
+            Ok(Global {
+                name: planned.table.name,
+                replica: replica_of(planned.table, planned.global)?,
+                partitions: partitions.get(&planned.topic).copied().unwrap_or(1),
+                topic: planned.topic.into(),
+            })
+        };
+        plan.globals().into_iter().map(global).collect()
+    }
+}
+
+/// Reads the global tables of a worker.
+pub(super) struct Globals {
+    globals: Vec<Global>,
+    settings: WorkerSettings,
+    app: String,
+    admin: Arc<Admin>,
+    stop: Stop,
+    /// Next offset of each partition, as far as it was read.
+    next: HashMap<TopicPartition, i64>,
+    /// Records that did not read, by table.
+    bad: HashMap<&'static str, u64>,
+}
+
+/// Partitions that are being read.
+struct Reading {
+    reader: Reader,
+    wake: Wake,
+    parts: Vec<Part>,
+    batch: Batch,
+}
+
+struct Part {
+    global: usize,
+    place: TopicPartition,
+    queue: PartitionQueue,
+    next: i64,
+    target: i64,
+}
+
+impl Globals {
+    pub(super) fn new(
+        globals: Vec<Global>,
+        settings: &WorkerSettings,
+        app: &str,
+        admin: &Arc<Admin>,
+        stop: &Stop,
+    ) -> Self {
+        Globals {
+            globals,
+            settings: settings.clone(),
+            app: app.to_owned(),
+            admin: Arc::clone(admin),
+            stop: stop.clone(),
+            next: HashMap::new(),
+            bad: HashMap::new(),
+        }
+    }
+
+    /// The app's resources and the rows, where `GlobalTable<S>` finds them.
+    pub(super) fn beside(&self, states: Arc<States>) -> Arc<States> {
+        if self.globals.is_empty() {
+            return states;
+        }
+        let mut all = (*states).clone();
+        for global in &self.globals {
+            all.insert(global.replica.id(), Arc::clone(&global.replica).as_any());
+        }
+        Arc::new(all)
+    }
+
+    /// Reads them to what is their end now. `false`: the worker was asked to stop before.
+    ///
+    /// # Errors
+    /// The broker refuses, or nothing comes for as long as somebody's transaction may be open, and some.
+    fn recover(&mut self, reading: &mut Reading) -> Result<bool, Error> {
+        let began = Instant::now();
+        let (mut moved, mut said) = (began, began);
+        let left = |reading: &Reading| reading.parts.iter().map(Part::left).sum::<u64>();
+        let total = left(reading);
+        loop {
+            if self.read(reading)? > 0 {
+                moved = Instant::now();
+            }
+            let left = left(reading);
+            if left == 0 {
+                return Ok(true);
+            }
+            if self.stop.is_asked() {
+                return Ok(false);
+            }
+            if said.elapsed() >= SAID {
+                said = Instant::now();
+                let done = total.saturating_sub(left);
+                let rate = done as f64 / began.elapsed().as_secs_f64();
+                let progress = Progress { done, total, rate };
+                tracing::info!("global tables: recovering: {progress}");
+            }
+            if moved.elapsed() > self.patience() {
+                return Err(self.stalled(reading));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// As for the recovery of a partition.
+    fn patience(&self) -> Duration {
+        let timeout = self.settings.properties.get("transaction.timeout.ms");
+        let timeout = timeout.and_then(|ms| ms.parse().ok()).unwrap_or(15_000);
+        Duration::from_millis(timeout) + Duration::from_secs(10)
+    }
+
+    fn stalled(&self, reading: &Reading) -> Error {
+        let part = reading.parts.iter().find(|part| part.left() > 0);
+        let text = part.map_or_else(String::new, |part| {
+            format!(
+                "global table `{}`: {}[{}] at offset {}, to {}: no progress for {} s; another worker's transaction may be open, or the broker is in trouble: look at the broker, then restart",
+                self.globals[part.global].name,
+                part.place.0,
+                part.place.1,
+                part.next,
+                part.target,
+                self.patience().as_secs()
+            )
+        });
+        Error::new(Kind::Broker, text)
+    }
+
+    /// Begins to read, from where it was left or from the first record.
+    fn open(&self) -> Result<Reading, Fault> {
+        let mut keys: Vec<(usize, TopicPartition)> = Vec::new();
+        for (at, global) in self.globals.iter().enumerate() {
+            keys.extend((0..global.partitions).map(|p| (at, (Arc::clone(&global.topic), p))));
+        }
+        let places: Vec<TopicPartition> = keys.iter().map(|(_, place)| place.clone()).collect();
+        let (lows, ends) = (self.admin.starts(&places)?, self.admin.ends(&places)?);
+        let starts = places.iter().zip(&lows).map(|(place, low)| {
+            let next = self.next.get(place).copied().unwrap_or(*low);
+            Place::new(Arc::clone(&place.0), place.1, next)
+        });
+        let starts: Vec<Place> = starts.collect();
+        let wake = Wake::new();
+        let reader = Reader::new(
+            &self.settings.properties,
+            &self.app,
+            Isolation::Committed,
+            &wake,
+        )?;
+        let queues = reader.add(&starts)?;
+        let parts = keys.into_iter().zip(queues).zip(starts.iter().zip(ends));
+        let parts = parts
+            .map(|(((global, place), queue), (start, target))| Part {
+                global,
+                place,
+                queue,
+                next: start.offset,
+                target,
+            })
+            .collect();
+        self.stop.wakes(&wake);
+        Ok(Reading {
+            parts,
+            reader,
+            wake,
+            batch: Batch::new(BATCH),
+        })
+    }
+
+    /// Takes what has come. Returns how much that was.
+    ///
+    /// # Errors
+    /// A partition cannot be read on.
+    fn read(&mut self, reading: &mut Reading) -> Result<usize, Fault> {
+        reading.reader.serve()?;
+        let mut count = 0;
+        let mut fault = None::<(Fault, usize)>;
+        for (at, part) in reading.parts.iter_mut().enumerate() {
+            let global = &self.globals[part.global];
+            let (next, bad) = (&mut part.next, &mut self.bad);
+            count += part
+                .queue
+                .read(&mut reading.batch, |fetched| match fetched {
+                    Fetched::Record(record) => {
+                        *next = (*next).max(record.offset + 1);
+                        if let Err(error) = global.replica.take(record.key, record.value) {
+                            let bad = bad.entry(global.name).or_default();
+                            *bad += 1;
+                            // The first, then ever more seldom.
+                            if bad.is_power_of_two() {
+                                tracing::warn!(
+                                    table = global.name,
+                                    total = *bad,
+                                    "{}[{}]@{}: left out: {error}",
+                                    part.place.0,
+                                    part.place.1,
+                                    record.offset
+                                );
+                            }
+                        }
+                    }
+                    Fetched::End { offset } => *next = (*next).max(offset),
+                    Fetched::Error { code, text } => {
+                        let doing = format!("read {}[{}]", part.place.0, part.place.1);
+                        fault.get_or_insert((Fault::of_code(doing, code).because(&text), at));
+                    }
+                });
+            self.next.insert(part.place.clone(), part.next);
+        }
+        match fault {
+            Some((fault, at)) if fault.is_out_of_range() => {
+                // Its records were deleted, or the topic was made anew: all of the table again.
+                let global = &self.globals[reading.parts[at].global];
+                global.replica.clear();
+                self.next.retain(|place, _| place.0 != global.topic);
+                Err(fault)
+            }
+            Some((fault, _)) => Err(fault),
+            None => Ok(count),
+        }
+    }
+
+    /// Fills the tables, says so, and follows them.
+    fn run(mut self, runtime: &tokio::runtime::Runtime, filled: impl FnOnce(Result<(), Error>)) {
+        let began = Instant::now();
+        let mut reading = match self.open() {
+            Ok(reading) => reading,
+            Err(fault) => return filled(Err(fault.into())),
+        };
+        match self.recover(&mut reading) {
+            Ok(true) => {
+                for global in &self.globals {
+                    tracing::info!(
+                        table = global.name,
+                        rows = global.replica.len(),
+                        "global table recovered in {:.1} s",
+                        began.elapsed().as_secs_f64()
+                    );
+                }
+            }
+            Ok(false) => {}
+            Err(error) => return filled(Err(error)),
+        }
+        filled(Ok(()));
+        self.follow(reading, runtime);
+    }
+
+    /// Reads on until the worker ends.
+    fn follow(&mut self, mut reading: Reading, runtime: &tokio::runtime::Runtime) {
+        let mut backoff = Backoff::default();
+        while !self.stop.is_asked() {
+            match self.read(&mut reading) {
+                Ok(0) => {
+                    backoff.succeed();
+                    let wake = reading.wake.clone();
+                    let _ =
+                        runtime.block_on(async { tokio::time::timeout(REST, wake.wait()).await });
+                }
+                Ok(_) => {}
+                Err(fault) => {
+                    tracing::warn!("global tables: {fault}; trying again");
+                    std::thread::sleep(backoff.fail(Instant::now()));
+                    match self.open() {
+                        Ok(opened) => reading = opened,
+                        Err(fault) => tracing::warn!("global tables: {fault}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Part {
+    fn left(&self) -> u64 {
+        u64::try_from(self.target - self.next).unwrap_or(0)
+    }
+}
+
+/// Fills the global tables, and follows them on a thread that ends with the worker. Returns when they are filled.
+///
+/// # Errors
+/// They cannot be read to their end.
+pub(super) fn start(globals: Globals) -> Result<Option<std::thread::JoinHandle<()>>, Error> {
+    if globals.globals.is_empty() {
+        return Ok(None);
+    }
+    let failed = |error: std::io::Error| {
+        Error::new(
+            Kind::Internal,
+            format!("the system gives no thread: {error}"),
+        )
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(failed)?;
+    let (said, filled) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name("globals".to_owned())
+        .spawn(move || globals.run(&runtime, |result| drop(said.send(result))))
+        .map_err(failed)?;
+    match filled.recv() {
+        Ok(Ok(())) => Ok(Some(thread)),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(Error::new(
+            Kind::Internal,
+            "the thread of the global tables ended",
+        )),
+    }
+}

@@ -1,0 +1,54 @@
+//! An app with a global table of a topic, one that an agent writes, and a table of a topic.
+
+use stream_runtime::prelude::*;
+
+#[record]
+#[derive(Clone, Default)]
+struct Price {
+    cents: u64,
+}
+
+#[topic("g_prices", value = Price, key = String, compact, partitions = 3)]
+struct Prices;
+
+#[table(global, source = Prices)]
+struct PriceOf;
+
+#[table(source = Prices)]
+struct LocalPrice;
+
+#[table(value = u64, global)]
+struct Counts;
+
+#[agent(topic = "g_words")]
+async fn count(word: String, mut counts: Table<Counts>) {
+    counts.update(&word, |n| *n += 1);
+}
+
+/// What an order came to: by the global price, by the partition's own, and how often its item is a word.
+#[record]
+struct Bill {
+    global: Option<u64>,
+    local: Option<u64>,
+    words: u64,
+    process: u32,
+}
+
+#[agent(topic = "g_orders", sink = "g_bills")]
+async fn bill(
+    item: Event<String>,
+    global: GlobalTable<PriceOf>,
+    local: Table<LocalPrice>,
+    counts: &GlobalTable<Counts>,
+) -> Bill {
+    Bill {
+        global: global.read(&*item, |price| price.cents),
+        local: local.read(&*item, |price| price.cents),
+        words: counts.get(&*item).unwrap_or_default(),
+        process: std::process::id(),
+    }
+}
+
+fn main() -> ExitCode {
+    App::new("globals").topic_partitions(3).main()
+}

@@ -1,0 +1,155 @@
+//! Global tables and tables of a topic, in real workers: complete before the first record, followed, killed, on empty
+//! disks.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tests::broker::Broker;
+use tests::client::Sender;
+use tests::voltage::App;
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn app(broker: &Broker) -> App {
+    App::of(
+        PathBuf::from(env!("CARGO_BIN_EXE_globals")),
+        &broker.bootstrap(),
+    )
+}
+
+fn send(app: &App, topic: &str, key: &str, value: &str) {
+    app.run(&["send", topic, value, "--key", key], WITHIN)
+        .unwrap();
+}
+
+/// Bills by order, each without the process that made it; and the processes.
+fn bills(app: &App) -> (Vec<(String, Value)>, BTreeSet<u64>) {
+    let mut processes = BTreeSet::new();
+    let mut bills = Vec::new();
+    for mut line in app.tail("g_bills").unwrap_or_default() {
+        let process = line
+            .value
+            .as_object_mut()
+            .unwrap()
+            .remove("process")
+            .unwrap();
+        processes.insert(process.as_u64().unwrap());
+        bills.push((line.key.unwrap(), line.value));
+    }
+    (bills, processes)
+}
+
+fn bill(global: u64, local: Option<u64>, words: u64) -> Value {
+    json!({ "global": global, "local": local, "words": words })
+}
+
+#[test]
+fn a_global_table_is_complete_before_the_first_record_whatever_was_killed() {
+    let broker = Broker::embedded();
+    let app = app(&broker);
+    // More than one fetch, so that a start which did not wait would be seen.
+    let prices = Sender::new(&broker.bootstrap()).unwrap();
+    tests::client::create_topic(
+        &broker.bootstrap(),
+        "g_prices",
+        3,
+        &[("cleanup.policy", "compact")],
+    )
+    .unwrap();
+    for n in 0..20_000 {
+        let (key, value) = (format!("item-{n}"), format!("{{\"cents\":{n}}}"));
+        prices
+            .send(
+                "g_prices",
+                Some(key.as_bytes()),
+                Some(value.as_bytes()),
+                None,
+            )
+            .unwrap();
+    }
+    prices.finish().unwrap();
+    for n in [0, 19_999, 12_345] {
+        let item = format!("item-{n}");
+        send(&app, "g_orders", &item, &item);
+    }
+    let args = app.impatient();
+    let caught_up = [&args[..], &["--until-caught-up".into()]].concat();
+    app.run(&caught_up, WITHIN).unwrap();
+    let (first, _) = bills(&app);
+    assert_eq!(first.len(), 3);
+    for (key, value) in &first {
+        let n: u64 = key.strip_prefix("item-").unwrap().parse().unwrap();
+        assert_eq!(value["global"], n, "{key}");
+    }
+
+    // Killed, and on an empty disk: complete again.
+    let mut worker = app.start(&args);
+    worker.line_with("global table recovered", WITHIN).unwrap();
+    worker.kill();
+    std::fs::remove_dir_all(app.dir().join(".stream")).unwrap();
+    send(&app, "g_orders", "item-777", "item-777");
+    app.run(&caught_up, WITHIN).unwrap();
+    let (again, _) = bills(&app);
+    assert_eq!(again.len(), 4);
+    let last = again.iter().find(|(key, _)| key == "item-777");
+    assert_eq!(last.map(|(_, value)| value), Some(&bill(777, Some(777), 0)));
+}
+
+#[test]
+fn every_worker_follows_all_rows() {
+    let broker = Broker::embedded();
+    let app = app(&broker);
+    send(&app, "g_prices", "tea", r#"{"cents":1}"#);
+    for _ in 0..3 {
+        send(&app, "g_words", "tea", "tea");
+    }
+    let args = app.impatient();
+    let mut workers = [app.start(&args), app.start(&args)];
+    for worker in &mut workers {
+        worker.line_with("global table recovered", WITHIN).unwrap();
+    }
+    // Orders of many keys: some go to each worker, and all of them see the one row, and what comes of the words.
+    let start = Instant::now();
+    for round in 0.. {
+        for n in 0..6 {
+            send(&app, "g_orders", &format!("order-{round}-{n}"), "tea");
+        }
+        let (all, processes) = bills(&app);
+        assert!(all.iter().all(|(_, bill)| bill["global"] == 1), "{all:?}");
+        let last = all.iter().filter(|(_, bill)| bill["words"] == 3).count();
+        if processes.len() == 2 && last >= 6 {
+            break;
+        }
+        assert!(start.elapsed() < WITHIN, "{processes:?} {all:?}");
+    }
+    // Changed and deleted while they run.
+    send(&app, "g_prices", "tea", r#"{"cents":5}"#);
+    let seen = |cents: Value| {
+        let start = Instant::now();
+        loop {
+            send(&app, "g_orders", "last", "tea");
+            std::thread::sleep(Duration::from_millis(200));
+            let (all, _) = bills(&app);
+            // The tail goes partition by partition: the last one of this key is meant.
+            let last = all.iter().rfind(|(key, _)| key == "last");
+            if last.is_some_and(|(_, bill)| bill["global"] == cents) {
+                return;
+            }
+            assert!(start.elapsed() < WITHIN, "{all:?}");
+        }
+    };
+    seen(json!(5));
+    app.run(&["send", "g_prices", "--key", "tea", "--tombstone"], WITHIN)
+        .unwrap();
+    seen(Value::Null);
+    for worker in &mut workers {
+        worker.signal("TERM").unwrap();
+        assert!(
+            worker.wait(WITHIN).unwrap().success(),
+            "{}",
+            worker.output()
+        );
+    }
+}
