@@ -133,7 +133,7 @@ type Take<S> =
 
 impl<S: GlobalSpec> Replica<S> {
     /// Empty; `take` reads its records. As a descriptor wants it.
-    pub(crate) fn new(take: Take<S>) -> Box<dyn Any> {
+    pub(crate) fn boxed(take: Take<S>) -> Box<dyn Any> {
         let replica: Arc<dyn AnyReplica> = Arc::new(Replica::<S> {
             rows: HashMap::new(),
             take,
@@ -152,7 +152,7 @@ pub trait AnyReplica: Send + Sync {
     /// Forgets all rows.
     fn clear(&self);
     /// Number of rows.
-    fn len(&self) -> usize;
+    fn rows(&self) -> usize;
     /// Type of the replica, by which the handles find it.
     fn id(&self) -> TypeId;
     /// For the handles.
@@ -161,7 +161,7 @@ pub trait AnyReplica: Send + Sync {
 
 impl fmt::Debug for dyn AnyReplica {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rows", self.len())
+        write!(f, "{} rows", self.rows())
     }
 }
 
@@ -179,7 +179,7 @@ impl<S: GlobalSpec> AnyReplica for Replica<S> {
         self.rows.pin().clear();
     }
 
-    fn len(&self) -> usize {
+    fn rows(&self) -> usize {
         self.rows.len()
     }
 
@@ -211,7 +211,7 @@ pub fn replica_of(
 
 /// A replica that follows the table's changelog; what `GlobalDescriptor::replica` points to.
 pub fn changelog_replica<S: GlobalSpec>() -> Box<dyn Any> {
-    Replica::<S>::new(|key, value| {
+    Replica::<S>::boxed(|key, value| {
         let table = S::DESCRIPTOR.name;
         match key.unwrap_or_default().split_first() {
             Some((&ROW_TAG, layout)) => {

@@ -43,7 +43,7 @@ where
     T: TopicSpec,
     S: GlobalSpec<Key = T::Key, Value = T::Value>,
 {
-    Replica::<S>::new(|key, value| {
+    Replica::<S>::boxed(|key, value| {
         let key = T::Key::decode(key).map_err(Error::from)?;
         let row = value
             .map(|bytes| T::Value::decode(Some(bytes)))

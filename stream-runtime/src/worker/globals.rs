@@ -270,7 +270,7 @@ impl Globals {
                 for global in &self.globals {
                     tracing::info!(
                         table = global.name,
-                        rows = global.replica.len(),
+                        rows = global.replica.rows(),
                         "global table recovered in {:.1} s",
                         began.elapsed().as_secs_f64()
                     );
