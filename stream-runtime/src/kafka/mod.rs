@@ -34,6 +34,8 @@ pub(crate) use fault::{Fault, FaultKind};
 pub(crate) use group::{Committed, GroupConsumer, GroupEvent, Lookup};
 pub(crate) use producer::{Deliveries, DeliveryFailure, OutHeaders, Outgoing, Sender};
 pub(crate) use properties::Properties;
+#[cfg(feature = "mimalloc")]
+pub(crate) use raw::keep_freed_memory;
 pub(crate) use raw::{Batch, Fetched, GroupToken, PartitionQueue, RecordView};
 pub(crate) use reader::Reader;
 pub(crate) use roles::Isolation;

@@ -89,8 +89,10 @@ impl Role<'_> {
             config.set("fetch.wait.max.ms", wait);
             // 1000 by default, which stalls a fast reader tenfold.
             config.set("fetch.queue.backoff.ms", "5");
-            // Enough to hide a fetch; each costs half a kilobyte beside its bytes, and cold memory.
-            config.set("queued.min.messages", "20000");
+            // Enough to hide a fetch. Each record costs half a kilobyte beside its bytes, and what does not stay in the
+            // processor's cache until it is read costs a second time.
+            config.set("queued.min.messages", "5000");
+            config.set("fetch.message.max.bytes", "262144");
             config.set("queued.max.messages.kbytes", "16384");
         } else {
             // `linger.ms`, by the name that `Properties` keeps.

@@ -30,6 +30,7 @@ pub struct StorerClient {
     jobs: Sender<Job>,
     done: Sender<Stored>,
     finished: Receiver<Stored>,
+    bell: Bell,
     shared: Arc<Shared>,
     next: u64,
     pending: u64,
@@ -44,10 +45,14 @@ pub struct Stored {
     pub result: Result<(), StoreError>,
 }
 
+/// What is rung when an outcome is there.
+type Bell = Arc<dyn Fn() + Send + Sync>;
+
 struct Job {
     ticket: u64,
     writes: Vec<TreeWrite>,
     done: Sender<Stored>,
+    bell: Bell,
 }
 
 #[derive(Default)]
@@ -85,6 +90,7 @@ impl Storer {
             jobs,
             done,
             finished,
+            bell: Arc::new(|| ()),
             shared: Arc::clone(&self.shared),
             next: 0,
             pending: 0,
@@ -133,6 +139,12 @@ impl Drop for Storer {
 }
 
 impl StorerClient {
+    /// Calls `bell`, on the storer's thread, when an outcome is there.
+    pub fn ringing(mut self, bell: impl Fn() + Send + Sync + 'static) -> StorerClient {
+        self.bell = Arc::new(bell);
+        self
+    }
+
     /// Hands writes over; returns at once with the ticket their outcome will carry.
     pub fn submit(&mut self, writes: Vec<TreeWrite>) -> u64 {
         let ticket = self.next;
@@ -142,6 +154,7 @@ impl StorerClient {
             ticket,
             writes,
             done: self.done.clone(),
+            bell: Arc::clone(&self.bell),
         };
         if self.shared.stopping.load(Ordering::Acquire) || self.jobs.send(job).is_err() {
             // Our own receiver lives, so this cannot fail.
@@ -182,18 +195,19 @@ fn run(store: &dyn Store, queue: &Receiver<Job>, shared: &Shared) {
             Err(_) => return,
         };
         let mut writes = first.writes;
-        let mut waiting = vec![(first.ticket, first.done)];
+        let mut waiting = vec![(first.ticket, first.done, first.bell)];
         while let Ok(job) = queue.try_recv() {
             writes.extend(job.writes);
-            waiting.push((job.ticket, job.done));
+            waiting.push((job.ticket, job.done, job.bell));
         }
         let result = write(store, &mut writes, shared);
-        for (ticket, done) in waiting {
+        for (ticket, done, bell) in waiting {
             // A stream thread that has ended does not ask any more.
             let _ = done.send(Stored {
                 ticket,
                 result: result.clone(),
             });
+            bell();
         }
     }
 }

@@ -309,8 +309,12 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
     }
 
     fn committed(&self) {
-        self.rows.borrow_mut().committed();
+        let mut rows = self.rows.borrow_mut();
+        rows.committed();
         let mut closing = self.closing.borrow_mut();
+        if rows.trim() {
+            closing.restart();
+        }
         if closing.moved {
             closing.committed = closing.cursor.clone();
             closing.moved = false;
@@ -336,17 +340,20 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
         if !rows.storing.is_empty() || rows.unstored.is_empty() || rows.tree.is_none() {
             return None;
         }
-        Some((rows.take_unstored(), rows.commits))
+        let round = rows.commits;
+        Some((rows.take_unstored(), round))
     }
 
     fn unstored(&self) -> usize {
         self.rows.borrow().unstored.len()
     }
 
+    fn is_full(&self) -> bool {
+        self.rows.borrow().is_full()
+    }
+
     fn stored(&self, round: u64) {
-        let mut rows = self.rows.borrow_mut();
-        rows.stored(round);
-        rows.sweep();
+        self.rows.borrow_mut().stored(round);
         self.closing.borrow_mut().restart();
     }
 

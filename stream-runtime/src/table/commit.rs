@@ -94,6 +94,7 @@ impl<S: RowSpec> Rows<S> {
     /// The batch is durable in the changelog.
     pub(super) fn committed(&mut self) {
         self.commits += 1;
+        self.weigh(self.batch.rows.len(), self.batch.arena.len());
         let kept_in_memory = self.tree.is_none();
         let mut gone = Vec::new();
         for row in &self.batch.rows {
@@ -114,7 +115,7 @@ impl<S: RowSpec> Rows<S> {
                 }
                 (below, new) => *below = Below::Unstored(new.map(Box::from)),
             }
-            slot.commit = self.commits;
+            slot.commit = self.commits as u32;
             if !slot.listed && !kept_in_memory {
                 slot.listed = true;
                 self.unstored.push(row.slot);
@@ -163,6 +164,8 @@ impl<S: RowSpec> Rows<S> {
 
     /// Rows that the store does not have yet, as of the last commit; remembered until [`Rows::stored`].
     pub(super) fn take_unstored(&mut self) -> StoredRows {
+        // What changes from here on is newer, during recovery too.
+        self.commits += 1;
         let mut out = Vec::with_capacity(self.unstored.len());
         for at in self.unstored.drain(..) {
             let slot = &mut self.slots[at as usize];
@@ -181,9 +184,12 @@ impl<S: RowSpec> Rows<S> {
 
     /// A round that took the rows as of commit number `round` is durable.
     pub(super) fn stored(&mut self, round: u64) {
+        self.store_failed = false;
         for at in std::mem::take(&mut self.storing) {
             let slot = &mut self.slots[at as usize];
-            if !slot.live || slot.commit > round {
+            // The lower halves of numbers that are close to each other.
+            let newer = slot.commit.wrapping_sub(round as u32).cast_signed() > 0;
+            if !slot.live || newer {
                 continue;
             }
             match &slot.below {
@@ -202,6 +208,7 @@ impl<S: RowSpec> Rows<S> {
 
     /// A round failed: its rows wait for the next one.
     pub(super) fn not_stored(&mut self) {
+        self.store_failed = true;
         for at in std::mem::take(&mut self.storing) {
             let slot = &mut self.slots[at as usize];
             if slot.live && matches!(slot.below, Below::Unstored(_)) && !slot.listed {
@@ -229,6 +236,7 @@ impl<S: RowSpec> Rows<S> {
     /// A row as the changelog has it, during recovery. `None` is a tombstone.
     pub(super) fn restore(&mut self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
         let (end, key) = layout::parse::<S::Key>(S::ALIGNED, layout_key, S::DESCRIPTOR.name)?;
+        self.weigh(1, layout_key.len() + value.map_or(0, <[u8]>::len));
         let known = self.cached();
         let at = self.place(end, key);
         let fresh = self.cached() > known;
@@ -236,7 +244,7 @@ impl<S: RowSpec> Rows<S> {
         let unfiled = fresh || matches!(slot.below, Below::Unstored(None) | Below::Nothing);
         slot.value = Value::Unloaded;
         slot.below = Below::Unstored(value.map(Box::from));
-        slot.commit = self.commits;
+        slot.commit = self.commits as u32;
         if !slot.listed {
             slot.listed = true;
             self.unstored.push(at);

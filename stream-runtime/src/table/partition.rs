@@ -66,6 +66,8 @@ pub trait TablePartition {
     fn take_unstored(&self) -> Option<(StoredRows, u64)>;
     /// Number of rows that await the store.
     fn unstored(&self) -> usize;
+    /// Whether the cache is full of rows that await the store.
+    fn is_full(&self) -> bool;
     /// The round of this commit number is durable.
     fn stored(&self, round: u64);
     /// The round failed.

@@ -43,11 +43,22 @@ pub(super) struct Rows<S: RowSpec> {
     pub(super) tree: Option<Arc<dyn Tree>>,
     /// Ends (plain tables: 0) of rows that may be in the store and not in the cache; empty when first > last.
     pub(super) disk: (i64, i64),
-    pub(super) limit: usize,
+    cache_bytes: usize,
+    /// Bytes and number of rows that were written or read: what one weighs beside its slot.
+    weighed: (usize, usize),
+    /// The last sweep did not help: the next is after a round of the store.
+    swept_in_vain: bool,
+    /// A round failed for good: rows stay in memory.
+    pub(super) store_failed: bool,
     /// The search for rows whose `ttl` is over.
     pub(super) sweeping: Sweeping,
     said_misplaced: bool,
     scratch: Vec<u8>,
+}
+
+/// A hash that fills 64 bits from the 32 that a slot keeps: the index takes its bits from both ends.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 /// Nothing is on disk only.
@@ -55,7 +66,6 @@ pub(super) const NO_DISK: (i64, i64) = (i64::MAX, i64::MIN);
 
 impl<S: RowSpec> Rows<S> {
     pub(super) fn new(clock: Rc<Clock>, tree: Option<Arc<dyn Tree>>, cache_bytes: usize) -> Self {
-        let row = size_of::<Slot<S::Key, S::Row>>() + 32;
         Rows {
             clock,
             slots: Vec::new(),
@@ -74,7 +84,10 @@ impl<S: RowSpec> Rows<S> {
             commits: 0,
             tree,
             disk: NO_DISK,
-            limit: (cache_bytes / row).max(64),
+            cache_bytes,
+            weighed: (0, 0),
+            swept_in_vain: false,
+            store_failed: false,
             sweeping: Sweeping::default(),
             said_misplaced: false,
             scratch: Vec::new(),
@@ -85,13 +98,35 @@ impl<S: RowSpec> Rows<S> {
         self.slots.len() - self.free.len()
     }
 
+    /// Rows that the cache may hold.
+    fn limit(&self) -> usize {
+        let row = size_of::<Slot<S::Key, S::Row>>() + 32;
+        let weight = self.weighed.0.checked_div(self.weighed.1).unwrap_or(0);
+        (self.cache_bytes / (row + weight)).max(64)
+    }
+
+    /// Counts rows of so many bytes together, layout keys included.
+    pub(super) fn weigh(&mut self, rows: usize, bytes: usize) {
+        self.weighed = (self.weighed.0 + bytes, self.weighed.1 + rows);
+        // The newer rows count for more.
+        if self.weighed.1 > 1 << 20 {
+            self.weighed = (self.weighed.0 / 2, self.weighed.1 / 2);
+        }
+    }
+
+    /// Whether the cache is full of rows that the store does not have yet: nothing may be added until it has.
+    pub(super) fn is_full(&self) -> bool {
+        let waits = !(self.unstored.is_empty() && self.storing.is_empty());
+        waits && !S::PINNED && !self.store_failed && self.cached() > self.limit()
+    }
+
     pub(super) fn hash<Q: Hash + ?Sized>(&self, end: i64, key: &Q) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         if S::ALIGNED {
             hasher.write_i64(end);
         }
         key.hash(&mut hasher);
-        hasher.finish()
+        spread(hasher.finish() as u32)
     }
 
     pub(super) fn probe<Q>(&self, hash: u64, end: i64, key: &Q) -> Option<u32>
@@ -119,16 +154,16 @@ impl<S: RowSpec> Rows<S> {
         let slot = Slot {
             key,
             end,
-            hash,
             value,
-            below,
-            changed: NO_TIME,
-            commit: 0,
             journaled: false,
             dirty: false,
-            listed: false,
             touched: true,
             live: true,
+            listed: false,
+            below,
+            changed: NO_TIME,
+            hash: hash as u32,
+            commit: 0,
         };
         let at = match self.free.pop() {
             Some(at) => {
@@ -142,7 +177,7 @@ impl<S: RowSpec> Rows<S> {
         };
         let slots = &self.slots;
         self.index
-            .insert_unique(hash, at, |&at| slots[at as usize].hash);
+            .insert_unique(hash, at, |&at| spread(slots[at as usize].hash));
         at
     }
 
@@ -159,7 +194,7 @@ impl<S: RowSpec> Rows<S> {
         slot.live = false;
         slot.value = Value::Absent;
         slot.below = Below::Nothing;
-        let hash = slot.hash;
+        let hash = spread(slot.hash);
         if let Ok(entry) = self.index.find_entry(hash, |&x| x == at) {
             entry.remove();
         }
@@ -205,6 +240,7 @@ impl<S: RowSpec> Rows<S> {
             return Ok(None);
         };
         let (value, changed) = Self::decode(&bytes)?;
+        self.weigh(1, self.scratch.len() + bytes.len());
         let at = self.insert(hash, end, key, Value::Here(value), Below::Stored);
         self.slots[at as usize].changed = changed;
         if S::ALIGNED {
@@ -287,7 +323,9 @@ impl<S: RowSpec> Rows<S> {
     /// Reads an unloaded value from the layers below.
     pub(super) fn load(&mut self, at: u32) -> Result<(), Error> {
         let slot = &mut self.slots[at as usize];
-        slot.touched = true;
+        if !slot.touched {
+            slot.touched = true;
+        }
         if !matches!(slot.value, Value::Unloaded) {
             return Ok(());
         }
@@ -399,14 +437,27 @@ impl<S: RowSpec> Rows<S> {
         }
     }
 
-    /// Makes room: forgets rows that the store has and nobody touched since the last sweep, then any that the store has.
+    /// Makes room after a commit, when rows were read from the store meanwhile. Returns whether it looked for some.
+    pub(super) fn trim(&mut self) -> bool {
+        let limit = self.limit();
+        if S::PINNED || self.swept_in_vain || self.cached() <= limit + limit / 8 {
+            return false;
+        }
+        self.sweep();
+        true
+    }
+
+    /// Makes room: forgets rows that the store has and nobody touched since the last sweep, then any that the store
+    /// has.
     pub(super) fn sweep(&mut self) {
-        if self.cached() <= self.limit {
+        let limit = self.limit();
+        self.swept_in_vain = false;
+        if self.cached() <= limit {
             return;
         }
         let mut held = self.held();
         for spare_touched in [true, false] {
-            let target = self.limit - self.limit / 4;
+            let target = limit - limit / 4;
             for at in 0..self.slots.len() as u32 {
                 if held <= target {
                     break;
@@ -436,10 +487,11 @@ impl<S: RowSpec> Rows<S> {
                     held -= 1;
                 }
             }
-            if held <= self.limit {
+            if held <= limit {
                 break;
             }
         }
+        self.swept_in_vain = held > limit;
         let slots = &self.slots;
         for (end, list) in self.windows.iter_mut().chain(self.retained.iter_mut()) {
             list.retain(|&at| slots[at as usize].live && slots[at as usize].end == *end);

@@ -488,11 +488,16 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
         if !rows.storing.is_empty() || rows.unstored.is_empty() || rows.tree.is_none() {
             return None;
         }
-        Some((rows.take_unstored(), rows.commits))
+        let round = rows.commits;
+        Some((rows.take_unstored(), round))
     }
 
     fn unstored(&self) -> usize {
         self.rows.borrow().unstored.len()
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.borrow().is_full()
     }
 
     fn stored(&self, round: u64) {

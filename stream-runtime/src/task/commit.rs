@@ -257,6 +257,11 @@ impl Task {
         self.shared.tables[table].unstored()
     }
 
+    /// Whether a table's cache is full of rows that await the store: nothing should be added before a round is done.
+    pub fn is_full(&self) -> bool {
+        self.shared.tables.iter().any(|table| table.is_full())
+    }
+
     /// How a round of [`Task::take_round`] ended.
     pub fn round_done(&mut self, table: usize, commit: u64, durable: bool) {
         if durable {

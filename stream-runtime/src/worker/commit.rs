@@ -59,6 +59,7 @@ impl StreamThread {
     /// The broker refuses for good.
     pub(super) fn commit(&mut self) -> Result<(), Error> {
         self.pending = false;
+        let began = Instant::now();
         let (mut together, mut alone) = (Vec::new(), Vec::new());
         for at in 0..self.partitions.len() {
             let partition = &mut self.partitions[at];
@@ -89,7 +90,10 @@ impl StreamThread {
             partition.spent();
             partition.meters.read(&partition.task);
         }
-        self.last_commit = Instant::now();
+        // Counted from its begin, so that what came meanwhile waits no longer than an interval; but a slow commit leaves
+        // half an interval for work.
+        let interval = self.worker.settings.commit_interval;
+        self.last_commit = began.max(Instant::now().checked_sub(interval / 2).unwrap_or(began));
         Ok(())
     }
 

@@ -93,6 +93,8 @@ pub(crate) fn run(
     settings: WorkerSettings,
     handle: &Arc<WorkerHandle>,
 ) -> Result<Ended, Error> {
+    #[cfg(feature = "mimalloc")]
+    crate::kafka::keep_freed_memory();
     let (stop, status) = (&handle.stop, &handle.status);
     let threads = settings.threads.max(1);
     let slot = Slot::take(&settings.data_dir, &plan.app)?;

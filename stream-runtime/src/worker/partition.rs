@@ -98,6 +98,8 @@ pub(super) struct TableState {
     pub(super) next: i64,
     /// The round under way: its ticket, and the commit it is of.
     pub(super) round: Option<(u64, u64)>,
+    /// The incarnation that the group's offsets name for the table, if any.
+    pub(super) named: Option<[u8; 16]>,
 }
 
 /// What reading an input came to.
@@ -216,6 +218,11 @@ impl Partition {
 
     /// Hands rows that await the store to the storer.
     pub(super) fn store(&mut self, storer: &mut StorerClient, wall: i64) {
+        if let Phase::Recovering(recovering) = &self.phase {
+            for (table, next) in recovering.recovery.next() {
+                self.tables[table].next = next;
+            }
+        }
         super::storing::submit(self, storer, wall);
     }
 

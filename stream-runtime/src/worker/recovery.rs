@@ -30,6 +30,8 @@ struct Replay {
     moved: Instant,
     /// The incarnation the store was written for.
     incarnation: Option<[u8; 16]>,
+    /// Why the store is to be emptied.
+    distrusted: Option<&'static str>,
 }
 
 /// What a turn of a recovery came to.
@@ -144,6 +146,7 @@ impl Recovery {
                 target: log.end,
                 moved: now,
                 incarnation,
+                distrusted: None,
             });
         }
         let total = replays.iter().map(|replay| replay.left()).sum();
@@ -169,16 +172,18 @@ impl Recovery {
         }
     }
 
-    /// Reads what has come. Without any for `patience`, while there is more to come, it is an error.
+    /// Reads what has come, unless the task's cache is full. Without any for `patience`, while there is more to come, it
+    /// is an error. `storing`: rows of the task are being written to the store.
     pub(super) fn turn(
         &mut self,
         task: &mut Task,
         batch: &mut Batch,
         patience: Duration,
+        storing: bool,
     ) -> Result<Turned, Error> {
         let mut turned = Turned::Waits;
         for replay in &mut self.replays {
-            match replay.turn(task, batch, patience)? {
+            match replay.turn(task, batch, patience, storing)? {
                 Turned::Waits => {}
                 Turned::Moved => turned = Turned::Moved,
                 Turned::Anew => return Ok(Turned::Anew),
@@ -189,7 +194,8 @@ impl Recovery {
 
     /// Whether every changelog is read to its target.
     pub(super) fn is_done(&self) -> bool {
-        self.replays.iter().all(|replay| replay.left() == 0)
+        let done = |replay: &Replay| replay.left() == 0 && replay.distrusted.is_none();
+        self.replays.iter().all(done)
     }
 
     /// Next offset of each table's changelog.
@@ -234,10 +240,23 @@ impl Replay {
         task: &mut Task,
         batch: &mut Batch,
         patience: Duration,
+        storing: bool,
     ) -> Result<Turned, Error> {
+        if let Some(why) = self.distrusted {
+            // What is being written would come back after it was emptied.
+            return if storing {
+                Ok(Turned::Waits)
+            } else {
+                self.empty(why)
+            };
+        }
         let Some(queue) = &self.queue else {
             return Ok(Turned::Waits);
         };
+        if task.is_full() {
+            self.moved = Instant::now();
+            return Ok(Turned::Waits);
+        }
         let (mut error, mut fault) = (None::<Error>, None::<Fault>);
         let (next, table) = (&mut self.next, self.table);
         let count = queue.read(batch, |fetched| match fetched {
@@ -271,7 +290,7 @@ impl Replay {
         }
         if let Some(fault) = fault {
             if fault.is_out_of_range() {
-                return self.distrust("its place in the changelog is gone");
+                return Ok(self.distrust("its place in the changelog is gone"));
             }
             tracing::warn!("{}: {fault}", place());
         }
@@ -279,7 +298,7 @@ impl Replay {
             self.queue = None;
             let mark = task.mark(self.table).map(|mark| mark.incarnation);
             if self.incarnation.is_some() && mark != self.incarnation {
-                return self.distrust("it is of another changelog");
+                return Ok(self.distrust("it is of another changelog"));
             }
         } else if self.moved.elapsed() > patience {
             let text = format!(
@@ -296,9 +315,15 @@ impl Replay {
         })
     }
 
-    /// Empties the tree: the task begins anew, from the changelog alone.
-    fn distrust(&mut self, why: &str) -> Result<Turned, Error> {
+    /// The store is not what it said.
+    fn distrust(&mut self, why: &'static str) -> Turned {
         self.queue = None;
+        self.distrusted = Some(why);
+        Turned::Moved
+    }
+
+    /// Empties the tree: the task begins anew, from the changelog alone.
+    fn empty(&mut self, why: &str) -> Result<Turned, Error> {
         if let Some(tree) = &self.tree {
             tracing::warn!(
                 table = tree.table(),

@@ -18,8 +18,10 @@ use crate::kafka::{Fault, FaultKind, Isolation, PartitionQueue, Place, Reader};
 use crate::task::{self, StartAt, Task, TaskParts, TaskSettings};
 use crate::topology::{InputPlan, OnGap, Start, SubTopology};
 
-/// Bytes that the cache of one table's partition may hold, about.
-const CACHE: usize = 64 << 20;
+/// Bytes that the caches of all tables' partitions may hold together, about, were they all with this worker.
+const CACHE: usize = 192 << 20;
+/// Bytes for the cache of one table's partition, at least and at most.
+const CACHE_OF_ONE: (usize, usize) = (1 << 20, 48 << 20);
 /// Largest record sent, in bytes; Kafka's own limit less what a batch adds.
 const MAX_RECORD: usize = 1_000_000;
 
@@ -231,6 +233,9 @@ impl StreamThread {
         let mut tables = Vec::with_capacity(trees.len());
         for (at, (table, tree)) in topology.tables.iter().zip(trees).enumerate() {
             let topic: Option<Arc<str>> = table.changelog.as_deref().map(Arc::from);
+            let named = committed
+                .iter()
+                .find_map(|c| incarnation(&c.metadata, table.descriptor.name));
             if let Some(topic) = &topic {
                 let key = (Arc::clone(topic), partition);
                 let Some((low, end)) = found.changelogs.get(&key).copied() else {
@@ -239,9 +244,6 @@ impl StreamThread {
                         format!("no offsets of {topic}[{partition}]"),
                     ));
                 };
-                let named = committed
-                    .iter()
-                    .find_map(|c| incarnation(&c.metadata, table.descriptor.name));
                 changelogs.push(Changelog {
                     table: at,
                     topic: Arc::clone(topic),
@@ -263,6 +265,7 @@ impl StreamThread {
                 tree,
                 next: 0,
                 round: None,
+                named,
             });
         }
         let recovery = Recovery::new(&mut task, changelogs, super::shared::wall())?;
@@ -286,13 +289,23 @@ impl StreamThread {
             max_ahead: i64::try_from(settings.max_ahead.as_millis()).unwrap_or(i64::MAX),
             max_task_idle: settings.max_task_idle.as_millis() as u64,
             max_message_bytes: MAX_RECORD,
-            cache_bytes: CACHE,
+            cache_bytes: self.cache_bytes(),
             // Commits go by time, bytes and rows; events that change nothing cost nothing.
             commit_events: settings.commit_events,
             commit_bytes: 16 << 20,
             commit_rows: 50_000,
             exactly_once: settings.exactly_once,
         }
+    }
+
+    /// The share of one table's partition in the memory for caches.
+    fn cache_bytes(&self) -> usize {
+        let topologies = self.worker.topologies.iter().zip(&self.worker.counts);
+        let shares = topologies.map(|(topology, partitions)| {
+            topology.tables.len() * usize::try_from(*partitions).unwrap_or(1)
+        });
+        let share = CACHE / shares.sum::<usize>().max(1);
+        share.clamp(CACHE_OF_ONE.0, CACHE_OF_ONE.1)
     }
 
     /// An offset to read from must be in the log.
@@ -344,8 +357,9 @@ impl StreamThread {
             let Phase::Recovering(recovering) = &mut partition.phase else {
                 continue;
             };
+            let storing = partition.tables.iter().any(|table| table.round.is_some());
             let recovery = &mut recovering.recovery;
-            let turned = recovery.turn(&mut partition.task, &mut self.batch, patience);
+            let turned = recovery.turn(&mut partition.task, &mut self.batch, patience, storing);
             match turned {
                 Ok(Turned::Anew) => {
                     self.again(at);

@@ -1,9 +1,11 @@
 //! Rounds of the store: what a stream thread hands to the storer, and what comes back.
 
 use super::partition::Partition;
+use crate::error::Error;
 use crate::store::{Checkpoint, Stored, StorerClient, TreeWrite};
 
-/// Hands over the rows of a task that await the store; tables whose last round is under way wait.
+/// Hands over the rows of a task that await the store; tables whose last round is under way wait. Always all of a
+/// table's rows: what is cleared while a round is under way must not miss those of an earlier one.
 pub(super) fn submit(partition: &mut Partition, storer: &mut StorerClient, wall: i64) {
     for at in 0..partition.tables.len() {
         if partition.tables[at].round.is_some() {
@@ -12,32 +14,40 @@ pub(super) fn submit(partition: &mut Partition, storer: &mut StorerClient, wall:
         let Some(tree) = partition.tables[at].tree.clone() else {
             continue;
         };
-        let Some((rows, commit, mark)) = partition.task.take_round(at) else {
+        let checkpoint = match checkpoint(partition, at, wall) {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => {
+                tracing::error!("{error}; the store is not written");
+                continue;
+            }
+        };
+        let Some((rows, commit, _)) = partition.task.take_round(at) else {
             continue;
         };
-        let mut bytes = Vec::new();
-        let incarnation = mark.as_ref().map_or([0; 16], |mark| mark.incarnation);
-        if let Some(Err(error)) = mark.map(|mark| mark.encode(&mut bytes)) {
-            tracing::error!("{error}; the store is not written");
-            partition.task.round_done(at, commit, false);
-            continue;
-        }
-        let table = &mut partition.tables[at];
-        let checkpoint = Checkpoint {
-            changelog_offset: table.next,
-            mark: bytes,
-            written_at: wall,
-            incarnation,
+        let write = TreeWrite {
+            tree,
+            rows,
+            checkpoint,
         };
-        table.round = Some((
-            storer.submit(vec![TreeWrite {
-                tree,
-                rows,
-                checkpoint,
-            }]),
-            commit,
-        ));
+        partition.tables[at].round = Some((storer.submit(vec![write]), commit));
     }
+}
+
+/// What is true of a table's store once all rows that await it are there.
+fn checkpoint(partition: &Partition, at: usize, wall: i64) -> Result<Checkpoint, Error> {
+    let (table, mark) = (&partition.tables[at], partition.task.mark(at));
+    let mut bytes = Vec::new();
+    if let Some(mark) = mark {
+        mark.encode(&mut bytes)?;
+    }
+    // A compacted changelog has its mark at its end: during recovery it may not have come yet.
+    let named = table.named.unwrap_or_default();
+    Ok(Checkpoint {
+        changelog_offset: table.next,
+        mark: bytes,
+        written_at: wall,
+        incarnation: mark.map_or(named, |mark| mark.incarnation),
+    })
 }
 
 /// Tells the task what became of its rounds.

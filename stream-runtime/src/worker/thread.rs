@@ -108,6 +108,8 @@ impl StreamThread {
     ) -> Result<Self, Error> {
         let wake = Wake::new();
         worker.stop.wakes(&wake);
+        let bell = wake.clone();
+        let storer = storer.ringing(move || bell.wake());
         let outlet = Self::outlet(&worker, number)?;
         let member = Self::member(&worker, number, &wake)?;
         let (answer, replies) = channel();
@@ -265,7 +267,8 @@ impl StreamThread {
         let now = self.worker.now();
         for at in 0..self.partitions.len() {
             let partition = &mut self.partitions[at];
-            if !partition.is_running() {
+            // With a full cache it waits for the store, whose end wakes the thread.
+            if !partition.is_running() || partition.task.is_full() {
                 continue;
             }
             let read = partition.read(&mut self.batch, &mut self.headers);
@@ -336,6 +339,10 @@ impl StreamThread {
                 .map(|at| p.task.unstored(at))
                 .sum::<usize>()
         };
+        // Also of tasks that recover: their tables may be larger than the cache.
+        for partition in self.partitions.iter_mut().filter(|p| p.task.is_full()) {
+            partition.store(&mut self.storer, super::shared::wall());
+        }
         let due = self.last_round.elapsed() >= self.worker.settings.store_interval;
         if !due && self.partitions.iter().map(rows).sum::<usize>() < ROUND_ROWS {
             return;

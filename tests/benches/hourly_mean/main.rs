@@ -1,13 +1,14 @@
 //! The hourly mean: this framework, the same by hand, and a bare loop, in turn, each in a process of its own.
 //!
-//! `cargo bench -p tests --bench hourly_mean -- --records 5000000 --rounds 3`
+//! `cargo bench -p tests --bench hourly_mean -- --records 5000000 --rounds 3`; `tests/peers/run` adds Kafka Streams and
+//! Faust.
 
 mod outputs;
 
 use anyhow::Result;
 use clap::Parser;
 use tests::bench::bed::{BedArgs, PARTITIONS};
-use tests::bench::race::{BOTH_SIDES, Contender, READINGS, Race};
+use tests::bench::race::{BOTH_SIDES, Contender, Peer, READINGS, Race};
 use tests::bench::readings;
 use tests::client;
 
@@ -20,6 +21,9 @@ struct Args {
     records: u64,
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Another framework at the same work, as NAME[:RECORDS]=COMMAND; may be repeated.
+    #[arg(long, value_parser = Peer::parse)]
+    peer: Vec<&'static Peer>,
     #[command(flatten)]
     bed: BedArgs,
 }
@@ -38,7 +42,9 @@ fn main() -> Result<()> {
         work: "hourly-mean",
         sink: MEANS,
     };
-    let in_turn: Vec<_> = BOTH_SIDES.into_iter().chain([Contender::RawPoll]).collect();
+    let mut in_turn = BOTH_SIDES.to_vec();
+    in_turn.push(Contender::RawPoll);
+    in_turn.extend(args.peer.iter().copied().map(Contender::Peer));
     race.run(&in_turn, |from| {
         outputs::check(&bed.bootstrap, MEANS, from, &truth)
     })

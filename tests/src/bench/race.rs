@@ -17,6 +17,39 @@ pub enum Contender {
     Framework(&'static str),
     ByHand(&'static str),
     RawPoll,
+    Peer(&'static Peer),
+}
+
+/// Another framework at the same work.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Peer {
+    name: String,
+    /// How many of the readings it takes; `None`: all.
+    records: Option<u64>,
+    /// Program and arguments, separated by spaces. It is told what to do by `BENCH_BROKER`, `BENCH_APP`, `BENCH_TOPIC`,
+    /// `BENCH_SINK`, `BENCH_RECORDS` and `BENCH_THREADS`, and prints `@started` and `@done` with the time in µs.
+    command: String,
+}
+
+impl Peer {
+    /// From `NAME[:RECORDS]=COMMAND`. Lives as long as the process.
+    pub fn parse(text: &str) -> Result<&'static Self, String> {
+        let (name, command) = text
+            .split_once('=')
+            .ok_or("expected NAME[:RECORDS]=COMMAND")?;
+        let (name, records) = match name.rsplit_once(':') {
+            Some((name, records)) => {
+                let records = records.parse().map_err(|e| format!("{records}: {e}"))?;
+                (name, Some(records))
+            }
+            None => (name, None),
+        };
+        Ok(Box::leak(Box::new(Self {
+            name: name.to_owned(),
+            records,
+            command: command.to_owned(),
+        })))
+    }
 }
 
 impl std::fmt::Display for Contender {
@@ -25,6 +58,7 @@ impl std::fmt::Display for Contender {
             Self::Framework(guarantee) => write!(f, "a framework {guarantee}"),
             Self::ByHand(guarantee) => write!(f, "b by hand {guarantee}"),
             Self::RawPoll => write!(f, "c raw poll"),
+            Self::Peer(peer) => f.write_str(&peer.name),
         }
     }
 }
@@ -114,7 +148,8 @@ impl Race<'_> {
         let bootstrap = self.bed.bootstrap.as_str();
         let name = format!("bench_{}_{round}", contender.to_string().replace(' ', "_"));
         let before = client::end_offsets(bootstrap, self.sink, client::Isolation::Uncommitted)?;
-        let (partitions, records) = (PARTITIONS.to_string(), self.records.to_string());
+        let mut count = self.records;
+        let (partitions, records) = (PARTITIONS.to_string(), count.to_string());
         let mut end = End::Committed {
             bootstrap,
             group: &name,
@@ -151,10 +186,25 @@ impl Race<'_> {
                     .args(["--partitions", &partitions, "--records", &records]);
                 command
             }
+            Contender::Peer(peer) => {
+                end = End::Printed;
+                count = peer.records.unwrap_or(count).min(count);
+                let mut words = peer.command.split_whitespace();
+                let mut command = Command::new(words.next().context("a peer's command")?);
+                command
+                    .args(words)
+                    .env("BENCH_BROKER", bootstrap)
+                    .env("BENCH_APP", &name)
+                    .env("BENCH_TOPIC", READINGS)
+                    .env("BENCH_SINK", self.sink)
+                    .env("BENCH_RECORDS", count.to_string())
+                    .env("BENCH_THREADS", THREADS);
+                command
+            }
         };
         let log = dir.join(format!("{name}.log"));
-        let cost = measure::run(&command, &log, self.records, &end)?;
-        if contender != Contender::RawPoll {
+        let cost = measure::run(&command, &log, count, &end)?;
+        if matches!(contender, Contender::Framework(_) | Contender::ByHand(_)) {
             check(&before)?;
         }
         Ok(cost)
@@ -163,7 +213,7 @@ impl Race<'_> {
 
 fn print(round: &str, contender: Contender, cost: Cost) {
     println!(
-        "{round:>6}  {:<28} {:>9.0} records/s {:>6.0} ns CPU/record {:>5} MiB peak",
+        "{round:>6}  {:<32} {:>9.0} records/s {:>6.0} ns CPU/record {:>5} MiB peak",
         contender.to_string(),
         cost.records_per_second,
         cost.cpu_ns_per_record,
