@@ -4,6 +4,9 @@ mod expand;
 mod holds;
 mod parse;
 
+pub use expand::{options_of, reach, topic_name};
+pub use parse::{Policy, policy};
+
 use crate::errors::Errors;
 use proc_macro2::TokenStream;
 

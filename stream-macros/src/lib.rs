@@ -10,7 +10,7 @@ mod duration;
 mod errors;
 mod function;
 mod item;
-mod later;
+mod join;
 mod options;
 mod page;
 mod paths;
@@ -82,14 +82,8 @@ pub fn page(args: TokenStream, item: TokenStream) -> TokenStream {
     page::attribute(args.into(), item.into()).into()
 }
 
-macro_rules! later {
-    ($($name:ident)*) => {$(
-        #[doc = "Not supported yet."]
-        #[proc_macro_attribute]
-        pub fn $name(_: TokenStream, item: TokenStream) -> TokenStream {
-            later::attribute(stringify!($name), item.into()).into()
-        }
-    )*};
+#[allow(missing_docs)]
+#[proc_macro_attribute]
+pub fn join(args: TokenStream, item: TokenStream) -> TokenStream {
+    join::attribute(args.into(), item.into()).into()
 }
-
-later! { join }

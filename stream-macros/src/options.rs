@@ -12,6 +12,9 @@ use syn::{
     parse::{ParseStream, Parser},
 };
 
+/// What may become of an event that failed.
+pub const POLICIES: &[&str] = &["dead_letter", "skip", "stop"];
+
 /// What an attribute takes.
 pub struct Spec {
     /// As the user writes it: `#[agent]`.
@@ -217,6 +220,13 @@ impl Options {
     pub fn field(&self, name: &str) -> Option<&FieldPath> {
         match self.find(name)? {
             (_, Value::Field(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    pub fn fields(&self, name: &str) -> Option<&[FieldPath]> {
+        match self.find(name)? {
+            (_, Value::Fields(fields)) => Some(fields),
             _ => None,
         }
     }

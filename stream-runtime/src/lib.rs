@@ -39,6 +39,8 @@ pub use stream_macros::agent;
 pub use stream_macros::command;
 #[doc = include_str!("docs/crontab.md")]
 pub use stream_macros::crontab;
+#[doc = include_str!("docs/join.md")]
+pub use stream_macros::join;
 #[doc = include_str!("docs/page.md")]
 pub use stream_macros::page;
 #[doc = include_str!("docs/record.md")]
@@ -151,6 +153,7 @@ pub mod prelude {
     pub use crate::agent;
     pub use crate::command;
     pub use crate::crontab;
+    pub use crate::join;
     pub use crate::page;
     pub use crate::record;
     pub use crate::state;
@@ -162,10 +165,7 @@ pub mod prelude {
     pub use crate::topic;
     pub use chrono::DateTime;
     pub use chrono::Utc;
-    // Refused with "not supported yet", which says more than an unknown attribute.
     pub use std::process::ExitCode;
-    #[doc(hidden)]
-    pub use stream_macros::join;
 }
 
 /// What the attributes expand to. No part of the interface: it may change in any release.
@@ -207,6 +207,7 @@ pub mod __private {
     pub use crate::record::shape::ShapeProbe;
     pub use crate::record::shape::ViaName;
     pub use crate::record::shape::ViaRecord;
+    pub use crate::table::BufferSpec;
     pub use crate::table::GlobalSpec;
     pub use crate::table::Hopping;
     pub use crate::table::MergeFn;
@@ -218,10 +219,12 @@ pub mod __private {
     pub use crate::table::changelog_replica;
     pub use crate::table::key_name;
     pub use crate::table::open as open_table;
+    pub use crate::table::open_buffer;
     pub use crate::task::Agent;
     pub use crate::task::AgentParts;
     pub use crate::task::ClosedForm;
     pub use crate::task::Feeder;
+    pub use crate::task::JoinForm;
     pub use crate::task::MadeProbe;
     pub use crate::task::StateParts;
     pub use crate::task::TickForm;

@@ -55,6 +55,10 @@ pub trait Record: Sized + 'static {
     #[doc(hidden)]
     const SHAPE: &'static shape::Shape = &shape::Shape::OPAQUE;
 
+    /// Name of that field, as `#[record]` has it.
+    #[doc(hidden)]
+    const KEY_FIELD: &'static str = "";
+
     /// Reads the value of a message and checks the field rules; `None` is a tombstone.
     ///
     /// # Errors

@@ -101,15 +101,20 @@ fn named_topics(agent: &Agent) -> Vec<&syn::Type> {
         .collect()
 }
 
+/// A function from a record to a field of it. Every token stands at the field, so that what is wrong is said there.
+pub fn reach(field: &FieldPath) -> TokenStream {
+    let FieldPath { first, .. } = field;
+    let (span, tail) = (field.span(), field.tail());
+    let record = Ident::new("__record", span);
+    quote_spanned!(span=> |#record| &#record.#first #tail)
+}
+
 /// What makes the key of `group_by`.
 fn feeder(grouping: &Grouping) -> TokenStream {
     match grouping {
         Grouping::Field(field) => {
-            let record = Ident::new("__record", Span::mixed_site());
-            let FieldPath { first, .. } = field;
-            let tail = field.tail();
-            let span = first.span();
-            quote_spanned!(span=> __of.group_by_field(|#record| &#record.#first #tail))
+            let reach = reach(field);
+            quote_spanned!(field.span()=> __of.group_by_field(#reach))
         }
         Grouping::Closure(closure) => {
             quote_spanned!(closure.span()=> __of.group_by(#closure))
@@ -193,7 +198,7 @@ fn parts(agent: &Agent, p: &TokenStream) -> TokenStream {
     }
 }
 
-fn topic_name(topic: &TopicRef, runtime: &Runtime) -> TokenStream {
+pub fn topic_name(topic: &TopicRef, runtime: &Runtime) -> TokenStream {
     match topic {
         TopicRef::Name(name) => quote!(#name),
         TopicRef::Spec(ty) => {
@@ -204,6 +209,15 @@ fn topic_name(topic: &TopicRef, runtime: &Runtime) -> TokenStream {
 }
 
 fn options(agent: &Agent, p: &TokenStream) -> TokenStream {
+    let concurrency = agent.concurrency.map(|n| quote!(concurrency: #n,));
+    let holds = agent
+        .holds
+        .map(|how| quote!(holds: ::core::option::Option::Some(#how),));
+    options_of(&agent.policy, quote!(#concurrency #holds), p)
+}
+
+/// What was said about failures, and more fields.
+pub fn options_of(policy: &Policy, more: TokenStream, p: &TokenStream) -> TokenStream {
     let Policy {
         retries,
         backoff,
@@ -211,7 +225,7 @@ fn options(agent: &Agent, p: &TokenStream) -> TokenStream {
         on_error,
         on_decode_error,
         dead_letter_topic,
-    } = &agent.policy;
+    } = policy;
     let on = |name: &str, policy: &Option<String>| {
         let name = Ident::new(name, Span::call_site());
         let policy = match policy.as_deref() {
@@ -230,13 +244,9 @@ fn options(agent: &Agent, p: &TokenStream) -> TokenStream {
     let topic = dead_letter_topic
         .as_ref()
         .map(|topic| quote!(dead_letter_topic: ::core::option::Option::Some(#topic),));
-    let concurrency = agent.concurrency.map(|n| quote!(concurrency: #n,));
-    let holds = agent
-        .holds
-        .map(|how| quote!(holds: ::core::option::Option::Some(#how),));
     quote! {
         #p::AgentOptions {
-            #retries #backoff #timeout #on_error #on_decode_error #topic #concurrency #holds
+            #retries #backoff #timeout #on_error #on_decode_error #topic #more
             ..#p::AgentOptions::DEFAULT
         }
     }

@@ -5,13 +5,11 @@ use crate::{
     errors::Errors,
     function::{self, Parameter},
     item,
-    options::{Grouping, Kind, Options, Spec, TopicRef},
+    options::{Grouping, Kind, Options, POLICIES, Spec, TopicRef},
     paths::Runtime,
 };
 use proc_macro2::TokenStream;
 use syn::{Type, ext::IdentExt};
-
-const POLICIES: &[&str] = &["dead_letter", "skip", "stop"];
 
 pub const SPEC: Spec = Spec {
     attribute: "#[agent]",
@@ -243,7 +241,7 @@ fn concurrency(options: &Options, parameters: &[Parameter], errors: &Errors) -> 
     Some(number)
 }
 
-fn policy(options: &Options, errors: &Errors) -> Policy {
+pub fn policy(options: &Options, errors: &Errors) -> Policy {
     let retries =
         options
             .int("retries")

@@ -1,7 +1,7 @@
 //! The values that options take.
 
 use crate::duration;
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{
     ExprClosure, Ident, Lit, LitBool, LitFloat, LitInt, LitStr, Path, Token, Type, bracketed,
@@ -29,6 +29,8 @@ pub enum Kind {
     Type,
     /// `timestamp = datetime`
     Field,
+    /// `on = (id, order_id)`
+    Fields,
     /// `group_by = user`, `group_by = |r: &View| (r.country.clone(), r.day)`
     Grouping,
     /// `sink = "voltage_avg"`, `sink = VoltageAvg`
@@ -50,6 +52,7 @@ pub enum Value {
     Duration(i64, LitStr),
     Type(Type),
     Field(FieldPath),
+    Fields(Vec<FieldPath>),
     Grouping(Grouping),
     Topics(Vec<TopicRef>),
     Path(Path),
@@ -86,6 +89,11 @@ pub struct FieldPath {
 }
 
 impl FieldPath {
+    /// Where it ends: what is wrong with its type is said there.
+    pub fn span(&self) -> Span {
+        self.rest.last().unwrap_or(&self.first).span()
+    }
+
     /// As it is written: `address.city`.
     pub fn text(&self) -> String {
         let rest = self.rest.iter().map(|ident| format!(".{}", ident.unraw()));
@@ -180,6 +188,28 @@ impl Value {
             }
             Kind::Type if !input.peek(Lit) => input.parse().map(Self::Type),
             Kind::Field if input.peek(Ident) => parse_field(input, &wrong).map(Self::Field),
+            Kind::Fields if input.peek(token::Paren) => {
+                let inner;
+                let paren = parenthesized!(inner in input);
+                let mut fields = Vec::new();
+                while !inner.is_empty() {
+                    if !inner.peek(Ident) {
+                        let error = wrong(&inner);
+                        // What is left over would be a second mistake.
+                        inner.parse::<TokenStream>()?;
+                        return Err(error);
+                    }
+                    fields.push(parse_field(&inner, &wrong)?);
+                    if !inner.is_empty() {
+                        inner.parse::<Token![,]>()?;
+                    }
+                }
+                if fields.is_empty() {
+                    let message = format!("`{name}` is empty: {}", kind.example(name));
+                    return Err(syn::Error::new(paren.span.join(), message));
+                }
+                Ok(Self::Fields(fields))
+            }
             Kind::Grouping if input.peek(Token![|]) || input.peek(Token![||]) => {
                 let closure: ExprClosure = input.parse()?;
                 check_closure(&closure)?;
@@ -239,6 +269,7 @@ impl Kind {
             Self::Duration => "a text with a number and a unit".into(),
             Self::Type => "a type, without quotes".into(),
             Self::Field => "the name of a field, without quotes".into(),
+            Self::Fields => "two fields, without quotes".into(),
             Self::Grouping => "a field, without quotes, or a closure on the record".into(),
             Self::Topic => "the name of a topic, or a `#[topic]` type".into(),
             Self::Topics => "a list of topics".into(),
@@ -256,6 +287,7 @@ impl Kind {
             Self::Duration => format!("`{name} = \"10s\"` (ms, s, m, h, d)"),
             Self::Type => format!("`{name} = String`"),
             Self::Field => format!("`{name} = field`"),
+            Self::Fields => format!("`{name} = (id, order_id)`"),
             Self::Grouping => {
                 format!("`{name} = field` or `{name} = |record: &Record| record.field.clone()`")
             }

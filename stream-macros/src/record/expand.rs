@@ -188,6 +188,10 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
             )
         }
     };
+    let key_field = record
+        .key
+        .as_ref()
+        .map_or_else(String::new, |(path, _)| path.text());
     let has_timestamp = record.timestamp.is_some();
     let timestamp_fn = record.timestamp.as_ref().map(|path| {
         let field = access(record, &path.first, &path.tail());
@@ -208,6 +212,7 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
             const NAME: &'static str = #text;
             const HAS_TIMESTAMP: bool = #has_timestamp;
             const HAS_KEY: bool = #has_key;
+            const KEY_FIELD: &'static ::core::primitive::str = #key_field;
             const SHAPE: &'static #p::Shape = &#shape;
 
             #[inline]

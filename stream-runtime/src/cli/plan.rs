@@ -245,6 +245,7 @@ pub(super) fn describe(cx: &Context<'_>, args: &DescribeArgs) -> CliResult {
 fn agent(agent: &AgentView) -> CliResult {
     field("reads", &agent.reads.join(", "))?;
     field("grouped by", &agent.group_by.join(", "))?;
+    field("joins", agent.joins.as_deref().unwrap_or_default())?;
     field("records", agent.record.as_deref().unwrap_or_default())?;
     field(
         "closed windows of",

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::beside::BesideDescriptor;
 use crate::duration;
 use crate::topology::{
-    AgentDescriptor, AgentPlan, Edge, OnError, OutputKind, Plan, Source, SubTopology, TablePlan,
-    registry,
+    AgentDescriptor, AgentPlan, Edge, JoinShape, OnError, OutputKind, Plan, Source, SubTopology,
+    TableDescriptor, TablePlan, registry,
 };
 use crate::web::PageDescriptor;
 use crate::window::Window;
@@ -39,6 +39,8 @@ pub(super) struct AgentView {
     /// Topics; empty for one that takes closed windows.
     pub(super) reads: Vec<String>,
     pub(super) record: Option<String>,
+    /// Of a join: its kind and how far apart two records may be.
+    pub(super) joins: Option<String>,
     /// The table whose closed windows it takes.
     pub(super) closes: Option<String>,
     /// From one tick to the next, of a timer.
@@ -151,7 +153,8 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
             .filter(|i| i.agents.contains(&at))
             .map(|i| i.topic.clone())
             .collect(),
-        record: agent.shape.input.map(|record| record.name.to_owned()),
+        record: records(agent),
+        joins: agent.shape.join.as_ref().map(joins),
         closes: agent.shape.closes.map(|table| table.name.to_owned()),
         every_ms: match descriptor.source {
             Source::Timer { every_ms } => Some(every_ms),
@@ -170,6 +173,25 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
         dead_letter_topic: agent.dead_letters.and_then(topic).unwrap_or_default(),
         place: descriptor.place.to_string(),
     }
+}
+
+/// What arrives; of a join the left record and the right one.
+fn records(agent: &AgentPlan) -> Option<String> {
+    let name = agent.shape.input?.name;
+    Some(match &agent.shape.join {
+        Some(join) => format!("{name}, {}", join.right.name),
+        None => name.to_owned(),
+    })
+}
+
+/// `left join within 10m, grace 1m`.
+fn joins(join: &JoinShape) -> String {
+    let within = duration::format(join.within);
+    let grace = match join.buffers[0].grace {
+        0 => String::new(),
+        grace => format!(", grace {}", duration::format(grace)),
+    };
+    format!("{} join within {within}{grace}", join.kind())
 }
 
 /// `country of views`; by a closure: `a closure of views`.
@@ -224,7 +246,14 @@ fn table(topology: &SubTopology, table: &TablePlan) -> TableView {
     };
     TableView {
         name: descriptor.name.to_owned(),
-        kind: kind(descriptor.window),
+        kind: match topology
+            .agents
+            .iter()
+            .find_map(|agent| side(agent, descriptor))
+        {
+            Some(join) => format!("side of join {join}"),
+            None => kind(descriptor.window),
+        },
         key: descriptor.key.to_owned(),
         value: descriptor.value.to_owned(),
         grace_ms: descriptor.grace,
@@ -236,6 +265,12 @@ fn table(topology: &SubTopology, table: &TablePlan) -> TableView {
         read_by: users(false),
         place: descriptor.place.to_string(),
     }
+}
+
+/// The join whose records a table keeps.
+fn side(agent: &AgentPlan, table: &TableDescriptor) -> Option<&'static str> {
+    let buffers = agent.shape.join.as_ref()?.buffers;
+    buffers.contains(&table).then_some(agent.descriptor.name)
 }
 
 fn kind(window: Option<Window>) -> String {

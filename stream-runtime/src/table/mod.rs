@@ -1,8 +1,11 @@
 //! Tables: typed rows in a bounded cache over the store, their journal, changelog records and mark.
 //!
 //! `rows`, `slot`, `commit` are the engine: rows by layout key, whatever they mean. `cell` makes plain tables and aligned
-//! windows of it, with `closing`; `span_cell` sessions and sliding windows, with `spans` and `span_index`.
+//! windows of it, with `closing`; `span_cell` sessions and sliding windows, with `spans` and `span_index`; `buffer` the sides of joins, with
+//! `buffer_index`.
 
+mod buffer;
+mod buffer_index;
 mod cell;
 mod clock;
 mod closing;
@@ -27,6 +30,7 @@ mod typed;
 mod update;
 mod windows;
 
+pub use buffer::{BufferKey, BufferSpec, JoinBuffer, Kept, open_buffer};
 pub use clock::{Clock, Hand, NO_TIME};
 pub use commit::StoredRows;
 pub use global::{AnyReplica, GlobalSpec, GlobalTable, Replica, changelog_replica, replica_of};

@@ -4,6 +4,8 @@ use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::clock::Clock;
 use super::commit::StoredRows;
 use super::slot::RowBatch;
@@ -36,6 +38,10 @@ pub trait TablePartition {
     fn has_due(&self, stream_time: i64) -> Result<bool, Error>;
     /// Start and end of the window at the head.
     fn head_window(&self) -> Option<(i64, i64)>;
+    /// What it closes together with, and the key at the head: windows by their table alone, the sides of a join as one.
+    fn closes_beside(&self) -> (&'static str, Bytes) {
+        (self.descriptor().name, Bytes::new())
+    }
     /// The row at the head has been handled.
     fn close_head(&self);
     /// Key and row at the head as JSON, for a dead letter.

@@ -29,6 +29,8 @@ pub(crate) enum Status {
 pub struct AgentState {
     pub(crate) name: &'static str,
     pub(crate) options: AgentOptions,
+    /// Inputs it reads, in the order of its topics.
+    pub(crate) reads: Vec<usize>,
     /// Tables it writes.
     pub(crate) writes: Vec<usize>,
     /// Whether it asks for the event's key.

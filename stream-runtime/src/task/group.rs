@@ -65,10 +65,8 @@ impl Feeder {
         Feeder {
             shape: AgentShape {
                 input: Some(RecordInfo::keyless::<T::Record>()),
-                closes: None,
-                stream_form: false,
-                edges: Vec::new(),
                 output: Some(RecordInfo::of::<T::Record, K>()),
+                ..AgentShape::default()
             },
             start: Box::new(|context: &dyn Any| match AgentCx::of(context) {
                 Some(agent) => {

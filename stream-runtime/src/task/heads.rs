@@ -9,8 +9,8 @@ use crate::record::{DecodeError, Payload, Record};
 pub trait PeekTime {
     /// Event time of the record at the head of an input: `None` when the record does not say, or does not decode.
     fn time(&mut self, input: usize, raw: &RawRecord<'_>) -> Option<i64>;
-    /// For [`Heads::take`].
-    fn as_any(&mut self) -> &mut dyn Any;
+    /// The [`Heads`] of an input, for [`Heads::take`].
+    fn as_any(&mut self, input: usize) -> &mut dyn Any;
 }
 
 /// What the heads are of one type. Made once for an agent, so that a record costs no allocation.
@@ -63,7 +63,7 @@ impl<T: Payload> PeekTime for Heads<T> {
         }
     }
 
-    fn as_any(&mut self) -> &mut dyn Any {
+    fn as_any(&mut self, _: usize) -> &mut dyn Any {
         self
     }
 }

@@ -129,6 +129,7 @@ impl AgentParts {
                 stream_form: I::STREAM,
                 edges: edges_of(edges),
                 output,
+                ..AgentShape::default()
             },
             start: Box::new(|context| match AgentCx::of(context) {
                 Some(agent) => {

@@ -278,7 +278,7 @@ impl AgentCx {
             let mut heads = state.heads.borrow_mut();
             heads
                 .as_mut()
-                .and_then(|heads| heads.as_any().downcast_mut::<Heads<T>>())
+                .and_then(|heads| heads.as_any(input).downcast_mut::<Heads<T>>())
                 .and_then(|heads| heads.take(input, raw.offset))
         } else {
             None

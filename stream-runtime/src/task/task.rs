@@ -123,6 +123,7 @@ impl Task {
                 name: agent.descriptor.name,
                 options: agent.descriptor.options,
                 writes: agent.writes.clone(),
+                reads: agent.reads.clone(),
                 needs_key: agent.needs_key,
                 sink: agent.sink,
                 dead_letters: agent.dead_letters,
@@ -188,7 +189,7 @@ impl Task {
             closers: (0..tables.len())
                 .map(|t| {
                     (0..count)
-                        .filter(|&a| topology.agents[a].closes == Some(t))
+                        .filter(|&a| topology.agents[a].closes.contains(&t))
                         .collect()
                 })
                 .collect(),
@@ -339,18 +340,11 @@ impl Task {
         let now = shared.clock.stream_time.get();
         loop {
             let due = (0..shared.tables.len())
-                .filter(|&t| self.topology.tables[t].descriptor.window.is_some())
-                .map(|t| {
-                    (
-                        shared.tables[t].due_at(),
-                        self.topology.tables[t].rank,
-                        self.topology.tables[t].descriptor.name,
-                        t,
-                    )
-                })
-                .min();
-            let Some((at, _, _, table)) = due.filter(|(at, ..)| *at <= now) else {
-                let mut next = due.map_or(i64::MAX, |(at, ..)| at);
+                .map(|t| (shared.tables[t].due_at(), t))
+                .filter(|(at, _)| *at != i64::MAX)
+                .min_by(|a, b| a.0.cmp(&b.0).then_with(|| self.closing_order(a.1, b.1)));
+            let Some((at, table)) = due.filter(|(at, _)| *at <= now) else {
+                let mut next = due.map_or(i64::MAX, |(at, _)| at);
                 for table in &shared.tables {
                     table.expire(now)?;
                     next = next.min(table.expires_at());
@@ -368,6 +362,15 @@ impl Task {
                 continue;
             }
         }
+    }
+
+    /// Which of two tables closes first when both are due at one time.
+    fn closing_order(&self, a: usize, b: usize) -> std::cmp::Ordering {
+        let (tables, plans) = (&self.shared.tables, &self.topology.tables);
+        let by_rank = plans[a].rank.cmp(&plans[b].rank);
+        by_rank
+            .then_with(|| tables[a].closes_beside().cmp(&tables[b].closes_beside()))
+            .then_with(|| plans[a].descriptor.name.cmp(plans[b].descriptor.name))
     }
 
     fn poll_agents(&mut self) {

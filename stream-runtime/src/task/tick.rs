@@ -35,11 +35,8 @@ impl Agent<(), TickForm> {
     {
         AgentParts {
             shape: AgentShape {
-                input: None,
-                closes: None,
-                stream_form: false,
                 edges: edges_of(edges),
-                output: None,
+                ..AgentShape::default()
             },
             start: Box::new(|context| match AgentCx::of(context) {
                 Some(agent) => Box::pin(drive(agent.clone(), call)),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::descriptor::{Edge, Place, RecordInfo, Source, TableDescriptor};
+use super::descriptor::{Edge, JoinShape, Place, RecordInfo, Source, TableDescriptor};
 use super::plan::{AgentView, Plan, PlanParts, Problem};
 
 /// Appends every problem.
@@ -109,16 +109,10 @@ fn topics(
     parts: &PlanParts<'_>,
     say: &mut impl FnMut(String, Vec<Place>),
 ) {
-    let mut first: BTreeMap<&str, &AgentView<'_>> = BTreeMap::new();
+    let mut first: BTreeMap<&str, (&AgentView<'_>, RecordInfo)> = BTreeMap::new();
     for agent in agents {
-        let Some(record) = agent.shape.input else {
-            continue;
-        };
-        for topic in &agent.topics {
-            let other = *first.entry(*topic).or_insert(agent);
-            let Some(theirs) = other.shape.input else {
-                continue;
-            };
+        for (topic, record) in agent.reads() {
+            let (other, theirs) = *first.entry(topic).or_insert((agent, record));
             let places = vec![other.descriptor.place, agent.descriptor.place];
             if theirs.type_id != record.type_id {
                 say(
@@ -137,7 +131,7 @@ fn topics(
                     places,
                 );
             }
-            if let Some(declared) = parts.topics.iter().find(|t| t.name == *topic) {
+            if let Some(declared) = parts.topics.iter().find(|t| t.name == topic) {
                 let theirs = (declared.record)();
                 if theirs.type_id != record.type_id {
                     say(
@@ -197,13 +191,10 @@ fn sent(agents: &[AgentView<'_>], parts: &PlanParts<'_>, say: &mut impl FnMut(St
     }
     // What an agent reads, against what others send there by a sink or by hand.
     for reader in agents {
-        let Some(read) = reader.shape.input else {
-            continue;
-        };
         for (topic, record, writer) in agents.iter().flat_map(writes) {
-            if !reader.topics.contains(&topic) {
+            let Some((_, read)) = reader.reads().find(|(read, _)| *read == topic) else {
                 continue;
-            }
+            };
             let places = vec![writer.descriptor.place, reader.descriptor.place];
             let (from, to) = (writer.descriptor.name, reader.descriptor.name);
             if record.type_id != read.type_id && !is_raw(read.name) && !is_raw(record.name) {
@@ -332,6 +323,43 @@ fn is_topic(table: &TableDescriptor) -> bool {
     table.global.is_some_and(|global| global.source.is_some())
 }
 
+/// The sides of a join are of two topics; what a record without a partner writes is judged late by the end of its time.
+fn sides(agent: &AgentView<'_>, join: &JoinShape, say: &mut impl FnMut(String, Vec<Place>)) {
+    let place = agent.descriptor.place;
+    if let [left, right] = agent.topics[..]
+        && left == right
+    {
+        say(
+            format!(
+                "join `{}` has topic `{left}` on both sides: a join is of two; read one of them through another topic",
+                agent.descriptor.name
+            ),
+            vec![place],
+        );
+    }
+    if join.alone == [false, false] {
+        return;
+    }
+    let wait = join.within + 1 + join.buffers[0].grace;
+    for edge in &agent.shape.edges {
+        if let Edge::Table {
+            table: fed,
+            writes: true,
+        } = edge
+            && fed.window.is_some()
+            && fed.grace < wait
+        {
+            say(
+                format!(
+                    "table `{}` is fed by join `{}`, whose records go without a partner {wait} ms after their time (`within` + 1 ms + `grace`), and needs a grace no smaller than that ({} ms)",
+                    fed.name, agent.descriptor.name, fed.grace
+                ),
+                vec![fed.place, place],
+            );
+        }
+    }
+}
+
 fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
     let mut writers: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
     // Their ticks are events of their own, so they may write beside the one writer.
@@ -375,6 +403,9 @@ fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
                 );
             }
             seen.push(table.name);
+        }
+        if let Some(join) = &agent.shape.join {
+            sides(agent, join, say);
         }
         if let Some(table) = agent.shape.closes {
             used.entry(table.name).or_insert((table, place));

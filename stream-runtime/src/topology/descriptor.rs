@@ -101,7 +101,7 @@ pub enum Edge {
 }
 
 /// What the types of an agent's signature say; computed once at start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct AgentShape {
     /// The record and key that arrive; `None` for `on_close`.
     pub input: Option<RecordInfo>,
@@ -113,6 +113,45 @@ pub struct AgentShape {
     pub edges: Vec<Edge>,
     /// The record that is returned; `None` for `()`.
     pub output: Option<RecordInfo>,
+    /// The sides of a join.
+    pub join: Option<JoinShape>,
+    /// Of a feeder: the records have that key already, and it is not needed.
+    pub keyed_already: bool,
+}
+
+impl AgentShape {
+    /// The record that arrives from the agent's topic number `topic`.
+    pub fn input_of(&self, topic: usize) -> Option<RecordInfo> {
+        match &self.join {
+            Some(join) if topic == 1 => Some(join.right),
+            _ => self.input,
+        }
+    }
+}
+
+/// What a join is; its left record is the shape's input.
+#[derive(Clone, Copy, Debug)]
+pub struct JoinShape {
+    /// The right record.
+    pub right: RecordInfo,
+    /// Where the records of the left and of the right side wait.
+    pub buffers: [&'static TableDescriptor; 2],
+    /// Largest distance in time of two records that match, in ms.
+    pub within: i64,
+    /// Whether a record of the left, of the right side is emitted without a partner.
+    pub alone: [bool; 2],
+}
+
+impl JoinShape {
+    /// Its kind by its name.
+    pub fn kind(&self) -> &'static str {
+        match self.alone {
+            [false, false] => "inner",
+            [true, false] => "left",
+            [false, true] => "right",
+            [true, true] => "outer",
+        }
+    }
 }
 
 /// What happens with an event whose retries are used up.

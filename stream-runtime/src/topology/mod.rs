@@ -7,9 +7,9 @@ mod plan;
 pub mod registry;
 
 pub use descriptor::{
-    AgentDescriptor, AgentFuture, AgentOptions, AgentShape, Edge, GlobalDescriptor, OnError, OnGap,
-    Place, RecordInfo, RegisteredTable, RegisteredTopic, Source, Start, StateDescriptor,
-    StateFuture, TableDescriptor, TopicDescriptor,
+    AgentDescriptor, AgentFuture, AgentOptions, AgentShape, Edge, GlobalDescriptor, JoinShape,
+    OnError, OnGap, Place, RecordInfo, RegisteredTable, RegisteredTopic, Source, Start,
+    StateDescriptor, StateFuture, TableDescriptor, TopicDescriptor,
 };
 pub use plan::{
     AgentPlan, GlobalPlan, InputPlan, OutputKind, OutputPlan, Plan, PlanParts, Problem,

@@ -21,8 +21,10 @@ pub struct AgentPlan {
     pub dead_letters: Option<usize>,
     /// Indexes of the tables it writes.
     pub writes: Vec<usize>,
-    /// Index of the table whose windows it gets.
-    pub closes: Option<usize>,
+    /// Indexes of the tables whose windows it gets, or of a join's sides.
+    pub closes: Vec<usize>,
+    /// Indexes of the inputs it reads, in the order of its topics.
+    pub reads: Vec<usize>,
     /// Whether a record without a readable key is bad for it.
     pub needs_key: bool,
     /// The agent whose records it gives their key; `None` for an agent of the user's.
@@ -216,42 +218,52 @@ struct DraftTopic {
     name: String,
     /// The topics it is filled from; empty unless it is a repartition topic.
     sources: Vec<String>,
-    /// Name of its keys' type, when that is not in the shape of its reader.
-    key: Option<&'static str>,
+    /// What its reader gets from it.
+    record: Option<RecordInfo>,
 }
 
 impl Draft {
     /// The drafts of an agent: its own, and one for each feeder.
     fn of(app: &str, descriptor: &'static AgentDescriptor) -> Vec<Draft> {
-        let plain = |name: &&str| DraftTopic {
-            name: (*name).to_owned(),
-            sources: Vec::new(),
-            key: None,
-        };
-        let mut topics: Vec<DraftTopic> = named(descriptor.source).iter().map(plain).collect();
+        fn plain(source: Source, shape: &AgentShape) -> Vec<DraftTopic> {
+            let names = named(source).iter().enumerate();
+            names
+                .map(|(at, name)| DraftTopic {
+                    name: (*name).to_owned(),
+                    sources: Vec::new(),
+                    record: shape.input_of(at),
+                })
+                .collect()
+        }
+        let own = (descriptor.shape)();
+        let mut topics = plain(descriptor.source, &own);
         let mut drafts = Vec::with_capacity(1 + descriptor.feeders.len());
         for feeder in descriptor.feeders {
             let shape = (feeder.shape)();
+            if shape.keyed_already {
+                continue;
+            }
             let sources = named(feeder.source);
             let name = format!("{app}-{}-repartition", feeder.name);
             let at = topics.iter().position(|t| sources.contains(&&*t.name));
             let repartition = DraftTopic {
                 name: name.clone(),
                 sources: sources.iter().map(|&s| s.to_owned()).collect(),
-                key: shape.output.map(|record| record.key),
+                // The same record under its new key.
+                record: shape.output,
             };
             topics.retain(|topic| !sources.contains(&&*topic.name));
             topics.insert(at.unwrap_or(0).min(topics.len()), repartition);
             drafts.push(Draft {
                 descriptor: feeder,
+                topics: plain(feeder.source, &shape),
                 shape,
-                topics: sources.iter().map(plain).collect(),
                 feeds: Some((descriptor, name)),
             });
         }
         drafts.push(Draft {
             descriptor,
-            shape: (descriptor.shape)(),
+            shape: own,
             topics,
             feeds: None,
         });
@@ -264,6 +276,12 @@ impl Draft {
             _ => None,
         });
         edges.chain(self.shape.closes)
+    }
+
+    /// The tables whose rows it gets when their time is over.
+    fn closing(&self) -> impl Iterator<Item = &'static TableDescriptor> + '_ {
+        let sides = self.shape.join.iter().flat_map(|join| join.buffers);
+        self.shape.closes.into_iter().chain(sides)
     }
 
     fn written(&self) -> impl Iterator<Item = &'static TableDescriptor> + '_ {
@@ -352,8 +370,18 @@ pub(super) struct AgentView<'a> {
     pub(super) descriptor: &'static AgentDescriptor,
     pub(super) shape: &'a AgentShape,
     pub(super) topics: Vec<&'a str>,
+    /// What it gets from each of them.
+    pub(super) records: Vec<Option<RecordInfo>>,
     /// For a feeder: its agent's descriptor, and the repartition topic it fills.
     pub(super) feeds: Option<(&'static AgentDescriptor, &'a str)>,
+}
+
+impl AgentView<'_> {
+    /// Its topics, and what it gets from each.
+    pub(super) fn reads(&self) -> impl Iterator<Item = (&str, RecordInfo)> {
+        let topics = self.topics.iter().zip(&self.records);
+        topics.filter_map(|(topic, record)| Some((*topic, (*record)?)))
+    }
 }
 
 fn drafts_view(drafts: &[Draft]) -> Vec<AgentView<'_>> {
@@ -363,6 +391,7 @@ fn drafts_view(drafts: &[Draft]) -> Vec<AgentView<'_>> {
             descriptor: d.descriptor,
             shape: &d.shape,
             topics: d.topics.iter().map(|t| t.name.as_str()).collect(),
+            records: d.topics.iter().map(|t| t.record).collect(),
             feeds: d
                 .feeds
                 .as_ref()
@@ -447,16 +476,13 @@ fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usize) -> SubTo
         for topic in &draft.topics {
             match (
                 inputs.iter_mut().find(|i| i.topic == topic.name),
-                draft.shape.input,
+                topic.record,
             ) {
                 (Some(input), _) => input.agents.push(at),
                 (None, Some(record)) => inputs.push(InputPlan {
                     topic: topic.name.clone(),
                     agents: vec![at],
-                    record: RecordInfo {
-                        key: topic.key.unwrap_or(record.key),
-                        ..record
-                    },
+                    record,
                     declared: None,
                     sources: topic.sources.clone(),
                 }),
@@ -489,13 +515,18 @@ fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usize) -> SubTo
                 output(topic, OutputKind::DeadLetters)
             }),
             writes: draft.written().filter_map(table_index).collect(),
-            closes: draft.shape.closes.and_then(table_index),
+            closes: draft.closing().filter_map(table_index).collect(),
+            reads: Vec::new(),
             needs_key: draft.shape.edges.iter().any(asks_for_key),
             shape: draft.shape.clone(),
         });
         *number += 1;
     }
     inputs.sort_by(|a, b| a.topic.cmp(&b.topic));
+    for (agent, draft) in agents.iter_mut().zip(drafts) {
+        let place = |topic: &DraftTopic| inputs.iter().position(|i| i.topic == topic.name);
+        agent.reads = draft.topics.iter().filter_map(place).collect();
+    }
     let tables = tables
         .iter()
         .zip(ranks)
@@ -521,19 +552,16 @@ fn ranks(tables: &[&'static TableDescriptor], drafts: &[&Draft]) -> Vec<usize> {
     // A chain cannot be longer than there are tables; a cycle stops there.
     for _ in 0..tables.len() {
         for draft in drafts {
-            let Some(from) = draft
-                .shape
-                .closes
-                .and_then(|t| tables.iter().position(|x| *x == t))
-            else {
-                continue;
-            };
+            let place = |t: &TableDescriptor| tables.iter().position(|x| *x == t);
+            let closing: Vec<usize> = draft.closing().filter_map(place).collect();
             for to in draft
                 .written()
                 .filter_map(|t| tables.iter().position(|x| *x == t))
             {
-                if to != from {
-                    ranks[to] = ranks[to].max(ranks[from] + 1).min(tables.len());
+                // A join writes its own sides.
+                if !closing.contains(&to) {
+                    let from = closing.iter().map(|&from| ranks[from] + 1).max();
+                    ranks[to] = ranks[to].max(from.unwrap_or(0)).min(tables.len());
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Workers against a real broker: the embedded one, or the one that `STREAM_TEST_BROKER` names.
 
+mod hops;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -110,10 +112,10 @@ fn wall_part() -> u32 {
 }
 
 /// The agents above, on topics of this test alone.
-fn plan_of(app: &str) -> Plan {
+fn plan_of(app: &str, module: &str) -> Plan {
     let agents = crate::topology::registry::agents()
         .into_iter()
-        .filter(|agent| agent.place.module == module_path!())
+        .filter(|agent| agent.place.module == module)
         .collect();
     let parts = PlanParts {
         app,
@@ -124,7 +126,10 @@ fn plan_of(app: &str) -> Plan {
     let mut plan = plan(parts).unwrap_or_else(|problems| panic!("{problems:?}"));
     for topology in &mut plan.topologies {
         for input in &mut topology.inputs {
-            input.topic = format!("{app}-in");
+            match input.is_repartition() {
+                false => input.topic = format!("{app}-in"),
+                true => input.sources = vec![format!("{app}-in")],
+            }
         }
         for output in &mut topology.outputs {
             output.topic = output
@@ -238,11 +243,16 @@ fn settings(properties: &Properties, dir: &tempfile::TempDir, threads: usize) ->
 }
 
 fn work(app: &str, settings: WorkerSettings) -> Result<Ended, Error> {
+    work_of(app, module_path!(), settings)
+}
+
+/// Runs a worker with the agents of a module.
+fn work_of(app: &str, module: &str, settings: WorkerSettings) -> Result<Ended, Error> {
     let _ = tracing_subscriber::fmt()
         .with_test_writer()
         .with_max_level(tracing::Level::INFO)
         .try_init();
-    let plan = plan_of(app);
+    let plan = plan_of(app, module);
     let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
     run(plan, Arc::default(), settings, &handle)
 }

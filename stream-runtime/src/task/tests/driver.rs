@@ -55,6 +55,8 @@ pub struct Cluster {
     /// Changelog per table.
     pub changelogs: Vec<Vec<Change>>,
     pub offset: Option<i64>,
+    /// Further input topics, and their offsets.
+    pub more: Vec<(Vec<Input>, Option<i64>)>,
     pub metadata: String,
 }
 
@@ -103,6 +105,7 @@ impl Driver {
         let tables = topology.tables.len();
         let cluster = Cluster {
             changelogs: vec![Vec::new(); tables],
+            more: vec![Default::default(); topology.inputs.len() - 1],
             ..Cluster::default()
         };
         let mut driver = Driver {
@@ -138,16 +141,18 @@ impl Driver {
             }
             self.changelog_ends[table] = log.len() as i64;
         }
-        let committed = Committed {
-            offset: self.cluster.offset,
+        let committed = |offset: Option<i64>| Committed {
+            offset,
             metadata: self.cluster.metadata.clone(),
         };
-        let starts = self.task.recovered(&[committed]).unwrap();
-        let at = match starts[0] {
-            StartAt::Offset(at) => at,
+        let committed: Vec<Committed> = self.offsets().map(committed).collect();
+        let starts = self.task.recovered(&committed).unwrap();
+        let at = |start: &StartAt| match start {
+            StartAt::Offset(at) => *at,
             StartAt::Default => 0,
         };
-        self.task.begin_at(&[at]);
+        let starts: Vec<i64> = starts.iter().map(at).collect();
+        self.task.begin_at(&starts);
     }
 
     /// The process dies; another one takes over, with the store or without.
@@ -169,11 +174,25 @@ impl Driver {
         self.turn();
     }
 
+    fn offsets(&self) -> impl Iterator<Item = Option<i64>> + '_ {
+        let more = self.cluster.more.iter().map(|(_, offset)| *offset);
+        std::iter::once(self.cluster.offset).chain(more)
+    }
+
     /// Fetches up to `records` into the inbox.
     pub fn fetch(&mut self, records: usize) {
-        let at = self.task.inbox(0).position() as usize;
-        let upto = (at + records).min(self.cluster.input.len());
-        for (offset, input) in self.cluster.input[..upto].iter().enumerate().skip(at) {
+        self.fetch_from(0, records);
+    }
+
+    /// Fetches up to `records` of one input; says when that is all.
+    pub fn fetch_from(&mut self, topic: usize, records: usize) {
+        let log = match topic {
+            0 => &self.cluster.input,
+            more => &self.cluster.more[more - 1].0,
+        };
+        let at = self.task.inbox(topic).position() as usize;
+        let upto = (at + records).min(log.len());
+        for (offset, input) in log[..upto].iter().enumerate().skip(at) {
             let key = input.key.as_deref().map(key_bytes);
             let record = RawRecord {
                 offset: offset as i64,
@@ -182,7 +201,10 @@ impl Driver {
                 value: input.value.as_deref(),
                 headers: &[],
             };
-            self.task.inbox(0).push(record);
+            self.task.inbox(topic).push(record);
+        }
+        if upto == log.len() {
+            self.task.inbox(topic).reached_end();
         }
     }
 
@@ -242,7 +264,11 @@ impl Driver {
             });
             self.changelog_ends[table] = log.len() as i64;
         }
-        cluster.offset = self.task.offsets().map(|(_, o)| o).next();
+        let mut offsets = self.task.offsets().map(|(_, o)| o);
+        cluster.offset = offsets.next();
+        for ((_, offset), next) in cluster.more.iter_mut().zip(offsets) {
+            *offset = Some(next);
+        }
         cluster.metadata = self.task.commit_metadata();
         self.task.committed();
         true
@@ -252,7 +278,8 @@ impl Driver {
     pub fn abort(&mut self) {
         self.task.prepare().unwrap();
         let offsets = self.task.aborted().unwrap();
-        assert_eq!(offsets[0], self.cluster.offset.unwrap_or(0));
+        let committed: Vec<i64> = self.offsets().map(Option::unwrap_or_default).collect();
+        assert_eq!(offsets, committed);
     }
 
     /// A round of the store, of what is committed.

@@ -7,6 +7,7 @@ mod graphs;
 mod held;
 mod histories;
 mod in_hand;
+mod joins;
 mod large;
 mod more_specs;
 mod simulation;

@@ -2,6 +2,7 @@
 
 mod globals;
 mod group_by;
+mod join;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
