@@ -93,12 +93,7 @@ fn named_topics(agent: &Agent) -> Vec<&syn::Type> {
         _ => &[],
     };
     let topics = sources.iter().chain(&agent.sink);
-    topics
-        .filter_map(|topic| match topic {
-            TopicRef::Spec(ty) => Some(&**ty),
-            TopicRef::Name(_) => None,
-        })
-        .collect()
+    topics.filter_map(TopicRef::spec).collect()
 }
 
 /// A function from a record to a field of it. Every token stands at the field, so that what is wrong is said there.

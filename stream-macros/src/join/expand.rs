@@ -52,8 +52,13 @@ pub fn expand(join: &Join) -> TokenStream {
         );
         quote!(#l, #r)
     });
+    let vis = &item.vis;
+    let topics = [Some(&join.left), Some(&join.right), join.sink.as_ref()];
+    let named = topics.into_iter().flatten().filter_map(TopicRef::spec);
     quote! {
         #item
+        #(#cfgs)*
+        #p::stand_in! { #vis #function }
         #(#cfgs)*
         #[allow(clippy::needless_update, clippy::pedantic)]
         const _: () = {
@@ -61,7 +66,8 @@ pub fn expand(join: &Join) -> TokenStream {
             #parts
             const __LEFT: &'static ::core::primitive::str = #left;
             const __RIGHT: &'static ::core::primitive::str = #right;
-            #p::inventory::submit! {
+            #p::register! {
+                agent #function [#(#named),*]
                 #p::AgentDescriptor {
                     name: #name,
                     place: #place,
@@ -114,7 +120,7 @@ fn buffer(join: &Join, side: &str, parameter: &Parameter, p: &TokenStream) -> To
                 ..#p::TableDescriptor::DEFAULT
             };
         }
-        #p::inventory::submit! { #p::RegisteredTable(<#ident as #p::BufferSpec>::DESCRIPTOR) }
+        #p::register! { table #ident [] #p::RegisteredTable(<#ident as #p::BufferSpec>::DESCRIPTOR) }
     }
 }
 

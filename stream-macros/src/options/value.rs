@@ -121,6 +121,16 @@ pub enum TopicRef {
     Spec(Box<Type>),
 }
 
+impl TopicRef {
+    /// Its `#[topic]` type.
+    pub fn spec(&self) -> Option<&Type> {
+        match self {
+            Self::Spec(ty) => Some(ty),
+            Self::Name(_) => None,
+        }
+    }
+}
+
 impl ToTokens for TopicRef {
     fn to_tokens(&self, out: &mut TokenStream) {
         match self {
