@@ -414,6 +414,10 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
         self.rows.borrow().unstored.len()
     }
 
+    fn is_full(&self) -> bool {
+        self.rows.borrow().is_full()
+    }
+
     fn stored(&self, round: u64) {
         self.rows.borrow_mut().stored(round);
     }

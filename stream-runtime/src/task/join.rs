@@ -97,12 +97,21 @@ pub struct Side<T, R> {
     info: RecordInfo,
     heads: fn() -> Box<dyn PeekTime>,
     /// Reads the record in hand.
-    arrives: fn(&AgentCx, usize) -> Result<Event<R, AnyKey>, String>,
+    arrives: Arrives<R>,
     /// Reads a record that was read before.
     again: fn(&[u8]) -> R,
     /// Key type of its topic, where that is declared.
     key: Option<&'static str>,
 }
+
+/// Reads the record in hand of an input.
+type Arrives<R> = fn(&AgentCx, usize) -> Result<Event<R, AnyKey>, String>;
+
+/// A side, and the field that its records are joined by: its name, and how it is reached.
+type ByField<'s, T, R, K> = (&'s Side<T, R>, &'s str, for<'a> fn(&'a R) -> &'a K);
+
+/// The records of a side that wait, and how one is read.
+type Waiting<'b, B, R> = (&'b JoinBuffer<B>, fn(&[u8]) -> R);
 
 impl<T, R> Side<T, R> {
     /// The side that reads a topic of `S`.
@@ -154,8 +163,8 @@ impl Agent<(), JoinForm> {
     /// What `on = (left, right)` says: the fields, and their names.
     pub fn on<TL, TR, L: Record, R: Record, K: StreamKey>(
         &self,
-        left: (&Side<TL, L>, &str, for<'a> fn(&'a L) -> &'a K),
-        right: (&Side<TR, R>, &str, for<'a> fn(&'a R) -> &'a K),
+        left: ByField<'_, TL, L, K>,
+        right: ByField<'_, TR, R, K>,
     ) -> [Feeder; 2] {
         [
             left.0.feeder(left.1, left.2),
@@ -327,8 +336,8 @@ async fn drive<L, R, TL, TR, RL, RR, F, Fut, Out>(
 /// A record meets its partners, oldest first, and is kept for those to come.
 async fn arrive<Own, Other, B, C, Fut, Out>(
     agent: &AgentCx,
-    (own, own_again): (&JoinBuffer<B>, fn(&[u8]) -> Own),
-    (others, other_again): (&JoinBuffer<C>, fn(&[u8]) -> Other),
+    (own, own_again): Waiting<'_, B, Own>,
+    (others, other_again): Waiting<'_, C, Other>,
     event: Event<Own, AnyKey>,
     mut call: impl FnMut(Own, Other) -> Fut,
 ) -> Result<(), Failure>

@@ -3,6 +3,7 @@
 mod globals;
 mod group_by;
 mod join;
+mod lookup;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
