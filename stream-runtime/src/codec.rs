@@ -1,4 +1,7 @@
-//! Bytes and values: JSON on the wire, MessagePack in tables.
+//! Bytes and values: on the wire by the record's codec, MessagePack in tables.
 
 pub(crate) mod json;
 pub(crate) mod rows;
+mod wire;
+
+pub use wire::{Binary, Codec, CodecError, MessagePack, Raw, Text};

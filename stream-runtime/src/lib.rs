@@ -114,6 +114,11 @@ pub use task::TopicSpec;
 pub use task::Unacked;
 pub use window::Window;
 
+/// How the values of messages are written: what `#[record(codec = ..)]` names, and the trait for one of your own.
+pub mod codecs {
+    pub use crate::codec::{Binary, Codec, CodecError, MessagePack, Raw, Text};
+}
+
 /// Which types the rules of `#[field]` and the options of `#[record]` may stand on.
 pub mod fields {
     pub use crate::record::Coerce;
@@ -192,6 +197,7 @@ pub mod __private {
     pub use crate::cli::CommandCx;
     pub use crate::cli::CommandDescriptor;
     pub use crate::cli::CommandFuture;
+    pub use crate::codecs;
     pub use crate::fields::Coerce;
     pub use crate::fields::EventTime;
     pub use crate::fields::date_format;
@@ -199,7 +205,9 @@ pub mod __private {
     pub use crate::record::coerce::Probe;
     pub use crate::record::coerce::ViaCoerce;
     pub use crate::record::coerce::ViaSerde;
+    pub use crate::record::decode::decode_by;
     pub use crate::record::decode::decode_json;
+    pub use crate::record::decode::encode_by;
     pub use crate::record::decode::encode_json;
     pub use crate::record::path::HasField;
     pub use crate::record::shape::FieldShape;

@@ -39,6 +39,8 @@ pub enum Kind {
     Topics,
     /// One of these texts.
     Choice(&'static [&'static str]),
+    /// One of these texts, or a type.
+    ChoiceOrType(&'static [&'static str]),
     /// `crate = my::runtime`
     Path,
 }
@@ -253,7 +255,8 @@ impl Value {
                 }
                 Ok(Self::Topics(list))
             }
-            Kind::Choice(choices) if input.peek(LitStr) => {
+            Kind::ChoiceOrType(_) if !input.peek(Lit) => input.parse().map(Self::Type),
+            Kind::Choice(choices) | Kind::ChoiceOrType(choices) if input.peek(LitStr) => {
                 let text: LitStr = input.parse()?;
                 if !choices.contains(&text.value().as_str()) {
                     return Err(syn::Error::new_spanned(
@@ -284,6 +287,7 @@ impl Kind {
             Self::Topic => "the name of a topic, or a `#[topic]` type".into(),
             Self::Topics => "a list of topics".into(),
             Self::Choice(choices) => format!("one of {}", quoted(choices)),
+            Self::ChoiceOrType(choices) => format!("one of {}, or a type", quoted(choices)),
             Self::Path => "the path of the runtime".into(),
         }
     }
@@ -303,7 +307,9 @@ impl Kind {
             }
             Self::Topic => format!("`{name} = \"topic\"`"),
             Self::Topics => format!("`{name} = [\"first\", \"second\"]`"),
-            Self::Choice(choices) => format!("`{name} = \"{}\"`", choices[0]),
+            Self::Choice(choices) | Self::ChoiceOrType(choices) => {
+                format!("`{name} = \"{}\"`", choices[0])
+            }
             Self::Path => format!("`{name} = ::stream_runtime`"),
         }
     }

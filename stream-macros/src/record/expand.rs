@@ -3,7 +3,7 @@
 use super::{
     field::{self, Bound},
     masking,
-    parse::{Coercion, Record, RecordField},
+    parse::{Codec, Coercion, Record, RecordField},
     paths,
 };
 use crate::{item, shape};
@@ -203,6 +203,26 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
         }
     });
     let fields = paths::fields(item, p);
+    let (decode, encode) = match &record.codec {
+        Codec::Json => (
+            quote!(#p::decode_json(#text, __value, #sensitive)),
+            quote!(#p::encode_json(#text, self, __out)),
+        ),
+        codec => {
+            let codec = match codec {
+                Codec::Own(ty) => quote!(#ty),
+                Codec::Named(named) => {
+                    let named = syn::Ident::new(named, Span::call_site());
+                    quote!(#p::codecs::#named)
+                }
+                Codec::Json => TokenStream::new(),
+            };
+            (
+                quote!(#p::decode_by::<#codec, Self>(#text, __value, #sensitive)),
+                quote!(#p::encode_by::<#codec, Self>(#text, self, __out)),
+            )
+        }
+    };
     quote! {
         #fields
 
@@ -217,12 +237,12 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
 
             #[inline]
             fn decode(__value: ::core::option::Option<&[u8]>) -> ::core::result::Result<Self, #p::DecodeError> {
-                #p::decode_json(#text, __value, #sensitive)
+                #decode
             }
 
             #[inline]
             fn encode(&self, __out: &mut #p::Vec<u8>) -> ::core::result::Result<bool, #p::EncodeError> {
-                #p::encode_json(#text, self, __out)
+                #encode
             }
 
             #timestamp_fn

@@ -11,12 +11,14 @@ use proc_macro2::{Ident, TokenStream};
 use quote::format_ident;
 use syn::{Attribute, Data, DeriveInput, Field, Fields, Type, ext::IdentExt};
 
+const CODECS: &[&str] = &["json", "raw", "text", "binary", "msgpack"];
+
 pub const SPEC: Spec = Spec {
     attribute: "#[record]",
     legal: &[
         ("timestamp", Kind::Field),
         ("key", Kind::Field),
-        ("codec", Kind::Text),
+        ("codec", Kind::ChoiceOrType(CODECS)),
         ("deny_unknown_fields", Kind::Flag),
         ("coerce", Kind::Flag),
         ("crate", Kind::Path),
@@ -62,6 +64,16 @@ pub struct Record {
     pub timestamp: Option<FieldPath>,
     pub key: Option<(FieldPath, Type)>,
     pub deny_unknown_fields: bool,
+    pub codec: Codec,
+}
+
+/// How its values are written.
+pub enum Codec {
+    Json,
+    /// One of the runtime's, by its type there.
+    Named(&'static str),
+    /// The user's.
+    Own(Box<Type>),
 }
 
 /// A field, of a struct or of a variant.
@@ -123,17 +135,6 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
     }
     item::refuse_serde(&item.attrs, SPEC.attribute, errors);
     item::strip_serde(&mut item);
-    if let Some(codec) = options.text("codec")
-        && codec.value() != "json"
-    {
-        errors.on(
-            codec,
-            format!(
-                "codec {:?} is not supported yet; use \"json\"",
-                codec.value()
-            ),
-        );
-    }
     let coerce = options.flag("coerce");
     let mut fields = Vec::new();
     match &mut item.data {
@@ -155,6 +156,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         timestamp: None,
         key: None,
         deny_unknown_fields: options.flag("deny_unknown_fields"),
+        codec: codec(&options, &fields, errors),
         runtime: Runtime::new(options.runtime()),
         fields,
         item,
@@ -171,6 +173,39 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
     }
     refuse_debug(&mut record, errors);
     Some(record)
+}
+
+fn codec(options: &Options, fields: &[RecordField], errors: &Errors) -> Codec {
+    if let Some(own) = options.ty("codec") {
+        return Codec::Own(Box::new(own.clone()));
+    }
+    let Some(text) = options.text("codec") else {
+        return Codec::Json;
+    };
+    let (codec, cannot) = match text.value().as_str() {
+        "raw" => ("Raw", fields.iter().any(RecordField::is_read_here)),
+        "text" => ("Text", fields.iter().any(RecordField::is_read_here)),
+        "msgpack" => ("MessagePack", false),
+        "binary" => (
+            "Binary",
+            fields
+                .iter()
+                .any(|f| f.coerce != Coercion::None || f.rules.date_format.is_some()),
+        ),
+        _ => return Codec::Json,
+    };
+    if cannot {
+        let why = match codec {
+            "Binary" => {
+                "a binary value does not say what it is: `coerce` and `date_format` cannot read it"
+            }
+            _ => {
+                "such a value is read whole, and not field by field: nothing would look at `#[field]` and `coerce`"
+            }
+        };
+        errors.on(text, why);
+    }
+    Codec::Named(codec)
 }
 
 fn read_fields(

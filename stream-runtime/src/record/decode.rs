@@ -1,6 +1,6 @@
 //! From the bytes of a message to a record, and what is said when they are none.
 
-use crate::codec::json;
+use crate::codec::{Codec, json};
 use serde::de::DeserializeOwned;
 use std::fmt::{self, Write as _};
 
@@ -18,6 +18,45 @@ pub fn decode_json<T: DeserializeOwned>(
         return Err(DecodeError::tombstone(record));
     };
     json::decode(bytes).map_err(|problem| refused::<T>(record, bytes, sensitive, problem))
+}
+
+/// Reads a record by a codec of its own.
+#[inline]
+pub fn decode_by<C: Codec<T>, T>(
+    record: &'static str,
+    value: Option<&[u8]>,
+    sensitive: bool,
+) -> Result<T, DecodeError> {
+    let Some(bytes) = value else {
+        return Err(DecodeError::tombstone(record));
+    };
+    C::decode(bytes).map_err(|problem| {
+        let text = if sensitive {
+            masked(problem.to_string())
+        } else {
+            problem.to_string()
+        };
+        DecodeError::form(record, None, text, (!sensitive).then_some(bytes))
+    })
+}
+
+/// Appends a record by a codec of its own.
+#[inline]
+pub fn encode_by<C: Codec<T>, T>(
+    record: &'static str,
+    value: &T,
+    out: &mut Vec<u8>,
+) -> Result<bool, EncodeError> {
+    let start = out.len();
+    match C::encode(value, out) {
+        Ok(()) => Ok(true),
+        Err(problem) => {
+            out.truncate(start); // no half record
+            Err(EncodeError(format!(
+                "`{record}` cannot be written: {problem}"
+            )))
+        }
+    }
 }
 
 /// Reads a bad record a second time to learn which field it was.
