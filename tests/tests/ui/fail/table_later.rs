@@ -1,6 +1,6 @@
 use stream_runtime::prelude::*;
 
-#[table(global, source = Prices)]
+#[table(of = Price, on_change = Rows)]
 #[derive(Clone, Default)]
 struct Global {
     n: u64,
