@@ -10,7 +10,6 @@ mod status;
 
 pub use axum;
 pub use axum::Json;
-pub use axum::body::Bytes;
 pub use axum::extract::{Path, Query, Request};
 pub use axum::http::{HeaderMap, Method, StatusCode, Uri};
 pub use axum::response::{Html, IntoResponse, Redirect, Response};
