@@ -30,7 +30,7 @@ async fn price(price: Price, Key(item): Key<String>, mut prices: Table<Prices>) 
     prices.insert(&item, Prices { cents: price.cents });
 }
 
-#[agent(topic = "orders", sink = "bills")]
+#[agent(topic = "item-orders", sink = "bills")]
 async fn bill(order: Order, Key(item): Key<String>, prices: Table<Prices>) -> Bill {
     Bill {
         cents: prices.read(&item, |price| price.cents * order.pieces),
@@ -44,7 +44,7 @@ fn bills(then: impl Fn(&mut TestApp, usize)) -> Vec<(String, i64, Option<u32>)> 
         let time = 1_000 * round as i64 + 1_000;
         for item in 0..9 {
             let item = format!("item-{item}");
-            app.send("orders", item.as_str(), Order { time, pieces: 2 });
+            app.send("item-orders", item.as_str(), Order { time, pieces: 2 });
             let cents = 100 + round as u32;
             app.send(
                 "prices",
