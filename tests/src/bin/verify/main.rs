@@ -35,7 +35,7 @@ struct Args {
     /// Records a second
     #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u64).range(100..))]
     rate: u64,
-    /// Only these faults, as kill,broker
+    /// Only these faults, of kill, freeze, amid, join and broker [default: all; at-least-once: without freeze]
     #[arg(long, value_delimiter = ',')]
     faults: Vec<String>,
 }

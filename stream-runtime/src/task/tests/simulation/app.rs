@@ -33,6 +33,21 @@ struct Sums {
     sum: i64,
 }
 
+/// The values of a burst, at most four milliseconds apart.
+#[table(session = "4ms", grace = "3ms")]
+#[derive(Clone, Default)]
+struct Bursts {
+    count: u64,
+    sum: i64,
+}
+
+impl Merge for Bursts {
+    fn merge(&mut self, later: Self) {
+        self.count += later.count;
+        self.sum += later.sum;
+    }
+}
+
 #[record]
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Total {
@@ -91,6 +106,24 @@ async fn close(sum: Closed<Sums>) -> Sum {
     }
 }
 
+#[agent(topic = "in")]
+async fn burst(reading: Event<Reading>, mut bursts: Table<Bursts>) {
+    bursts.update(reading.key(), |burst| {
+        burst.count += 1;
+        burst.sum += reading.value;
+    });
+}
+
+#[agent(on_close = Bursts, sink = "bursts")]
+async fn burst_over(burst: Closed<Bursts>) -> Sum {
+    gate().await;
+    Sum {
+        start: burst.start().timestamp_millis(),
+        count: burst.count,
+        sum: burst.sum,
+    }
+}
+
 thread_local! {
     static OPEN: Cell<bool> = const { Cell::new(true) };
     static WAITING: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
@@ -138,6 +171,7 @@ pub(super) struct Expected {
     /// Outputs of each topic in order.
     pub(super) totals: Vec<Output>,
     pub(super) sums: Vec<Output>,
+    pub(super) bursts: Vec<Output>,
     /// Rows of `totals` and `sums` at the end.
     pub(super) rows: [Rows; 2],
 }
@@ -147,6 +181,7 @@ pub(super) fn expected(input: &[(String, i64, i64)]) -> Expected {
     let mut expected = Expected::default();
     let mut totals: BTreeMap<&str, Total> = BTreeMap::new();
     let mut open: BTreeMap<(i64, &str), (u64, i64)> = BTreeMap::new();
+    let mut bursts = Open::default();
     let mut stream_time = i64::MIN / 2;
     for (key, time, value) in input {
         let total = totals.entry(key).or_insert(Total {
@@ -167,6 +202,7 @@ pub(super) fn expected(input: &[(String, i64, i64)]) -> Expected {
             *count += 1;
             *sum += value;
         }
+        bursts.take(key, *time, *value, stream_time);
         stream_time = stream_time.max(*time);
         while let Some(first) = open.first_entry() {
             if first.key().0 + 3 > stream_time {
@@ -178,6 +214,7 @@ pub(super) fn expected(input: &[(String, i64, i64)]) -> Expected {
                 .sums
                 .push(("sums".into(), key.into(), json(&Sum { start, count, sum })));
         }
+        bursts.close(stream_time, &mut expected.bursts);
     }
     let rows = |(key, total): (&str, Total)| ((0, key.to_owned()), json(&total));
     expected.rows[0] = totals.into_iter().map(rows).collect();
@@ -187,6 +224,45 @@ pub(super) fn expected(input: &[(String, i64, i64)]) -> Expected {
     };
     expected.rows[1] = open.into_iter().map(rows).collect();
     expected
+}
+
+/// Bursts that go on, by end and key.
+#[derive(Default)]
+struct Open(BTreeMap<(i64, String), Sum>);
+
+impl Open {
+    fn take(&mut self, key: &str, time: i64, value: i64, stream_time: i64) {
+        let belongs = |(end, of): &(i64, String), sum: &Sum| {
+            of == key && time >= sum.start - 4 && time < *end
+        };
+        let own = self.0.iter().filter(|(place, sum)| belongs(place, sum));
+        let own: Vec<(i64, String)> = own.map(|(place, _)| place.clone()).collect();
+        let end = own.iter().map(|(end, _)| *end).fold(time + 5, i64::max);
+        if end + 3 <= stream_time {
+            return;
+        }
+        let mut merged = Sum {
+            start: time,
+            count: 1,
+            sum: value,
+        };
+        for burst in own.iter().filter_map(|place| self.0.remove(place)) {
+            merged.start = merged.start.min(burst.start);
+            merged.count += burst.count;
+            merged.sum += burst.sum;
+        }
+        self.0.insert((end, key.to_owned()), merged);
+    }
+
+    fn close(&mut self, stream_time: i64, out: &mut Vec<Output>) {
+        while let Some(first) = self.0.first_entry() {
+            if first.key().0 + 3 > stream_time {
+                return;
+            }
+            let ((_, key), sum) = first.remove_entry();
+            out.push(("bursts".into(), key, json(&sum)));
+        }
+    }
 }
 
 /// A value as JSON with its fields sorted.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::table::ROW_TAG;
+
 /// A worker's number: its place on a machine, and its transactional id.
 pub(super) type WorkerId = usize;
 
@@ -230,6 +232,25 @@ impl Cluster {
         let held = (from..).zip(part);
         held.filter_map(|(offset, entry)| Some((offset, entry.as_ref()?)))
             .filter(|(_, entry)| self.is_committed(entry))
+    }
+
+    /// Rows of a table as its changelog says, the mark left out.
+    pub(super) fn fold(&self, table: usize) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut rows = BTreeMap::new();
+        self.replay(table, 0, &mut rows);
+        rows
+    }
+
+    /// Brings rows that are true up to an offset to what the changelog says at its end.
+    pub(super) fn replay(&self, table: usize, from: i64, rows: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+        for (_, entry) in self.changes(table, from, self.end_of(table)) {
+            if let Some((&ROW_TAG, key)) = entry.key.split_first() {
+                match &entry.value {
+                    Some(value) => rows.insert(key.to_vec(), value.clone()),
+                    None => rows.remove(key),
+                };
+            }
+        }
     }
 
     /// Committed records of the output.

@@ -10,7 +10,6 @@ use super::disk::Disk;
 use crate::error::Error;
 use crate::record::Record;
 use crate::store::{Checkpoint, Store, Tree, TreeWrite};
-use crate::table::ROW_TAG;
 use crate::task::{Committed, Now, Pulse, RawRecord, StartAt, Task, TaskParts, TaskSettings, Turn};
 use crate::topology::SubTopology;
 
@@ -525,14 +524,7 @@ impl Worker {
         if checkpoint.is_some() {
             rows.extend(tree.scan(&[], None).map(|row| row.expect("memory")));
         }
-        for (_, entry) in cluster.changes(table, from, cluster.end_of(table)) {
-            if let Some((&ROW_TAG, key)) = entry.key.split_first() {
-                match &entry.value {
-                    Some(value) => rows.insert(key.to_vec(), value.clone()),
-                    None => rows.remove(key),
-                };
-            }
-        }
+        cluster.replay(table, from, &mut rows);
         rows
     }
 }
