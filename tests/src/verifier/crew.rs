@@ -11,8 +11,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a worker may take to end in order.
 const GOODBYE: Duration = Duration::from_secs(25);
-/// How long nothing has happened when the first worker is killed for the last time.
-const CALM: Duration = Duration::from_secs(4);
+/// How long a worker's partitions have run when it is killed for the last time, in ms: its store is up to date.
+const CALM: i64 = 4_000;
+/// How long that is waited for.
+const STORM: Duration = Duration::from_secs(60);
 /// How long a worker that was stopped is left alone afterwards.
 const ZOMBIE: Duration = Duration::from_millis(1_500);
 /// How long a worker that is to stop amid a closing is waited for.
@@ -284,13 +286,14 @@ impl Crew {
         }
     }
 
-    /// The first one is killed in all calm, so that a store that was up to date is seen; then all others end in order.
-    pub fn stop(&mut self) {
-        std::thread::sleep(CALM);
+    /// One is killed in all calm, so that a store that was up to date is seen; then all others end in order. Returns
+    /// the one that was killed.
+    pub fn stop(&mut self) -> usize {
+        let victim = self.calm();
         for worker in 0..self.states.len() {
             if matches!(self.states[worker], State::Up | State::Thawed(_)) {
                 self.look_after(worker);
-                if worker == 0 {
+                if worker == victim {
                     let life = self.life(worker);
                     life.killed = Some(wall());
                     life.process.kill();
@@ -304,18 +307,38 @@ impl Crew {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
+        victim
     }
 
-    /// The first worker alone works off what is left.
-    pub fn catch_up(&mut self, within: Duration) {
-        self.begin_as(0, &["--until-caught-up"]);
-        let life = self.life(0);
+    /// Waits until some worker's partitions have run for a while.
+    fn calm(&mut self) -> usize {
+        let until = Instant::now() + STORM;
+        loop {
+            for worker in 0..self.setup.workers {
+                let lines = said::lines(&self.life(worker).log());
+                let ran = said::at_the_end(&lines);
+                let last = ran.values().max().copied();
+                if last.is_some_and(|since| wall() - since >= CALM) {
+                    return worker;
+                }
+            }
+            if Instant::now() >= until {
+                return 0;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// This worker alone works off what is left.
+    pub fn catch_up(&mut self, worker: usize, within: Duration) {
+        self.begin_as(worker, &["--until-caught-up"]);
+        let life = self.life(worker);
         let ended = life.process.wait(within);
         if !ended.as_ref().is_ok_and(std::process::ExitStatus::success) {
             let log = tail(&life.log()).to_owned();
             self.problem(format!("the last worker: {ended:?}\n{log}"));
         }
-        self.life(0).process.kill();
+        self.life(worker).process.kill();
     }
 
     /// Faults so far.

@@ -188,8 +188,8 @@ pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
     progress(start, &feed, &watch, &crew);
     feed.finish().context("the feed")?;
     watch.wait_for(amount.records() as i64, PATIENCE);
-    crew.stop();
-    crew.catch_up(PATIENCE);
+    let last = crew.stop();
+    crew.catch_up(last, PATIENCE);
 
     let mut problems = crew.problems().to_vec();
     for (kind, times) in crew.happened() {
