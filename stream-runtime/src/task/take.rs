@@ -21,7 +21,7 @@ impl<T, K> Stream<T, K> {
     /// retried as a whole; when its retries are used up, its events are handed out one by one, so that `on_error` takes
     /// only those that fail alone. The agent is the only one of its topics. A windowed table is changed by `update_at`.
     ///
-    /// ```
+    /// ```standalone_crate
     /// # use std::time::Duration;
     /// # use stream_runtime::prelude::*;
     /// #[agent(topic = "words")]

@@ -37,7 +37,7 @@ impl<T, K> Stream<T, K> {
     /// partition goes away, events without an acknowledgement are put back and come again. The agent is alone in its
     /// task: it takes no table, and no other agent reads its topics.
     ///
-    /// ```
+    /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
     /// #[agent(topic = "words")]
     /// async fn pairs(words: Stream<String>, joined: Topic<Joined>) -> Result {
