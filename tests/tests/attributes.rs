@@ -179,6 +179,10 @@ fn tables_and_topics_register_what_was_said() {
         ("Order", "u64")
     );
     assert!(Foreign::DESCRIPTOR.external);
+    assert_eq!(
+        (orders.start, orders.on_gap, orders.max_ahead_ms),
+        (None, None, None)
+    );
 }
 
 #[test]
