@@ -37,17 +37,22 @@ fn a_transaction_aborted_by_its_timeout_is_done_again(broker: &Broker) {
     let bootstrap = broker.bootstrap();
     let app = app(broker);
     orders::create(&bootstrap, 2);
-    let feed = orders::feed(&bootstrap, orders::records(2, 5, 4_000), 40);
+    let feed = orders::feed(&bootstrap, orders::records(2, 5, 6_000), 60);
     let progress = Progress::of(&bootstrap, GROUP, INPUT);
     let mut worker = app.start(&busy(&app));
     progress.wait_for_more();
     // Now and then it stops between two.
     let mut aborted = false;
-    for _ in 0..4 {
+    for _ in 0..10 {
         worker.signal("STOP").unwrap();
-        std::thread::sleep(Duration::from_secs(5));
+        let before = progress.committed();
+        std::thread::sleep(Duration::from_secs(4));
         worker.signal("CONT").unwrap();
-        progress.wait_for_more();
+        let until = Instant::now() + MINUTE;
+        while progress.committed() <= before {
+            assert!(Instant::now() < until, "it hangs:\n{}", worker.output());
+            std::thread::sleep(Duration::from_millis(20));
+        }
         aborted = worker.output().contains("the commit failed");
         if aborted {
             break;
