@@ -288,3 +288,74 @@ fn an_app_without_agents_hears_of_libraries_that_are_not_linked() {
         "{problems:?}"
     );
 }
+
+mod windows_that_feed {
+    use crate::prelude::*;
+
+    #[record]
+    pub struct Order {
+        id: u64,
+    }
+    #[record]
+    pub struct Bill {
+        id: u64,
+    }
+    #[topic("wf-late", value = Bill)]
+    struct Late;
+
+    #[table(session = "1m", grace = "30s", value = Seen, late = Late)]
+    struct Minutes;
+    #[table(tumbling = "1h", value = Seen, grace = "10s")]
+    struct Hours;
+    #[table(sliding = "1d", value = Seen, grace = "30s")]
+    struct Days;
+    #[table(tumbling = "1d", value = Seen, grace = "30s")]
+    struct Again;
+
+    #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+    struct Seen;
+    impl Merge for Seen {
+        fn merge(&mut self, _: Self) {}
+    }
+
+    #[agent(topic = "wf-orders")]
+    async fn collect(order: Event<Order>, mut minutes: Table<Minutes>) {
+        minutes.update(order.key(), |_| ());
+    }
+    #[agent(on_close = Minutes)]
+    async fn to_hours(_: Closed<Minutes>, mut hours: Table<Hours>) {
+        hours.update("all", |_| ());
+    }
+    #[agent(on_close = Minutes)]
+    async fn to_days(_: Closed<Minutes>, mut days: Table<Days>) {
+        days.update("all", |_| ());
+    }
+    #[agent(on_close = Days)]
+    async fn to_again(_: Closed<Days>, mut again: Table<Again>) {
+        again.update("all", |_| ());
+    }
+    #[agent(on_close = Again)]
+    async fn to_days_again(_: Closed<Again>, mut days: Table<Days>) {
+        days.update("all", |_| ());
+    }
+}
+
+#[test]
+fn windows_feed_windows_of_no_less_grace_and_never_themselves() {
+    assert_says(
+        "windows_that_feed",
+        &[
+            &["table `days` has two writers"],
+            &[
+                "table `hours` is fed by the closing of `minutes`",
+                "(10000 < 30000 ms)",
+            ],
+            &[
+                "topic `wf-late` gets what comes too late for table `minutes`",
+                "agent `collect` reads Order",
+                "not with Bill",
+            ],
+            &["comes back to it by way of"],
+        ],
+    );
+}

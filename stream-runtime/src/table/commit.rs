@@ -218,19 +218,23 @@ impl<S: RowSpec> Rows<S> {
         }
     }
 
-    /// A row as of the last commit, from the layers below the handlers' view.
+    /// A row as of the last commit, from the layers below the handlers' view; `None` also when its `ttl` is over.
     pub(super) fn committed_row(&self, layout_key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let (end, key) = layout::parse::<S::Key>(S::ALIGNED, layout_key, S::DESCRIPTOR.name)?;
-        match self.below(end, &key) {
-            Some(Below::Nothing) => return Ok(None),
-            Some(Below::Unstored(bytes)) => return Ok(bytes.as_deref().map(<[u8]>::to_vec)),
-            None if !self.may_be_on_disk(end) => return Ok(None),
-            Some(Below::Stored) | None => {}
-        }
-        match &self.tree {
-            Some(tree) => tree.get(layout_key).map_err(Error::from),
-            None => Ok(None),
-        }
+        let bytes = match self.below(end, &key) {
+            Some(Below::Nothing) => None,
+            Some(Below::Unstored(bytes)) => bytes.as_deref().map(<[u8]>::to_vec),
+            None if !self.may_be_on_disk(end) => None,
+            Some(Below::Stored) | None => match &self.tree {
+                Some(tree) => tree.get(layout_key).map_err(Error::from)?,
+                None => None,
+            },
+        };
+        Ok(bytes.and_then(|bytes| {
+            let (changed, row) = row::split(&bytes);
+            let over = changed.is_some_and(|changed| self.has_ended(changed));
+            (!over).then(|| row.to_vec())
+        }))
     }
 
     /// A row as the changelog has it, during recovery. `None` is a tombstone.

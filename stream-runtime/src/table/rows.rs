@@ -209,6 +209,14 @@ impl<S: RowSpec> Rows<S> {
 
     /// Whether a row that is not cached may be in the store.
     pub(super) fn may_be_on_disk(&self, end: i64) -> bool {
+        let retained = S::DESCRIPTOR.retention > 0
+            && self.retained_on_disk
+            && self.retained.contains_key(&end);
+        self.is_open_on_disk(end) || retained
+    }
+
+    /// Whether a window that has not closed may have rows in the store that are not cached.
+    fn is_open_on_disk(&self, end: i64) -> bool {
         self.disk.0 <= end && end <= self.disk.1
     }
 
@@ -251,11 +259,7 @@ impl<S: RowSpec> Rows<S> {
 
     /// Files a row read from disk under its window, closed or open.
     fn list_window(&mut self, end: i64, at: u32) {
-        let due = end.saturating_add(S::DESCRIPTOR.grace);
-        if S::DESCRIPTOR.retention > 0
-            && due <= self.clock.stream_time.get()
-            && !self.windows.contains_key(&end)
-        {
+        if S::DESCRIPTOR.retention > 0 && !self.is_open_on_disk(end) {
             self.retained.entry(end).or_default().push(at);
         } else {
             self.open_window(end, at);

@@ -19,7 +19,7 @@ use super::stream::Stream;
 use crate::error::{Error, Failure, raise};
 use crate::key::StreamKey;
 use crate::record::Payload;
-use crate::table::{TableKind, TableSpec, TypedPartition};
+use crate::table::{Hand, TableKind, TableSpec, TypedPartition};
 use crate::topology::{RecordInfo, TableDescriptor};
 
 /// Marks agents that loop over a [`Stream`].
@@ -280,6 +280,7 @@ impl AgentCx {
                 let mut bytes = shared.closed_key.borrow_mut();
                 bytes.clear();
                 head.key.encode(&mut bytes);
+                shared.clock.hand.set(Hand::One);
                 state.status.set(Status::Busy);
                 if let Some(timeout) = state.options.timeout_ms {
                     state.deadline.set(Some(shared.mono.get() + timeout));

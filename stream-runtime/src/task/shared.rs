@@ -170,7 +170,6 @@ impl Shared {
         self.budget.set(self.budget.get().saturating_sub(1));
         clock.judge_time.set(clock.stream_time.get());
         clock.event_time.set(clock.stream_time.get());
-        clock.hand.set(Hand::One);
         self.counts.set(false);
         self.current.set(Current::Input(input));
         self.hand_out(&self.readers[input]);
@@ -183,7 +182,6 @@ impl Shared {
         self.budget.set(self.budget.get().saturating_sub(1));
         clock.event_time.set(end - 1);
         clock.judge_time.set(end.saturating_add(grace) - 1);
-        clock.hand.set(Hand::One);
         self.counts.set(false);
         self.current.set(Current::Closed(table));
         self.hand_out(&self.closers[table]);

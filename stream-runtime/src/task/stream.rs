@@ -15,6 +15,7 @@ use super::take::Gathering;
 use crate::error::Failure;
 use crate::key::StreamKey;
 use crate::record::{Payload, Record};
+use crate::table::Hand;
 
 /// The records of a topic's partition, in order. `K` is the type of the key.
 ///
@@ -236,6 +237,7 @@ impl AgentCx {
             match read(input) {
                 Ok(Some(event)) => {
                     shared.clock.event_time.set(event.time);
+                    shared.clock.hand.set(Hand::One);
                     shared.counts.set(true);
                     state.status.set(Status::Busy);
                     if let Some(timeout) = state.options.timeout_ms {

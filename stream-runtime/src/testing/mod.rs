@@ -9,6 +9,8 @@ mod sent;
 mod simulate;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod window_tests;
 
 pub use app::TestApp;
 pub use sent::{Sent, TestKey};

@@ -189,6 +189,22 @@ fn sent(agents: &[AgentView<'_>], parts: &PlanParts<'_>, say: &mut impl FnMut(St
             }
         }
     }
+    // What comes too late for a table is sent on as it came.
+    for (topic, record, writer, table) in agents.iter().flat_map(late) {
+        if let Some(declared) = parts.topics.iter().find(|t| t.name == topic) {
+            let theirs = (declared.record)();
+            if theirs.type_id != record.type_id && !is_raw(theirs.name) {
+                say(
+                    format!(
+                        "topic `{topic}` gets what comes too late for table `{}`, and agent `{}` reads {}: declare it with \
+                         that, not with {}",
+                        table.name, writer.descriptor.name, record.name, theirs.name
+                    ),
+                    vec![declared.place, table.place, writer.descriptor.place],
+                );
+            }
+        }
+    }
     // What an agent reads, against what others send there by a sink or by hand.
     for reader in agents {
         for (topic, record, writer) in agents.iter().flat_map(writes) {
@@ -230,6 +246,27 @@ fn writes<'a>(
     sink.into_iter()
         .chain(by_hand)
         .map(move |(topic, record)| (topic, record, agent))
+}
+
+/// The topics that get an agent's records when they come too late for a table that it writes.
+fn late<'a>(
+    agent: &'a AgentView<'a>,
+) -> impl Iterator<
+    Item = (
+        &'static str,
+        RecordInfo,
+        &'a AgentView<'a>,
+        &'static TableDescriptor,
+    ),
+> {
+    let tables = agent.shape.edges.iter().filter_map(|edge| match edge {
+        Edge::Table {
+            table,
+            writes: true,
+        } => Some(*table),
+        _ => None,
+    });
+    tables.filter_map(move |table| Some((table.late?, agent.shape.input?, agent, table)))
 }
 
 /// Records that are the bytes of any other, or any JSON.
@@ -365,6 +402,7 @@ fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
     // Their ticks are events of their own, so they may write beside the one writer.
     let mut timers: BTreeSet<&str> = BTreeSet::new();
     let mut used: BTreeMap<&str, (&'static TableDescriptor, Place)> = BTreeMap::new();
+    let mut feeds_to: Vec<(&'static TableDescriptor, &'static TableDescriptor)> = Vec::new();
     for agent in agents {
         let place = agent.descriptor.place;
         let mut seen: Vec<&str> = Vec::new();
@@ -417,6 +455,7 @@ fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
                 _ => None,
             });
             for fed in feeds {
+                feeds_to.push((table, fed));
                 if fed.name == table.name {
                     say(
                         format!(
@@ -437,6 +476,7 @@ fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
             }
         }
     }
+    circles(&feeds_to, say);
     for (name, (table, place)) in used {
         match writers.get(name).map_or(0, Vec::len) {
             0 if timers.contains(name) => {}
@@ -453,6 +493,44 @@ fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
                 ),
                 writers[name].clone(),
             ),
+        }
+    }
+}
+
+/// Tables that feed each other by what closes: none of them would be closed before the others.
+fn circles(
+    feeds: &[(&'static TableDescriptor, &'static TableDescriptor)],
+    say: &mut impl FnMut(String, Vec<Place>),
+) {
+    let mut told: Vec<&str> = Vec::new();
+    for (from, first) in feeds.iter().filter(|(from, fed)| from.name != fed.name) {
+        let mut chain = vec![*first];
+        // Depth first; a chain is as long as there are feeds at most.
+        let mut open: Vec<Vec<&'static TableDescriptor>> = vec![chain.clone()];
+        while let Some(next) = open.pop() {
+            chain = next;
+            let Some(last) = chain.last() else { continue };
+            if last.name == from.name {
+                break;
+            }
+            let onward = feeds.iter().filter(|(a, b)| {
+                a.name == last.name && !chain.iter().any(|known| known.name == b.name)
+            });
+            let onward: Vec<_> = onward.map(|(_, b)| [&chain[..], &[*b]].concat()).collect();
+            open.extend(onward);
+        }
+        let closed = chain.last().is_some_and(|last| last.name == from.name);
+        if closed && !chain.iter().any(|table| told.contains(&table.name)) {
+            told.extend(chain.iter().map(|table| table.name));
+            let names: Vec<&str> = chain.iter().map(|table| table.name).collect();
+            say(
+                format!(
+                    "what closes of `{}` comes back to it by way of {}: which is to close first?",
+                    from.name,
+                    names.join(", ")
+                ),
+                chain.iter().map(|table| table.place).collect(),
+            );
         }
     }
 }

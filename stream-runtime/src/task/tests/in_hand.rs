@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::by_hand::{shape, start};
 use super::driver::{Driver, Input, settings};
 use super::specs::*;
-use crate::Table;
+use crate::table::{Table, TableSpec};
 use crate::task::{Closed, Event, TaskSettings};
 use crate::topology::{AgentFuture, Source, SubTopology};
 
@@ -39,20 +39,18 @@ fn set_gate(open: bool) {
     }
 }
 
-type Hours = Tumbling7Grace3;
-
-fn slow(cx: &dyn Any) -> AgentFuture {
+fn slow<S>(cx: &dyn Any) -> AgentFuture
+where
+    S: TableSpec<Key = String, Value = Agg>,
+    S::Kind: Adds,
+{
     start::<Event<In>, _, _, _>(cx, |event, cx| {
-        let mut table = cx.get::<Table<Hours>>();
+        let mut table = cx.get::<Table<S>>();
         async move {
-            let add = |agg: &mut Agg| {
-                agg.count += 1;
-                agg.sum += event.value;
-            };
-            table.update(event.key(), add);
+            S::Kind::add(&mut table, event.key(), event.value);
             gate().await;
             // A second change of the same row, in the same event.
-            table.update(event.key(), |agg| agg.sum += 1000);
+            S::Kind::add(&mut table, event.key(), 1000);
             Out {
                 key: event.key().clone(),
                 start: 0,
@@ -64,8 +62,12 @@ fn slow(cx: &dyn Any) -> AgentFuture {
     })
 }
 
-fn slow_close(cx: &dyn Any) -> AgentFuture {
-    start::<Closed<Hours>, _, _, _>(cx, |window, _| async move {
+fn slow_close<S>(cx: &dyn Any) -> AgentFuture
+where
+    S: TableSpec<Key = String, Value = Agg>,
+    S::Kind: Adds,
+{
+    start::<Closed<S>, _, _, _>(cx, |window, _| async move {
         gate().await;
         Out {
             key: window.key().clone(),
@@ -77,27 +79,35 @@ fn slow_close(cx: &dyn Any) -> AgentFuture {
     })
 }
 
-fn driver() -> Driver {
+fn driver<S>() -> Driver
+where
+    S: TableSpec<Key = String, Value = Agg>,
+    S::Kind: Adds,
+{
     set_gate(true);
-    Driver::new(topology())
+    Driver::new(topology::<S>())
 }
 
-fn topology() -> Arc<SubTopology> {
+fn topology<S>() -> Arc<SubTopology>
+where
+    S: TableSpec<Key = String, Value = Agg>,
+    S::Kind: Adds,
+{
     let agents = vec![
         agent(
             "slow",
             Source::Topics(&["in"]),
             Some("out"),
-            || shape::<Event<In>, _, (Table<Hours>,), Out>(&[true]),
-            slow,
+            || shape::<Event<In>, _, (Table<S>,), Out>(&[true]),
+            slow::<S>,
             std::any::TypeId::of::<In>,
         ),
         agent(
             "slow_close",
             Source::Closed,
             Some("out"),
-            || shape::<Closed<Hours>, _, (), Out>(&[]),
-            slow_close,
+            || shape::<Closed<S>, _, (), Out>(&[]),
+            slow_close::<S>,
             std::any::TypeId::of::<Out>,
         ),
     ];
@@ -132,46 +142,54 @@ proptest! {
 
     #[test]
     fn a_commit_leaves_the_event_in_hand_out(steps in prop::collection::vec(step(), 1..150)) {
-        let mut d = driver();
-        let mut time = 0;
-        let mut sent = Vec::new();
-        for step in &steps {
-            match step {
-                Step::Send { key, jump, value } => {
-                    time += jump;
-                    let input = Input::reading(&format!("k{key}"), time, *value);
-                    d.send(input.clone());
-                    sent.push(input);
-                }
-                Step::Run(records) => d.run(*records),
-                Step::Gate(open) => {
-                    set_gate(*open);
-                    d.turn();
-                }
-                Step::Commit => {
-                    d.commit();
-                }
-                Step::Abort => d.abort(),
-                Step::Store => d.store(),
-                Step::Crash { empty_disk } => d.crash(*empty_disk),
-            }
-        }
-        set_gate(true);
-        d.run_all();
-        d.commit();
-        let mut quiet = driver();
-        sent.into_iter().for_each(|input| quiet.send(input));
-        quiet.run_all();
-        quiet.commit();
-        prop_assert_eq!(&d.cluster.outputs, &quiet.cluster.outputs);
-        prop_assert_eq!(d.folded(0), quiet.folded(0));
-        prop_assert_eq!(d.cluster.offset, quiet.cluster.offset);
+        history::<Tumbling7Grace3>(&steps);
+        history::<Session10Grace5>(&steps);
+        history::<Sliding8Grace4>(&steps);
     }
+}
+
+fn history<S>(steps: &[Step])
+where
+    S: TableSpec<Key = String, Value = Agg>,
+    S::Kind: Adds,
+{
+    let mut d = driver::<S>();
+    let mut time = 0;
+    let mut sent = Vec::new();
+    for step in steps {
+        match step {
+            Step::Send { key, jump, value } => {
+                time += jump;
+                let input = Input::reading(&format!("k{key}"), time, *value);
+                d.send(input.clone());
+                sent.push(input);
+            }
+            Step::Run(records) => d.run(*records),
+            Step::Gate(open) => {
+                set_gate(*open);
+                d.turn();
+            }
+            Step::Commit => {
+                d.commit();
+            }
+            Step::Abort => d.abort(),
+            Step::Store => d.store(),
+            Step::Crash { empty_disk } => d.crash(*empty_disk),
+        }
+    }
+    set_gate(true);
+    d.settle();
+    let mut quiet = driver::<S>();
+    sent.into_iter().for_each(|input| quiet.send(input));
+    quiet.settle();
+    assert_eq!(&d.cluster.outputs, &quiet.cluster.outputs);
+    assert_eq!(d.folded(0), quiet.folded(0));
+    assert_eq!(d.cluster.offset, quiet.cluster.offset);
 }
 
 #[test]
 fn the_row_goes_into_the_commit_as_it_was_before_the_event() {
-    let mut d = driver();
+    let mut d = driver::<Tumbling7Grace3>();
     d.send(Input::reading("k", 1, 5));
     d.run_all();
     set_gate(false);
@@ -184,7 +202,7 @@ fn the_row_goes_into_the_commit_as_it_was_before_the_event() {
     assert_eq!(
         row,
         Agg {
-            count: 1,
+            count: 2,
             sum: 1005
         }
     );
@@ -196,7 +214,7 @@ fn the_row_goes_into_the_commit_as_it_was_before_the_event() {
         (row, d.cluster.offset),
         (
             Agg {
-                count: 2,
+                count: 4,
                 sum: 2012
             },
             Some(2)
@@ -210,7 +228,7 @@ fn a_round_of_the_store_while_a_closing_is_in_hand_does_not_close_it_twice() {
         commit_events: 1,
         ..settings()
     };
-    let mut d = Driver::with(topology(), one_event);
+    let mut d = Driver::with(topology::<Tumbling7Grace3>(), one_event);
     // In a commit of its own: what is made and closed within one commit is never stored.
     d.send(Input::reading("k", 1, 5));
     d.run_all();

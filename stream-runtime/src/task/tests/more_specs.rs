@@ -66,6 +66,45 @@ where
     ])
 }
 
+fn watch<S>(cx: &dyn Any) -> AgentFuture
+where
+    S: TableSpec<Key = String, Value = Agg>,
+    S::Kind: Adds,
+{
+    start::<Event<In>, _, _, _>(cx, |event, cx| {
+        let mut table = cx.get::<Table<S>>();
+        async move {
+            S::Kind::add(&mut table, event.key(), event.value);
+            let all = table.windows(event.key());
+            let earlier = table.delta(event.key(), std::time::Duration::from_millis(9));
+            Out {
+                key: format!(
+                    "{} {:?}",
+                    event.key(),
+                    table.current(event.key()).map(|agg| agg.sum)
+                ),
+                start: all.first().map_or(0, |w| w.start.timestamp_millis()),
+                end: all.len() as i64,
+                count: earlier.map_or(0, |agg| agg.count),
+                sum: all.iter().map(|w| w.value.sum).sum(),
+            }
+        }
+    })
+}
+
+/// A table whose rows are looked at with every record.
+pub fn watched<S>() -> Arc<SubTopology>
+where
+    S: TableSpec<Key = String, Value = Agg>,
+    S::Kind: Adds,
+{
+    one_agent(
+        AgentOptions::DEFAULT,
+        || shape::<Event<In>, _, (Table<S>,), Out>(&[true]),
+        watch::<S>,
+    )
+}
+
 /// How long a row of [`Aged`] lives.
 pub const TTL: i64 = 40;
 
