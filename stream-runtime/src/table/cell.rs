@@ -239,11 +239,11 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
     }
 
     fn has_due(&self, stream_time: i64) -> Result<bool, Error> {
-        Ok(self
-            .closing
-            .borrow_mut()
-            .head(&mut self.rows.borrow_mut(), stream_time)?
-            .is_some())
+        let mut rows = self.rows.borrow_mut();
+        let at = self.closing.borrow_mut().head(&mut rows, stream_time)?;
+        // Also where no agent asks for the row.
+        rows.hand = at;
+        Ok(at.is_some())
     }
 
     fn head_window(&self) -> Option<(i64, i64)> {
