@@ -8,6 +8,8 @@ pub use expand::{options_of, reach, topic_name};
 pub use parse::{Policy, policy};
 
 use crate::errors::Errors;
+#[cfg(test)]
+pub use parse::SPEC;
 use proc_macro2::TokenStream;
 
 pub fn attribute(args: TokenStream, item: TokenStream) -> TokenStream {

@@ -15,6 +15,8 @@ mod options;
 mod page;
 mod paths;
 mod record;
+#[cfg(test)]
+mod reference;
 mod shape;
 mod state;
 mod table;

@@ -9,6 +9,10 @@ mod paths;
 pub use field::is_option;
 
 use crate::errors::Errors;
+#[cfg(test)]
+pub use field::SPEC as FIELD;
+#[cfg(test)]
+pub use parse::SPEC;
 use proc_macro2::TokenStream;
 
 pub fn attribute(args: TokenStream, item: TokenStream) -> TokenStream {

@@ -89,3 +89,16 @@ fn daily_report() {
         &["so far: 30 sales in 3 shops, 3435 cents"],
     );
 }
+
+#[test]
+fn shipments() {
+    let out = assert_shows(
+        env!("CARGO_BIN_EXE_shipments"),
+        &[
+            r#"{"order":"a","item":"lamp","paid":4000}"#,
+            r#"{"order":"c","item":"desk","paid":15000}"#,
+            r#"{"order":"d","item":"shelf","paid":null}"#,
+        ],
+    );
+    assert_eq!(out.matches("\"item\"").count(), 4, "{out}");
+}
