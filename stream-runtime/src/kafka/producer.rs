@@ -1,5 +1,6 @@
 //! Sending, and what became of it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -265,6 +266,22 @@ impl Line {
             }
             self.reports.alarm().wait(Duration::from_millis(20));
         }
+    }
+
+    /// Makes a call that ends only when somebody serves the delivery reports meanwhile: a thread of its own does, if
+    /// there are any.
+    pub(super) fn while_served<R>(&self, call: impl FnOnce() -> R) -> std::io::Result<R> {
+        if self.in_flight() == 0 {
+            return Ok(call());
+        }
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let server = std::thread::Builder::new().name("reports".into());
+            server.spawn_scoped(scope, || self.settle(|| !ended.load(Ordering::Acquire)))?;
+            let result = call();
+            ended.store(true, Ordering::Release);
+            Ok(result)
+        })
     }
 }
 

@@ -511,3 +511,40 @@ fn a_broker_that_is_not_there_is_named() {
     assert_eq!(fault.kind(), FaultKind::Retriable, "{fault}");
     assert!(fault.to_string().contains("127.0.0.1:1"), "{fault}");
 }
+
+/// A commit that fails at its last row is aborted while the rows before it are on their way: librdkafka's abort waits
+/// until all delivery reports have been taken, and for ever when nobody takes them.
+#[test]
+fn a_transaction_whose_reports_nobody_has_taken_can_be_aborted() {
+    let properties = broker();
+    let output = topic(&properties, "unsettled", 1);
+    let large = vec![b'v'; 2_000_000];
+    let (ends, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let producer = TransactionalProducer::new(&properties, &unique("tx")).unwrap();
+        producer.init().unwrap();
+        for answered in [false, true] {
+            producer.begin().unwrap();
+            for _ in 0..100 {
+                producer.send(record(&output, 0, b"o", Some(b"v"))).unwrap();
+            }
+            if answered {
+                std::thread::sleep(Duration::from_millis(300));
+            }
+            let error = producer
+                .send(record(&output, 0, b"o", Some(&large)))
+                .unwrap_err();
+            assert_eq!(error.kind(), FaultKind::TooLarge, "{error}");
+            producer.abort().unwrap();
+        }
+        // It goes on as if nothing had been.
+        producer.begin().unwrap();
+        producer.send(record(&output, 0, b"o", Some(b"v"))).unwrap();
+        let deliveries = producer.settle();
+        producer.commit().unwrap();
+        ends.send((deliveries.delivered, deliveries.failed))
+            .unwrap();
+    });
+    let counts = ended.recv_timeout(Duration::from_secs(30));
+    assert_eq!(counts, Ok((1, 0)), "the abort does not come back");
+}

@@ -119,13 +119,16 @@ impl TransactionalProducer {
             .map_err(|error| self.explain(Fault::of("commit the transaction", &error)))
     }
 
-    /// Aborts: nothing of the transaction will be seen by `read_committed` readers.
+    /// Aborts: nothing of the transaction will be seen by `read_committed` readers. Records may still be on their way.
     pub(crate) fn abort(&self) -> Result<(), Fault> {
+        let doing = "abort the transaction";
+        let abort = || self.line.producer.abort_transaction(Timeout::Never);
+        // librdkafka waits until the reports of all records have been taken, and does not take them itself.
         let result = self
             .line
-            .producer
-            .abort_transaction(Timeout::Never)
-            .map_err(|error| self.explain(Fault::of("abort the transaction", &error)));
+            .while_served(abort)
+            .map_err(|error| Fault::new(FaultKind::Other, doing, error.to_string()))?
+            .map_err(|error| self.explain(Fault::of(doing, &error)));
         // Reports of the purged records belong to the transaction that is gone.
         self.line.settle(|| true);
         drop(self.line.producer.context().take());
