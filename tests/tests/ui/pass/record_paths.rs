@@ -30,7 +30,8 @@ struct Outer<T> {
 
 #[record]
 struct Inner<T> {
-    id: T,
+    id: u64,
+    of: T,
 }
 
 mod people {
