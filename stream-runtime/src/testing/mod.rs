@@ -9,8 +9,6 @@ mod sent;
 mod simulate;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod window_tests;
 
 pub use app::TestApp;
 pub use sent::{Sent, TestKey};

@@ -4,6 +4,7 @@ mod globals;
 mod group_by;
 mod join;
 mod lookup;
+mod windows;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
