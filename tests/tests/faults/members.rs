@@ -78,7 +78,8 @@ fn workers_that_join_and_leave_under_load_hand_over_whole() {
     for _ in 0..3 {
         workers.push(app.start(&app.impatient()));
         let joined = workers.last_mut().unwrap();
-        joined.line_with("running", MINUTE).unwrap();
+        // Six threads share four partitions: the last worker may be given none.
+        joined.line_with(" assigned: ", MINUTE).unwrap();
         progress.wait_for_more();
     }
     assert!(feed.goes_on(), "the input ended before they left");
