@@ -80,7 +80,7 @@ use crate::topology::Plan;
 /// }
 ///
 /// let mut app = TestApp::only((count,)).partitions(4).workers(2);
-/// for order in 0..40 {
+/// for order in 0..40_u64 {
 ///     app.send("orders", order % 5, format!("order {order}"));
 ///     match order {
 ///         10 => app.crash_worker(1),

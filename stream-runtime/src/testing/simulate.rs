@@ -79,7 +79,6 @@ impl TestApp {
     /// }
     ///
     /// for seed in seeds(20) {
-    ///     let mut expected = 0;
     ///     let sent = std::cell::Cell::new(0);
     ///     TestApp::simulate(seed)
     ///         .app(TestApp::only((add,)).partitions(3).workers(2))
@@ -95,11 +94,10 @@ impl TestApp {
     ///                 let best = last.entry(balance.key::<String>()).or_insert(0);
     ///                 *best = balance.sum.max(*best);
     ///             }
-    ///             expected += sent.get();
+    ///             assert!(sent.get() > 0);
     ///             assert_eq!(last.values().sum::<u64>(), sent.get());
     ///         });
     /// }
-    /// assert!(expected > 0);
     /// ```
     pub fn simulate(seed: u64) -> Simulation {
         Simulation {
