@@ -66,7 +66,7 @@ use crate::topology::Plan;
 ///
 /// Two workers, of which one dies, an aborted commit, and a disk that is lost: every order counts once.
 ///
-/// ```
+/// ```standalone_crate
 /// use stream_runtime::prelude::*;
 ///
 /// #[table(key = u64)]

@@ -114,8 +114,8 @@ pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
     if kinds.is_empty() {
         kinds.extend(Kind::ALL);
         if setup.guarantee == Guarantee::AtLeastOnce {
-            // Stopped while it sends, a zombie writes rows of yesterday: only transactions fence that.
-            kinds.retain(|kind| *kind != Kind::Freeze);
+            // A zombie may write rows of yesterday when it thaws: only transactions fence that.
+            kinds.retain(|kind| !matches!(kind, Kind::Freeze | Kind::Amid));
         }
     }
     if matches!(at, At::Theirs(_)) {
