@@ -28,12 +28,25 @@ impl Feed {
     /// Sends the records in their order, at most `per_second`.
     pub fn start<I>(bootstrap: &str, topic: &str, records: I, per_second: u64) -> Self
     where
-        I: IntoIterator<Item = Outgoing> + Send + 'static,
+        I: IntoIterator<Item = Outgoing, IntoIter: Send> + 'static,
     {
-        let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
+        let topic: Arc<str> = topic.into();
+        let records = records
+            .into_iter()
+            .map(move |record| (Arc::clone(&topic), record));
+        Self::start_all(bootstrap, records, per_second)
+    }
+
+    /// The same with records of several topics, which stay together: one client sends them all.
+    pub fn start_all<I, T>(bootstrap: &str, records: I, per_second: u64) -> Self
+    where
+        I: IntoIterator<Item = (T, Outgoing), IntoIter: Send> + 'static,
+        T: AsRef<str>,
+    {
+        let (bootstrap, records) = (bootstrap.to_owned(), records.into_iter());
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&sent));
-        let send = move || send(&bootstrap, &topic, records, per_second, &stopped, &counted);
+        let send = move || send(&bootstrap, records, per_second, &stopped, &counted);
         Self {
             thread: Some(std::thread::spawn(send)),
             stop,
@@ -72,18 +85,17 @@ impl Drop for Feed {
     }
 }
 
-fn send(
+fn send<T: AsRef<str>>(
     bootstrap: &str,
-    topic: &str,
-    records: impl IntoIterator<Item = Outgoing>,
+    records: impl IntoIterator<Item = (T, Outgoing)>,
     per_second: u64,
     stop: &AtomicBool,
     count: &AtomicU64,
 ) -> Result<()> {
     let (sender, start) = (Sender::new(bootstrap)?, Instant::now());
-    for (sent, record) in records.into_iter().enumerate() {
+    for (sent, (topic, record)) in records.into_iter().enumerate() {
         let (key, value) = (record.key.as_bytes(), record.value.as_bytes());
-        sender.send(topic, Some(key), Some(value), record.partition)?;
+        sender.send(topic.as_ref(), Some(key), Some(value), record.partition)?;
         count.store(sent as u64 + 1, Ordering::Relaxed);
         if stop.load(Ordering::Relaxed) {
             break;

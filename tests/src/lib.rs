@@ -17,6 +17,7 @@ pub mod leash;
 pub mod net;
 pub mod numbers;
 pub mod orders;
+pub mod pairs;
 pub mod progress;
 pub mod sasl;
 pub mod skip;

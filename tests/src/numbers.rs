@@ -212,8 +212,8 @@ pub struct Replay {
     pub late: u64,
     /// Bursts by key, in the order in which they are over.
     pub bursts: Vec<(Rc<str>, Burst)>,
-    /// How many records are in bursts that go on.
-    pub bursting: i64,
+    /// Those that go on, by key and in the order of their ends.
+    pub bursting: BTreeMap<Rc<str>, Vec<Burst>>,
     /// Records that came too late for their burst.
     pub late_for_bursts: i64,
 }
@@ -251,12 +251,12 @@ pub fn replay<'a>(records: impl IntoIterator<Item = &'a Number>) -> Replay {
         }
         bursts.close(stream_time, &mut replay);
     }
-    replay.bursting = bursts
-        .open
-        .values()
-        .flatten()
-        .map(|burst| burst.count)
-        .sum();
+    for (key, mut open) in bursts.open {
+        open.sort_by_key(|burst| burst.end);
+        if !open.is_empty() {
+            replay.bursting.insert(key, open);
+        }
+    }
     replay
 }
 
@@ -392,7 +392,8 @@ mod tests {
             sum,
         };
         assert_eq!(replay.bursts, [("a".into(), burst)]);
-        assert_eq!((replay.bursting, replay.late_for_bursts), (1, 0));
+        assert_eq!(replay.bursting["a"][0].sum, 8);
+        assert_eq!(replay.late_for_bursts, 0);
     }
 
     #[test]

@@ -7,11 +7,12 @@
 //! | `crew` | the workers, and what the faults do to them |
 //! | `said` | what a worker's log says of its partitions |
 //! | `checks` | E0 to E7, and how much each compared |
-//! | `outputs`, `tables`, `hangs`, `restores` | the checks themselves |
+//! | `outputs`, `meetings`, `tables`, `hangs`, `restores` | the checks themselves |
 
 mod checks;
 mod crew;
 mod hangs;
+mod meetings;
 mod outputs;
 mod restores;
 mod said;
@@ -26,6 +27,7 @@ use crate::chaos::Chaos;
 use crate::client::{self, Committed};
 use crate::feed::Feed;
 use crate::numbers::{self, Amount};
+use crate::pairs;
 use anyhow::{Context, Result};
 use crew::Crew;
 use std::path::PathBuf;
@@ -36,7 +38,9 @@ use std::time::{Duration, Instant};
 /// The app's name: its group, and the beginning of its topics' names.
 const APP: &str = "verified";
 const INPUT: &str = "numbers";
-const OUTPUTS: [&str; 5] = ["echoes", "running", "sums", "bursts", "buckets"];
+/// All that is fed: the join has two topics of its own, so that the other agents' task has one and can be replayed.
+const INPUTS: [&str; 3] = [INPUT, pairs::TOPICS[0], pairs::TOPICS[1]];
+const OUTPUTS: [&str; 6] = ["echoes", "running", "sums", "bursts", "buckets", "met"];
 /// Between the input and the agent that reads it by another key.
 const HOP: &str = "verified-by_bucket-repartition";
 const PARTITIONS: i32 = 6;
@@ -127,8 +131,9 @@ pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
         values: (setup.lasts.as_secs() as i64 * setup.rate as i64 / KEYS).max(2),
         partitions: PARTITIONS,
     };
+    let steps = pairs::steps(amount.records());
     // A key's records are in the same partition of each.
-    for topic in [INPUT].iter().chain(&OUTPUTS) {
+    for topic in INPUTS.iter().chain(&OUTPUTS) {
         client::create_topic(&bootstrap, topic, PARTITIONS, &[("retention.ms", "-1")])?;
     }
     let faults = schedule::schedule(setup.seed, setup.lasts, &kinds, setup.workers);
@@ -137,10 +142,12 @@ pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
         setup.seed,
         faults.len(),
         setup.workers,
-        amount.records()
+        amount.records() + pairs::records(steps)
     );
     let records = numbers::generate(amount, Chaos::seeded(setup.seed));
     let feed = Feed::start(&bootstrap, INPUT, records, setup.rate);
+    let both = pairs::generate(steps, Chaos::seeded(setup.seed));
+    let both = Feed::start_all(&bootstrap, both, (setup.rate / 4).max(1));
     let watch = Watch::start(&bootstrap)?;
     let mut crew = Crew::start(setup, &bootstrap, &kinds);
 
@@ -175,7 +182,7 @@ pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
         });
         if told.elapsed() >= Duration::from_secs(10) {
             told = Instant::now();
-            progress(start, &feed, &watch, &crew);
+            progress(start, feed.sent() + both.sent(), &watch, &crew);
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -185,9 +192,11 @@ pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
         broker.restart();
     }
     crew.settle();
-    progress(start, &feed, &watch, &crew);
+    progress(start, feed.sent() + both.sent(), &watch, &crew);
     feed.finish().context("the feed")?;
-    watch.wait_for(amount.records() as i64, PATIENCE);
+    both.finish().context("the feed of the join")?;
+    let records = amount.records() + pairs::records(steps);
+    watch.wait_for(records as i64, PATIENCE);
     let last = crew.stop();
     crew.catch_up(last, PATIENCE);
 
@@ -226,12 +235,23 @@ fn compare(
     crew: &Crew,
 ) -> Result<Vec<Check>> {
     let (input, whole) = outputs::input(bootstrap, amount)?;
+    let meetings = meetings::expected(bootstrap)?;
     let mut checks = vec![whole];
     match guarantee {
-        Guarantee::ExactlyOnce => checks.extend(outputs::exactly(bootstrap, &input)?),
-        Guarantee::AtLeastOnce => checks.push(outputs::at_least(bootstrap, &input)?),
+        Guarantee::ExactlyOnce => {
+            let [mut each, last, mut once] = outputs::exactly(bootstrap, &input)?;
+            meetings::exactly(bootstrap, &meetings, &mut each, &mut once)?;
+            checks.extend([each, last, once]);
+        }
+        Guarantee::AtLeastOnce => {
+            let mut check = outputs::at_least(bootstrap, &input)?;
+            meetings::at_least(bootstrap, &meetings, &mut check)?;
+            checks.push(check);
+        }
     }
-    checks.push(tables::folds(guarantee, bootstrap, &input, crew)?);
+    checks.push(tables::folds(
+        guarantee, bootstrap, &input, &meetings, crew,
+    )?);
     checks.push(hangs::nothing(bootstrap)?);
     checks.push(restores::tails(bootstrap, crew)?);
     checks.sort_by_key(|check| check.name);
@@ -241,7 +261,8 @@ fn compare(
 /// Deletes the verifier's own topics and group, of an earlier run.
 fn clear(bootstrap: &str) -> Result<()> {
     let ours = |topic: &String| {
-        topic == INPUT || OUTPUTS.contains(&topic.as_str()) || topic.starts_with("verified-")
+        let ours = INPUTS.contains(&topic.as_str()) || OUTPUTS.contains(&topic.as_str());
+        ours || topic.starts_with("verified-")
     };
     let topics: Vec<String> = client::topics(bootstrap)?
         .into_iter()
@@ -252,7 +273,7 @@ fn clear(bootstrap: &str) -> Result<()> {
     client::delete_group(bootstrap, APP)
 }
 
-fn progress(start: Instant, feed: &Feed, watch: &Watch, crew: &Crew) {
+fn progress(start: Instant, sent: u64, watch: &Watch, crew: &Crew) {
     let faults: Vec<String> = crew
         .happened()
         .iter()
@@ -261,7 +282,7 @@ fn progress(start: Instant, feed: &Feed, watch: &Watch, crew: &Crew) {
     println!(
         "{:>5} s  in {:>8}  out {:>8}  {}  restores {}",
         start.elapsed().as_secs(),
-        feed.sent(),
+        sent,
         watch.committed(),
         faults.join("  "),
         crew.restores()
@@ -277,11 +298,12 @@ struct Watch {
 impl Watch {
     fn start(bootstrap: &str) -> Result<Self> {
         let (committed, stop) = (Arc::<AtomicI64>::default(), Arc::<AtomicBool>::default());
-        let group = Committed::of(bootstrap, APP, INPUT)?;
+        let of = |topic| Committed::of(bootstrap, APP, topic);
+        let groups = INPUTS.into_iter().map(of).collect::<Result<Vec<_>>>()?;
         let (seen, stopped) = (Arc::clone(&committed), Arc::clone(&stop));
         std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                if let Ok(total) = group.total() {
+                if let Ok(total) = groups.iter().map(Committed::total).sum() {
                     seen.store(total, Ordering::Relaxed);
                 }
                 std::thread::sleep(Duration::from_millis(500));

@@ -31,10 +31,10 @@ impl Input {
 
 /// Keys, each kept once.
 #[derive(Default)]
-struct Names(HashSet<Rc<str>>);
+pub struct Names(HashSet<Rc<str>>);
 
 impl Names {
-    fn of(&mut self, record: &Record) -> Rc<str> {
+    pub fn of(&mut self, record: &Record) -> Rc<str> {
         if let Some(name) = self.0.get(record.key()) {
             return name.clone();
         }
@@ -57,12 +57,12 @@ struct SumValue {
     sum: i64,
 }
 
-fn read<T: DeserializeOwned>(record: &Record) -> T {
+pub fn read<T: DeserializeOwned>(record: &Record) -> T {
     serde_json::from_slice(record.bytes()).expect("a value that the app wrote")
 }
 
 /// Every partition of a topic by `f`, in the order of offsets.
-fn by_partition<T>(
+pub fn by_partition<T>(
     bootstrap: &str,
     topic: &str,
     mut f: impl FnMut(Record) -> T,
@@ -193,17 +193,21 @@ pub fn exactly(bootstrap: &str, input: &Input) -> Result<[Check; 3]> {
         last.same(&found, &Some(expected), || format!("the total of {key}"));
     }
 
-    let bursts = by_partition(bootstrap, "bursts", |record| {
-        (names.of(&record), read::<Burst>(&record))
-    })?;
+    let bursts = bursts(bootstrap, &mut names)?;
     for (partition, bursts) in bursts.iter().enumerate() {
         let replay = &input.replays[partition];
         once.same_list(bursts, &replay.bursts, |at| {
             format!("bursts[{partition}] #{at}")
         });
         let emitted: i64 = bursts.iter().map(|(_, burst)| burst.count).sum();
+        let open: i64 = replay
+            .bursting
+            .values()
+            .flatten()
+            .map(|burst| burst.count)
+            .sum();
         once.same(
-            &(emitted + replay.bursting + replay.late_for_bursts),
+            &(emitted + open + replay.late_for_bursts),
             &(input.numbers[partition].len() as i64),
             || format!("bursts[{partition}]: emitted, still open and late"),
         );
@@ -228,6 +232,15 @@ pub fn exactly(bootstrap: &str, input: &Input) -> Result<[Check; 3]> {
         "no record was late: lateness is not tested".to_owned()
     });
     Ok([each, last, once])
+}
+
+/// A burst and its key.
+type Over = (Rc<str>, Burst);
+
+fn bursts(bootstrap: &str, names: &mut Names) -> Result<Vec<Vec<Over>>> {
+    by_partition(bootstrap, "bursts", |record| {
+        (names.of(&record), read(&record))
+    })
 }
 
 fn sums(bootstrap: &str, names: &mut Names) -> Result<Vec<Vec<Sum>>> {
@@ -278,6 +291,22 @@ pub fn at_least(bootstrap: &str, input: &Input) -> Result<Check> {
         check.holds(holds, || {
             format!("{total:?} of {key}, of which {count} numbers were echoed again")
         });
+    }
+    for (partition, bursts) in bursts(bootstrap, &mut names)?.into_iter().enumerate() {
+        // It begins and ends where it must; what came again may count again.
+        let mut least: HashMap<(Rc<str>, i64, i64), i64> = HashMap::new();
+        for (key, burst) in bursts {
+            let least = least
+                .entry((key, burst.start, burst.end))
+                .or_insert(burst.count);
+            *least = (*least).min(burst.count);
+        }
+        for (key, burst) in &input.replays[partition].bursts {
+            let found = least.get(&(key.clone(), burst.start, burst.end)).copied();
+            check.holds(found >= Some(burst.count), || {
+                format!("{found:?} of {burst:?} of {key} in bursts[{partition}]")
+            });
+        }
     }
     for (partition, sums) in sums(bootstrap, &mut names)?.into_iter().enumerate() {
         let mut least: HashMap<(Rc<str>, i64), i64> = HashMap::new();

@@ -1,10 +1,12 @@
 //! E4: a table is the fold of its changelog and of the input, on every worker.
 
 use super::crew::Crew;
+use super::meetings;
 use super::outputs::Input;
 use super::{APP, Check, Guarantee, HOP, INPUT, PARTITIONS};
 use crate::client::{self, Isolation};
-use crate::numbers::Summary;
+use crate::numbers::{Burst, Summary};
+use crate::pairs::{self, Meetings};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
@@ -17,6 +19,8 @@ const ROW: u8 = 1;
 const TABLES: [&str; 3] = ["running", "sums", "bursts"];
 /// The table behind the hop.
 const BUCKETS: &str = "buckets";
+/// The two sides of the join.
+const SIDES: [&str; 2] = ["meet-left", "meet-right"];
 
 fn changelog(table: &str) -> String {
     format!("{APP}-{table}-changelog")
@@ -31,6 +35,7 @@ pub fn changelogs(label: &str) -> Vec<(String, i32)> {
     let tables: &[&str] = match topic {
         INPUT => &TABLES,
         HOP => &[BUCKETS],
+        _ if topic == pairs::TOPICS.join("+") => &SIDES,
         _ => &[],
     };
     tables
@@ -67,18 +72,41 @@ struct SumRow {
     sum: i64,
 }
 
-pub fn folds(guarantee: Guarantee, bootstrap: &str, input: &Input, crew: &Crew) -> Result<Check> {
+/// A session in a row: start, end, its last record's time, sums, what it was when it closed, whether it is silent.
+type SessionRow = (i64, i64, i64, SumRow, Vec<SumRow>, bool);
+
+fn burst((start, end, _, SumRow { count, sum }, ..): SessionRow) -> Burst {
+    Burst {
+        start,
+        end,
+        count,
+        sum,
+    }
+}
+
+pub fn folds(
+    guarantee: Guarantee,
+    bootstrap: &str,
+    input: &Input,
+    meetings: &[Meetings],
+    crew: &Crew,
+) -> Result<Check> {
     let mut check = Check::new(
         "E4",
         "tables are the fold of changelog and input on every worker",
     );
     let mut logs = HashMap::new();
-    for table in TABLES.into_iter().chain([BUCKETS]) {
+    for table in TABLES.into_iter().chain([BUCKETS]).chain(SIDES) {
         logs.insert(table, fold(bootstrap, table)?);
     }
     if guarantee == Guarantee::ExactlyOnce {
         for partition in 0..PARTITIONS as usize {
             of_input(&mut check, &logs, input, partition)?;
+            for (side, table) in SIDES.into_iter().enumerate() {
+                let waiting = &meetings[partition].waiting[side];
+                let rows = rows(&logs[table][partition]);
+                meetings::waits(&mut check, waiting, rows, &format!("{table}[{partition}]"))?;
+            }
         }
         let mut buckets = HashMap::new();
         for (key, (_, value)) in logs[BUCKETS].iter().flatten() {
@@ -133,6 +161,13 @@ pub fn folds(guarantee: Guarantee, bootstrap: &str, input: &Input, crew: &Crew) 
     Ok(check)
 }
 
+/// The rows that are still there.
+fn rows(folded: &Folded) -> impl Iterator<Item = (&[u8], &[u8])> {
+    folded
+        .iter()
+        .filter_map(|(key, (_, value))| Some((key.as_slice(), value.as_deref()?)))
+}
+
 /// The changelogs of a partition against the replay of its input.
 fn of_input(
     check: &mut Check,
@@ -141,11 +176,7 @@ fn of_input(
     partition: usize,
 ) -> Result<()> {
     let replay = &input.replays[partition];
-    let rows = |table: &str| {
-        logs[table][partition]
-            .iter()
-            .filter_map(|(key, (_, value))| Some((key.as_slice(), value.as_deref()?)))
-    };
+    let rows = |table: &str| rows(&logs[table][partition]);
     let mut running = HashMap::new();
     for (key, value) in rows("running") {
         let row: Summary = rmp_serde::from_slice(value)?;
@@ -174,5 +205,17 @@ fn of_input(
     check.same_list(&open, &expected, |at| {
         format!("open windows of sums[{partition}] #{at}")
     });
+
+    let mut bursts = replay.bursting.clone();
+    for (key, value) in rows("bursts") {
+        let key = std::str::from_utf8(key)?;
+        let found: Vec<SessionRow> = rmp_serde::from_slice(value)?;
+        let found: Vec<Burst> = found.into_iter().map(burst).collect();
+        check.same(&bursts.remove(key).unwrap_or_default(), &found, || {
+            format!("bursts of {key} that go on, by the input and by the changelog")
+        });
+    }
+    let left: Vec<_> = bursts.into_iter().collect();
+    check.same_list(&[], &left, |_| format!("bursts[{partition}]"));
     Ok(())
 }

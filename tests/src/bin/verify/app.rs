@@ -1,5 +1,5 @@
-//! The verifier's app: echo, running totals, sums of ten seconds and of bursts that are emitted when they close, and
-//! totals by another key.
+//! The verifier's app: echo, running totals, sums of ten seconds and of bursts that are emitted when they close, totals
+//! by another key, and a join of two more topics.
 
 use std::cell::Cell;
 use std::fs;
@@ -199,6 +199,41 @@ fn stop_amid(end: i64) {
         let pid = std::process::id().to_string();
         let stopped = Command::new("kill").args(["-s", "STOP", &pid]).status();
         assert!(stopped.is_ok_and(|status| status.success()));
+    }
+}
+
+/// What was asked, or answered.
+#[record(timestamp = at)]
+struct Said {
+    #[field(coerce)]
+    at: DateTime<Utc>,
+    number: i64,
+}
+
+#[topic("questions", value = Said)]
+struct Questions;
+
+#[topic("answers", value = Said)]
+struct Answers;
+
+#[record]
+struct Met {
+    question: Option<i64>,
+    answer: Option<i64>,
+}
+
+/// Both sides may go alone. No `idle` here either.
+#[join(
+    left = Questions,
+    right = Answers,
+    within = "3s",
+    grace = "60s",
+    sink = "met"
+)]
+async fn meet(question: Option<Said>, answer: Option<Said>) -> Met {
+    Met {
+        question: question.map(|said| said.number),
+        answer: answer.map(|said| said.number),
     }
 }
 
