@@ -2,6 +2,7 @@
 
 pub mod apache;
 pub mod bench;
+pub mod between;
 pub mod bins;
 pub mod broker;
 pub mod broker_suite;

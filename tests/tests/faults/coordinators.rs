@@ -1,0 +1,231 @@
+//! Coordinators that are not there, are elsewhere, still load or are still busy, for as long as a test wants: the wire to
+//! the broker refuses what a coordinator would. And answers that get lost.
+
+use super::*;
+use kafka_protocol::messages::ApiKey;
+use std::collections::BTreeMap;
+use tests::between::Between;
+use tests::broker::SharedApache;
+use tests::progress::Progress;
+
+const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
+const COORDINATOR_NOT_AVAILABLE: i16 = 15;
+const NOT_COORDINATOR: i16 = 16;
+const CONCURRENT_TRANSACTIONS: i16 = 51;
+
+/// A session and transactions that outlast what is refused for a while; commits all the time.
+const PATIENT: &str =
+    "session.timeout.ms=20000\nheartbeat.interval.ms=500\ntransaction.timeout.ms=20000\n";
+
+/// Requests of a commit.
+const COMMIT: [ApiKey; 4] = [
+    ApiKey::AddPartitionsToTxn,
+    ApiKey::AddOffsetsToTxn,
+    ApiKey::TxnOffsetCommit,
+    ApiKey::EndTxn,
+];
+
+/// A worker behind such a wire, with its input, of which some is left for a while.
+struct Trial<'a> {
+    broker: &'a Broker,
+    app: App,
+    wire: Between,
+    feed: tests::feed::Feed,
+}
+
+impl<'a> Trial<'a> {
+    fn new(broker: &'a Broker, seconds: u64) -> Self {
+        let bootstrap = broker.bootstrap();
+        let wire = Between::to(&bootstrap).unwrap();
+        let app = App::of(
+            PathBuf::from(env!("CARGO_BIN_EXE_faulty")),
+            &wire.bootstrap(),
+        );
+        orders::create(&bootstrap, 2);
+        let records = orders::records(2, 5, i64::try_from(seconds).unwrap() * 50);
+        let feed = orders::feed(&bootstrap, records, seconds);
+        Self {
+            broker,
+            app,
+            wire,
+            feed,
+        }
+    }
+
+    fn worker(&self, properties: &str) -> Leashed {
+        let properties = self.app.file("patient.properties", properties);
+        let words = ["worker", "--threads", "1", "--commit-interval", "10ms"];
+        self.app
+            .start(&[&words[..], &["--config", &properties]].concat())
+    }
+
+    /// Refuses these for a while, until some were, and lets them pass.
+    fn refuse(&self, requests: &[ApiKey], error: i16, lasts: Duration) {
+        self.wire.refuse(requests, error);
+        println!("{error}: refused {:?}", self.until_seen(requests, lasts));
+    }
+
+    /// Loses the answer to one of these.
+    fn lose(&self, requests: &[ApiKey]) {
+        self.wire.lose(requests);
+        println!("lost {:?}", self.until_seen(requests, Duration::ZERO));
+    }
+
+    fn until_seen(&self, requests: &[ApiKey], lasts: Duration) -> BTreeMap<i16, u64> {
+        assert!(self.feed.goes_on(), "the input ended before {requests:?}");
+        let until = Instant::now() + lasts;
+        wait_until(&format!("{requests:?}"), MINUTE, || {
+            let refused = self.wire.refused();
+            Instant::now() >= until && !refused.is_empty()
+        });
+        self.wire.pass()
+    }
+
+    fn progress(&self) -> Progress {
+        Progress::of(&self.broker.bootstrap(), GROUP, INPUT)
+    }
+
+    fn finish(self, mut worker: Leashed) {
+        let bootstrap = self.broker.bootstrap();
+        // What is fed by now is enough.
+        drop(self.feed);
+        Progress::of(&bootstrap, GROUP, INPUT).wait_for_all();
+        stop(&mut worker);
+        let compared = orders::assert_each_counted_once(&bootstrap);
+        println!("{compared} totals compared");
+    }
+}
+
+/// Every request of a commit is refused by every error that its coordinator may answer, while there is work: the same
+/// call is made again until it passes. Nothing is aborted for that, and nobody leaves the group.
+fn commits_go_on(broker: &Broker) {
+    let trial = Trial::new(broker, 40);
+    let worker = trial.worker(PATIENT);
+    trial.progress().wait_for_more();
+    let while_ = Duration::from_millis(400);
+    for request in COMMIT {
+        let of_group = request == ApiKey::TxnOffsetCommit;
+        for error in [
+            COORDINATOR_LOAD_IN_PROGRESS,
+            COORDINATOR_NOT_AVAILABLE,
+            NOT_COORDINATOR,
+            CONCURRENT_TRANSACTIONS,
+        ] {
+            if of_group && error == CONCURRENT_TRANSACTIONS {
+                continue;
+            }
+            trial.refuse(&[request], error, while_);
+            trial.progress().wait_for_more();
+        }
+    }
+    let output = worker.output();
+    for never in ["the commit failed", "lost", "panicked"] {
+        assert!(!output.contains(never), "{never}:\n{output}");
+    }
+    trial.finish(worker);
+}
+
+#[test]
+fn commits_wait_for_their_coordinators_on_the_embedded_broker() {
+    commits_go_on(&Broker::embedded());
+}
+
+#[test]
+fn commits_wait_for_their_coordinators_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        commits_go_on(&broker);
+    }
+}
+
+/// The broker has done what it was asked for, and nobody hears of it: to ask again changes nothing.
+fn lost_answers_are_asked_for_again(broker: &Broker) {
+    let trial = Trial::new(broker, 40);
+    let worker = trial.worker(PATIENT);
+    trial.progress().wait_for_more();
+    for request in COMMIT.into_iter().chain([
+        ApiKey::Produce,
+        ApiKey::EndTxn,
+        ApiKey::Heartbeat,
+        ApiKey::Fetch,
+    ]) {
+        trial.lose(&[request]);
+        trial.progress().wait_for_more();
+    }
+    trial.finish(worker);
+}
+
+#[test]
+fn answers_that_are_lost_double_nothing_on_the_embedded_broker() {
+    lost_answers_are_asked_for_again(&Broker::embedded());
+}
+
+#[test]
+fn answers_that_are_lost_double_nothing_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        lost_answers_are_asked_for_again(&broker);
+    }
+}
+
+/// The coordinators are away for longer than session and transaction last: the partitions are lost, the transaction is
+/// aborted by the broker, and the worker comes back and does the work again.
+fn the_worker_comes_back(broker: &Broker) {
+    let trial = Trial::new(broker, 30);
+    let worker = trial.worker(tests::voltage::IMPATIENT);
+    trial.progress().wait_for_more();
+    let mut all = COMMIT.to_vec();
+    all.extend([ApiKey::Heartbeat, ApiKey::JoinGroup, ApiKey::SyncGroup]);
+    for error in [NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS] {
+        trial.refuse(&all, error, Duration::from_secs(5));
+        trial.progress().wait_for_more();
+    }
+    trial.finish(worker);
+}
+
+#[test]
+fn a_worker_outlasts_coordinators_that_are_away_for_long_on_the_embedded_broker() {
+    the_worker_comes_back(&Broker::embedded());
+}
+
+#[test]
+fn a_worker_outlasts_coordinators_that_are_away_for_long_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        the_worker_comes_back(&broker);
+    }
+}
+
+/// No coordinator yet when a worker starts: it waits for each of them and begins.
+fn a_worker_begins_when_they_are_there(broker: &Broker) {
+    let trial = Trial::new(broker, 30);
+    let first = [
+        ApiKey::FindCoordinator,
+        ApiKey::InitProducerId,
+        ApiKey::JoinGroup,
+        ApiKey::SyncGroup,
+        ApiKey::OffsetFetch,
+    ];
+    trial.wire.refuse(&first[..1], COORDINATOR_NOT_AVAILABLE);
+    let worker = trial.worker(PATIENT);
+    trial.refuse(
+        &first[..1],
+        COORDINATOR_NOT_AVAILABLE,
+        Duration::from_secs(1),
+    );
+    for request in &first[1..] {
+        let error = COORDINATOR_LOAD_IN_PROGRESS;
+        trial.refuse(&[*request], error, Duration::from_millis(300));
+    }
+    trial.progress().wait_for_more();
+    trial.finish(worker);
+}
+
+#[test]
+fn a_worker_starts_when_its_coordinators_have_loaded_on_the_embedded_broker() {
+    a_worker_begins_when_they_are_there(&Broker::embedded());
+}
+
+#[test]
+fn a_worker_starts_when_its_coordinators_have_loaded_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        a_worker_begins_when_they_are_there(&broker);
+    }
+}
