@@ -7,7 +7,7 @@ use super::{
     paths,
 };
 use crate::{item, shape};
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, Data, Field, Fields, LitStr, parse_quote, spanned::Spanned};
 
@@ -149,6 +149,19 @@ fn reader(field: &RecordField, p: &TokenStream) -> TokenStream {
     }
 }
 
+/// The tokens as they are, all of them at one place.
+fn at(tokens: TokenStream, span: Span) -> TokenStream {
+    let placed = tokens.into_iter().map(|mut token| {
+        if let TokenTree::Group(group) = &token {
+            token = Group::new(group.delimiter(), at(group.stream(), span)).into();
+        }
+        // What it means is decided where it stood.
+        token.set_span(span.resolved_at(token.span()));
+        token
+    });
+    placed.collect()
+}
+
 fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> TokenStream {
     let item = &record.item;
     let name = &item.ident;
@@ -172,20 +185,18 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
             for name in &path.rest {
                 let here = record.runtime.private_at(name.span());
                 let hash = paths::hash(name);
+                let owner = at(ty, name.span());
                 field =
-                    quote_spanned!(name.span()=> <#ty as #here::HasField<#hash>>::field(#field));
-                ty = quote_spanned!(name.span()=> <#ty as #here::HasField<#hash>>::Type);
+                    quote_spanned!(name.span()=> <#owner as #here::HasField<#hash>>::field(#field));
+                ty = quote_spanned!(name.span()=> <#owner as #here::HasField<#hash>>::Type);
                 returned = ty.clone();
             }
-            (
-                ty,
-                true,
-                quote! {
-                    fn key(&self) -> ::core::option::Option<#returned> {
-                        ::core::option::Option::Some(::core::clone::Clone::clone(#field))
-                    }
-                },
-            )
+            let key_fn = quote_spanned! {path.span()=>
+                fn key(&self) -> ::core::option::Option<#returned> {
+                    ::core::option::Option::Some(::core::clone::Clone::clone(#field))
+                }
+            };
+            (ty, true, key_fn)
         }
     };
     let key_field = record
