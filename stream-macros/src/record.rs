@@ -7,6 +7,7 @@ mod parse;
 mod paths;
 
 pub use field::is_option;
+pub use parse::CODECS;
 
 use crate::errors::Errors;
 #[cfg(test)]

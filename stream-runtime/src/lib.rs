@@ -209,6 +209,7 @@ pub mod __private {
     pub use crate::record::decode::decode_json;
     pub use crate::record::decode::encode_by;
     pub use crate::record::decode::encode_json;
+    pub use crate::record::is_written_by;
     pub use crate::record::path::HasField;
     pub use crate::record::shape::FieldShape;
     pub use crate::record::shape::Shape;

@@ -51,6 +51,10 @@ pub trait Record: Sized + 'static {
     /// Whether the record carries its key (`#[record(key = field)]`).
     const HAS_KEY: bool = false;
 
+    /// How it is written: `"json"`, `"raw"`, `"text"`, `"binary"`, `"msgpack"`, or `""` by a codec of the user's.
+    #[doc(hidden)]
+    const CODEC: &'static str = "";
+
     /// What it looks like on the wire, for `plan.lock`.
     #[doc(hidden)]
     const SHAPE: &'static shape::Shape = &shape::Shape::OPAQUE;
@@ -82,6 +86,18 @@ pub trait Record: Sized + 'static {
     fn key(&self) -> Option<Self::Key> {
         None
     }
+}
+
+/// Whether records of a type are written by the codec of this name; what the expansion of `#[topic(codec = ..)]` asks.
+pub const fn is_written_by<T: Record>(codec: &str) -> bool {
+    let (own, asked) = (T::CODEC.as_bytes(), codec.as_bytes());
+    let mut same = own.len() == asked.len();
+    let mut at = 0;
+    while same && at < own.len() {
+        same = own[at] == asked[at];
+        at += 1;
+    }
+    same
 }
 
 /// A record, reached by the same path for its key and for itself; what the expansion of `#[topic]` uses.

@@ -214,6 +214,7 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
         }
     });
     let fields = paths::fields(item, p);
+    let codec = record.codec.name();
     let (decode, encode) = match &record.codec {
         Codec::Json => (
             quote!(#p::decode_json(#text, __value, #sensitive)),
@@ -244,6 +245,7 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
             const HAS_TIMESTAMP: bool = #has_timestamp;
             const HAS_KEY: bool = #has_key;
             const KEY_FIELD: &'static ::core::primitive::str = #key_field;
+            const CODEC: &'static ::core::primitive::str = #codec;
             const SHAPE: &'static #p::Shape = &#shape;
 
             #[inline]

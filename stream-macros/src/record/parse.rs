@@ -11,7 +11,8 @@ use proc_macro2::{Ident, TokenStream};
 use quote::format_ident;
 use syn::{Attribute, Data, DeriveInput, Field, Fields, Type, ext::IdentExt};
 
-const CODECS: &[&str] = &["json", "raw", "text", "binary", "msgpack"];
+/// What a record may be written by, beside a type of the user's.
+pub const CODECS: &[&str] = &["json", "raw", "text", "binary", "msgpack"];
 
 pub const SPEC: Spec = Spec {
     attribute: "#[record]",
@@ -74,6 +75,20 @@ pub enum Codec {
     Named(&'static str),
     /// The user's.
     Own(Box<Type>),
+}
+
+impl Codec {
+    /// As the option has it; empty for the user's.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Named("Raw") => "raw",
+            Self::Named("Text") => "text",
+            Self::Named("Binary") => "binary",
+            Self::Named("MessagePack") => "msgpack",
+            Self::Named(_) | Self::Own(_) => "",
+        }
+    }
 }
 
 /// A field, of a struct or of a variant.

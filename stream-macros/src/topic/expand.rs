@@ -46,12 +46,26 @@ pub fn expand(topic: &Topic) -> TokenStream {
         _ => quote!(#p::OnGap::Stop),
     }));
     let max_ahead = optional(topic.max_ahead);
+    let codec = topic.codec.as_ref().map(|codec| {
+        let text = format!(
+            "`codec = {:?}` is not how the topic's records are written: a record has one codec, that of its `#[record(codec = ..)]` (JSON unless it says; String is \"text\", Bytes \"raw\", Value \"json\")",
+            codec.value()
+        );
+        let here = topic.runtime.private_at(codec.span());
+        quote_spanned! {codec.span()=>
+            const _: () = ::core::assert!(
+                #here::is_written_by::<<#ident as #here::TopicSpec>::Value>(#codec),
+                #text
+            );
+        }
+    });
     let cfgs = item::cfgs(&item.attrs);
     let place = item::place(&p);
     quote! {
         #item
         #(#cfgs)*
         const _: () = {
+            #codec
             #[automatically_derived]
             impl #p::TopicSpec for #ident {
                 type Key = #key;

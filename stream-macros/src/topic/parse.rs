@@ -5,6 +5,7 @@ use crate::{
     item,
     options::{Kind, Options, Spec, check_topic_name},
     paths::Runtime,
+    record::CODECS,
 };
 use proc_macro2::TokenStream;
 use syn::{Data, DeriveInput, Fields, LitStr, Type};
@@ -19,7 +20,7 @@ pub const SPEC: Spec = Spec {
         ("retention", Kind::Duration),
         ("compact", Kind::Flag),
         ("external", Kind::Flag),
-        ("codec", Kind::Text),
+        ("codec", Kind::ChoiceOrType(CODECS)),
         ("start", Kind::Choice(&["earliest", "latest"])),
         ("on_gap", Kind::Choice(&["stop", "skip"])),
         ("max_ahead", Kind::Duration),
@@ -73,6 +74,8 @@ pub struct Topic {
     pub retention: Option<i64>,
     pub compact: bool,
     pub external: bool,
+    /// How its records are written; checked against what they say themselves.
+    pub codec: Option<LitStr>,
     pub start: Option<String>,
     pub on_gap: Option<String>,
     pub max_ahead: Option<i64>,
@@ -120,15 +123,10 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
             "a topic needs the type of its records: `value = Record`",
         );
     }
-    if let Some(codec) = options.text("codec")
-        && codec.value() != "json"
-    {
+    if let Some(codec) = options.ty("codec") {
         errors.on(
             codec,
-            format!(
-                "codec {:?} is not supported yet; use \"json\"",
-                codec.value()
-            ),
+            "a codec of your own is part of the record: `#[record(codec = ..)]`; take it out here",
         );
     }
     let external = options.flag("external");
@@ -153,6 +151,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         retention: options.duration("retention").map(|(ms, _)| ms),
         compact: options.flag("compact"),
         external,
+        codec: options.text("codec").cloned(),
         start: options.text("start").map(LitStr::value),
         on_gap: options.text("on_gap").map(LitStr::value),
         max_ahead: options.duration("max_ahead").map(|(ms, _)| ms),

@@ -9,6 +9,7 @@ impl Record for String {
     type Key = String;
 
     const NAME: &'static str = "String";
+    const CODEC: &'static str = "text";
 
     fn decode(value: Option<&[u8]>) -> Result<Self, DecodeError> {
         let bytes = value.ok_or_else(|| DecodeError::tombstone(Self::NAME))?;
@@ -33,6 +34,7 @@ impl Record for Bytes {
     type Key = String;
 
     const NAME: &'static str = "Bytes";
+    const CODEC: &'static str = "raw";
 
     fn decode(value: Option<&[u8]>) -> Result<Self, DecodeError> {
         value
@@ -50,6 +52,7 @@ impl Record for Value {
     type Key = String;
 
     const NAME: &'static str = "Value";
+    const CODEC: &'static str = "json";
 
     fn decode(value: Option<&[u8]>) -> Result<Self, DecodeError> {
         decode::decode_json(Self::NAME, value, false)

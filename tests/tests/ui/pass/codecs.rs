@@ -72,6 +72,19 @@ async fn convert(small: Small) -> Celsius {
     Celsius(small.volts / 2.0)
 }
 
+/// A topic may say once more how its records are written.
+#[topic("small", value = Small, codec = "binary")]
+struct Smalls;
+
+#[topic("degrees", value = Celsius, codec = "text")]
+struct Degrees;
+
+#[topic("raw", value = bytes::Bytes, codec = "raw")]
+struct Raw;
+
+#[topic("any", value = serde_json::Value, codec = "json")]
+struct Any;
+
 fn there_and_back<T: Record>(value: T) -> (Vec<u8>, T) {
     let mut bytes = Vec::new();
     assert!(value.encode(&mut bytes).unwrap());
