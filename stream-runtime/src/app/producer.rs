@@ -43,8 +43,25 @@ impl<S> Clone for Producer<S> {
     }
 }
 
-/// What the producers of one process share: one client.
-pub(crate) struct Outlet {
+/// What the producers of one process share.
+pub(crate) enum Outlet {
+    /// One client.
+    Kafka(Client),
+    /// What a test takes out and puts into its topics.
+    Memory(Mutex<Vec<Kept>>),
+}
+
+/// A record that was sent in a test.
+pub(crate) struct Kept {
+    pub(crate) topic: &'static str,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    /// Without one it is the clock's.
+    pub(crate) timestamp: Option<i64>,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+}
+
+pub(crate) struct Client {
     sender: Sender,
     properties: Properties,
     /// For topics that do not exist: partitions and replicas unless the topic says.
@@ -61,17 +78,91 @@ impl Outlet {
     ) -> Result<Arc<Outlet>, Error> {
         let sender = Sender::new(properties).map_err(broker_error)?;
         let properties = properties.clone();
-        Ok(Arc::new(Outlet {
+        Ok(Arc::new(Outlet::Kafka(Client {
             sender,
             properties,
             partitions,
             replication,
             made: Mutex::default(),
-        }))
+        })))
+    }
+
+    /// For a test.
+    pub(crate) fn memory() -> Arc<Outlet> {
+        Arc::new(Outlet::Memory(Mutex::default()))
+    }
+
+    /// What was sent in a test, in the order of the calls.
+    pub(crate) fn take(&self) -> Vec<Kept> {
+        match self {
+            Outlet::Kafka(_) => Vec::new(),
+            Outlet::Memory(kept) => {
+                std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+        }
     }
 
     /// Waits until everything is delivered; the first failure is the error.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
+        match self {
+            Outlet::Kafka(client) => client.flush().await,
+            Outlet::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Makes the topic if it does not exist.
+    pub(crate) fn make(&self, topic: &'static TopicDescriptor) -> Result<(), Error> {
+        match self {
+            Outlet::Kafka(client) => client.make(topic),
+            Outlet::Memory(_) => Ok(()),
+        }
+    }
+
+    /// The latest time that a record may have.
+    fn latest(&self) -> i64 {
+        match self {
+            Outlet::Kafka(_) => now().saturating_add(AHEAD_MS),
+            Outlet::Memory(_) => i64::MAX,
+        }
+    }
+
+    async fn send(&self, record: Kept) -> Result<(), Error> {
+        match self {
+            Outlet::Kafka(client) => client.send(&record).await,
+            Outlet::Memory(kept) => {
+                kept.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(record);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Client {
+    async fn send(&self, record: &Kept) -> Result<(), Error> {
+        while self.sender.in_flight() > IN_FLIGHT {
+            self.sender.serve();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let headers = record.headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str(), Some(&value[..])));
+        let out = Outgoing {
+            topic: record.topic,
+            partition: None,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            timestamp: record.timestamp,
+            headers: (!record.headers.is_empty()).then(|| OutHeaders::new(headers)),
+            slot: 0,
+        };
+        self.sender.send(out).map_err(broker_error)?;
+        self.sender.serve();
+        Ok(())
+    }
+
+    /// Waits until everything is delivered; the first failure is the error.
+    async fn flush(&self) -> Result<(), Error> {
         let start = std::time::Instant::now();
         while self.sender.in_flight() > 0 && start.elapsed() < DELIVERY {
             self.sender.serve();
@@ -81,7 +172,7 @@ impl Outlet {
     }
 
     /// Makes the topic if it does not exist.
-    pub(crate) fn make(&self, topic: &'static TopicDescriptor) -> Result<(), Error> {
+    fn make(&self, topic: &'static TopicDescriptor) -> Result<(), Error> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if made.contains(topic.name) {
             return Ok(());
@@ -160,7 +251,7 @@ impl<S: TopicSpec> Producer<S> {
     {
         let mut bytes = Vec::new();
         key.to_owned().encode(&mut bytes);
-        self.queue(Some(&bytes), None, None, None).await
+        self.queue(Some(bytes), None, None, Vec::new()).await
     }
 
     /// A record with headers or a time of its own.
@@ -185,29 +276,20 @@ impl<S: TopicSpec> Producer<S> {
 
     async fn queue(
         &self,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
+        key: Option<Vec<u8>>,
+        value: Option<Vec<u8>>,
         timestamp: Option<i64>,
-        headers: Option<OutHeaders>,
+        headers: Vec<(String, Vec<u8>)>,
     ) -> Result<(), Error> {
-        let sender = &self.outlet.sender;
-        while sender.in_flight() > IN_FLIGHT {
-            sender.serve();
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
         let topic = S::DESCRIPTOR.name;
-        let record = Outgoing {
+        let record = Kept {
             topic,
-            partition: None,
             key,
             value,
             timestamp,
             headers,
-            slot: 0,
         };
-        sender.send(record).map_err(broker_error)?;
-        sender.serve();
-        Ok(())
+        self.outlet.send(record).await
     }
 }
 
@@ -254,25 +336,13 @@ impl<S: TopicSpec> OutMessage<'_, S> {
         let mut value = Vec::new();
         let is_value = self.value.encode(&mut value)?;
         let time = self.timestamp.or_else(|| self.value.timestamp());
-        let stamp = time.map(|time| time.clamp(1, now().saturating_add(AHEAD_MS)));
+        let stamp = time.map(|time| time.clamp(1, self.producer.outlet.latest()));
         let mut headers = self.headers;
         if let (Some(time), true) = (time, stamp != time) {
             headers.push(("event-time".to_owned(), time.to_string().into_bytes()));
         }
-        let headers = (!headers.is_empty()).then(|| {
-            OutHeaders::new(
-                headers
-                    .iter()
-                    .map(|(name, value)| (name.as_str(), Some(&value[..]))),
-            )
-        });
         self.producer
-            .queue(
-                key.as_deref(),
-                is_value.then_some(&value[..]),
-                stamp,
-                headers,
-            )
+            .queue(key, is_value.then_some(value), stamp, headers)
             .await
     }
 }

@@ -8,7 +8,9 @@ mod run;
 mod schedule;
 
 pub use cx::BesideCx;
-pub use descriptor::{BesideDescriptor, When};
+pub(crate) use cx::Rows;
+pub use descriptor::{BesideDescriptor, BesideFuture, When};
 pub use params::{BesideOutput, BesideParam, BesideParameter};
 pub use reader::TableReader;
 pub(crate) use run::{start, unpanicked};
+pub(crate) use schedule::Schedule;

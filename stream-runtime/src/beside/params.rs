@@ -96,7 +96,7 @@ impl<S: TableSpec> BesideParam for TableReader<S> {
     }
 
     fn from_worker(cx: &BesideCx) -> Result<Self, Error> {
-        Ok(TableReader::new(cx.worker()))
+        Ok(TableReader::new(cx.rows()))
     }
 }
 

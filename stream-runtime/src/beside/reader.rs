@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::cx::Rows;
 use crate::error::Error;
 use crate::key::StreamKey;
 use crate::table::{Hopping, PlainKind, TableSpec, Tumbling, row_key, row_of};
-use crate::worker::WorkerHandle;
 
 /// Reads the committed rows of a table in timers, crontabs, tasks and pages.
 ///
@@ -34,29 +34,29 @@ use crate::worker::WorkerHandle;
 /// }
 /// ```
 pub struct TableReader<S> {
-    worker: Arc<WorkerHandle>,
+    rows: Rows,
     _of: PhantomData<fn() -> S>,
 }
 
 impl<S> Clone for TableReader<S> {
     fn clone(&self) -> Self {
         TableReader {
-            worker: Arc::clone(&self.worker),
+            rows: Arc::clone(&self.rows),
             _of: PhantomData,
         }
     }
 }
 
 impl<S: TableSpec> TableReader<S> {
-    pub(super) fn new(worker: Arc<WorkerHandle>) -> Self {
+    pub(super) fn new(rows: Rows) -> Self {
         TableReader {
-            worker,
+            rows,
             _of: PhantomData,
         }
     }
 
     async fn row(&self, wire: Vec<u8>, layout: Vec<u8>) -> Result<Option<S::Value>, Error> {
-        let bytes = self.worker.read(S::DESCRIPTOR, &wire, layout).await?;
+        let bytes = (self.rows)(S::DESCRIPTOR, wire, layout).await?;
         bytes.map(|bytes| row_of::<S>(&bytes)).transpose()
     }
 

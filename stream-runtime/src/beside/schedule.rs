@@ -11,14 +11,14 @@ use crate::error::{Error, Kind};
 ///
 /// Where the clocks go forward, a time that does not exist is the first one after; where they go back, a time that
 /// exists twice is met once, unless the expression goes by minutes or hours (`*`, `*/5`).
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     cron: Cron,
     zone: Tz,
 }
 
 impl Schedule {
     /// `expression` has five fields; `zone` is a name of the tz database.
-    pub(super) fn new(expression: &str, zone: &str) -> Result<Self, Error> {
+    pub(crate) fn new(expression: &str, zone: &str) -> Result<Self, Error> {
         let wrong = |problem: String| {
             let text = format!("crontab {expression:?} in {zone:?}: {problem}");
             Error::new(Kind::Configuration, text)
@@ -38,7 +38,7 @@ impl Schedule {
     }
 
     /// The first time after `from`; `None` when there is none.
-    pub(super) fn next(&self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(crate) fn next(&self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let from = self.zone.from_utc_datetime(&from.naive_utc());
         let next = self.cron.find_next_occurrence(&from, false).ok()?;
         Some(next.with_timezone(&Utc))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::beside::Beside;
 use super::cluster::Entry;
 use super::drive::Drive;
 use super::globals::Globals;
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::record::Record;
 use crate::task::TaskSettings;
 use crate::topology::Plan;
+use crate::worker::{Status, Stop, WorkerHandle};
 
 /// An app without Kafka, for tests: the code that a worker runs, over topics in memory, with a clock that the test owns.
 ///
@@ -22,8 +24,11 @@ use crate::topology::Plan;
 /// the like. One partition and one worker unless [`partitions`](TestApp::partitions) and [`workers`](TestApp::workers)
 /// say otherwise. Whatever the worker would log as an error and stop for, panics.
 ///
-/// The clock is the wall clock of `idle`, of `max_ahead` and of the waits between retries. It starts at the event time
-/// of the first record and never lags behind what is sent.
+/// The clock is the wall clock of `idle`, of `max_ahead`, of timers and crontabs, and of the waits between retries. It
+/// starts at the event time of the first record and never lags behind what is sent; what the calendar has between a
+/// record and the one before is left out. Timers, crontabs and tasks run as beside a worker's streams: once for each
+/// worker, or once with `on_leader`. `#[task]`s of the start go on whenever the app works, those of the end with
+/// [`stop`](TestApp::stop). One that fails is logged, as by a worker; `.fatal()` panics.
 ///
 /// A window that closes with its hour:
 ///
@@ -222,14 +227,17 @@ impl TestApp {
             exactly_once: self.app.guarantee == crate::app::ProcessingGuarantee::ExactlyOnce,
         };
         let globals = Globals::of(&plan)?;
+        let states = Arc::new(states.into_map());
+        let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+        let beside = Beside::new(self.app.beside(), Arc::clone(&states), handle)?;
         let topologies = plan.topologies.into_iter().map(Arc::new).collect();
         Drive::new(
             topologies,
             settings,
-            Arc::new(states.into_map()),
+            states,
             globals,
-            self.partitions,
-            self.workers,
+            beside,
+            (self.partitions, self.workers),
             Rc::new(runtime),
         )
     }
@@ -293,6 +301,17 @@ impl TestApp {
     #[track_caller]
     pub fn advance_to(&mut self, time: DateTime<Utc>) {
         done(self.drive().advance(time.timestamp_millis()));
+    }
+
+    /// The worker ends in order: what has come is worked off, then the `#[task(on = "stop")]`s are called, each once.
+    ///
+    /// # Panics
+    /// When a partition would stop, or a task is fatal.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let drive = self.drive();
+        done(drive.settle());
+        done(drive.call_ends());
     }
 
     /// Raises stream time itself, for tables without `idle`: windows whose end and grace are not after `time` close.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::beside::Beside;
 use super::cluster::{Cluster, Entry};
 use super::globals::Globals;
 use super::seats::{Seat, Worker};
@@ -30,7 +31,8 @@ pub(super) struct Drive {
     /// Commits that were aborted so far.
     aborted: u64,
     pub(super) wake: Arc<tokio::sync::Notify>,
-    runtime: Rc<tokio::runtime::Runtime>,
+    pub(super) beside: Beside,
+    pub(super) runtime: Rc<tokio::runtime::Runtime>,
 }
 
 impl Drive {
@@ -39,8 +41,8 @@ impl Drive {
         settings: TaskSettings,
         states: Arc<States>,
         globals: Globals,
-        partitions: i32,
-        workers: usize,
+        beside: Beside,
+        (partitions, workers): (i32, usize),
         runtime: Rc<tokio::runtime::Runtime>,
     ) -> Result<Self, Error> {
         let mut drive = Drive {
@@ -56,14 +58,17 @@ impl Drive {
             fail_commits: 0,
             aborted: 0,
             wake: Arc::default(),
+            beside,
             runtime,
         };
         drive.assign()?;
+        drive.run_tasks()?;
         Ok(drive)
     }
 
     /// Runs everything until nothing is left to do at this time; what is sent is read by others.
     pub(super) fn settle(&mut self) -> Result<(), Error> {
+        self.run_tasks()?;
         loop {
             let mut moved = false;
             self.globals.follow(&self.cluster)?;
@@ -246,6 +251,7 @@ impl Drive {
     /// Moves the clock; retries, timeouts and idle windows fall due on the way.
     pub(super) fn advance(&mut self, to: i64) -> Result<(), Error> {
         self.settle()?;
+        self.beside.look_at_the_calendar(self.now);
         while self.now.wall < to {
             let left = (to - self.now.wall) as u64;
             let wakes = self.seats.iter().filter_map(|seat| seat.task.next_wake());
@@ -253,7 +259,8 @@ impl Drive {
                 let at = seat.busy + seat.task.idle_after()?;
                 (at > self.now.mono).then_some(at)
             });
-            let next = wakes.chain(idles).min().unwrap_or(u64::MAX);
+            let beside = self.beside.next(self.now);
+            let next = wakes.chain(idles).chain(beside).min().unwrap_or(u64::MAX);
             let step = next.saturating_sub(self.now.mono).clamp(1, left);
             self.now.wall += step as i64;
             self.now.mono += step;
@@ -263,6 +270,9 @@ impl Drive {
                     drive.seats[at].task.idle(drive.now.wall);
                 }
             })?;
+            if self.call_due()? {
+                self.settle()?;
+            }
         }
         Ok(())
     }

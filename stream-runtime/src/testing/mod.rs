@@ -1,6 +1,7 @@
 //! Testing an app without Kafka: the worker's own task, table and commit code over a cluster in memory.
 
 mod app;
+mod beside;
 mod cluster;
 mod drive;
 mod globals;

@@ -1,5 +1,6 @@
 //! The test kit on apps as users write them.
 
+mod beside;
 mod globals;
 mod group_by;
 mod join;
