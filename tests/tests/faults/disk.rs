@@ -68,3 +68,63 @@ fn a_disk_that_is_full_costs_the_store_and_nothing_else() {
         assert_eq!(orders::assert_each_counted_once(&bootstrap), 160_000);
     }
 }
+
+/// Stores that were set aside as corrupt.
+fn set_aside(app: &App) -> usize {
+    let slot = app.dir().join(".stream").join(GROUP).join("worker-0");
+    let names = std::fs::read_dir(slot).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.contains(".bad-")).count()
+}
+
+/// Full before there is anything in a store: as while it runs, all goes on from memory and changelog, and it is said.
+#[test]
+fn a_disk_that_is_full_before_the_first_start_costs_the_store_and_nothing_else() {
+    let broker = Broker::embedded();
+    let app = app(&broker);
+    orders::create(&broker.bootstrap(), 2);
+    round(&broker);
+    let Some(command) = with_little_room(&app.command(&caught_up(&app)), 50_000) else {
+        return;
+    };
+    let mut worker = app.start_command(&command);
+    assert!(worker.wait(2 * MINUTE).unwrap().success());
+    names(
+        &worker.output(),
+        &["cannot", "store", "make room on that disk"],
+    );
+    round(&broker);
+    app.run(&caught_up(&app), 2 * MINUTE).unwrap();
+    assert_eq!(
+        orders::assert_each_counted_once(&broker.bootstrap()),
+        80_000
+    );
+    assert_eq!(set_aside(&app), 0);
+}
+
+/// Full when a worker starts that has a store, which cannot be opened then: it ends, says what to do, and the store is
+/// not taken for a corrupt one. With room it goes on.
+#[test]
+fn a_store_on_a_disk_that_is_full_at_the_start_is_named_and_kept() {
+    let broker = Broker::embedded();
+    let app = app(&broker);
+    orders::create(&broker.bootstrap(), 2);
+    round(&broker);
+    app.run(&caught_up(&app), 2 * MINUTE).unwrap();
+    round(&broker);
+    let Some(command) = with_little_room(&app.command(&caught_up(&app)), 50_000) else {
+        return;
+    };
+    let output = app.fails(&command, 2 * MINUTE).unwrap();
+    names(
+        &output,
+        &["cannot open the store", "make room on that disk"],
+    );
+    assert!(!output.contains("corrupt"), "{output}");
+    app.run(&caught_up(&app), 2 * MINUTE).unwrap();
+    assert_eq!(
+        orders::assert_each_counted_once(&broker.bootstrap()),
+        80_000
+    );
+    assert_eq!(set_aside(&app), 0);
+}
