@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -18,6 +19,9 @@ use crate::kafka::Properties;
 use crate::topology::{Plan, TopicDescriptor};
 use crate::web::{Port, Server};
 use crate::worker::{Ended, Status, Stop, WorkerHandle, WorkerSettings, signals};
+
+/// What an orderly end may take beyond the waits that `shutdown_timeout` bounds.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// `worker` of the command line.
 pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
@@ -36,7 +40,7 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     let web = web(args)?;
     banner(cx, &settings, &broker, web.as_ref());
     let stop = Stop::new();
-    signals::listen(stop.clone())
+    signals::listen(stop.clone(), 2 * settings.shutdown_timeout + STUCK)
         .map_err(|error| CliError::failure(format_args!("cannot listen for signals: {error}")))?;
     let beside = Beside {
         app: cx.app(),

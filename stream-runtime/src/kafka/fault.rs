@@ -1,6 +1,7 @@
 //! What an error of the Kafka client means for the caller.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
@@ -246,6 +247,32 @@ fn classify(code: Code, signs: Signs) -> FaultKind {
         | Code::UnknownTopic
         | Code::UnknownPartition => FaultKind::Retriable,
         _ => FaultKind::Other,
+    }
+}
+
+/// Pause before the same call is made again.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often it is said that a call is still made.
+const SAY: Duration = Duration::from_secs(5);
+
+/// Makes a call, and again as long as it fails in a way that may pass by itself and `patient`, which is told how long
+/// that has been going on, says yes.
+pub(crate) fn again(
+    patient: impl Fn(Duration) -> bool,
+    mut call: impl FnMut() -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let (start, mut said) = (Instant::now(), None);
+    loop {
+        match call() {
+            Err(fault) if fault.kind() == FaultKind::Retriable && patient(start.elapsed()) => {
+                if said.is_none_or(|at: Instant| at.elapsed() >= SAY) {
+                    tracing::warn!("{fault}; trying again");
+                    said = Some(Instant::now());
+                }
+                std::thread::sleep(PAUSE);
+            }
+            result => return result,
+        }
     }
 }
 

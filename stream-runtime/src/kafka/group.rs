@@ -189,6 +189,14 @@ impl GroupConsumer {
                         Some((_, reason)) => {
                             GroupEvent::Failed(fault.with_kind(FaultKind::Fatal).because(&reason))
                         }
+                        // librdkafka goes on by itself, and says the same at every attempt to reach a broker that is away.
+                        None if fault.kind() == FaultKind::Retriable => {
+                            self.consumer
+                                .context()
+                                .reporter
+                                .error(&error, &fault.to_string());
+                            continue;
+                        }
                         None => GroupEvent::Failed(fault),
                     };
                     self.consumer.context().push(event);

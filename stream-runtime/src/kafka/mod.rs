@@ -30,7 +30,7 @@ mod transaction;
 mod wake;
 
 pub(crate) use admin::{Admin, TopicSettings, TopicView, Visitor};
-pub(crate) use fault::{Fault, FaultKind};
+pub(crate) use fault::{Fault, FaultKind, again};
 pub(crate) use group::{Committed, GroupConsumer, GroupEvent, Lookup};
 pub(crate) use producer::{Deliveries, DeliveryFailure, OutHeaders, Outgoing, Sender};
 pub(crate) use properties::Properties;

@@ -1,5 +1,7 @@
 //! The transactional producer of one stream thread.
 
+use std::time::{Duration, Instant};
+
 use rdkafka::producer::Producer;
 use rdkafka::util::Timeout;
 
@@ -10,8 +12,13 @@ use super::roles::Role;
 use super::{Deliveries, Fault, FaultKind, Outgoing, Place, Properties};
 use crate::mutants::{self, Mutant};
 
+/// How long one call waits for the coordinator.
+const SLICE: Duration = Duration::from_millis(500);
+
 /// Transactions, one after the other. Every call but [`begin`](Self::begin) and
-/// [`send`](Self::send) may block, up to the transaction timeout: they belong to the stream thread.
+/// [`send`](Self::send) may block: they belong to the stream thread. [`init`](Self::init), [`commit`](Self::commit) and
+/// [`abort`](Self::abort) come back after [`SLICE`] or so with a fault that is retriable, to be made
+/// [`again`](super::again): librdkafka itself would wait for a coordinator without end.
 pub(crate) struct TransactionalProducer {
     line: Line,
     id: String,
@@ -35,7 +42,7 @@ impl TransactionalProducer {
     pub(crate) fn init(&self) -> Result<(), Fault> {
         self.line
             .producer
-            .init_transactions(Timeout::Never)
+            .init_transactions(Timeout::After(SLICE))
             .map_err(|error| {
                 self.explain(Fault::of(
                     format!("start transactions as `{}`", self.id),
@@ -115,23 +122,26 @@ impl TransactionalProducer {
     pub(crate) fn commit(&self) -> Result<(), Fault> {
         self.line
             .producer
-            .commit_transaction(Timeout::Never)
+            .commit_transaction(Timeout::After(SLICE))
             .map_err(|error| self.explain(Fault::of("commit the transaction", &error)))
     }
 
     /// Aborts: nothing of the transaction will be seen by `read_committed` readers. Records may still be on their way.
     pub(crate) fn abort(&self) -> Result<(), Fault> {
         let doing = "abort the transaction";
-        let abort = || self.line.producer.abort_transaction(Timeout::Never);
+        let abort = || self.line.producer.abort_transaction(Timeout::After(SLICE));
         // librdkafka waits until the reports of all records have been taken, and does not take them itself.
         let result = self
             .line
             .while_served(abort)
             .map_err(|error| Fault::new(FaultKind::Other, doing, error.to_string()))?
             .map_err(|error| self.explain(Fault::of(doing, &error)));
-        // Reports of the purged records belong to the transaction that is gone.
-        self.line.settle(|| true);
-        drop(self.line.producer.context().take());
+        if result.is_ok() {
+            // Reports of the purged records belong to the transaction that is gone.
+            let until = Instant::now() + SLICE;
+            self.line.settle(|| Instant::now() < until);
+            drop(self.line.producer.context().take());
+        }
         result
     }
 

@@ -8,7 +8,7 @@ use super::partition::Partition;
 use super::status::PartitionState;
 use super::thread::StreamThread;
 use crate::error::{Error, Kind};
-use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, Place};
+use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, Place, again};
 
 /// Commits that fail in the same way before the tasks stop.
 const STRIKES: u32 = 3;
@@ -16,10 +16,10 @@ const STRIKES: u32 = 3;
 const GROUP: Duration = Duration::from_secs(5);
 /// How long the group's last yes holds, where nothing else fences: less than any session.
 const PROOF: Duration = Duration::from_secs(1);
-/// Pause before the same call is made again.
-const AGAIN: Duration = Duration::from_millis(50);
-/// How long deliveries may take outside transactions.
+/// How long deliveries may take outside transactions, and the calls that end a commit.
 const DELIVERY: Duration = Duration::from_secs(60);
+/// How long an abort may take: after that a new producer ends the transaction, which librdkafka's abort may never do.
+const ABORT: Duration = Duration::from_secs(15);
 
 /// Why a commit did not come about.
 enum Broken {
@@ -163,8 +163,10 @@ impl StreamThread {
             return Err(Broken::Record(failure));
         }
         let offsets = self.offsets(group);
-        again(|| producer.send_offsets(&offsets, &self.member))?;
-        again(|| producer.commit())?;
+        again(self.patient(DELIVERY), || {
+            producer.send_offsets(&offsets, &self.member)
+        })?;
+        again(self.patient(DELIVERY), || producer.commit())?;
         Ok(deliveries)
     }
 
@@ -176,7 +178,7 @@ impl StreamThread {
         }
         let mut partitions = group.iter().map(|&at| &self.partitions[at]);
         if let Some(offsets) = partitions.find_map(Partition::as_committed) {
-            again(|| self.member.commit(&offsets))?;
+            again(self.patient(DELIVERY), || self.member.commit(&offsets))?;
         }
         self.proven = Instant::now();
         Ok(())
@@ -206,7 +208,7 @@ impl StreamThread {
             let text = "this worker is not a member of the group any more";
             return Err(Fault::new(FaultKind::Lost, "commit offsets", text).into());
         }
-        again(|| self.member.commit(&offsets))?;
+        again(self.patient(DELIVERY), || self.member.commit(&offsets))?;
         Ok(deliveries)
     }
 
@@ -270,9 +272,7 @@ impl StreamThread {
         if broken.kind() == FaultKind::Fatal || !self.abort()? {
             // Fenced, or nobody knows what became of it: a new producer ends the transaction, and the
             // tasks come back from what the broker has.
-            self.outlet = Self::outlet(&self.worker, self.number)?;
-            self.begin_anew();
-            return Ok(());
+            return self.renew();
         }
         match broken.kind() {
             FaultKind::Lost => {
@@ -308,10 +308,33 @@ impl StreamThread {
         }
     }
 
+    /// A new producer, and the tasks from what the broker has. A worker that ends needs neither.
+    fn renew(&mut self) -> Result<(), Error> {
+        if !self.worker.stop.is_asked() {
+            match Self::outlet(&self.worker, self.number) {
+                Ok(outlet) => {
+                    self.outlet = outlet;
+                    self.begin_anew();
+                    return Ok(());
+                }
+                Err(error) if !self.worker.stop.is_asked() => return Err(error),
+                Err(error) => tracing::warn!(thread = self.number, "{error}"),
+            }
+        }
+        self.drop_partitions(PartitionState::Assigned);
+        Ok(())
+    }
+
+    /// Whether a call that does not come about is made again: within `bound`, and a worker that is to end has less.
+    fn patient(&self, bound: Duration) -> impl Fn(Duration) -> bool {
+        let worker = &self.worker;
+        move |spent| spent < bound && !worker.is_late()
+    }
+
     /// Aborts the transaction. `false`: its outcome is unknown, or the producer is finished.
     fn abort(&self) -> Result<bool, Error> {
         match &self.outlet {
-            Outlet::Exact(producer) => match again(|| producer.abort()) {
+            Outlet::Exact(producer) => match again(self.patient(ABORT), || producer.abort()) {
                 Ok(()) => Ok(true),
                 Err(fault) if fault.kind() == FaultKind::Refused => Err(fault.into()),
                 Err(fault) => {
@@ -387,20 +410,5 @@ impl Partition {
             input.committed = offset;
         }
         self.task.committed();
-    }
-}
-
-/// Makes a call until it is not merely to be made again. librdkafka bounds that: when the
-/// transaction's time is up, the call fails for good.
-fn again(mut call: impl FnMut() -> Result<(), Fault>) -> Result<(), Fault> {
-    let start = Instant::now();
-    loop {
-        match call() {
-            Err(fault) if fault.kind() == FaultKind::Retriable && start.elapsed() < DELIVERY => {
-                tracing::warn!("{fault}; trying again");
-                std::thread::sleep(AGAIN);
-            }
-            result => return result,
-        }
     }
 }

@@ -63,7 +63,9 @@ impl StreamThread {
             .is_some_and(|partitions| !partitions.is_empty() || self.leads);
         self.worker.handle.revoked(self.number);
         self.member.unsubscribe();
-        let (until, mut events) = (Instant::now() + Duration::from_secs(5), Vec::new());
+        // A broker that is away says nothing.
+        let patience = Duration::from_secs(if self.worker.is_late() { 1 } else { 5 });
+        let (until, mut events) = (Instant::now() + patience, Vec::new());
         while had && Instant::now() < until {
             self.member.events(&mut events);
             if events
@@ -78,5 +80,12 @@ impl StreamThread {
             let _ = tokio::time::timeout_at(soon.into(), wake.wait()).await;
         }
         Ok(())
+    }
+
+    /// The clients go. When the broker has not been there for long, they are not waited for: the process ends.
+    pub(super) fn close(self) {
+        if self.worker.is_late() {
+            std::mem::forget((self.member, self.outlet));
+        }
     }
 }

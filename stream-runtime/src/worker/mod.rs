@@ -218,7 +218,9 @@ fn stream(
     let result = runtime.block_on(async {
         let mut thread = StreamThread::new(Arc::clone(&worker), number, storer, pulse)?;
         worker.join_together();
-        thread.run().await
+        let result = thread.run().await;
+        thread.close();
+        result
     });
     // Questions to a broker that does not answer are not waited for.
     runtime.shutdown_background();

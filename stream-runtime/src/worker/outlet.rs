@@ -1,6 +1,8 @@
 //! What a stream thread commits through: transactions, or sends and offsets in a safe order.
 
-use crate::kafka::{Fault, OutHeaders, Outgoing, Properties, Sender, TransactionalProducer};
+use std::time::Duration;
+
+use crate::kafka::{Fault, OutHeaders, Outgoing, Properties, Sender, TransactionalProducer, again};
 use crate::task;
 
 /// A stream thread's producer.
@@ -13,17 +15,18 @@ pub(super) enum Outlet {
 
 impl Outlet {
     /// Makes the producer; for exactly-once it fences the one that had the id and ends its
-    /// transaction, which may take until that times out.
+    /// transaction, which may take until that times out: as long as `patient` says yes.
     pub(super) fn new(
         properties: &Properties,
         exactly_once: bool,
         id: &str,
+        patient: impl Fn(Duration) -> bool,
     ) -> Result<Self, Fault> {
         if !exactly_once {
             return Ok(Self::Least(Sender::new(properties)?));
         }
         let producer = TransactionalProducer::new(properties, id)?;
-        producer.init()?;
+        again(patient, || producer.init())?;
         Ok(Self::Exact(Box::new(producer)))
     }
 

@@ -12,6 +12,9 @@ use crate::store::Store;
 use crate::task::{Now, States};
 use crate::topology::SubTopology;
 
+/// What a last commit may take beyond the time that agents have to end.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// The worker, as its threads see it.
 pub(super) struct Shared {
     /// The name on the wire: group id, and the beginning of transactional ids.
@@ -49,6 +52,12 @@ impl Shared {
             wall: wall(),
             mono: self.began.elapsed().as_millis() as u64,
         }
+    }
+
+    /// The worker was asked to end, and its time for that is over: the broker is not waited for any more.
+    pub(super) fn is_late(&self) -> bool {
+        let bound = self.settings.shutdown_timeout + GRACE;
+        self.stop.since().is_some_and(|at| at.elapsed() >= bound)
     }
 
     /// Waits until every thread's clients are made: members that join together are given their

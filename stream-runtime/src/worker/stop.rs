@@ -1,7 +1,7 @@
 //! Asking a worker to end.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use crate::kafka::Wake;
 
@@ -12,7 +12,7 @@ pub(crate) struct Stop(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    asked: AtomicBool,
+    asked: OnceLock<Instant>,
     wakes: Mutex<Vec<Wake>>,
 }
 
@@ -23,7 +23,7 @@ impl Stop {
 
     /// Asks; more than once is the same.
     pub(crate) fn ask(&self) {
-        self.0.asked.store(true, Ordering::Release);
+        self.0.asked.get_or_init(Instant::now);
         for wake in self
             .0
             .wakes
@@ -36,7 +36,12 @@ impl Stop {
     }
 
     pub(crate) fn is_asked(&self) -> bool {
-        self.0.asked.load(Ordering::Acquire)
+        self.since().is_some()
+    }
+
+    /// When it was first asked.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.0.asked.get().copied()
     }
 
     /// A thread to wake when asked.

@@ -32,6 +32,8 @@ const ROUND_ROWS: usize = 100_000;
 const REST: Duration = Duration::from_secs(1);
 /// The same while a table with `idle` has open windows.
 const IDLE_REST: Duration = Duration::from_millis(500);
+/// How long a producer may take to begin before another one is made.
+const INIT: Duration = Duration::from_secs(30);
 
 /// What other threads found for this one, or ask of it.
 pub(super) enum Reply {
@@ -160,6 +162,7 @@ impl StreamThread {
                 &worker.settings.properties,
                 worker.settings.exactly_once,
                 &id,
+                |spent| spent < INIT && !worker.stop.is_asked(),
             ) {
                 Ok(outlet) => return Ok(outlet),
                 Err(fault) if fault.kind() == FaultKind::Retriable && !worker.stop.is_asked() => {

@@ -109,6 +109,8 @@ impl Crew {
             // So that closings span commits, and kills hit rounds of the store.
             ["--commit-events", "200"],
             ["--store-interval", "100ms"],
+            // Who is asked to end while the broker is away has ended before the patience with guests.
+            ["--shutdown-timeout", "5s"],
         ];
         args.extend(more.as_flattened().iter().map(|word| (*word).to_owned()));
         args

@@ -123,3 +123,46 @@ fn a_worker_that_starts_while_the_broker_is_away_waits_for_it() {
     stop(&mut worker);
     assert_eq!(orders::assert_each_counted_once(&broker.bootstrap()), 41);
 }
+
+/// The broker goes away in mid-transaction, and the worker is asked to end: it ends in order and in time, though neither
+/// commit nor abort can come about. What it had not committed is done by the next.
+fn a_worker_asked_to_end_while_the_broker_is_away_ends(broker: &mut Broker) {
+    let bootstrap = broker.bootstrap();
+    let app = app(broker);
+    orders::create(&bootstrap, 2);
+    let feed = orders::feed(&bootstrap, orders::records(2, 5, 4_000), 60);
+    let mut args = app.impatient();
+    args.extend(["--shutdown-timeout".to_owned(), "2s".to_owned()]);
+    for away in [Duration::ZERO, Duration::from_millis(3_500)] {
+        let progress = Progress::of(&bootstrap, GROUP, INPUT);
+        let mut worker = app.start(&args);
+        progress.wait_for_more();
+        assert!(feed.goes_on(), "the input ended before the broker did");
+        broker.kill();
+        // With the second, the transaction's time is over and its abort is waited for.
+        std::thread::sleep(away);
+        worker.signal("TERM").unwrap();
+        let asked = Instant::now();
+        let status = worker.wait(Duration::from_secs(20));
+        let output = worker.output();
+        assert!(status.is_ok_and(|status| status.success()), "{output}");
+        println!("ended after {:?}", asked.elapsed());
+        broker.restart();
+    }
+    feed.finish().unwrap();
+    app.run(&caught_up(&app), MINUTE).unwrap();
+    let compared = orders::assert_each_counted_once(&bootstrap);
+    println!("{compared} totals compared");
+}
+
+#[test]
+fn a_worker_ends_while_the_embedded_broker_is_away() {
+    a_worker_asked_to_end_while_the_broker_is_away_ends(&mut Broker::embedded());
+}
+
+#[test]
+fn a_worker_ends_while_apache_kafka_is_away() {
+    if let Some(mut broker) = SharedApache::take() {
+        a_worker_asked_to_end_while_the_broker_is_away_ends(&mut broker);
+    }
+}

@@ -15,7 +15,7 @@ use crate::cli::error::{CliError, CliResult};
 use crate::cli::print::{json, line};
 use crate::cli::progress::Progress;
 use crate::kafka::{
-    OutHeaders, Outgoing, Place, Sender, TopicView, TransactionalProducer, Visitor,
+    OutHeaders, Outgoing, Place, Sender, TopicView, TransactionalProducer, Visitor, again,
 };
 
 /// Records and bytes of one transaction at most.
@@ -237,6 +237,11 @@ fn chunks(letters: &[Letter]) -> Vec<&[Letter]> {
     chunks
 }
 
+/// Whether a call to the broker is made again.
+fn patient(spent: Duration) -> bool {
+    spent < DELIVERY
+}
+
 /// How they go: records and what says that they were sent, at once where the broker can.
 enum Post<'a> {
     Exact(Box<TransactionalProducer>, Visitor),
@@ -251,7 +256,7 @@ impl<'a> Post<'a> {
         let group = group(desk.cx);
         // Of two that send at once, the later one stops the other.
         let producer = TransactionalProducer::new(&desk.properties, &group)?;
-        producer.init()?;
+        again(patient, || producer.init())?;
         Ok(Post::Exact(Box::new(producer), desk.admin.visitor(&group)?))
     }
 
@@ -281,10 +286,10 @@ impl<'a> Post<'a> {
                         return Err(CliError::failure(failure));
                     }
                     producer.send_offsets_of(&offsets, group)?;
-                    Ok(producer.commit()?)
+                    Ok(again(patient, || producer.commit())?)
                 });
                 if sent.is_err() {
-                    let _ = producer.abort();
+                    let _ = again(patient, || producer.abort());
                 }
                 sent
             }
