@@ -19,6 +19,7 @@ pub fn expand(agent: &Agent) -> TokenStream {
     let parts = parts(agent, &p);
     let source = match &agent.source {
         Source::Closed(_) => quote!(#p::Source::Closed),
+        Source::Pattern(pattern) => quote!(#p::Source::Pattern(#pattern)),
         Source::Topics(topics) => {
             let names = topics.iter().map(|topic| topic_name(topic, &agent.runtime));
             quote!(#p::Source::Topics(&[#(#names),*]))
@@ -161,7 +162,7 @@ fn parts(agent: &Agent, p: &TokenStream) -> TokenStream {
     };
     let here = agent.runtime.private_at(span);
     let (new, check, runs) = match &agent.source {
-        Source::Topics(_) => (
+        Source::Topics(_) | Source::Pattern(_) => (
             quote_spanned!(span=> #here::Agent::<#first_ty, _>::new()),
             Some(quote_spanned!(span=> __of.reads_topics();)),
             quote_spanned!(span=> __of.runs(#edges, __out.info(), #call)),

@@ -9,13 +9,14 @@ use crate::{
     paths::Runtime,
 };
 use proc_macro2::TokenStream;
-use syn::{Type, ext::IdentExt};
+use syn::{LitStr, Type, ext::IdentExt};
 
 pub const SPEC: Spec = Spec {
     attribute: "#[agent]",
     legal: &[
         ("topic", Kind::Topic),
         ("topics", Kind::Topics),
+        ("pattern", Kind::Pattern),
         ("on_close", Kind::Type),
         ("group_by", Kind::Grouping),
         ("sink", Kind::Topic),
@@ -29,7 +30,7 @@ pub const SPEC: Spec = Spec {
         ("name", Kind::Name),
         ("crate", Kind::Path),
     ],
-    later: &["pattern"],
+    later: &[],
     words: &[
         ("channel", "it is `topic` here"),
         (
@@ -90,6 +91,8 @@ pub struct Agent {
 /// What it reads.
 pub enum Source {
     Topics(Vec<TopicRef>),
+    /// A regular expression on their names.
+    Pattern(LitStr),
     Closed(Type),
 }
 
@@ -155,8 +158,11 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
     })
 }
 
+/// The options that say what it reads.
+const SOURCES: [&str; 4] = ["topic", "topics", "pattern", "on_close"];
+
 fn source(options: &Options, item: &item::Function, errors: &Errors) -> Option<Source> {
-    let given: Vec<_> = ["topic", "topics", "on_close"]
+    let given: Vec<_> = SOURCES
         .iter()
         .filter_map(|name| options.word(name))
         .collect();
@@ -167,16 +173,16 @@ fn source(options: &Options, item: &item::Function, errors: &Errors) -> Option<S
     if let Some(table) = options.ty("on_close") {
         return Some(Source::Closed(table.clone()));
     }
+    if let Some(pattern) = options.text("pattern") {
+        return Some(Source::Pattern(pattern.clone()));
+    }
     if let Some(topics) = options.topics("topic").or_else(|| options.topics("topics")) {
         return Some(Source::Topics(topics));
     }
-    if ["topic", "topics", "on_close"]
-        .iter()
-        .all(|name| options.is_missing(name))
-    {
+    if SOURCES.iter().all(|name| options.is_missing(name)) {
         errors.on(
             &item.sig.ident,
-            "an agent needs a source: `topic = \"name\"`, `topics = [\"a\", \"b\"]` or `on_close = Table`",
+            "an agent needs a source: `topic = \"name\"`, `topics = [\"a\", \"b\"]`, `pattern = \"orders-.+\"` or `on_close = Table`",
         );
     }
     None
@@ -186,7 +192,7 @@ fn group_by(options: &Options, errors: &Errors) -> Option<Grouping> {
     if let (Some(word), Some(_)) = (options.word("group_by"), options.word("on_close")) {
         errors.on(
             word,
-            "closed windows come by their table's key: `group_by` is for agents with `topic` or `topics`",
+            "closed windows come by their table's key: `group_by` is for agents of topics",
         );
         return None;
     }
@@ -262,7 +268,7 @@ pub fn policy(options: &Options, errors: &Errors) -> Policy {
         );
     }
     let ms = |name| options.duration(name).map(|(ms, _)| ms.unsigned_abs());
-    let text = |name| options.text(name).map(syn::LitStr::value);
+    let text = |name| options.text(name).map(LitStr::value);
     Policy {
         retries,
         backoff: ms("backoff"),

@@ -17,6 +17,8 @@ pub enum Kind {
     Bool,
     /// `date_format = "%d/%m/%Y"`
     Text,
+    /// `pattern = "orders-.+"`
+    Pattern,
     /// A name that becomes part of a topic's name.
     Name,
     /// `retries = 5`
@@ -179,6 +181,11 @@ impl Value {
                 check_topic_name(&text)?;
                 Ok(Self::Text(text))
             }
+            Kind::Pattern if input.peek(LitStr) => {
+                let text: LitStr = input.parse()?;
+                check_pattern(&text)?;
+                Ok(Self::Text(text))
+            }
             Kind::Int if input.peek(LitInt) => {
                 let literal: LitInt = input.parse()?;
                 let number = literal.base10_parse().map_err(|_| {
@@ -277,6 +284,7 @@ impl Kind {
         match self {
             Self::Flag | Self::Bool => "true or false".into(),
             Self::Text | Self::Name => "a text".into(),
+            Self::Pattern => "a regular expression on whole topic names".into(),
             Self::Int => "a whole number".into(),
             Self::Number => "a number".into(),
             Self::Duration => "a text with a number and a unit".into(),
@@ -297,6 +305,7 @@ impl Kind {
             Self::Flag => format!("`{name}`"),
             Self::Bool => format!("`{name} = false`"),
             Self::Text | Self::Name => format!("`{name} = \"..\"`"),
+            Self::Pattern => format!("`{name} = \"orders-.+\"`"),
             Self::Int | Self::Number => format!("`{name} = 3`"),
             Self::Duration => format!("`{name} = \"10s\"` (ms, s, m, h, d)"),
             Self::Type => format!("`{name} = String`"),
@@ -398,6 +407,28 @@ fn parse_topic(
         ));
     }
     Ok(TopicRef::Spec(Box::new(ty)))
+}
+
+/// What the runtime takes as a pattern: names are ASCII, so that the classes are as well.
+fn check_pattern(pattern: &LitStr) -> syn::Result<()> {
+    let mut parser = regex_syntax::ParserBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .build();
+    let problem = match parser.parse(&pattern.value()) {
+        Ok(_) => return Ok(()),
+        Err(regex_syntax::Error::Parse(error)) => {
+            format!("{} at byte {}", error.kind(), error.span().start.offset)
+        }
+        Err(regex_syntax::Error::Translate(error)) => {
+            format!("{} at byte {}", error.kind(), error.span().start.offset)
+        }
+        Err(error) => error.to_string(),
+    };
+    Err(syn::Error::new_spanned(
+        pattern,
+        format!("no regular expression: {problem}"),
+    ))
 }
 
 /// What Kafka takes as a topic's name: at most 249 letters, digits, `.`, `_`, `-`.

@@ -26,8 +26,12 @@ pub const SPEC: Spec = Spec {
         ("max_ahead", Kind::Duration),
         ("crate", Kind::Path),
     ],
-    later: &["pattern"],
+    later: &[],
     words: &[
+        (
+            "pattern",
+            "a topic here has one name; to read all topics whose names match: `#[agent(pattern = \"..\")]`",
+        ),
         (
             "name",
             "the name comes first: `#[topic(\"name\", value = Record)]`",

@@ -6,13 +6,18 @@ use super::{App, States};
 use crate::beside::BesideDescriptor;
 use crate::topology::{
     AgentDescriptor, AgentShape, Edge, Place, Plan, PlanParts, Problem, Source, TableDescriptor,
-    TopicDescriptor, registry,
+    TopicDescriptor, pattern, registry,
 };
 use crate::web::{self, PageDescriptor};
 
 impl App {
     /// Joins and checks what the attributes declare; every problem at once.
     pub(crate) fn plan(&self) -> Result<Plan, Vec<Problem>> {
+        self.plan_among(&[])
+    }
+
+    /// The same where the cluster has these topics: patterns look for theirs among them.
+    pub(crate) fn plan_among(&self, existing: &[String]) -> Result<Plan, Vec<Problem>> {
         let id = self.id();
         let agents = self.agents_in();
         let (beside, pages) = (self.beside(), self.pages());
@@ -28,6 +33,8 @@ impl App {
         }
         let plan = crate::topology::plan(PlanParts {
             app: &id,
+            name: &self.name,
+            existing,
             tables: self.tables(&agents),
             topics: self.topics(&agents, &users),
             agents,
@@ -169,9 +176,12 @@ impl App {
         if self.only.is_some() {
             let shapes = shapes(agents);
             let mut names: Vec<&str> = agents.iter().filter_map(|agent| agent.sink).collect();
+            let mut patterns: Vec<&str> = Vec::new();
             for agent in agents {
-                if let Source::Topics(topics) = agent.source {
-                    names.extend(topics);
+                match agent.source {
+                    Source::Topics(topics) => names.extend(topics),
+                    Source::Pattern(pattern) => patterns.push(pattern),
+                    Source::Closed | Source::Timer { .. } => {}
                 }
             }
             let edges = shapes.iter().flat_map(|shape| &shape.edges);
@@ -180,7 +190,8 @@ impl App {
                 Edge::Sends(topic) => Some(topic.name),
                 _ => None,
             }));
-            all.retain(|topic| names.contains(&topic.name));
+            let found = |name: &str| patterns.iter().any(|found| pattern::is_match(found, name));
+            all.retain(|topic| names.contains(&topic.name) || found(topic.name));
         }
         all
     }

@@ -277,6 +277,8 @@ fn mistakes_are_collected_and_secrets_hidden() {
 fn an_app_without_agents_hears_of_libraries_that_are_not_linked() {
     let nothing = crate::topology::PlanParts {
         app: "a",
+        name: "a",
+        existing: &[],
         agents: vec![],
         tables: vec![],
         topics: vec![],

@@ -16,6 +16,8 @@ use crate::topology::Plan;
 
 /// How long a question to the broker may take.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// The same where the answer is not needed.
+const GLANCE: Duration = Duration::from_secs(2);
 
 /// The app, the global options, the settings of the Kafka client.
 pub(crate) struct Context<'a> {
@@ -120,9 +122,35 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The plan; every problem at once when it does not fit together.
+    /// The plan; every problem at once when it does not fit together. Nobody has looked what patterns match.
     pub(crate) fn plan(&self) -> CliResult<Plan> {
-        self.app.plan().map_err(|problems| {
+        self.plan_among(&[])
+    }
+
+    /// The plan with the topics that patterns match now; without a broker, as without a pattern, the plan alone.
+    pub(crate) fn found_plan(&self) -> CliResult<Plan> {
+        let plan = self.plan()?;
+        if plan.patterns.is_empty() {
+            return Ok(plan);
+        }
+        let topics = self.client().and_then(|properties| {
+            let admin = Admin::new(&properties, GLANCE)?;
+            Ok(admin.topics()?)
+        });
+        match topics {
+            Ok(topics) => self.plan_among(&topics.into_keys().collect::<Vec<_>>()),
+            Err(error) => {
+                self.note(format_args!(
+                    "What the patterns match is not known: {error}"
+                ));
+                Ok(plan)
+            }
+        }
+    }
+
+    /// The plan where the cluster has these topics.
+    pub(crate) fn plan_among(&self, existing: &[String]) -> CliResult<Plan> {
+        self.app.plan_among(existing).map_err(|problems| {
             let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
             let count = match problems.len() {
                 1 => "the app does not fit together".to_owned(),

@@ -11,14 +11,13 @@ use crate::duration;
 
 /// `plan`: which agent feeds what.
 pub(super) fn plan(cx: &Context<'_>, args: &PlanArgs) -> CliResult {
-    let plan = cx.plan()?;
     if args.write {
-        return lock::write(cx, &plan, &args.plan_lock);
+        return lock::write(cx, &cx.plan()?, &args.plan_lock);
     }
     if args.check {
-        return lock::check(cx, &plan, &args.plan_lock);
+        return lock::check(cx, &cx.plan()?, &args.plan_lock);
     }
-    let view = AppView::of(&plan);
+    let view = AppView::of(&cx.found_plan()?);
     if cx.output() == Output::Json {
         return json(&view);
     }
@@ -64,7 +63,7 @@ fn flow(agent: &AgentView, style: Style) -> String {
     let source = match (&agent.closes, agent.every_ms) {
         (Some(table), _) => format!("closed windows of {table}"),
         (None, Some(ms)) => every(ms),
-        (None, None) => agent.reads.join(" + "),
+        (None, None) => read_by(agent, " + "),
     };
     let mut text = match agent.feeds {
         None => format!("{source} -> {}", style.bold(&agent.name)),
@@ -94,6 +93,16 @@ fn flow(agent: &AgentView, style: Style) -> String {
     text
 }
 
+/// Its topics, after its pattern if it has one.
+fn read_by(agent: &AgentView, between: &str) -> String {
+    let topics = agent.reads.join(between);
+    match agent.pattern {
+        None => topics,
+        Some(pattern) if topics.is_empty() => format!("/{pattern}/ (no topic yet)"),
+        Some(pattern) => format!("/{pattern}/ ({topics})"),
+    }
+}
+
 /// What calls a timer.
 fn every(ms: u64) -> String {
     let interval = duration::format(i64::try_from(ms).unwrap_or(i64::MAX));
@@ -102,7 +111,7 @@ fn every(ms: u64) -> String {
 
 /// `agents`.
 pub(super) fn agents(cx: &Context<'_>) -> CliResult {
-    let view = AppView::of(&cx.plan()?);
+    let view = AppView::of(&cx.found_plan()?);
     if cx.output() == Output::Json {
         return json(&view.agents().collect::<Vec<_>>());
     }
@@ -114,7 +123,7 @@ pub(super) fn agents(cx: &Context<'_>) -> CliResult {
         let reads = match (&agent.closes, agent.every_ms) {
             (Some(table), _) => format!("{table} (closed)"),
             (None, Some(ms)) => every(ms),
-            (None, None) => agent.reads.join(", "),
+            (None, None) => read_by(agent, ", "),
         };
         let tables = [&agent.tables_written[..], &agent.tables_read]
             .concat()
@@ -179,7 +188,7 @@ fn idle(table: &TableView) -> Option<String> {
 
 /// `describe`: all there is to say about one thing, or about everything.
 pub(super) fn describe(cx: &Context<'_>, args: &DescribeArgs) -> CliResult {
-    let view = AppView::of(&cx.plan()?);
+    let view = AppView::of(&cx.found_plan()?);
     let wanted = |name: &str| args.name.as_deref().is_none_or(|wanted| wanted == name);
     let agents: Vec<&AgentView> = view.agents().filter(|agent| wanted(&agent.name)).collect();
     let tables: Vec<&TableView> = view.tables().filter(|table| wanted(&table.name)).collect();
@@ -243,6 +252,7 @@ pub(super) fn describe(cx: &Context<'_>, args: &DescribeArgs) -> CliResult {
 }
 
 fn agent(agent: &AgentView) -> CliResult {
+    field("pattern", agent.pattern.unwrap_or_default())?;
     field("reads", &agent.reads.join(", "))?;
     field("grouped by", &agent.group_by.join(", "))?;
     field("joins", agent.joins.as_deref().unwrap_or_default())?;

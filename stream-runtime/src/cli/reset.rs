@@ -19,11 +19,12 @@ const MEMBERS_GONE: Duration = Duration::from_secs(10);
 const DELETED: Duration = Duration::from_secs(20);
 
 pub(super) fn run(cx: &Context<'_>, args: &ResetArgs) -> CliResult {
-    let plan = cx.plan()?;
+    cx.plan()?;
     let properties = cx.client()?;
     let admin = cx.admin(&properties)?;
     wait_for_no_members(cx, &admin)?;
     let existing = admin.topics()?;
+    let plan = cx.plan_among(&existing.keys().cloned().collect::<Vec<_>>())?;
     let repartition: Vec<String> = plan
         .repartition_topics()
         .map(|input| input.topic.clone())

@@ -25,10 +25,11 @@ struct Row {
 }
 
 pub(super) fn run(cx: &Context<'_>, args: &TopicsArgs) -> CliResult {
-    let view = AppView::of(&cx.plan()?);
     let properties = cx.client()?;
     let admin = cx.admin(&properties)?;
     let existing = admin.topics()?;
+    let names: Vec<String> = existing.keys().cloned().collect();
+    let view = AppView::of(&cx.plan_among(&names)?);
     let mut roles: BTreeMap<&str, Vec<&'static str>> = view
         .topics
         .iter()

@@ -8,7 +8,7 @@ use crate::beside::BesideDescriptor;
 use crate::duration;
 use crate::topology::{
     AgentDescriptor, AgentPlan, Edge, JoinShape, OnError, OutputKind, Plan, Source, SubTopology,
-    TableDescriptor, TablePlan, registry,
+    TableDescriptor, TablePlan, pattern, registry,
 };
 use crate::web::PageDescriptor;
 use crate::window::Window;
@@ -36,8 +36,10 @@ pub(super) struct AgentView {
     pub(super) feeds: Option<String>,
     /// What its records are grouped by on their way to it: field (or `name` of a closure's agent) and topics.
     pub(super) group_by: Vec<String>,
-    /// Topics; empty for one that takes closed windows.
+    /// Topics; empty for one that takes closed windows, and as long as its pattern matches nothing.
     pub(super) reads: Vec<String>,
+    /// The regular expression that finds its topics.
+    pub(super) pattern: Option<&'static str>,
     pub(super) record: Option<String>,
     /// Of a join: its kind and how far apart two records may be.
     pub(super) joins: Option<String>,
@@ -150,9 +152,13 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
         reads: topology
             .inputs
             .iter()
-            .filter(|i| i.agents.contains(&at))
+            .filter(|i| i.agents.contains(&at) && !pattern::is_placeholder(&i.topic))
             .map(|i| i.topic.clone())
             .collect(),
+        pattern: match descriptor.source {
+            Source::Pattern(pattern) => Some(pattern),
+            _ => None,
+        },
         record: records(agent),
         joins: agent.shape.join.as_ref().map(joins),
         closes: agent.shape.closes.map(|table| table.name.to_owned()),
@@ -203,6 +209,7 @@ fn grouped(agent: &AgentDescriptor, feeder: &AgentDescriptor) -> String {
         .unwrap_or("a closure");
     let topics = match feeder.source {
         Source::Topics(topics) => topics.join(", "),
+        Source::Pattern(pattern) => pattern::placeholder(pattern),
         Source::Closed | Source::Timer { .. } => String::new(),
     };
     format!("{by} of {topics}")
@@ -312,7 +319,8 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
         }
     };
     for topology in &plan.topologies {
-        for input in &topology.inputs {
+        let inputs = topology.inputs.iter();
+        for input in inputs.filter(|input| !pattern::is_placeholder(&input.topic)) {
             add(
                 &input.topic,
                 if input.is_repartition() {

@@ -16,7 +16,7 @@ use crate::app::{App, OnGap, Outlet, ProcessingGuarantee, Start, States};
 use crate::beside::BesideCx;
 use crate::error::{Error, Kind};
 use crate::kafka::Properties;
-use crate::topology::{Plan, TopicDescriptor};
+use crate::topology::{Plan, Problem, TopicDescriptor};
 use crate::web::{Port, Server};
 use crate::worker::{Ended, Status, Stop, WorkerHandle, WorkerSettings, signals};
 
@@ -162,7 +162,11 @@ impl Beside<'_> {
             None => None,
         };
         let running = crate::beside::start(functions, cx, self.runtime)?;
-        let ended = crate::worker::run(plan, states, settings, &handle);
+        let replan = |existing: &[String]| {
+            let plan = self.app.plan_among(existing);
+            plan.map_err(not_together)
+        };
+        let ended = crate::worker::run(plan, states, settings, &handle, &replan);
         let beside = running.stop(bound);
         let ended = ended?;
         beside.map(|()| ended)
@@ -251,6 +255,11 @@ fn failures(ended: &Ended) -> Option<String> {
     Some(format!("{partitions} stopped:{}", lines.concat()))
 }
 
+fn not_together(problems: Vec<Problem>) -> Error {
+    let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Error::new(Kind::Topology, text.join("\n"))
+}
+
 /// Asks the worker to stop when what waits for it is dropped.
 struct StopOnDrop(Stop);
 
@@ -271,10 +280,7 @@ pub(super) async fn beside(
     let stop = StopOnDrop(Stop::new());
     let (asked, runtime) = (stop.0.clone(), Handle::current());
     let running = tokio::task::spawn_blocking(move || {
-        let plan = app.plan().map_err(|problems| {
-            let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            Error::new(Kind::Topology, text.join("\n"))
-        })?;
+        let plan = app.plan().map_err(not_together)?;
         let broker = Broker::find(&configured, &data_dir).map_err(CliError::into_error)?;
         let settings = settings(&app, &args, broker.properties(), &data_dir);
         let beside = Beside {

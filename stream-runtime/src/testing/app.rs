@@ -15,7 +15,7 @@ use crate::app::{Agents, App};
 use crate::error::Error;
 use crate::record::Record;
 use crate::task::TaskSettings;
-use crate::topology::Plan;
+use crate::topology::{PatternPlan, Plan};
 use crate::worker::{Status, Stop, WorkerHandle};
 
 /// An app without Kafka, for tests: the code that a worker runs, over topics in memory, with a clock that the test owns.
@@ -130,6 +130,9 @@ pub struct TestApp {
     app: App,
     partitions: i32,
     workers: usize,
+    /// Topics that the test has sent to: patterns look for theirs among them.
+    topics: Vec<String>,
+    patterns: Vec<PatternPlan>,
     drive: Option<Drive>,
 }
 
@@ -155,6 +158,8 @@ impl TestApp {
             app,
             partitions: 1,
             workers: 1,
+            topics: Vec::new(),
+            patterns: Vec::new(),
             drive: None,
         }
     }
@@ -205,11 +210,41 @@ impl TestApp {
         }
     }
 
-    fn begin(&self) -> Result<Drive, Error> {
-        let plan: Plan = self.app.plan().map_err(|problems| {
+    fn plan(&self) -> Result<Plan, Error> {
+        self.app.plan_among(&self.topics).map_err(|problems| {
             let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Error::agent(all.join("\n"))
-        })?;
+        })
+    }
+
+    /// A topic is there. If it is new and a pattern matches it, the app begins anew with it, as a worker does.
+    fn know(&mut self, topic: &str) -> Result<(), Error> {
+        if self.topics.iter().any(|known| known == topic) {
+            return Ok(());
+        }
+        self.topics.push(topic.to_owned());
+        if self.drive.is_none() || self.patterns.is_empty() {
+            return Ok(());
+        }
+        let plan = self.plan()?;
+        let Some(drive) = self
+            .drive
+            .as_mut()
+            .filter(|_| self.patterns != plan.patterns)
+        else {
+            return Ok(());
+        };
+        self.patterns = plan.patterns;
+        drive.begin_anew(plan.topologies.into_iter().map(Arc::new).collect())
+    }
+
+    fn begin(&mut self) -> Result<Drive, Error> {
+        // What sends beside the streams makes its topics.
+        for topic in self.app.beside().iter().flat_map(|one| one.sends()) {
+            self.know(topic.name)?;
+        }
+        let plan = self.plan()?;
+        self.patterns.clone_from(&plan.patterns);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -280,6 +315,7 @@ impl TestApp {
         time: Option<i64>,
         headers: Vec<(String, Vec<u8>)>,
     ) {
+        done(self.know(topic));
         let drive = self.drive();
         if let Some(time) = time {
             drive.now.wall = drive.now.wall.max(time);

@@ -7,6 +7,7 @@ use super::drive::Drive;
 use crate::error::Error;
 use crate::store::{Checkpoint, MemoryStore, Store, TreeWrite};
 use crate::task::{Committed, Pulse, StartAt, Task, TaskParts};
+use crate::topology::SubTopology;
 
 /// One task, where it runs and where its changelogs end.
 pub(super) struct Seat {
@@ -157,6 +158,13 @@ impl Drive {
         self.leave_in_order()?;
         self.shift += 1;
         self.workers.iter_mut().for_each(|worker| worker.up = true);
+        self.assign()
+    }
+
+    /// The partitions go away in order, and come back in other tasks.
+    pub(super) fn begin_anew(&mut self, topologies: Vec<Arc<SubTopology>>) -> Result<(), Error> {
+        self.leave_in_order()?;
+        self.topologies = topologies;
         self.assign()
     }
 

@@ -84,7 +84,7 @@ fn repartition_topics(
         let foreign = agents.iter().filter(|other| {
             let sources = match other.descriptor.source {
                 Source::Topics(topics) => topics,
-                Source::Closed | Source::Timer { .. } => &[],
+                Source::Pattern(_) | Source::Closed | Source::Timer { .. } => &[],
             };
             sources.contains(&topic) || other.descriptor.sink == Some(topic)
         });

@@ -66,6 +66,8 @@ impl RecordInfo {
 pub enum Source {
     /// Topics named by the attribute.
     Topics(&'static [&'static str]),
+    /// Topics whose whole names match this regular expression.
+    Pattern(&'static str),
     /// The windows that close of the table in [`AgentShape::closes`].
     Closed,
     /// Ticks of the wall clock, in each partition.

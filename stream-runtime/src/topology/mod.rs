@@ -3,6 +3,7 @@
 mod check;
 mod descriptor;
 pub mod lock;
+pub mod pattern;
 mod plan;
 pub mod registry;
 
@@ -12,6 +13,6 @@ pub use descriptor::{
     StateDescriptor, StateFuture, TableDescriptor, TopicDescriptor,
 };
 pub use plan::{
-    AgentPlan, GlobalPlan, InputPlan, OutputKind, OutputPlan, Plan, PlanParts, Problem,
-    SubTopology, TablePlan, plan,
+    AgentPlan, GlobalPlan, InputPlan, OutputKind, OutputPlan, PatternPlan, Plan, PlanParts,
+    Problem, SubTopology, TablePlan, plan,
 };

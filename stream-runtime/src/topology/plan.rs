@@ -6,6 +6,7 @@ use super::descriptor::{
     AgentDescriptor, AgentShape, Edge, GlobalDescriptor, Place, RecordInfo, Source,
     TableDescriptor, TopicDescriptor,
 };
+use super::pattern::{Candidates, placeholder};
 
 /// An agent in its sub-topology.
 pub struct AgentPlan {
@@ -44,6 +45,8 @@ pub struct InputPlan {
     pub sources: Vec<String>,
     /// Its declaration, where it has one.
     pub declared: Option<&'static TopicDescriptor>,
+    /// Whether an agent found it by a pattern.
+    pub found: bool,
 }
 
 impl InputPlan {
@@ -109,6 +112,19 @@ pub struct Plan {
     pub topologies: Vec<SubTopology>,
     /// Declared topics by name.
     pub topics: BTreeMap<&'static str, &'static TopicDescriptor>,
+    /// What the agents' patterns match, by agent.
+    pub patterns: Vec<PatternPlan>,
+}
+
+/// A pattern, and the topics that it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatternPlan {
+    /// The agent's name.
+    pub agent: &'static str,
+    /// A regular expression on whole names.
+    pub pattern: &'static str,
+    /// Names in their order; none as long as nothing matches, or nobody has looked.
+    pub topics: Vec<String>,
 }
 
 /// A table that every worker reads whole.
@@ -197,6 +213,10 @@ impl std::fmt::Display for Problem {
 pub struct PlanParts<'a> {
     /// The name on the wire.
     pub app: &'a str,
+    /// The name without the version.
+    pub name: &'a str,
+    /// The topics of the cluster, where patterns look for theirs.
+    pub existing: &'a [String],
     /// Agents of the app.
     pub agents: Vec<&'static AgentDescriptor>,
     /// Tables that the process knows.
@@ -220,21 +240,34 @@ struct DraftTopic {
     sources: Vec<String>,
     /// What its reader gets from it.
     record: Option<RecordInfo>,
+    /// Found by a pattern.
+    found: bool,
+}
+
+/// Where an agent's records come from, by name.
+struct Names {
+    topics: Vec<String>,
+    /// By a pattern.
+    found: bool,
 }
 
 impl Draft {
     /// The drafts of an agent: its own, and one for each feeder.
-    fn of(app: &str, descriptor: &'static AgentDescriptor) -> Vec<Draft> {
-        fn plain(source: Source, shape: &AgentShape) -> Vec<DraftTopic> {
-            let names = named(source).iter().enumerate();
-            names
+    fn of(app: &str, descriptor: &'static AgentDescriptor, patterns: &[PatternPlan]) -> Vec<Draft> {
+        let named = |source| named(source, patterns);
+        let plain = |source: Source, shape: &AgentShape| -> Vec<DraftTopic> {
+            let Names { topics, found } = named(source);
+            let topics = topics.into_iter().enumerate();
+            topics
                 .map(|(at, name)| DraftTopic {
-                    name: (*name).to_owned(),
+                    name,
                     sources: Vec::new(),
-                    record: shape.input_of(at),
+                    // Whatever a pattern finds is of one type.
+                    record: shape.input_of(if found { 0 } else { at }),
+                    found,
                 })
                 .collect()
-        }
+        };
         let own = (descriptor.shape)();
         let mut topics = plain(descriptor.source, &own);
         let mut drafts = Vec::with_capacity(1 + descriptor.feeders.len());
@@ -243,16 +276,17 @@ impl Draft {
             if shape.keyed_already {
                 continue;
             }
-            let sources = named(feeder.source);
+            let sources = named(feeder.source).topics;
             let name = format!("{app}-{}-repartition", feeder.name);
-            let at = topics.iter().position(|t| sources.contains(&&*t.name));
+            let at = topics.iter().position(|t| sources.contains(&t.name));
+            topics.retain(|topic| !sources.contains(&topic.name));
             let repartition = DraftTopic {
                 name: name.clone(),
-                sources: sources.iter().map(|&s| s.to_owned()).collect(),
+                sources,
                 // The same record under its new key.
                 record: shape.output,
+                found: false,
             };
-            topics.retain(|topic| !sources.contains(&&*topic.name));
             topics.insert(at.unwrap_or(0).min(topics.len()), repartition);
             drafts.push(Draft {
                 descriptor: feeder,
@@ -299,11 +333,50 @@ impl Draft {
     }
 }
 
-fn named(source: Source) -> &'static [&'static str] {
-    match source {
-        Source::Topics(topics) => topics,
-        Source::Closed | Source::Timer { .. } => &[],
+fn named(source: Source, patterns: &[PatternPlan]) -> Names {
+    let (topics, found) = match source {
+        Source::Topics(topics) => (
+            topics.iter().map(|&topic| topic.to_owned()).collect(),
+            false,
+        ),
+        Source::Pattern(pattern) => {
+            let matched = patterns.iter().find(|known| known.pattern == pattern);
+            let topics = matched.map_or_else(Vec::new, |known| known.topics.clone());
+            match topics.is_empty() {
+                true => (vec![placeholder(pattern)], true),
+                false => (topics, true),
+            }
+        }
+        Source::Closed | Source::Timer { .. } => (Vec::new(), false),
+    };
+    Names { topics, found }
+}
+
+/// What the agents' patterns match.
+fn patterns(parts: &PlanParts<'_>, problems: &mut Vec<Problem>) -> Vec<PatternPlan> {
+    let candidates = Candidates::new(parts.name, &parts.agents, parts.existing);
+    let mut patterns = Vec::new();
+    for agent in &parts.agents {
+        let Source::Pattern(pattern) = agent.source else {
+            continue;
+        };
+        match candidates.matching(pattern) {
+            Ok(topics) => patterns.push(PatternPlan {
+                agent: agent.name,
+                pattern,
+                topics,
+            }),
+            Err(error) => problems.push(Problem {
+                message: format!(
+                    "agent `{}`: `pattern` is no regular expression: {error}",
+                    agent.name
+                ),
+                places: vec![agent.place],
+            }),
+        }
     }
+    patterns.sort_by_key(|found| found.agent);
+    patterns
 }
 
 /// Joins and checks.
@@ -311,10 +384,12 @@ fn named(source: Source) -> &'static [&'static str] {
 /// # Errors
 /// Every problem at once, in the order of their messages.
 pub fn plan(parts: PlanParts<'_>) -> Result<Plan, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let patterns = patterns(&parts, &mut problems);
     let mut drafts: Vec<Draft> = parts
         .agents
         .iter()
-        .flat_map(|d| Draft::of(parts.app, d))
+        .flat_map(|d| Draft::of(parts.app, d, &patterns))
         .collect();
     drafts.sort_by_key(|d| {
         (
@@ -323,7 +398,6 @@ pub fn plan(parts: PlanParts<'_>) -> Result<Plan, Vec<Problem>> {
             d.descriptor.place.line,
         )
     });
-    let mut problems = Vec::new();
     super::check::check(&drafts_view(&drafts), &parts, &mut problems);
     if !problems.is_empty() {
         problems.sort_by(|a, b| a.message.cmp(&b.message));
@@ -356,6 +430,7 @@ pub fn plan(parts: PlanParts<'_>) -> Result<Plan, Vec<Problem>> {
         app: parts.app.to_owned(),
         topologies,
         topics,
+        patterns,
     };
     super::check::partitions(&plan, &mut problems);
     if problems.is_empty() {
@@ -478,13 +553,17 @@ fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usize) -> SubTo
                 inputs.iter_mut().find(|i| i.topic == topic.name),
                 topic.record,
             ) {
-                (Some(input), _) => input.agents.push(at),
+                (Some(input), _) => {
+                    input.agents.push(at);
+                    input.found |= topic.found;
+                }
                 (None, Some(record)) => inputs.push(InputPlan {
                     topic: topic.name.clone(),
                     agents: vec![at],
                     record,
                     declared: None,
                     sources: topic.sources.clone(),
+                    found: topic.found,
                 }),
                 (None, None) => {}
             }

@@ -66,6 +66,7 @@ mod tests {
             record,
             sources: vec![],
             declared: None,
+            found: false,
         };
         Arc::new(SubTopology {
             index,

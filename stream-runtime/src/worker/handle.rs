@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -20,7 +20,7 @@ pub(crate) struct WorkerHandle {
     pub(crate) status: Arc<Status>,
     /// One per stream thread.
     threads: Mutex<Vec<Thread>>,
-    facts: OnceLock<Facts>,
+    facts: Mutex<Option<Arc<Facts>>>,
     /// Next offsets of the inputs, as committed.
     places: Mutex<BTreeMap<TopicPartition, i64>>,
 }
@@ -65,12 +65,12 @@ impl WorkerHandle {
             stop,
             status: Arc::new(status),
             threads: Mutex::default(),
-            facts: OnceLock::new(),
+            facts: Mutex::default(),
             places: Mutex::default(),
         })
     }
 
-    /// The plan and its partitions are known; so many threads will come.
+    /// The plan and its partitions are known; so many threads will come. Again when the worker begins anew.
     pub(super) fn begin(&self, plan: &Plan, counts: &[i32], threads: usize, admin: &Arc<Admin>) {
         let mut tables = HashMap::new();
         for (topology, partitions) in plan.topologies.iter().zip(counts) {
@@ -83,11 +83,21 @@ impl WorkerHandle {
                 tables.insert(planned.descriptor.name, home);
             }
         }
-        let _ = self.facts.set(Facts {
+        let facts = Arc::new(Facts {
             tables,
             admin: Arc::clone(admin),
         });
-        self.threads().resize_with(threads, Thread::default);
+        *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = Some(facts);
+        self.status.begin(plan);
+        self.places().clear();
+        let mut all = self.threads();
+        all.clear();
+        all.resize_with(threads, Thread::default);
+    }
+
+    fn facts(&self) -> Option<Arc<Facts>> {
+        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.clone()
     }
 
     pub(super) fn open(&self, thread: usize, sender: Sender<Reply>, wake: Wake) {
@@ -146,7 +156,7 @@ impl WorkerHandle {
     /// Offsets between what is committed and the end of each input; asks the broker, and blocks for it.
     pub(crate) fn lags(&self) -> Vec<(TopicPartition, i64)> {
         let (inputs, places): (Vec<_>, Vec<_>) = self.places().clone().into_iter().unzip();
-        let ends = self.facts.get().map(|facts| facts.admin.ends(&inputs));
+        let ends = self.facts().map(|facts| facts.admin.ends(&inputs));
         let Some(Ok(ends)) = ends else {
             return Vec::new();
         };
@@ -199,9 +209,9 @@ impl WorkerHandle {
         wire_key: &[u8],
         layout_key: Vec<u8>,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let Some(home) = self
-            .facts
-            .get()
+        let facts = self.facts();
+        let Some(home) = facts
+            .as_ref()
             .and_then(|facts| facts.tables.get(table.name))
         else {
             let text = format!(
@@ -267,6 +277,7 @@ mod tests {
             app: "app".into(),
             topologies: Vec::new(),
             topics: BTreeMap::new(),
+            patterns: Vec::new(),
         };
         let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
         assert!(!handle.has_recovered(), "nothing has begun");

@@ -3,7 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `settings`, `stop`, `signals`, `slot` | what a worker is started with, how it is stopped, its place on the machine |
-//! | `topics` | the topics of the app at start |
+//! | `topics`, `patterns` | the topics of the app at start; those that patterns find, also later |
 //! | `thread` | the loop of a stream thread |
 //! | `partition`, `idle` | one task on its thread |
 //! | `membership`, `assignment`, `rebalance`, `leave` | partitions come and go |
@@ -30,6 +30,7 @@ mod membership;
 mod meters;
 mod outlet;
 mod partition;
+mod patterns;
 mod rebalance;
 mod recovery;
 mod settings;
@@ -47,6 +48,7 @@ mod topics;
 mod watchdog;
 
 pub(crate) use handle::WorkerHandle;
+pub(crate) use patterns::Replan;
 pub(crate) use settings::WorkerSettings;
 #[cfg(test)]
 pub(crate) use status::Progress;
@@ -61,7 +63,7 @@ use crate::error::{Error, Kind};
 use crate::kafka::{Admin, Properties};
 use crate::store::{SledOptions, SledStore, Store, Storer};
 use crate::task::{Pulse, States};
-use crate::topology::Plan;
+use crate::topology::{PatternPlan, Plan};
 use globals::{Global, Globals};
 use shared::{Shared, View};
 use slot::Slot;
@@ -82,8 +84,19 @@ pub(crate) struct Ended {
     pub(crate) failed: Vec<(String, String)>,
 }
 
+/// What a worker keeps when it begins anew.
+struct Ground<'a> {
+    states: Arc<States>,
+    settings: WorkerSettings,
+    slot: uuid::Uuid,
+    store: Arc<dyn Store>,
+    admin: Arc<Admin>,
+    handle: &'a Arc<WorkerHandle>,
+    replan: Replan<'a>,
+}
+
 /// Runs a worker until it is asked to stop, has caught up (when that is asked for), or cannot go on.
-/// Blocks. `handle` is how others see it and reach it.
+/// Blocks. `handle` is how others see it and reach it; `replan` makes the plan with the topics that patterns find.
 ///
 /// # Errors
 /// The settings, the topics, the store or the broker do not let it go on.
@@ -92,100 +105,150 @@ pub(crate) fn run(
     states: Arc<States>,
     settings: WorkerSettings,
     handle: &Arc<WorkerHandle>,
+    replan: Replan<'_>,
 ) -> Result<Ended, Error> {
     #[cfg(feature = "mimalloc")]
     crate::kafka::keep_freed_memory();
-    let (stop, status) = (&handle.stop, &handle.status);
-    let threads = settings.threads.max(1);
     let slot = Slot::take(&settings.data_dir, &plan.app)?;
     tracing::debug!(slot = %slot.dir().display(), "slot taken");
     let store: Arc<dyn Store> =
         Arc::new(SledStore::open(&slot.store_dir(), SledOptions::default())?);
     let admin = Arc::new(Admin::new(&settings.properties, PATIENCE)?);
-    let limits = topics::prepare(&plan, &settings, &admin, stop)?;
-    let mut settings = settings;
-    fit(&mut settings.properties, &limits)?;
-    let names: Vec<&'static str> = {
-        let mut agents: Vec<_> = plan.topologies.iter().flat_map(|t| &t.agents).collect();
-        agents.sort_by_key(|agent| agent.number);
-        agents.iter().map(|agent| agent.descriptor.name).collect()
-    };
-    let globals = Global::of(&plan, &limits.globals)?;
-    let globals = Globals::new(globals, &settings, &plan.app, &admin, stop);
-    let states = globals.beside(states);
-    let follower = globals::start(globals)?;
-    let storer = Storer::start(Arc::clone(&store)).map_err(no_thread)?;
-    handle.begin(&plan, &limits.counts, threads, &admin);
-    let worker = Arc::new(Shared {
-        app: plan.app,
-        topologies: plan.topologies.into_iter().map(Arc::new).collect(),
-        settings,
+    let mut next = Some(patterns::first(plan, replan, &admin, &handle.stop)?);
+    let ground = Ground {
         states,
-        admin,
-        store,
-        status: Arc::clone(status),
-        handle: Arc::clone(handle),
-        stop: stop.clone(),
+        settings,
         slot: slot.id(),
-        dead_letters: limits.dead_letters,
-        tombstones: limits.tombstones,
-        counts: limits.counts,
-        purge_refused: AtomicBool::new(false),
-        began: Instant::now(),
-        views: (0..threads).map(|_| View::default()).collect(),
-        ready: AtomicUsize::new(0),
-    });
-    let pulses: Vec<Arc<Pulse>> = (0..threads).map(|_| Arc::default()).collect();
-    let over = AtomicBool::new(false);
-    let result = std::thread::scope(|scope| {
-        let watchdog = std::thread::Builder::new()
-            .name("watchdog".to_owned())
-            .spawn_scoped(scope, || {
-                watchdog::watch(&pulses, worker.began, &names, &over)
-            })
-            .map_err(no_thread)?;
-        let mut running = Vec::with_capacity(threads);
-        let mut first = Ok(());
-        for (number, pulse) in pulses.iter().enumerate() {
-            let (worker, pulse, client) = (Arc::clone(&worker), Arc::clone(pulse), storer.client());
-            let spawned = std::thread::Builder::new()
-                .name(format!("stream-{number}"))
-                .spawn_scoped(scope, move || {
-                    let result = stream(Arc::clone(&worker), number, client?, pulse);
-                    // One thread that cannot go on ends the worker: its partitions would have no owner here.
-                    worker.stop.ask();
-                    result
-                });
-            match spawned {
-                Ok(thread) => running.push(thread),
-                Err(error) => {
-                    first = Err(no_thread(error));
-                    stop.ask();
-                    break;
+        store,
+        admin,
+        handle,
+        replan,
+    };
+    let worked = loop {
+        match next.take() {
+            Some(plan) => match ground.work(plan) {
+                Ok(then) => next = then,
+                Err(error) => break Err(error),
+            },
+            None => break Ok(()),
+        }
+    };
+    // Whoever looks sees that it ends, asked or not.
+    handle.stop.ask();
+    worked?;
+    Ok(Ended {
+        failed: handle.status.failures(),
+    })
+}
+
+impl Ground<'_> {
+    /// Works with one plan until the worker ends; `Some` is the plan to begin anew with.
+    fn work(&self, plan: Plan) -> Result<Option<Plan>, Error> {
+        let (handle, admin) = (self.handle, &self.admin);
+        let stop = handle.stop.part();
+        let limits = topics::prepare(&plan, &self.settings, admin, &stop)?;
+        let mut settings = self.settings.clone();
+        let threads = settings.threads.max(1);
+        fit(&mut settings.properties, &limits)?;
+        let names = names(&plan);
+        let globals = Global::of(&plan, &limits.globals)?;
+        let globals = Globals::new(globals, &settings, &plan.app, admin, &stop);
+        let states = globals.beside(Arc::clone(&self.states));
+        let follower = globals::start(globals)?;
+        let storer = Storer::start(Arc::clone(&self.store)).map_err(no_thread)?;
+        handle.begin(&plan, &limits.counts, threads, admin);
+        let worker = Arc::new(Shared {
+            app: plan.app,
+            topologies: plan.topologies.into_iter().map(Arc::new).collect(),
+            settings,
+            states,
+            admin: Arc::clone(admin),
+            store: Arc::clone(&self.store),
+            status: Arc::clone(&handle.status),
+            handle: Arc::clone(handle),
+            stop: stop.clone(),
+            slot: self.slot,
+            dead_letters: limits.dead_letters,
+            tombstones: limits.tombstones,
+            counts: limits.counts,
+            purge_refused: AtomicBool::new(false),
+            began: Instant::now(),
+            views: (0..threads).map(|_| View::default()).collect(),
+            ready: AtomicUsize::new(0),
+        });
+        let result = self.streams(&worker, &names, &plan.patterns, &storer);
+        storer.stop();
+        // Without streams nobody reads them: asked or not, they end with these.
+        stop.ask();
+        if let Some(follower) = follower {
+            let _ = follower.join();
+        }
+        result
+    }
+
+    /// Runs the stream threads, and what watches them.
+    fn streams(
+        &self,
+        worker: &Arc<Shared>,
+        names: &[&'static str],
+        running: &[PatternPlan],
+        storer: &Storer,
+    ) -> Result<Option<Plan>, Error> {
+        let threads = worker.views.len();
+        let pulses: Vec<Arc<Pulse>> = (0..threads).map(|_| Arc::default()).collect();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watchdog = std::thread::Builder::new()
+                .name("watchdog".to_owned())
+                .spawn_scoped(scope, || {
+                    watchdog::watch(&pulses, worker.began, names, &over)
+                })
+                .map_err(no_thread)?;
+            let mut streams = Vec::with_capacity(threads);
+            let mut first = Ok(());
+            for (number, pulse) in pulses.iter().enumerate() {
+                let (own, pulse, client) = (Arc::clone(worker), Arc::clone(pulse), storer.client());
+                let spawned = std::thread::Builder::new()
+                    .name(format!("stream-{number}"))
+                    .spawn_scoped(scope, move || {
+                        let result = stream(Arc::clone(&own), number, client?, pulse);
+                        // One thread that cannot go on ends the worker: its partitions would have no owner here.
+                        own.stop.ask();
+                        result
+                    });
+                match spawned {
+                    Ok(thread) => streams.push(thread),
+                    Err(error) => {
+                        first = Err(no_thread(error));
+                        worker.stop.ask();
+                        break;
+                    }
                 }
             }
-        }
-        if worker.settings.until_caught_up {
-            wait_until_caught_up(&worker);
-        }
-        for thread in running {
-            let result = thread.join().unwrap_or_else(|panic| Err(panicked(&*panic)));
-            first = first.and(result);
-        }
-        over.store(true, Ordering::Release);
-        watchdog.thread().unpark();
-        first
-    });
-    storer.stop();
-    // Without streams nobody reads them: asked or not, they end with these.
-    stop.ask();
-    if let Some(follower) = follower {
-        let _ = follower.join();
+            let mut next = None;
+            if worker.settings.until_caught_up {
+                wait_until_caught_up(worker);
+            } else if !running.is_empty() {
+                next = patterns::watch(worker, running, self.replan);
+                worker.stop.ask();
+            }
+            for thread in streams {
+                let result = thread.join().unwrap_or_else(|panic| Err(panicked(&*panic)));
+                first = first.and(result);
+            }
+            over.store(true, Ordering::Release);
+            watchdog.thread().unpark();
+            first?;
+            Ok(next.filter(|_| !self.handle.stop.is_asked()))
+        })
     }
-    result?;
-    Ok(Ended {
-        failed: status.failures(),
-    })
+}
+
+/// The agents by their numbers.
+fn names(plan: &Plan) -> Vec<&'static str> {
+    let mut agents: Vec<_> = plan.topologies.iter().flat_map(|t| &t.agents).collect();
+    agents.sort_by_key(|agent| agent.number);
+    agents.iter().map(|agent| agent.descriptor.name).collect()
 }
 
 /// Sets what follows from the topics, unless the user has.

@@ -175,6 +175,13 @@ impl StreamThread {
         let topology = Arc::clone(&self.worker.topologies[share.topology]);
         let partition = share.partition;
         if !share.missing.is_empty() {
+            if topology.inputs.iter().any(|input| input.found) {
+                let text = format!(
+                    "partition {partition} of {} is with a worker that has not taken in yet all that its patterns match; waiting for it",
+                    share.missing.join(", ")
+                );
+                return Err(Error::new(Kind::Broker, text));
+            }
             let text = format!(
                 "partition {partition} of {} is with another worker, and must be with its other inputs: all workers of group `{}` must run the same program and use the `range` assignor",
                 share.missing.join(", "),

@@ -135,7 +135,7 @@ pub(crate) struct PartitionView {
 #[derive(Debug)]
 pub(crate) struct Status {
     /// The inputs of each sub-topology, as `orders+payments`.
-    inputs: Vec<String>,
+    inputs: Mutex<Vec<String>>,
     states: Mutex<BTreeMap<TaskName, Entry>>,
 }
 
@@ -150,19 +150,22 @@ struct Entry {
 impl Status {
     /// Of a worker that runs this plan; no partition has come yet.
     pub(crate) fn of(plan: &Plan) -> Self {
-        let inputs = plan.topologies.iter().map(|topology| {
-            let names: Vec<&str> = topology.inputs.iter().map(|i| i.topic.as_str()).collect();
-            names.join("+")
-        });
         Self {
-            inputs: inputs.collect(),
+            inputs: Mutex::new(names(plan)),
             states: Mutex::default(),
         }
     }
 
+    /// The worker begins, perhaps anew, with this plan.
+    pub(super) fn begin(&self, plan: &Plan) {
+        *self.inputs() = names(plan);
+        self.lock().clear();
+    }
+
     /// A task's name for people, as `orders+payments[3]`.
     pub(super) fn label(&self, (topology, partition): TaskName) -> String {
-        let inputs = self.inputs.get(topology).map_or("?", String::as_str);
+        let inputs = self.inputs();
+        let inputs = inputs.get(topology).map_or("?", String::as_str);
         format!("{inputs}[{partition}]")
     }
 
@@ -223,9 +226,22 @@ impl Status {
         matches!(state, Some(PartitionState::Failed(_)))
     }
 
+    fn inputs(&self) -> MutexGuard<'_, Vec<String>> {
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TaskName, Entry>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The inputs of each sub-topology.
+fn names(plan: &Plan) -> Vec<String> {
+    let names = plan.topologies.iter().map(|topology| {
+        let names: Vec<&str> = topology.inputs.iter().map(|i| i.topic.as_str()).collect();
+        names.join("+")
+    });
+    names.collect()
 }
 
 #[cfg(test)]
@@ -234,7 +250,7 @@ mod tests {
 
     fn status() -> Status {
         Status {
-            inputs: vec!["orders+payments".to_owned()],
+            inputs: Mutex::new(vec!["orders+payments".to_owned()]),
             states: Mutex::default(),
         }
     }

@@ -12,6 +12,8 @@ pub(crate) struct Stop(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// What this is a part of: asked with it.
+    whole: Option<Stop>,
     asked: OnceLock<Instant>,
     wakes: Mutex<Vec<Wake>>,
 }
@@ -19,6 +21,14 @@ struct Inner {
 impl Stop {
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// One that is asked when this is, and can be asked alone.
+    pub(super) fn part(&self) -> Stop {
+        Stop(Arc::new(Inner {
+            whole: Some(self.clone()),
+            ..Inner::default()
+        }))
     }
 
     /// Asks; more than once is the same.
@@ -41,7 +51,11 @@ impl Stop {
 
     /// When it was first asked.
     pub(super) fn since(&self) -> Option<Instant> {
-        self.0.asked.get().copied()
+        let whole = self.0.whole.as_ref().and_then(Stop::since);
+        [self.0.asked.get().copied(), whole]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// A thread to wake when asked.
@@ -51,5 +65,23 @@ impl Stop {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(wake.clone());
+        if let Some(whole) = &self.0.whole {
+            whole.wakes(wake);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_asked_with_the_whole_and_alone() {
+        let whole = Stop::new();
+        let (first, second) = (whole.part(), whole.part());
+        first.ask();
+        assert!(first.is_asked() && !second.is_asked() && !whole.is_asked());
+        whole.ask();
+        assert!(second.is_asked());
     }
 }

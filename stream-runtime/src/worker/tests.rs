@@ -119,6 +119,8 @@ fn plan_of(app: &str, module: &str) -> Plan {
         .collect();
     let parts = PlanParts {
         app,
+        name: app,
+        existing: &[],
         agents,
         tables: vec![],
         topics: vec![],
@@ -254,7 +256,8 @@ fn work_of(app: &str, module: &str, settings: WorkerSettings) -> Result<Ended, E
         .try_init();
     let plan = plan_of(app, module);
     let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
-    run(plan, Arc::default(), settings, &handle)
+    let again = |_: &[String]| Ok(plan_of(app, module));
+    run(plan, Arc::default(), settings, &handle, &again)
 }
 
 #[test]

@@ -10,8 +10,10 @@ use super::{Stop, WorkerSettings};
 use crate::error::Error;
 use crate::kafka::{Admin, TopicView};
 use crate::topology::{OutputKind, Plan};
-use wait::{list, make, wait_for_external};
-use wanted::{check, dead_letters_of, inputs_to_count, wanted};
+pub(super) use wait::{list, pause};
+use wait::{make, wait_for_external};
+pub(super) use wanted::check;
+use wanted::{dead_letters_of, inputs_to_count, wanted};
 
 /// How long a changelog that the app makes keeps its tombstones.
 pub(super) const TOMBSTONES: Duration = Duration::from_secs(7 * 24 * 3_600);
@@ -20,7 +22,7 @@ const MAX_MESSAGE: i64 = 1_048_588;
 /// What a dead letter's headers may add to its source.
 const HEADERS: i64 = 64 * 1_024;
 
-type Existing = BTreeMap<String, TopicView>;
+pub(super) type Existing = BTreeMap<String, TopicView>;
 
 /// What the topics say that the clients have to know.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -260,6 +260,8 @@ where
 pub fn sub_topology(agents: Vec<&'static AgentDescriptor>) -> Arc<SubTopology> {
     let parts = PlanParts {
         app: "app",
+        name: "app",
+        existing: &[],
         agents,
         tables: vec![],
         topics: vec![],

@@ -258,6 +258,8 @@ fn a_tick_whose_commit_fails_takes_no_record_with_it() {
         .collect();
     let mut plan = plan(PlanParts {
         app: "app",
+        name: "app",
+        existing: &[],
         agents,
         tables: vec![],
         topics: vec![],

@@ -5,6 +5,7 @@ mod globals;
 mod group_by;
 mod join;
 mod lookup;
+mod patterns;
 mod windows;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -47,7 +47,7 @@ pub(super) fn make(
 }
 
 /// The topics of the cluster; waits for a broker that does not answer.
-pub(super) fn list(admin: &Admin, stop: &Stop) -> Result<Existing, Error> {
+pub(in crate::worker) fn list(admin: &Admin, stop: &Stop) -> Result<Existing, Error> {
     let (start, mut reminded) = (Instant::now(), None::<Instant>);
     loop {
         let fault = match admin.topics() {
@@ -126,7 +126,8 @@ fn until(
     }
 }
 
-fn pause(stop: &Stop, time: Duration) {
+/// Rests; shorter when the worker is asked to stop.
+pub(in crate::worker) fn pause(stop: &Stop, time: Duration) {
     let start = Instant::now();
     while start.elapsed() < time && !stop.is_asked() {
         std::thread::sleep(Duration::from_millis(20).min(time));

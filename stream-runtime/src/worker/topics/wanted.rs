@@ -193,7 +193,7 @@ pub(super) fn partitions_of(
 }
 
 /// All inputs and changelogs of a task have the same number of partitions.
-pub(super) fn check(topology: &SubTopology, existing: &Existing) -> Result<(), Error> {
+pub(in crate::worker) fn check(topology: &SubTopology, existing: &Existing) -> Result<(), Error> {
     let count = |name: &str| existing.get(name).map(|view| view.partitions);
     let counts: Vec<(&str, i32)> = topology
         .inputs
@@ -254,6 +254,7 @@ mod tests {
                     record,
                     sources: vec![],
                     declared: None,
+                    found: false,
                 })
                 .collect(),
             outputs: sinks
@@ -269,6 +270,7 @@ mod tests {
             app: "app".into(),
             topologies: vec![topology],
             topics: BTreeMap::new(),
+            patterns: Vec::new(),
         }
     }
 

@@ -1,6 +1,0 @@
-use stream_runtime::prelude::*;
-
-#[agent(pattern = "words-.*")]
-async fn pattern(_: String) {}
-
-fn main() {}
