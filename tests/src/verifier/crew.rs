@@ -19,6 +19,8 @@ const STORM: Duration = Duration::from_secs(60);
 const ZOMBIE: Duration = Duration::from_millis(1_500);
 /// How long a worker that is to stop amid a closing is waited for.
 const CLOSING: Duration = Duration::from_secs(20);
+/// How long, in ms, commits may wait after the broker was killed, and rounds of the store with them.
+const OUTAGE: i64 = 15_000;
 
 /// From the start of a worker's process to its end.
 pub struct Life {
@@ -64,6 +66,8 @@ pub struct Crew {
     /// All lives so far, in the order of their starts.
     lives: Vec<Life>,
     problems: Vec<String>,
+    /// When the broker was killed, epoch ms.
+    outages: Vec<i64>,
 }
 
 impl Crew {
@@ -77,6 +81,7 @@ impl Crew {
             happened: kinds.iter().map(|kind| (*kind, 0)).collect(),
             lives: Vec::new(),
             problems: Vec::new(),
+            outages: Vec::new(),
         };
         for worker in 0..setup.workers {
             crew.begin(worker);
@@ -264,6 +269,15 @@ impl Crew {
     /// A fault has happened.
     pub fn happens(&mut self, kind: Kind) {
         *self.happened.entry(kind).or_default() += 1;
+        if kind == Kind::Broker {
+            self.outages.push(wall());
+        }
+    }
+
+    /// When a worker that was killed at this time could last commit and store for certain.
+    pub fn worked_until(&self, killed: i64) -> i64 {
+        let lately = |down: &&i64| **down <= killed && killed - **down < OUTAGE;
+        self.outages.iter().find(lately).copied().unwrap_or(killed)
     }
 
     /// No input is left: every worker is there again, the guest leaves.
