@@ -7,8 +7,8 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-/// 2026-01-01T00:00:00Z
-const FIRST: i64 = 1_767_225_600_000;
+/// Where event time begins: 2026-01-01T00:00:00Z.
+pub const FIRST: i64 = 1_767_225_600_000;
 const SIZE: i64 = 10_000;
 const GRACE: i64 = 5_000;
 /// Longest pause within a burst.

@@ -3,13 +3,12 @@
 
 use crate::chaos::Chaos;
 use crate::feed::Outgoing;
+use crate::numbers::FIRST;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 /// The left topic and the right one.
 pub const TOPICS: [&str; 2] = ["questions", "answers"];
-/// 2026-01-01T00:00:00Z
-const FIRST: i64 = 1_767_225_600_000;
 const KEYS: i64 = 240;
 /// Largest distance in time of two that meet.
 const WITHIN: i64 = 3_000;

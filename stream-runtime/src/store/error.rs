@@ -84,11 +84,11 @@ impl StoreError {
         }
     }
 
-    pub(super) fn io(doing: &str, path: &Path, error: &io::Error) -> Self {
+    pub(crate) fn io(doing: &str, path: &Path, error: &io::Error) -> Self {
         use io::ErrorKind as K;
         let (kind, next) = match error.kind() {
             K::StorageFull | K::QuotaExceeded | K::FileTooLarge => {
-                (Kind::Full, "make room on that disk; the worker tries again")
+                (Kind::Full, "make room on that disk")
             }
             K::PermissionDenied | K::ReadOnlyFilesystem => (
                 Kind::Io,

@@ -237,7 +237,7 @@ fn write(store: &dyn Store, writes: &mut [TreeWrite], shared: &Shared) -> Result
             return Err(error);
         }
         if logged.is_none_or(|at| at.elapsed() >= REMIND) {
-            tracing::warn!("{error}; nothing is lost: the changelog has it");
+            tracing::warn!("{error}; trying again; nothing is lost: the changelog has it");
             logged = Some(Instant::now());
         }
         std::thread::park_timeout(pause);

@@ -55,6 +55,7 @@ pub(crate) use status::Progress;
 pub(crate) use status::{PartitionState, PartitionView, Status};
 pub(crate) use stop::Stop;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -211,16 +212,20 @@ impl Ground<'_> {
                 let spawned = std::thread::Builder::new()
                     .name(format!("stream-{number}"))
                     .spawn_scoped(scope, move || {
-                        let result = stream(Arc::clone(&own), number, client?, pulse);
+                        let work = || stream(Arc::clone(&own), number, client?, pulse);
+                        let result = catch_unwind(AssertUnwindSafe(work))
+                            .unwrap_or_else(|panic| Err(panicked(&*panic)));
                         // One thread that cannot go on ends the worker: its partitions would have no owner here.
-                        own.stop.ask();
+                        if result.is_err() {
+                            own.handle.stop.ask();
+                        }
                         result
                     });
                 match spawned {
                     Ok(thread) => streams.push(thread),
                     Err(error) => {
                         first = Err(no_thread(error));
-                        worker.stop.ask();
+                        self.handle.stop.ask();
                         break;
                     }
                 }
@@ -295,7 +300,7 @@ fn wait_until_caught_up(worker: &Shared) {
         match caught_up::is_caught_up(worker) {
             Ok(true) => {
                 tracing::info!("caught up");
-                worker.stop.ask();
+                worker.handle.stop.ask();
             }
             Ok(false) => std::thread::sleep(LOOK),
             Err(fault) => {

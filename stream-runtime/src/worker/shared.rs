@@ -57,7 +57,9 @@ impl Shared {
     /// The worker was asked to end, and its time for that is over: the broker is not waited for any more.
     pub(super) fn is_late(&self) -> bool {
         let bound = self.settings.shutdown_timeout + GRACE;
-        self.stop.since().is_some_and(|at| at.elapsed() >= bound)
+        self.stop
+            .ends_since()
+            .is_some_and(|at| at.elapsed() >= bound)
     }
 
     /// Waits until every thread's clients are made: members that join together are given their

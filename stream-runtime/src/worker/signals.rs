@@ -10,7 +10,7 @@ use super::Stop;
 const HARD: i32 = 130;
 
 /// Exit code of a process that was asked to end, and did not.
-const STUCK: i32 = 1;
+const NOT_ENDED: i32 = 1;
 
 /// Listens from now on, on a thread of its own, for as long as the process lives. A worker that has not ended `bound`
 /// after the first signal is ended: nothing is lost, and who asked waits for it.
@@ -47,7 +47,7 @@ pub(crate) fn listen(stop: Stop, bound: Duration) -> std::io::Result<()> {
                             tracing::error!(
                                 "not ended {bound:?} after the signal: stopping at once; what is not committed is done again"
                             );
-                            std::process::exit(STUCK);
+                            std::process::exit(NOT_ENDED);
                         }
                     };
                     if until.is_some() {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind};
+use crate::store::StoreError;
 
 /// Workers of one app in one data directory, at most.
 const SLOTS: usize = 1_000;
@@ -90,13 +91,7 @@ fn identity(dir: &Path) -> Result<uuid::Uuid, Error> {
 }
 
 fn cannot(doing: &str, path: &Path, error: &std::io::Error) -> Error {
-    Error::new(
-        Kind::Store,
-        format!(
-            "cannot {doing} {}: {error}; make it writable for this user, or give another --data-dir",
-            path.display()
-        ),
-    )
+    StoreError::io(doing, path, error).into()
 }
 
 #[cfg(test)]

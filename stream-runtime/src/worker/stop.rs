@@ -46,16 +46,15 @@ impl Stop {
     }
 
     pub(crate) fn is_asked(&self) -> bool {
-        self.since().is_some()
+        self.0.asked.get().is_some() || self.0.whole.as_ref().is_some_and(Stop::is_asked)
     }
 
-    /// When it was first asked.
-    pub(super) fn since(&self) -> Option<Instant> {
-        let whole = self.0.whole.as_ref().and_then(Stop::since);
-        [self.0.asked.get().copied(), whole]
-            .into_iter()
-            .flatten()
-            .min()
+    /// When the whole was first asked. A part that was asked alone does not end the worker, which begins anew.
+    pub(super) fn ends_since(&self) -> Option<Instant> {
+        match &self.0.whole {
+            Some(whole) => whole.ends_since(),
+            None => self.0.asked.get().copied(),
+        }
     }
 
     /// A thread to wake when asked.
@@ -81,7 +80,10 @@ mod tests {
         let (first, second) = (whole.part(), whole.part());
         first.ask();
         assert!(first.is_asked() && !second.is_asked() && !whole.is_asked());
+        assert_eq!(first.ends_since(), None, "the worker begins anew");
         whole.ask();
         assert!(second.is_asked());
+        assert_eq!(first.ends_since(), whole.ends_since());
+        assert!(first.ends_since().is_some());
     }
 }

@@ -311,7 +311,7 @@ impl StreamThread {
         // The others end in order, and what is acknowledged is committed.
         self.lose(at, &failure.error);
         self.fatal.get_or_insert(failure.error);
-        self.worker.stop.ask();
+        self.worker.handle.stop.ask();
     }
 
     fn watch_retries(&mut self, at: usize) {
