@@ -130,7 +130,7 @@ fn a_worker_asked_to_end_while_the_broker_is_away_ends(broker: &mut Broker) {
     let bootstrap = broker.bootstrap();
     let app = app(broker);
     orders::create(&bootstrap, 2);
-    let feed = orders::feed(&bootstrap, orders::records(2, 5, 4_000), 40);
+    let feed = orders::feed(&bootstrap, orders::records(2, 5, 4_000), 60);
     let mut args = app.impatient();
     args.extend(["--shutdown-timeout".to_owned(), "2s".to_owned()]);
     for away in [Duration::ZERO, Duration::from_millis(3_500)] {
