@@ -331,10 +331,13 @@ impl Crew {
         let until = Instant::now() + STORM;
         loop {
             for worker in 0..self.setup.workers {
-                let lines = said::lines(&self.life(worker).log());
+                let life = self.life(worker);
+                let lines = said::lines(&life.log());
                 let ran = said::at_the_end(&lines);
-                let last = ran.values().max().copied();
-                if last.is_some_and(|since| wall() - since >= CALM) {
+                // One that thawed a moment ago has not heard yet that its partitions are another's.
+                let stopped = life.stopped.unwrap_or(0);
+                let ours = ran.values().filter(|since| **since > stopped);
+                if ours.max().is_some_and(|since| wall() - since >= CALM) {
                     return worker;
                 }
             }

@@ -1,5 +1,4 @@
 //! The verifier finds a known mistake: what would not prove nothing. The other mutants are the simulation's to find.
-#![cfg(feature = "mutants")]
 
 use std::time::Duration;
 use tests::broker::Broker;

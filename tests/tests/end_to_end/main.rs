@@ -1,0 +1,26 @@
+//! Everything that runs on a broker, as one program: most tests wait most of their time, so they wait together, and
+//! share one Apache Kafka.
+
+mod apache_kafka;
+mod at_least_once;
+mod bad_input;
+mod bad_places;
+mod beside;
+mod broker_apache;
+mod broker_embedded;
+mod broker_full;
+mod broker_kill;
+mod cli;
+mod clients;
+mod dead_letters;
+mod demo;
+mod external;
+mod faults;
+mod globals;
+mod kills;
+#[cfg(feature = "mutants")]
+mod mutants;
+mod patterns;
+mod tutorial;
+mod verifier;
+mod web;
