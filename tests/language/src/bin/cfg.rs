@@ -52,7 +52,9 @@ async fn gone_state() -> Missing {}
 async fn gone_command(_: Missing) {}
 
 fn main() {
-    let names: Vec<_> = inventory::iter::<AgentDescriptor>().map(|agent| agent.name).collect();
+    let names: Vec<_> = inventory::iter::<AgentDescriptor>()
+        .map(|agent| agent.name)
+        .collect();
     assert_eq!(names, ["kept"]);
     assert_eq!(Kept::decode(Some(br#"{"n":1}"#)).unwrap().n, 1);
 }

@@ -60,7 +60,12 @@ fn main() {
     let order = br#"{"customer":{"address":{"city":"Ulm"},"secret":{"n":1}},"meta":{"at":"2006-12-16T17:24:00Z"}}"#;
     let order = Order::decode(Some(order)).unwrap();
     assert_eq!(order.key().as_deref(), Some("Ulm"));
-    let event = Event::Closed { of: Door { r#type: 7 }, by: String::new() };
+    let event = Event::Closed {
+        of: Door { r#type: 7 },
+        by: String::new(),
+    };
     assert_eq!(event.key(), Some(7));
-    let _ = Event::Opened { of: Door { r#type: 1 } };
+    let _ = Event::Opened {
+        of: Door { r#type: 1 },
+    };
 }

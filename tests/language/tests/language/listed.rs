@@ -71,7 +71,10 @@ fn run(dir: &Path, nothing: bool) -> Output {
 
 #[test]
 fn an_app_is_what_it_lists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap();
     let dir = tempfile::tempdir().unwrap();
     let workspace = fs::read_to_string(root.join("Cargo.toml")).unwrap();
     // The same profiles, so that the dependencies need not be built again.

@@ -19,7 +19,9 @@ async fn at_once(word: String, Key(key): Key<String>, headers: Headers) -> (Stri
 
 #[agent(topic = "b")]
 async fn batches(words: Stream<String>, mut seen: Table<Seen>) -> Result {
-    let mut long = words.filter(|word| word.len() > 3).map(|word| word.len() as u64);
+    let mut long = words
+        .filter(|word| word.len() > 3)
+        .map(|word| word.len() as u64);
     while let Some(batch) = long.take(100, Duration::from_secs(1)).await {
         for length in &batch {
             seen.update(length.key(), |row| row.n += **length);

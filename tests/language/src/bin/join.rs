@@ -50,12 +50,19 @@ async fn inner(_order: Order, _payment: Payment) {}
 #[join(left = Orders, right = "payments", within = "10m", grace = "1m", idle = "5s", sink = Shipments)]
 async fn left(order: &Order, payment: Option<Payment>) -> Result<Shipment> {
     let _ = order;
-    Ok(Shipment { paid: payment.is_some() })
+    Ok(Shipment {
+        paid: payment.is_some(),
+    })
 }
 
 #[join(left = "orders", right = Payments, within = "0ms", on = (id, order.id), sink = "shipments")]
 async fn right(order: &Option<Order>, payment: &Payment) -> (String, Shipment) {
-    (payment.order.id.clone(), Shipment { paid: order.is_some() })
+    (
+        payment.order.id.clone(),
+        Shipment {
+            paid: order.is_some(),
+        },
+    )
 }
 
 #[join(left = Orders, right = Payments, within = "1s", on = (r#type, r#type), name = "both", retries = 1)]

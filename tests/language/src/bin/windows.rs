@@ -86,8 +86,11 @@ async fn into_hours(visit: Closed<Visit>, mut days: Table<Days>) {
 struct Days;
 
 fn main() {
-    let closed =
-        Closed::<Visit>::new("ann".to_owned(), at("2026-01-01T00:00:00Z"), Visit::default())
-            .until(at("2026-01-01T00:40:00Z"));
+    let closed = Closed::<Visit>::new(
+        "ann".to_owned(),
+        at("2026-01-01T00:00:00Z"),
+        Visit::default(),
+    )
+    .until(at("2026-01-01T00:40:00Z"));
     assert_eq!((closed.end() - closed.start()).num_minutes(), 40);
 }

@@ -7,7 +7,9 @@ mod facade {
 
 use std::process::ExitCode;
 
-use facade::streams::{self as s, Closed, Stream, Table, Topic, agent, command, record, state, table, topic};
+use facade::streams::{
+    self as s, Closed, Stream, Table, Topic, agent, command, record, state, table, topic,
+};
 
 #[record(timestamp = at, crate = crate::facade::streams)]
 struct Reading {
@@ -27,7 +29,11 @@ struct Hours {
 struct Out;
 
 #[agent(topic = "in", crate = crate::facade::streams)]
-async fn fold(mut readings: Stream<Reading>, mut hours: Table<Hours>, out: Topic<Out>) -> s::Result {
+async fn fold(
+    mut readings: Stream<Reading>,
+    mut hours: Table<Hours>,
+    out: Topic<Out>,
+) -> s::Result {
     while let Some(reading) = readings.next().await {
         hours.update(reading.key(), |hour| hour.n += 1);
         let key = reading.key().clone();
@@ -38,7 +44,10 @@ async fn fold(mut readings: Stream<Reading>, mut hours: Table<Hours>, out: Topic
 
 #[agent(on_close = Hours, sink = Out, crate = s)]
 async fn close(hour: Closed<Hours>) -> Reading {
-    Reading { at: hour.n as i64, secret: String::new() }
+    Reading {
+        at: hour.n as i64,
+        secret: String::new(),
+    }
 }
 
 #[state(crate = s)]

@@ -45,8 +45,15 @@ async fn count(reading: Above, mut a: Table<RowsAbove>, mut b: Table<RowsBelow>)
 fn main() {
     let above = Above::decode(Some(br#"{"when":"2006-12-16 17:24:00"}"#)).unwrap();
     assert_eq!((above.timestamp(), above.n), (Some(1_166_289_840_000), 0));
-    assert_eq!(format!("{above:?}"), "Above { at: 2006-12-16T17:24:00Z, n: 0 }");
+    assert_eq!(
+        format!("{above:?}"),
+        "Above { at: 2006-12-16T17:24:00Z, n: 0 }"
+    );
     let mut out = Vec::new();
-    Below { first_name: "Ada".into() }.encode(&mut out).unwrap();
+    Below {
+        first_name: "Ada".into(),
+    }
+    .encode(&mut out)
+    .unwrap();
     assert_eq!(out, br#"{"firstName":"Ada"}"#);
 }

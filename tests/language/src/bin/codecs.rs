@@ -93,17 +93,36 @@ fn there_and_back<T: Record>(value: T) -> (Vec<u8>, T) {
 }
 
 fn main() {
-    let small = Small { at: 1, meter: 7, volts: 468.0 };
+    let small = Small {
+        at: 1,
+        meter: 7,
+        volts: 468.0,
+    };
     let (bytes, back) = there_and_back(Small { ..small });
     assert_eq!((bytes.len(), &back), (1 + 1 + 8, &small));
     assert_eq!((back.timestamp(), back.key()), (Some(1), Some(7)));
-    let bad = Small { at: 1, meter: 7, volts: -1.0 };
+    let bad = Small {
+        at: 1,
+        meter: 7,
+        volts: -1.0,
+    };
     let mut bytes = Vec::new();
     bad.encode(&mut bytes).unwrap();
     assert!(Small::decode(Some(&bytes)).is_err());
     assert!(Small::decode(None).unwrap_err().is_tombstone());
-    assert_eq!(there_and_back(Named { volts: 1.5, note: "x".into() }).1.note, "x");
-    assert_eq!(there_and_back(Celsius(1.5)), (b"1.5C".to_vec(), Celsius(1.5)));
+    assert_eq!(
+        there_and_back(Named {
+            volts: 1.5,
+            note: "x".into()
+        })
+        .1
+        .note,
+        "x"
+    );
+    assert_eq!(
+        there_and_back(Celsius(1.5)),
+        (b"1.5C".to_vec(), Celsius(1.5))
+    );
     assert_eq!(there_and_back(Word("ab".into())).0, b"ba");
     let mut app = TestApp::only((convert,));
     app.send("small", "k", small);

@@ -57,7 +57,10 @@ pub async fn fold(reading: Reading, mut hours: Table<Hours>) {
 /// C.
 #[agent(on_close = Hours, sink = Out)]
 pub async fn close(hour: Closed<Hours>) -> Reading {
-    Reading { at: hour.start(), id: hour.key().clone() }
+    Reading {
+        at: hour.start(),
+        id: hour.key().clone(),
+    }
 }
 
 /// S.

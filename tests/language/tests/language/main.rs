@@ -1,0 +1,5 @@
+//! What the attributes take and refuse, and in which words.
+
+mod listed;
+mod refused;
+mod taken;
