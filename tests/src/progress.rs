@@ -28,8 +28,12 @@ impl Progress {
 
     /// Sent and not committed yet.
     pub fn left(&self) -> i64 {
+        self.sent() - self.committed()
+    }
+
+    fn sent(&self) -> i64 {
         let ends = client::end_offsets(&self.bootstrap, &self.topic, Isolation::Uncommitted);
-        ends.expect("the broker answers").iter().sum::<i64>() - self.committed()
+        ends.expect("the broker answers").iter().sum()
     }
 
     /// Waits until something was committed that is not yet.
@@ -47,7 +51,7 @@ impl Progress {
 
     /// Waits until everything sent so far is committed.
     pub fn wait_for_all(&self) {
-        let all = self.left() + self.committed();
+        let all = self.sent();
         self.wait(|committed| committed >= all, &format!("all {all} records"));
     }
 

@@ -1,10 +1,16 @@
 //! Partitions are given back in order: agents end, what they acknowledged is committed and stored.
 
+use std::convert::Infallible;
+use std::mem::ManuallyDrop;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use super::status::PartitionState;
 use super::thread::StreamThread;
 use crate::error::Error;
+
+/// How often a thread that closes its clients looks whether it is late.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl StreamThread {
     /// Lets agents end, commits what they acknowledged, hands their rows to the store.
@@ -82,10 +88,32 @@ impl StreamThread {
         Ok(())
     }
 
-    /// The clients go. When the broker has not been there for long, they are not waited for: the process ends.
+    /// The clients go. Librdkafka may wait for a broker that is away: a worker that is late does not, its process ends.
     pub(super) fn close(self) {
-        if self.worker.is_late() {
-            std::mem::forget((self.member, self.outlet));
+        let Self {
+            worker,
+            number,
+            partitions,
+            readers,
+            member,
+            outlet,
+            ..
+        } = self;
+        // Their queues go before the client they are of.
+        drop((partitions, readers));
+        let clients = ManuallyDrop::new((member, outlet));
+        if worker.is_late() {
+            return;
         }
+        let (closing, closed) = channel::<Infallible>();
+        let close = move || {
+            drop(ManuallyDrop::into_inner(clients));
+            drop(closing);
+        };
+        let name = format!("close-{number}");
+        if std::thread::Builder::new().name(name).spawn(close).is_err() {
+            return;
+        }
+        while closed.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) && !worker.is_late() {}
     }
 }

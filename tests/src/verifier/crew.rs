@@ -274,9 +274,10 @@ impl Crew {
         }
     }
 
-    /// When a worker that was killed at this time could last commit and store for certain.
-    pub fn worked_until(&self, killed: i64) -> i64 {
-        let lately = |down: &&i64| **down <= killed && killed - **down < OUTAGE;
+    /// When a partition that ran since then, in a worker that was killed at this time, could last commit and store for
+    /// certain.
+    pub fn worked_until(&self, since: i64, killed: i64) -> i64 {
+        let lately = |down: &&i64| (since..=killed).contains(*down) && killed - **down < OUTAGE;
         self.outages.iter().find(lately).copied().unwrap_or(killed)
     }
 

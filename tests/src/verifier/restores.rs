@@ -13,7 +13,7 @@ const BEHIND: i64 = 3_000;
 pub fn tails(bootstrap: &str, crew: &Crew) -> Result<Check> {
     let mut check = Check::new("E6", "after SIGKILL only the tail is restored");
     for (life, next) in crew.killed() {
-        let killed = crew.worked_until(life.killed.context("a life that was killed")?);
+        let killed = life.killed.context("a life that was killed")?;
         let lines = said::lines(&life.log());
         let ran = said::at_the_end(&lines);
         let mut seen = BTreeSet::new();
@@ -25,6 +25,7 @@ pub fn tails(bootstrap: &str, crew: &Crew) -> Result<Check> {
             let Some(since) = ran.get(line.partition.as_str()) else {
                 continue;
             };
+            let killed = crew.worked_until(*since, killed);
             let was_ours = life.stopped.is_none_or(|stopped| stopped < *since);
             if !seen.insert(line.partition.clone()) || !was_ours || killed - since < BEHIND {
                 continue;
