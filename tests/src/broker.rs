@@ -5,7 +5,11 @@ use crate::embedded::Embedded;
 use crate::leash::Leashed;
 use crate::{cache, client, skip};
 use anyhow::Result;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
+
+/// How often a test that waits for Apache Kafka asks for it.
+const TURN: Duration = Duration::from_millis(50);
 
 /// A broker in a process of its own.
 pub enum Broker {
@@ -78,16 +82,16 @@ impl Broker {
     }
 }
 
-static APACHE: Mutex<Option<Broker>> = Mutex::new(None);
+/// Tests on Apache Kafka wait most of their time: two at once, each alone with a broker.
+static APACHE: [Mutex<Option<Broker>>; 2] = [Mutex::new(None), Mutex::new(None)];
 
-/// The one Apache Kafka of a test program, held alone and emptied: starting one costs seconds and half a gigabyte.
+/// An Apache Kafka of a test program, held alone and emptied: starting one costs seconds and half a gigabyte.
 pub struct SharedApache(MutexGuard<'static, Option<Broker>>);
 
 impl SharedApache {
     /// Waits for its turn; `None` after saying why there is no Apache Kafka here.
     pub fn take() -> Option<Self> {
-        // A test that failed while it held the broker leaves nothing that emptying does not remove.
-        let mut slot = APACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = free();
         let serves = slot.as_mut().is_some_and(Broker::runs);
         if !serves {
             *slot = None;
@@ -102,6 +106,20 @@ impl SharedApache {
 
     fn empty(&self) -> Result<()> {
         client::delete_everything(&self.bootstrap())
+    }
+}
+
+fn free() -> MutexGuard<'static, Option<Broker>> {
+    loop {
+        for slot in &APACHE {
+            match slot.try_lock() {
+                Ok(slot) => return slot,
+                // A test that failed while it held the broker leaves nothing that emptying does not remove.
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        std::thread::sleep(TURN);
     }
 }
 

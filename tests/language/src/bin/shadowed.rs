@@ -25,6 +25,7 @@ mod m {
     trait From {}
     trait Fn {}
     trait Send {}
+    #[allow(unused_macros)]
     macro_rules! vec {
         () => {};
     }

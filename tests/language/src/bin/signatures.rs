@@ -71,6 +71,7 @@ async fn several(_: Reading) {}
 #[agent(topic = "readings", name = "type")]
 async fn r#type(mut reading: Reading) {
     reading.n += 1;
+    assert_ne!(reading.n, 0);
 }
 
 mod collect {
