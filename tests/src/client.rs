@@ -136,8 +136,8 @@ pub fn delete_everything(bootstrap: &str) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
-    // A group whose member was killed is not empty until its session ends.
-    let until = Instant::now() + LONG;
+    // A group whose member was killed is not empty until its session ends, of which the longest here has 45 s.
+    let until = Instant::now() + 2 * LONG;
     loop {
         let results = block_on(admin(bootstrap)?.delete_groups(&names, &options()))?;
         let gone = |code: &RDKafkaErrorCode| *code == RDKafkaErrorCode::GroupIdNotFound;

@@ -74,6 +74,12 @@ impl Feed {
             .join()
             .expect("the feed panicked")
     }
+
+    /// Stops here, and waits until what was sent is delivered.
+    pub fn stop(self) -> Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.finish()
+    }
 }
 
 impl Drop for Feed {

@@ -15,19 +15,18 @@ pub fn order(amount: i64, act: &str) -> String {
 
 /// `each` orders of `keys` keys in every partition, one after the other; the n-th of a key is worth n % 1000 + 1.
 pub fn records(partitions: i32, keys: i64, each: i64) -> Vec<Outgoing> {
-    let mut records = Vec::new();
-    for number in 0..each {
-        for key in 0..keys {
-            for partition in 0..partitions {
-                records.push(Outgoing {
-                    key: format!("{partition}-{key}"),
-                    value: order(number % 1000 + 1, ""),
-                    partition: Some(partition),
-                });
-            }
-        }
+    let all = each * keys * i64::from(partitions);
+    (0..all).map(|at| nth(partitions, keys, at)).collect()
+}
+
+fn nth(partitions: i32, keys: i64, at: i64) -> Outgoing {
+    let (turn, partition) = (at / i64::from(partitions), at % i64::from(partitions));
+    let (number, key) = (turn / keys, turn % keys);
+    Outgoing {
+        key: format!("{partition}-{key}"),
+        value: order(number % 1000 + 1, ""),
+        partition: Some(partition as i32),
     }
-    records
 }
 
 /// Makes the input topic.
@@ -35,10 +34,10 @@ pub fn create(bootstrap: &str, partitions: i32) {
     client::create_topic(bootstrap, INPUT, partitions, &[("retention.ms", "-1")]).unwrap();
 }
 
-/// Feeds records within about `seconds`.
-pub fn feed(bootstrap: &str, records: Vec<Outgoing>, seconds: u64) -> Feed {
-    let per_second = records.len() as u64 / seconds;
-    Feed::start(bootstrap, INPUT, records, per_second.max(1))
+/// Feeds `per_second` orders of 5 keys in each partition until it is stopped.
+pub fn feed(bootstrap: &str, partitions: i32, per_second: u64) -> Feed {
+    let records = (0..).map(move |at| nth(partitions, 5, at));
+    Feed::start(bootstrap, INPUT, records, per_second)
 }
 
 /// Sends records as fast as it goes.

@@ -298,6 +298,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
                     "marks".to_owned(),
                 )],
                 &member,
+                |_| true,
             )
             .unwrap();
         if commit {
@@ -381,6 +382,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
         .send_offsets(
             &[(Place::new(Arc::clone(&input), 0, 9), String::new())],
             &member,
+            |_| true,
         )
         .unwrap_err();
     assert_eq!(error.kind(), FaultKind::Lost, "{error}");
@@ -472,6 +474,7 @@ fn a_second_producer_with_the_id_fences_the_first() {
         .send_offsets(
             &[(Place::new(Arc::clone(&input), 0, 0), String::new())],
             &member,
+            |_| true,
         )
         .and_then(|()| again(minute, || first.commit()))
         .unwrap_err();

@@ -1,5 +1,7 @@
 //! The transactional producer of one stream thread.
 
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use rdkafka::producer::Producer;
@@ -72,10 +74,14 @@ impl TransactionalProducer {
 
     /// Adds the offsets of all input partitions to the transaction, each with a text beside it. Refused when there are none, or
     /// when the consumer is not a member: such a transaction would not be fenced.
+    ///
+    /// While its coordinator is away librdkafka's call does not end, whatever timeout it is given: it has a thread of its
+    /// own, which is left to itself when `patience` says no. The producer can only be dropped then.
     pub(crate) fn send_offsets(
         &self,
         offsets: &[(Place, String)],
         member: &GroupConsumer,
+        patience: impl Fn(Duration) -> bool,
     ) -> Result<(), Fault> {
         let doing = "add the input offsets to the transaction";
         if offsets.is_empty() && mutants::is(Mutant::Offsets) {
@@ -95,10 +101,29 @@ impl TransactionalProducer {
             .metadata()
             .ok_or_else(|| Fault::new(FaultKind::Lost, doing, "the consumer has no group"))?;
         let list = list_with(offsets).map_err(|error| Fault::of(doing, &error))?;
-        self.line
-            .producer
-            .send_offsets_to_transaction(&list, &group, Timeout::Never)
-            .map_err(|error| self.explain(Fault::of(doing, &error)))
+        let producer = Arc::clone(&self.line.producer);
+        let (answer, answered) = channel();
+        let call = move || {
+            // Who asked may have given up.
+            let _ =
+                answer.send(producer.send_offsets_to_transaction(&list, &group, Timeout::Never));
+        };
+        std::thread::Builder::new()
+            .name("offsets".to_owned())
+            .spawn(call)
+            .map_err(|error| Fault::new(FaultKind::Other, doing, error.to_string()))?;
+        let began = Instant::now();
+        let result = loop {
+            match answered.recv_timeout(SLICE) {
+                Ok(result) => break result,
+                Err(RecvTimeoutError::Timeout) if patience(began.elapsed()) => {}
+                Err(_) => {
+                    let text = "no answer from the group's coordinator";
+                    return Err(self.explain(Fault::new(FaultKind::Retriable, doing, text)));
+                }
+            }
+        };
+        result.map_err(|error| self.explain(Fault::of(doing, &error)))
     }
 
     /// Adds offsets of a group that has no members: nobody is fenced by them.

@@ -164,7 +164,7 @@ impl StreamThread {
         }
         let offsets = self.offsets(group);
         again(self.patient(DELIVERY), || {
-            producer.send_offsets(&offsets, &self.member)
+            producer.send_offsets(&offsets, &self.member, |_| !self.worker.is_late())
         })?;
         again(self.patient(DELIVERY), || producer.commit())?;
         Ok(deliveries)

@@ -61,11 +61,11 @@ async fn collect(
         for InWindow { start, end, value } in all {
             assert!(start < end && value > 0);
         }
-        drop((pages, at, now, before, then));
+        let _ = (pages, at, now, before, then);
         last.insert(&view.user, view.user.clone());
         let sorted: Vec<(String, String)> = last.iter().collect();
         let some = last.range("a".to_owned().."b".to_owned()).count();
-        drop((sorted, some));
+        let _ = (sorted, some);
     }
 }
 

@@ -34,7 +34,7 @@ struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    fn new(broker: &'a Broker, seconds: u64) -> Self {
+    fn new(broker: &'a Broker) -> Self {
         let bootstrap = broker.bootstrap();
         let wire = Between::to(&bootstrap).unwrap();
         let app = App::of(
@@ -42,8 +42,7 @@ impl<'a> Trial<'a> {
             &wire.bootstrap(),
         );
         orders::create(&bootstrap, 2);
-        let records = orders::records(2, 5, i64::try_from(seconds).unwrap() * 50);
-        let feed = orders::feed(&bootstrap, records, seconds);
+        let feed = orders::feed(&bootstrap, 2, 500);
         Self {
             broker,
             app,
@@ -72,7 +71,6 @@ impl<'a> Trial<'a> {
     }
 
     fn until_seen(&self, requests: &[ApiKey], lasts: Duration) -> BTreeMap<i16, u64> {
-        assert!(self.feed.goes_on(), "the input ended before {requests:?}");
         let until = Instant::now() + lasts;
         wait_until(&format!("{requests:?}"), MINUTE, || {
             let refused = self.wire.refused();
@@ -87,8 +85,7 @@ impl<'a> Trial<'a> {
 
     fn finish(self, mut worker: Leashed) {
         let bootstrap = self.broker.bootstrap();
-        // What is fed by now is enough.
-        drop(self.feed);
+        self.feed.stop().unwrap();
         Progress::of(&bootstrap, GROUP, INPUT).wait_for_all();
         stop(&mut worker);
         let compared = orders::assert_each_counted_once(&bootstrap);
@@ -99,7 +96,7 @@ impl<'a> Trial<'a> {
 /// Every request of a commit is refused by every error that its coordinator may answer, while there is work: the same
 /// call is made again until it passes. Nothing is aborted for that, and nobody leaves the group.
 fn commits_go_on(broker: &Broker) {
-    let trial = Trial::new(broker, 40);
+    let trial = Trial::new(broker);
     let worker = trial.worker(PATIENT);
     trial.progress().wait_for_more();
     let while_ = Duration::from_millis(400);
@@ -139,7 +136,7 @@ fn commits_wait_for_their_coordinators_on_apache_kafka() {
 
 /// The broker has done what it was asked for, and nobody hears of it: to ask again changes nothing.
 fn lost_answers_are_asked_for_again(broker: &Broker) {
-    let trial = Trial::new(broker, 40);
+    let trial = Trial::new(broker);
     let worker = trial.worker(PATIENT);
     trial.progress().wait_for_more();
     for request in COMMIT.into_iter().chain([
@@ -169,7 +166,7 @@ fn answers_that_are_lost_double_nothing_on_apache_kafka() {
 /// The coordinators are away for longer than session and transaction last: the partitions are lost, the transaction is
 /// aborted by the broker, and the worker comes back and does the work again.
 fn the_worker_comes_back(broker: &Broker) {
-    let trial = Trial::new(broker, 30);
+    let trial = Trial::new(broker);
     let worker = trial.worker(tests::voltage::IMPATIENT);
     trial.progress().wait_for_more();
     let mut all = COMMIT.to_vec();
@@ -195,7 +192,7 @@ fn a_worker_outlasts_coordinators_that_are_away_for_long_on_apache_kafka() {
 
 /// No coordinator yet when a worker starts: it waits for each of them and begins.
 fn a_worker_begins_when_they_are_there(broker: &Broker) {
-    let trial = Trial::new(broker, 30);
+    let trial = Trial::new(broker);
     let first = [
         ApiKey::FindCoordinator,
         ApiKey::InitProducerId,
