@@ -14,14 +14,13 @@ pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
 /// An error of the framework.
 ///
-/// Its text names the place (topic, partition, offset, agent) and the next step; [`source`](StdError::source) leads to
-/// what lies below. Ask the predicates, not the text, what to do about it.
+/// Its text names the place (topic, partition, offset, agent), the cause and the next step; there is nothing more behind
+/// it. Ask the predicates, not the text, what to do about it.
 pub struct Error(Box<Inner>);
 
 struct Inner {
     kind: Kind,
     message: Cow<'static, str>,
-    source: Option<BoxError>,
 }
 
 /// What went wrong, as far as a caller can act on it.
@@ -54,13 +53,7 @@ impl Error {
         Self(Box::new(Inner {
             kind,
             message: message.into(),
-            source: None,
         }))
-    }
-
-    pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.0.source = Some(source.into());
-        self
     }
 
     /// A table's partition cannot go on as it is.
@@ -130,25 +123,13 @@ impl fmt::Display for Error {
 }
 
 impl fmt::Debug for Error {
+    /// As the text: `main` prints what it returns this way.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.message)?;
-        let mut below = self.source();
-        while let Some(error) = below {
-            write!(f, ": {error}")?;
-            below = error.source();
-        }
-        Ok(())
+        f.write_str(&self.0.message)
     }
 }
 
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0
-            .source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
-    }
-}
+impl StdError for Error {}
 
 impl From<crate::KeyError> for Error {
     fn from(error: crate::KeyError) -> Self {
@@ -190,15 +171,12 @@ mod tests {
 
     #[test]
     fn the_text_leads_from_the_place_to_the_cause() {
-        let error = Error::new(Kind::Store, "cannot write")
-            .with_source("disk full")
-            .context("table hourly[3]");
-        assert_eq!(error.to_string(), "table hourly[3]: cannot write");
+        let error = Error::new(Kind::Store, "cannot write: disk full").context("table hourly[3]");
         assert_eq!(
-            format!("{error:?}"),
+            error.to_string(),
             "table hourly[3]: cannot write: disk full"
         );
-        assert_eq!(error.source().unwrap().to_string(), "disk full");
+        assert_eq!(format!("{error:?}"), error.to_string());
     }
 
     #[test]

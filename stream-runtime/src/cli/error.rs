@@ -114,8 +114,8 @@ impl From<Fault> for CliError {
 impl From<Error> for CliError {
     fn from(error: Error) -> Self {
         match error.is_configuration() {
-            true => CliError::usage(format_args!("{error:?}")),
-            false => CliError::failure(format_args!("{error:?}")),
+            true => CliError::usage(error),
+            false => CliError::failure(error),
         }
     }
 }

@@ -20,6 +20,7 @@ enum Kind {
     Full,
     Io,
     Closed,
+    Superseded,
 }
 
 impl StoreError {
@@ -76,6 +77,22 @@ impl StoreError {
         }
     }
 
+    /// Another task of this worker has taken the tree over.
+    pub(super) fn superseded(table: &str, partition: i32) -> Self {
+        let text = format!(
+            "the store of table `{table}`, partition {partition}, is written by another stream thread of this worker by now"
+        );
+        StoreError {
+            kind: Kind::Superseded,
+            text,
+        }
+    }
+
+    /// Another task of this worker has taken the tree over: it has what the changelog has, and this write is not made.
+    pub fn is_superseded(&self) -> bool {
+        self.kind == Kind::Superseded
+    }
+
     /// The storer is gone: its thread could not be started or has ended.
     pub(super) fn stopped() -> Self {
         StoreError {
@@ -117,6 +134,6 @@ impl std::error::Error for StoreError {}
 
 impl From<StoreError> for crate::error::Error {
     fn from(error: StoreError) -> Self {
-        crate::error::Error::new(crate::error::Kind::Store, error.to_string()).with_source(error)
+        crate::error::Error::new(crate::error::Kind::Store, error.text)
     }
 }

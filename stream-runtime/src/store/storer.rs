@@ -3,7 +3,12 @@
 //! Writing waits for the disk, so stream threads hand their rounds over and go on. What several of them have handed
 //! over in the meantime goes into one round, because a flush is of the whole store. A round that fails is tried again
 //! until it succeeds, the store turns out to be corrupt, or the worker ends.
+//!
+//! A tree is written for one owner at a time, the last that [owned](StorerClient::own) it. What an earlier one handed
+//! over and was not written by then, as a partition's last round before it moved to another stream thread, never is: it
+//! would be written over what the owner has found there.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -11,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Store, StoreError, TreeWrite};
+use super::{Checkpoint, Row, Store, StoreError, Tree, TreeWrite};
 
 /// The first and the longest pause before a failed round is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -41,7 +46,8 @@ pub struct StorerClient {
 pub struct Stored {
     /// What `submit` returned.
     pub ticket: u64,
-    /// An error is final: the store is corrupt, or the worker ended before a retry could succeed.
+    /// An error is final: the store is corrupt, the worker ended before a retry could succeed, or the tree has another
+    /// owner.
     pub result: Result<(), StoreError>,
 }
 
@@ -60,6 +66,48 @@ struct Shared {
     stopping: AtomicBool,
     rounds: AtomicU64,
     trouble: Mutex<Option<StoreError>>,
+    /// Held while a round is tried.
+    owners: Mutex<Owners>,
+}
+
+/// The handle of each tree's owner.
+type Owners = HashMap<(String, i32), Arc<dyn Tree>>;
+
+/// A tree, as its owner has it.
+struct Owned(Arc<dyn Tree>);
+
+impl Tree for Owned {
+    fn table(&self) -> &str {
+        self.0.table()
+    }
+
+    fn partition(&self) -> i32 {
+        self.0.partition()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(key)
+    }
+
+    fn scan<'a>(
+        &'a self,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> Box<dyn Iterator<Item = Result<Row, StoreError>> + 'a> {
+        self.0.scan(from, to)
+    }
+
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        self.0.is_empty()
+    }
+
+    fn checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
+        self.0.checkpoint()
+    }
+
+    fn clear(&self) -> Result<(), StoreError> {
+        self.0.clear()
+    }
 }
 
 impl Storer {
@@ -145,6 +193,19 @@ impl StorerClient {
         self
     }
 
+    /// A handle of the tree for a new owner: from now on the tree is written for whoever hands over this handle, and for
+    /// nobody else. Waits for a round that is being tried: when this returns, the tree holds what it will hold.
+    pub fn own(&self, tree: Arc<dyn Tree>) -> Arc<dyn Tree> {
+        let id = (tree.table().to_owned(), tree.partition());
+        // A handle of its own, also where the store gives everybody the same one.
+        let owned: Arc<dyn Tree> = Arc::new(Owned(tree));
+        let owners = self.shared.owners.lock();
+        owners
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, Arc::clone(&owned));
+        owned
+    }
+
     /// Hands writes over; returns at once with the ticket their outcome will carry.
     pub fn submit(&mut self, writes: Vec<TreeWrite>) -> u64 {
         let ticket = self.next;
@@ -194,30 +255,81 @@ fn run(store: &dyn Store, queue: &Receiver<Job>, shared: &Shared) {
             Err(RecvTimeoutError::Timeout) if !shared.stopping.load(Ordering::Acquire) => continue,
             Err(_) => return,
         };
-        let mut writes = first.writes;
-        let mut waiting = vec![(first.ticket, first.done, first.bell)];
+        let mut round = Round::default();
+        round.add(first);
         while let Ok(job) = queue.try_recv() {
-            writes.extend(job.writes);
-            waiting.push((job.ticket, job.done, job.bell));
+            round.add(job);
         }
-        let result = write(store, &mut writes, shared);
-        for (ticket, done, bell) in waiting {
+        let result = write(store, &mut round, shared);
+        for waiting in round.waiting {
+            let result = match waiting.superseded {
+                Some(error) => Err(error),
+                None => result.clone(),
+            };
             // A stream thread that has ended does not ask any more.
-            let _ = done.send(Stored {
-                ticket,
-                result: result.clone(),
+            let _ = waiting.done.send(Stored {
+                ticket: waiting.ticket,
+                result,
             });
-            bell();
+            (waiting.bell)();
         }
     }
 }
 
-fn write(store: &dyn Store, writes: &mut [TreeWrite], shared: &Shared) -> Result<(), StoreError> {
+/// What is written together, and who waits for it.
+#[derive(Default)]
+struct Round {
+    writes: Vec<TreeWrite>,
+    /// Whose each write is: a place in `waiting`.
+    of: Vec<usize>,
+    waiting: Vec<Waiting>,
+}
+
+struct Waiting {
+    ticket: u64,
+    done: Sender<Stored>,
+    bell: Bell,
+    superseded: Option<StoreError>,
+}
+
+impl Round {
+    fn add(&mut self, job: Job) {
+        let at = self.waiting.len();
+        self.of.extend(job.writes.iter().map(|_| at));
+        self.writes.extend(job.writes);
+        self.waiting.push(Waiting {
+            ticket: job.ticket,
+            done: job.done,
+            bell: job.bell,
+            superseded: None,
+        });
+    }
+
+    /// Takes out what is not for a tree's owner.
+    fn keep_owned(&mut self, owners: &Owners) {
+        for at in (0..self.writes.len()).rev() {
+            let tree = &self.writes[at].tree;
+            let id = (tree.table().to_owned(), tree.partition());
+            let other = owners.get(&id).filter(|owner| !Arc::ptr_eq(owner, tree));
+            if other.is_some() {
+                self.waiting[self.of[at]].superseded = Some(StoreError::superseded(&id.0, id.1));
+                self.writes.swap_remove(at);
+                self.of.swap_remove(at);
+            }
+        }
+    }
+}
+
+fn write(store: &dyn Store, round: &mut Round, shared: &Shared) -> Result<(), StoreError> {
     let mut pause = BACKOFF.0;
     let mut logged: Option<Instant> = None;
     loop {
         let last = shared.stopping.load(Ordering::Acquire);
-        let result = store.round(writes);
+        let result = {
+            let owners = shared.owners.lock().unwrap_or_else(PoisonError::into_inner);
+            round.keep_owned(&owners);
+            store.round(&mut round.writes)
+        };
         *shared
             .trouble
             .lock()

@@ -136,7 +136,11 @@ pub(crate) fn run(
     };
     // Whoever looks sees that it ends, asked or not.
     handle.stop.ask();
-    worked?;
+    match worked {
+        // Asked to end before it had begun: that is what it does.
+        Err(error) if error.is_stopped() => tracing::info!("{error}"),
+        worked => worked?,
+    }
     Ok(Ended {
         failed: handle.status.failures(),
     })

@@ -221,7 +221,11 @@ impl StreamThread {
         let mut trees = Vec::with_capacity(topology.tables.len());
         for table in &topology.tables {
             trees.push(match &table.changelog {
-                Some(_) => Some(self.worker.store.tree(table.descriptor.name, partition)?),
+                Some(_) => {
+                    let tree = self.worker.store.tree(table.descriptor.name, partition)?;
+                    // What the partition's last task handed over, maybe on another thread, is not written from now on.
+                    Some(self.storer.own(tree))
+                }
                 None => None,
             });
         }

@@ -50,9 +50,11 @@ fn checkpoint(partition: &Partition, at: usize, wall: i64) -> Result<Checkpoint,
     })
 }
 
-/// Tells the task what became of its rounds.
-pub(super) fn done(partitions: &mut [Partition], stored: &Stored) {
-    for partition in partitions {
+/// Tells the task what became of its rounds. Returns the partition, by its place, whose store another task has taken
+/// over: the group has given it to another thread, which this one has not heard of yet.
+pub(super) fn done(partitions: &mut [Partition], stored: &Stored) -> Option<usize> {
+    let mut superseded = None;
+    for (place, partition) in partitions.iter_mut().enumerate() {
         for at in 0..partition.tables.len() {
             let Some((_, commit)) = partition.tables[at]
                 .round
@@ -61,13 +63,16 @@ pub(super) fn done(partitions: &mut [Partition], stored: &Stored) {
                 continue;
             };
             partition.task.round_done(at, commit, stored.result.is_ok());
-            if let Err(error) = &stored.result {
+            match &stored.result {
+                Ok(()) => {}
+                Err(error) if error.is_superseded() => superseded = Some(place),
                 // The rows stay in memory and the changelog has them: only recovery gets longer.
-                tracing::error!(
+                Err(error) => tracing::error!(
                     partition = partition.label(),
                     "{error}; the rows stay in memory"
-                );
+                ),
             }
         }
     }
+    superseded
 }

@@ -170,6 +170,10 @@ impl StreamThread {
                     tracing::warn!(thread = number, "{fault}; trying again");
                     std::thread::sleep(wait);
                 }
+                Err(fault) if fault.kind() == FaultKind::Retriable => {
+                    let text = format!("stopped while waiting for the broker: {fault}");
+                    return Err(Error::new(Kind::Stopped, text));
+                }
                 Err(fault)
                     if fault.kind() == FaultKind::Refused && worker.settings.exactly_once =>
                 {
@@ -260,7 +264,11 @@ impl StreamThread {
 
     fn take_stored(&mut self) {
         while let Some(stored) = self.storer.try_done() {
-            storing::done(&mut self.partitions, &stored);
+            if let (Some(at), Err(error)) =
+                (storing::done(&mut self.partitions, &stored), stored.result)
+            {
+                self.fail(at, &error.into());
+            }
         }
     }
 

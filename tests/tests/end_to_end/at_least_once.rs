@@ -78,7 +78,7 @@ fn orderly_restarts_repeat_nothing(guarantee: &str) {
     let bootstrap = broker.bootstrap();
     let (app, mut chaos, meters) = (App::voltage(&bootstrap), Chaos::new(), meters());
     client::create_topic(&bootstrap, INPUT, 4, FOREVER).unwrap();
-    let feed = meters.feed(&bootstrap, INPUT, 15);
+    let feed = meters.feed(&bootstrap, INPUT, 20);
     for signal in ["TERM", "INT", "TERM", "INT"] {
         let mut stopped = app.start(&worker(&app, guarantee, &[]));
         // Before its first line a program has no handler of signals.

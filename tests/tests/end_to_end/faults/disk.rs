@@ -121,6 +121,15 @@ fn a_store_on_a_disk_that_is_full_at_the_start_is_named_and_kept() {
         &["cannot open the store", "make room on that disk"],
     );
     assert!(!output.contains("corrupt"), "{output}");
+    let ends: Vec<&str> = output
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
+    assert_eq!(
+        ends.concat().matches("make room").count(),
+        1,
+        "said twice: {output}"
+    );
     app.run(&caught_up(&app), 2 * MINUTE).unwrap();
     assert_eq!(
         orders::assert_each_counted_once(&broker.bootstrap()),
