@@ -2,6 +2,7 @@
 
 use super::*;
 use tests::broker::SharedApache;
+use tests::client::Isolation;
 use tests::progress::Progress;
 
 /// A session much longer than a transaction, and commits all the time: whoever stops it stops it within one.
@@ -31,6 +32,12 @@ fn finish(broker: &Broker, app: &App, feed: tests::feed::Feed, mut worker: Leash
     println!("{compared} totals compared");
 }
 
+/// Whether a transaction with changes of the table is open.
+fn in_transaction(bootstrap: &str) -> bool {
+    let ends = |isolation| client::end_offsets(bootstrap, CHANGELOG, isolation).unwrap();
+    ends(Isolation::Committed) != ends(Isolation::Uncommitted)
+}
+
 /// Frozen in mid-transaction for longer than it may take: the broker aborts it. The worker is still a member; it does the
 /// work again, with a new producer.
 fn a_transaction_aborted_by_its_timeout_is_done_again(broker: &Broker) {
@@ -41,10 +48,16 @@ fn a_transaction_aborted_by_its_timeout_is_done_again(broker: &Broker) {
     let progress = Progress::of(&bootstrap, GROUP, INPUT);
     let mut worker = app.start(&busy(&app));
     progress.wait_for_more();
-    // Now and then it stops between two.
     let mut aborted = false;
-    for _ in 0..10 {
+    for attempt in 0..300 {
         worker.signal("STOP").unwrap();
+        // What it had sent has arrived by then: a commit that was under way is made.
+        std::thread::sleep(Duration::from_millis(100));
+        if !in_transaction(&bootstrap) {
+            worker.signal("CONT").unwrap();
+            std::thread::sleep(Duration::from_millis(3 + attempt * 7 % 20));
+            continue;
+        }
         let before = progress.committed();
         std::thread::sleep(Duration::from_secs(4));
         worker.signal("CONT").unwrap();
