@@ -4,9 +4,16 @@ use super::args::{BrokerArgs, Output};
 use super::context::Context;
 use super::error::{CliError, CliResult, output_error};
 use super::local::Place;
+use super::signal::Signals;
 use std::io::Write;
 
 pub(crate) fn run(cx: &Context<'_>, args: &BrokerArgs) -> CliResult {
+    let runtime = cx.runtime()?;
+    // Before anybody can know that it runs.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::listen()?
+    };
     let place = Place::new(cx.data_dir());
     let Some(host) = place.host(args.port)? else {
         let dir = cx.data_dir().display();
@@ -32,7 +39,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &BrokerArgs) -> CliResult {
     }
     .and_then(|()| out.flush())
     .map_err(output_error)?;
-    let signalled = cx.runtime()?.block_on(super::signal::stop());
+    runtime.block_on(signals.asked());
     host.stop();
-    signalled
+    Ok(())
 }
