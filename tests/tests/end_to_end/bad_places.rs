@@ -226,39 +226,29 @@ impl Drop for ReadOnly {
 
 #[test]
 fn a_data_directory_that_is_read_only_is_named() {
-    let broker = Broker::embedded();
-    let app = App::voltage(&broker.bootstrap());
+    let app = App::voltage("");
     let dir = app.dir().join("read-only");
     let Some(read_only) = ReadOnly::make(&dir) else {
         return skip::skip("no directory is read-only for root here");
     };
-    let path = read_only.0.display().to_string();
-    for command in [
-        app.command(&["worker", "--data-dir", &path]),
-        app.bare(&["broker", "--port", "0", "--data-dir", &path]),
-    ] {
-        let output = app.fails(&command, MINUTE).unwrap();
-        assert!(
-            output.contains("read-only"),
-            "names the directory:\n{output}"
-        );
-    }
+    names_its_data_directory(&read_only.0.display().to_string(), "read-only");
 }
 
 #[test]
 fn a_data_directory_that_is_a_file_is_named() {
+    let app = App::voltage("");
+    names_its_data_directory(&app.file("just-a-file", "no directory"), "just-a-file");
+}
+
+fn names_its_data_directory(path: &str, name: &str) {
     let broker = Broker::embedded();
     let app = App::voltage(&broker.bootstrap());
-    let path = app.file("just-a-file", "no directory");
     for command in [
-        app.command(&["worker", "--data-dir", &path]),
-        app.bare(&["broker", "--port", "0", "--data-dir", &path]),
+        app.command(&["worker", "--data-dir", path]),
+        app.bare(&["broker", "--port", "0", "--data-dir", path]),
     ] {
         let output = app.fails(&command, MINUTE).unwrap();
-        assert!(
-            output.contains("just-a-file"),
-            "names the directory:\n{output}"
-        );
+        assert!(output.contains(name), "names the directory:\n{output}");
     }
 }
 

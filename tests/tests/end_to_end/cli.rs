@@ -1,29 +1,13 @@
 //! The commands of an app's program, as a user or a script meets them.
 
+use crate::piped;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use tests::broker::Broker;
 use tests::client::{self, Isolation};
 use tests::net;
 use tests::voltage::App;
-
-/// Runs a command with standard input; what it prints goes to a pipe, not to a terminal.
-fn run(command: &mut Command, input: &str) -> Output {
-    let pipes = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = pipes.spawn().unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    child.wait_with_output().unwrap()
-}
 
 fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -35,7 +19,7 @@ fn all(output: &Output) -> String {
 
 /// Standard output of a command that ends well.
 fn good(command: &mut Command, input: &str) -> String {
-    let output = run(command, input);
+    let output = piped(command, input);
     assert!(output.status.success(), "{command:?}: {}", all(&output));
     out(&output)
 }
@@ -91,7 +75,7 @@ fn send_names_the_line_that_is_wrong() {
     let broker = Broker::embedded();
     let app = App::voltage(&broker.bootstrap());
     for input in ["{\"u\":\"a\"}\nno json\n", "{\"u\":\"a\"}\n{\"other\":1}\n"] {
-        let output = run(
+        let output = piped(
             &mut app.command(&["send", "things", "--key-field", "u"]),
             input,
         );
@@ -195,7 +179,7 @@ fn exit_codes_tell_not_done_from_not_understood() {
         &["tail"],
         &["worker", "--processing-guarantee", "maybe"],
     ] {
-        let output = run(&mut app.command(args), "");
+        let output = piped(&mut app.command(args), "");
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", all(&output));
     }
     for args in [
@@ -203,7 +187,7 @@ fn exit_codes_tell_not_done_from_not_understood() {
         &["describe", "nothing"],
         &["send", "things", "--file", "none.jsonl"],
     ] {
-        let output = run(&mut app.command(args), "");
+        let output = piped(&mut app.command(args), "");
         assert_eq!(output.status.code(), Some(1), "{args:?}: {}", all(&output));
         let named = ["nowhere", "nothing", "none.jsonl"]
             .iter()
@@ -225,7 +209,7 @@ fn the_environment_configures_and_a_flag_wins() {
         "",
     );
     good(app.command(&["topics"]).env("STREAM_BROKER", &nobody), "");
-    let output = run(app.bare(&["topics"]).env("STREAM_BROKER", &nobody), "");
+    let output = piped(app.bare(&["topics"]).env("STREAM_BROKER", &nobody), "");
     assert!(
         !output.status.success() && all(&output).contains(&nobody),
         "{}",
@@ -249,7 +233,7 @@ fn a_bad_configuration_file_is_named() {
         ("none.properties", "none.properties"),
         (&unknown, "no.such.setting"),
     ] {
-        let output = run(&mut app.bare(&["topics", "--config", file]), "");
+        let output = piped(&mut app.bare(&["topics", "--config", file]), "");
         assert!(
             !output.status.success() && all(&output).contains(named),
             "{}",
@@ -277,7 +261,7 @@ fn the_broker_says_where_it_listens_and_refuses_a_port_in_use() {
     // Another terminal in the same directory finds it.
     assert!(good(&mut app.bare(&["topics", "--all"]), "").contains("there"));
     let other = App::voltage("");
-    let output = run(&mut other.bare(&["broker", "--port", &port]), "");
+    let output = piped(&mut other.bare(&["broker", "--port", &port]), "");
     assert!(
         !output.status.success() && all(&output).contains(&port),
         "{}",
@@ -297,9 +281,9 @@ fn the_broker_says_where_it_listens_and_refuses_a_port_in_use() {
 fn reset_asks_first() {
     let broker = Broker::embedded();
     let app = App::voltage(&broker.bootstrap());
-    let output = run(&mut app.command(&["reset"]), "n\n");
+    let output = piped(&mut app.command(&["reset"]), "n\n");
     assert!(!all(&output).contains("Done"), "{}", all(&output));
-    let output = run(&mut app.command(&["reset"]), "");
+    let output = piped(&mut app.command(&["reset"]), "");
     assert!(
         !all(&output).contains("Done"),
         "nobody said yes: {}",
@@ -325,7 +309,7 @@ fn a_worker_says_how_many_records_came_too_late() {
         &mut app.command(&["send", "voltage_input", "--key", "power"]),
         &input,
     );
-    let output = run(&mut app.command(&["worker", "--until-caught-up"]), "");
+    let output = piped(&mut app.command(&["worker", "--until-caught-up"]), "");
     let text = all(&output);
     assert!(output.status.success(), "{text}");
     assert!(

@@ -1,8 +1,7 @@
 //! Everybody's clients against the embedded broker; Python's and kcat also against Apache Kafka, as a check of the test.
 
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use tests::apache::ApacheKafka;
 use tests::broker::{Broker, SharedApache};
 use tests::client::{self, Isolation};
@@ -10,18 +9,7 @@ use tests::{cache, skip};
 
 /// Runs a program with `input` and returns what it printed; it must end well.
 fn run(command: &mut Command, input: &str) -> String {
-    let pipes = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = pipes.spawn().unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = crate::piped(command, input);
     let (out, err) = (
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
@@ -259,7 +247,7 @@ fn java_on_the_embedded_broker() {
 }
 
 #[test]
-#[ignore = "a check of the test above, slow"]
+#[ignore = "Java's own tools on Java's own broker: run it when the test above fails, to see which of the two is wrong"]
 fn java_on_apache_kafka() {
     let Some(broker) = SharedApache::take() else {
         return;

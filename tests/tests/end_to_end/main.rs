@@ -24,3 +24,22 @@ mod patterns;
 mod tutorial;
 mod verifier;
 mod web;
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+/// Runs a command with standard input; what it prints goes to a pipe, not to a terminal.
+fn piped(command: &mut Command, input: &str) -> Output {
+    let pipes = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = pipes.spawn().unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    child.wait_with_output().unwrap()
+}

@@ -60,7 +60,6 @@ async fn fails() -> Result<()> {
 }
 
 mod shadows {
-    #![allow(dead_code)]
     struct Option;
     struct Result;
     struct Box;

@@ -1,6 +1,5 @@
 //! A module whose names hide those of the prelude.
 #![forbid(unsafe_code)]
-#![allow(dead_code)]
 
 mod m {
     use stream_runtime::{Closed, Stream, Table, agent, record, state, table, topic};
