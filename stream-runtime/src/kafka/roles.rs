@@ -90,14 +90,14 @@ impl Role<'_> {
             config.set("fetch.wait.max.ms", wait);
             // 1000 by default, which stalls a fast reader tenfold.
             config.set("fetch.queue.backoff.ms", "5");
-            // Enough to hide a fetch. Each record costs half a kilobyte beside its bytes, and what does not stay in the
-            // processor's cache until it is read costs a second time.
-            config.set("queued.min.messages", "5000");
+            // Enough to hide a fetch and the next slice of another thread's time; a worker of many partitions sets less.
+            config.set("queued.min.messages", "10000");
             config.set("fetch.message.max.bytes", "262144");
             config.set("queued.max.messages.kbytes", "16384");
         } else {
-            // `linger.ms`, by the name that `Properties` keeps.
-            config.set("queue.buffering.max.ms", "5");
+            // `linger.ms`, by the name that `Properties` keeps. A commit sends all it has at once, so that batches are full
+            // anyway, and then waits this much longer than it must.
+            config.set("queue.buffering.max.ms", "1");
             config.set("queue.buffering.max.messages", "1000000");
             config.set("queue.buffering.max.kbytes", "262144");
         }

@@ -75,6 +75,8 @@ use topics::Limits;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Bytes that a worker's consumers may hold fetched and not read, about.
 const PREFETCH: usize = 256 << 20;
+/// What librdkafka keeps beside the bytes of a record that was fetched and not read, about.
+const FETCHED_RECORD: usize = 512;
 /// How often it is looked whether the worker has caught up.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -262,10 +264,17 @@ fn names(plan: &Plan) -> Vec<&'static str> {
 
 /// Sets what follows from the topics, unless the user has.
 fn fit(properties: &mut Properties, limits: &Limits) -> Result<(), Error> {
-    let prefetch = (PREFETCH / limits.partitions.max(1)).clamp(1 << 20, 16 << 20) >> 10;
+    let prefetch = PREFETCH / limits.partitions.max(1);
     for (name, value) in [
         ("message.max.bytes", limits.message),
-        ("queued.max.messages.kbytes", prefetch),
+        (
+            "queued.max.messages.kbytes",
+            prefetch.clamp(1 << 20, 16 << 20) >> 10,
+        ),
+        (
+            "queued.min.messages",
+            (prefetch / FETCHED_RECORD).clamp(1_000, 10_000),
+        ),
     ] {
         if properties.get(name).is_none() {
             properties

@@ -86,7 +86,8 @@ pub struct Race<'a> {
 }
 
 impl Race<'_> {
-    /// Runs the contenders in turn, round after round, and prints what each run cost, the medians and the comparisons.
+    /// Runs the contenders in turn, round after round, and prints what each run cost, the medians and the comparisons; the
+    /// last line is `ratio exactly_once X at_least_once Y`, the framework's rate to that of the loop by hand.
     /// `check` looks at a contender's outputs: the records of the sink from these offsets on.
     pub fn run(
         &self,
@@ -96,7 +97,12 @@ impl Race<'_> {
         let dir = tempfile::tempdir()?;
         let mut costs: BTreeMap<Contender, Vec<Cost>> = BTreeMap::new();
         for round in 1..=self.rounds {
-            for &contender in in_turn {
+            // Every other round backwards: the machine's pace drifts.
+            let mut order = in_turn.to_vec();
+            if round % 2 == 0 {
+                order.reverse();
+            }
+            for contender in order {
                 let cost = self
                     .one(contender, round, dir.path(), &mut check)
                     .with_context(|| format!("{contender}, round {round}"))?;
@@ -108,32 +114,28 @@ impl Race<'_> {
             print("median", *contender, middle(costs));
         }
         use Contender::{ByHand, Framework};
-        let compare = |name: &str, a: Contender, b: Contender| {
-            if let (Some(a), Some(b)) = (costs.get(&a), costs.get(&b)) {
-                let (a, b) = (middle(a), middle(b));
-                println!(
-                    "{name}: rate {:.2}, CPU {:.2}",
-                    a.records_per_second / b.records_per_second,
-                    a.cpu_ns_per_record / b.cpu_ns_per_record
-                );
-            }
-        };
         let (exact, least) = ("exactly_once", "at_least_once");
-        compare(
-            "framework to by hand, exactly_once",
-            Framework(exact),
-            ByHand(exact),
-        );
-        compare(
-            "framework to by hand, at_least_once",
-            Framework(least),
-            ByHand(least),
-        );
-        compare(
-            "exactly_once to at_least_once, framework",
-            Framework(exact),
-            Framework(least),
-        );
+        let ratios = [
+            (Framework(exact), ByHand(exact)),
+            (Framework(least), ByHand(least)),
+            (Framework(exact), Framework(least)),
+        ]
+        .map(|(a, b)| Ratio::of(&costs, a, b));
+        if let [Some(exact), Some(least), Some(guarantees)] = ratios {
+            println!("medians of the rounds' ratios:");
+            println!(
+                "framework to by hand, CPU: exactly_once {:.2} at_least_once {:.2}",
+                exact.cpu, least.cpu
+            );
+            println!(
+                "framework, exactly_once to at_least_once: {:.2}, CPU {:.2}",
+                guarantees.rate, guarantees.cpu
+            );
+            println!(
+                "ratio exactly_once {:.2} at_least_once {:.2}",
+                exact.rate, least.rate
+            );
+        }
         Ok(())
     }
 
@@ -208,6 +210,31 @@ impl Race<'_> {
             check(&before)?;
         }
         Ok(cost)
+    }
+}
+
+/// One contender to another: the medians of what each round says. Figures of different rounds are not compared, because
+/// the machine's pace drifts.
+struct Ratio {
+    rate: f64,
+    cpu: f64,
+}
+
+impl Ratio {
+    fn of(costs: &BTreeMap<Contender, Vec<Cost>>, a: Contender, b: Contender) -> Option<Self> {
+        let (a, b) = (costs.get(&a)?, costs.get(&b)?);
+        let of = |figure: fn(&Cost) -> f64| {
+            median(
+                a.iter()
+                    .zip(b)
+                    .map(|(a, b)| figure(a) / figure(b))
+                    .collect(),
+            )
+        };
+        Some(Self {
+            rate: of(|cost| cost.records_per_second),
+            cpu: of(|cost| cost.cpu_ns_per_record),
+        })
     }
 }
 
