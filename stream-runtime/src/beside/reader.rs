@@ -9,7 +9,10 @@ use chrono::{DateTime, Utc};
 use super::cx::Rows;
 use crate::error::Error;
 use crate::key::StreamKey;
-use crate::table::{Hopping, PlainKind, TableSpec, Tumbling, row_key, row_of};
+use crate::table::{
+    Hopping, InWindow, PlainKind, Session, Sliding, TableSpec, Tumbling, row_key, row_of,
+    windows_of,
+};
 
 /// Reads the committed rows of a table in timers, crontabs, tasks and pages.
 ///
@@ -95,8 +98,9 @@ where
 
 /// Kinds whose windows lie at the same times for all keys.
 #[diagnostic::on_unimplemented(
-    message = "a reader finds rows by key, or by key and time in tumbling and hopping windows",
-    label = "neither without windows nor tumbling or hopping"
+    message = "a reader finds rows by key and time in tumbling and hopping windows only",
+    label = "neither tumbling nor hopping",
+    note = "`get` reads a table without windows, `windows` one with session or sliding windows"
 )]
 pub trait AlignedKind {}
 impl AlignedKind for Tumbling {}
@@ -123,5 +127,36 @@ where
         };
         let (wire, layout) = Self::keys(start.saturating_add(window.size()), key);
         self.row(wire, layout).await
+    }
+}
+
+/// Kinds whose windows follow the records of each key.
+#[diagnostic::on_unimplemented(
+    message = "a reader lists the windows of a key in tables with session or sliding windows only",
+    label = "neither session nor sliding",
+    note = "`get` reads a table without windows, `at` one with tumbling or hopping windows"
+)]
+pub trait FollowingKind {}
+impl FollowingKind for Session {}
+impl FollowingKind for Sliding {}
+
+impl<S: TableSpec> TableReader<S>
+where
+    S::Kind: FollowingKind,
+{
+    /// The windows of a key, in the order of their ends: those that are open, and those whose `retention` runs. What
+    /// [`Table::windows`](crate::Table::windows) would have said at the last commit.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](TableReader::get).
+    pub async fn windows<Q>(&self, key: &Q) -> Result<Vec<InWindow<S::Value>>, Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let (wire, layout) = Self::keys(0, key);
+        let bytes = (self.rows)(S::DESCRIPTOR, wire, layout).await?;
+        bytes.map_or_else(|| Ok(Vec::new()), |bytes| windows_of::<S>(&bytes))
     }
 }

@@ -432,7 +432,7 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
         self.index.borrow().last_open(time).map(due::<B>)
     }
 
-    fn committed_row(&self, layout_key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    fn committed_row(&self, layout_key: &[u8], _: i64) -> Result<Option<Vec<u8>>, Error> {
         self.rows.borrow().committed_row(layout_key)
     }
 

@@ -365,7 +365,7 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
         self.rows.borrow().idle_target(wall)
     }
 
-    fn committed_row(&self, layout_key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    fn committed_row(&self, layout_key: &[u8], _: i64) -> Result<Option<Vec<u8>>, Error> {
         self.rows.borrow().committed_row(layout_key)
     }
 

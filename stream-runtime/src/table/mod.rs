@@ -38,7 +38,7 @@ pub use handle::Table;
 pub use iter::Iter;
 pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};
 pub use partition::{OpenTable, TablePartition, open, open_described};
-pub(crate) use reading::{row_key, row_of};
+pub(crate) use reading::{row_key, row_of, windows_of};
 pub use slot::RowBatch;
 #[cfg(test)]
 pub(crate) use spans::Spans;

@@ -80,8 +80,8 @@ pub trait TablePartition {
     fn not_stored(&self);
     /// See `idle`: where stream time may rise to by the wall clock.
     fn idle_target(&self, wall: i64) -> Option<i64>;
-    /// A row as of the last commit: its bytes, by its layout key. The cache stays as it is.
-    fn committed_row(&self, layout_key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
+    /// A row as of the last commit, at whose end this was stream time: its bytes, by its layout key. The cache stays as it is.
+    fn committed_row(&self, layout_key: &[u8], stream_time: i64) -> Result<Option<Vec<u8>>, Error>;
     /// Rows in the cache.
     fn cached(&self) -> usize;
     /// For the handles.

@@ -19,6 +19,7 @@ use super::span_index::SpanIndex;
 use super::spans::{Moves, Sliding, Span, Spans, kept_for};
 use super::spec::TableSpec;
 use super::typed::{HeadRow, InWindow, TypedPartition};
+use crate::codec::rows as codec;
 use crate::error::Error;
 use crate::topology::TableDescriptor;
 use crate::window::Window;
@@ -514,8 +515,27 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
         over.map(|end| end.saturating_add(grace))
     }
 
-    fn committed_row(&self, layout_key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.rows.borrow().committed_row(layout_key)
+    /// Of the windows those that [`Table::windows`](crate::Table::windows) would have listed then.
+    fn committed_row(&self, layout_key: &[u8], stream_time: i64) -> Result<Option<Vec<u8>>, Error> {
+        let table = S::DESCRIPTOR;
+        let Some(bytes) = self.rows.borrow().committed_row(layout_key)? else {
+            return Ok(None);
+        };
+        let (_, key) = layout::parse::<S::Key>(false, layout_key, table.name)?;
+        let (mut row, _) = Rows::<Spanned<S>>::decode(&bytes)?;
+        let index = self.index.borrow();
+        row.0.retain(|span| {
+            let retained = span.end.saturating_add(table.retention) > stream_time;
+            !span.silent && (retained || !index.had_closed(span.end, &key))
+        });
+        let mut bytes = Vec::new();
+        codec::encode(&row, &mut bytes).map_err(|e| {
+            Error::table(format!(
+                "table `{}`: a row cannot be written: {e}",
+                table.name
+            ))
+        })?;
+        Ok(Some(bytes))
     }
 
     fn cached(&self) -> usize {

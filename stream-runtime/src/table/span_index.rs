@@ -45,6 +45,11 @@ impl<K: StreamKey> SpanIndex<K> {
         reached(&self.cursor, end, key)
     }
 
+    /// The same as of the last commit.
+    pub(super) fn had_closed(&self, end: i64, key: &K) -> bool {
+        reached(&self.committed, end, key)
+    }
+
     fn set<V>(&mut self, span: &Span<V>, key: &K) -> &mut BTreeSet<(i64, u32)> {
         if span.silent {
             &mut self.silent

@@ -4,7 +4,7 @@ use super::outbuf::Outgoing;
 use super::task::Task;
 use crate::error::Error;
 use crate::mutants::{self, Mutant};
-use crate::table::{MARK_KEY, Mark, RowBatch, StoredRows};
+use crate::table::{MARK_KEY, Mark, NO_TIME, RowBatch, StoredRows};
 
 /// Key and value of a record.
 pub type KeyValue<'a> = (&'a [u8], &'a [u8]);
@@ -56,8 +56,7 @@ impl Task {
                 )
             });
             mark.exactly_once = shared.settings.exactly_once;
-            mark.stream_time =
-                (prepared.stream_time != crate::table::NO_TIME).then_some(prepared.stream_time);
+            mark.stream_time = (prepared.stream_time != NO_TIME).then_some(prepared.stream_time);
             let mut cursor = Vec::new();
             mark.closed = table.cursor(&mut cursor).then_some(cursor);
             mark.inputs = self
@@ -243,7 +242,13 @@ impl Task {
         table: usize,
         layout_key: &[u8],
     ) -> Result<Option<Vec<u8>>, Error> {
-        self.shared.tables[table].committed_row(layout_key)
+        // A table without changelog has no mark.
+        let mark = self.marks[table].as_ref();
+        let stream_time = mark.map_or_else(
+            || self.shared.clock.stream_time.get(),
+            |mark| mark.stream_time.unwrap_or(NO_TIME),
+        );
+        self.shared.tables[table].committed_row(layout_key, stream_time)
     }
 
     /// Rows of a table for the store, the commit they are of, and the mark of that commit.

@@ -1,6 +1,7 @@
 //! One partition of one sub-topology, without threads, sockets or clocks: records in, effects out.
 
 mod agent;
+mod build;
 mod closed;
 mod commit;
 pub(crate) mod dead_letter;
@@ -31,11 +32,13 @@ mod task;
 mod tick;
 mod topic;
 mod unacked;
+mod view;
 
 #[cfg(test)]
 mod tests;
 
 pub use agent::AgentCx;
+pub use build::TaskParts;
 pub use closed::Closed;
 pub use commit::KeyValue;
 pub use event::Event;
@@ -56,7 +59,8 @@ pub use recover::{Committed, StartAt};
 pub use shared::{States, TaskFailure, TaskSettings};
 pub use source::{source_agent, source_item, source_replica};
 pub use stream::Stream;
-pub use task::{Now, Retrying, Task, TaskParts, Turn};
+pub use task::{Now, Task, Turn};
 pub use tick::TickForm;
 pub use topic::{Message, Topic, TopicSpec, topic_record};
 pub use unacked::{NoAck, Unacked};
+pub use view::Retrying;

@@ -1,22 +1,18 @@
 //! One partition of one sub-topology, driven from outside: records in, effects out, time passed in.
 
-use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use super::agent::{AgentCx, AgentState, AgentWaker, Holds, Status};
+use super::agent::{AgentCx, Status};
 use super::inbox::Inbox;
-use super::outbuf::OutBuf;
 use super::pulse::Pulse;
-use super::shared::{Current, Shared, States, TaskFailure, TaskSettings};
-use super::tick::Timer;
+use super::shared::{Current, Shared, TaskFailure};
 use crate::error::{Error, Failure};
-use crate::store::Tree;
-use crate::table::{Clock, Hand, Mark, OpenTable, TablePartition, open_described};
-use crate::topology::{AgentFuture, AgentPlan, Source, SubTopology};
+use crate::table::{Hand, Mark};
+use crate::topology::{AgentFuture, SubTopology};
 
 /// The times of one turn.
 #[derive(Clone, Copy, Debug)]
@@ -38,37 +34,6 @@ pub struct Turn {
     pub more: bool,
 }
 
-/// What a task is made of.
-pub struct TaskParts {
-    /// Its sub-topology.
-    pub topology: Arc<SubTopology>,
-    /// Its partition.
-    pub partition: i32,
-    /// Partitions of its inputs; 0 when that is not known.
-    pub partitions: i32,
-    /// Settings.
-    pub settings: TaskSettings,
-    /// One tree per table; `None` for `changelog = false`.
-    pub trees: Vec<Option<Arc<dyn Tree>>>,
-    /// Resources of the app.
-    pub states: Arc<States>,
-    /// Wakes the thread that runs the task.
-    pub wake: Arc<dyn Fn() + Send + Sync>,
-    /// Where the task says whose code is running.
-    pub pulse: Arc<Pulse>,
-}
-
-/// An agent that waits for its next attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retrying {
-    /// Its name.
-    pub agent: &'static str,
-    /// Attempts that failed.
-    pub failed: u32,
-    /// When it gets the event again: monotonic time, ms.
-    pub at: u64,
-}
-
 /// Events of one turn at most, so that commits come in time.
 const TURN: u32 = 4096;
 
@@ -80,161 +45,11 @@ pub struct Task {
     pub(super) wakers: Vec<Waker>,
     pub(super) marks: Vec<Option<Mark>>,
     pub(super) prepared: super::commit::Prepared,
-    pulse: Arc<Pulse>,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 impl Task {
-    /// Opens the task's tables and makes its agents. Nothing runs until [`Task::run`].
-    ///
-    /// # Errors
-    /// A table was registered by another version of the runtime.
-    pub fn new(parts: TaskParts) -> Result<Task, Error> {
-        let TaskParts {
-            topology,
-            partition,
-            partitions,
-            settings,
-            trees,
-            states,
-            wake,
-            pulse,
-        } = parts;
-        let clock = Rc::new(Clock::default());
-        clock.place.set((partition, partitions));
-        let tables: Vec<Rc<dyn TablePartition>> = topology
-            .tables
-            .iter()
-            .zip(trees)
-            .map(|(table, tree)| {
-                open_described(
-                    table.descriptor,
-                    OpenTable {
-                        clock: clock.clone(),
-                        tree,
-                        cache_bytes: settings.cache_bytes,
-                    },
-                )
-            })
-            .collect::<Result<_, _>>()?;
-        let agents: Vec<AgentState> = topology
-            .agents
-            .iter()
-            .map(|agent| AgentState {
-                name: agent.descriptor.name,
-                options: agent.descriptor.options,
-                writes: agent.writes.clone(),
-                reads: agent.reads.clone(),
-                needs_key: agent.needs_key,
-                sink: agent.sink,
-                dead_letters: agent.dead_letters,
-                status: Cell::new(Status::Idle),
-                attempts: Cell::new(0),
-                deadline: Cell::new(None),
-                staging: RefCell::default(),
-                poke: Cell::new(true),
-                heads: RefCell::default(),
-                holds: Holds::default(),
-                waker: Arc::new(AgentWaker {
-                    woken: AtomicBool::new(false),
-                    thread: wake.clone(),
-                }),
-            })
-            .collect();
-        let wakers = agents.iter().map(|a| a.waker.clone().into()).collect();
-        let count = agents.len();
-        let every = |(agent, plan): (usize, &AgentPlan)| match plan.descriptor.source {
-            Source::Timer { every_ms } => Some(Timer {
-                agent,
-                every: every_ms.max(1),
-                next: Cell::new(0),
-            }),
-            _ => None,
-        };
-        let timers: Vec<Timer> = topology
-            .agents
-            .iter()
-            .enumerate()
-            .filter_map(every)
-            .collect();
-        let ahead = topology
-            .inputs
-            .iter()
-            .map(|input| {
-                let own = input.declared.and_then(|topic| topic.max_ahead_ms);
-                own.unwrap_or(settings.max_ahead)
-            })
-            .collect();
-        let shared = Rc::new(Shared {
-            settings,
-            ahead,
-            partition,
-            clock,
-            inputs: topology
-                .inputs
-                .iter()
-                .map(|input| RefCell::new(Inbox::new(input.is_repartition())))
-                .collect(),
-            input_names: topology
-                .inputs
-                .iter()
-                .map(|i| Rc::from(&*i.topic))
-                .collect(),
-            outputs: topology
-                .outputs
-                .iter()
-                .map(|o| Rc::from(&*o.topic))
-                .collect(),
-            late: topology.tables.iter().map(|t| t.late).collect(),
-            readers: topology.inputs.iter().map(|i| i.agents.clone()).collect(),
-            closers: (0..tables.len())
-                .map(|t| {
-                    (0..count)
-                        .filter(|&a| topology.agents[a].closes.contains(&t))
-                        .collect()
-                })
-                .collect(),
-            tables,
-            agents,
-            states,
-            current: Cell::new(Current::None),
-            held: RefCell::default(),
-            spot: Cell::new((0, 0)),
-            next_held: Cell::new(0),
-            lacking: Cell::new(None),
-            open: Cell::new(0),
-            counts: Cell::new(false),
-            closed_key: RefCell::default(),
-            batch: RefCell::default(),
-            acked: Cell::new(0),
-            processed: Cell::new(0),
-            failures: Cell::new(0),
-            dead: Cell::new(0),
-            ticks: Cell::new(0),
-            ticked: Cell::new(false),
-            next_tick: Cell::new(if timers.is_empty() { u64::MAX } else { 0 }),
-            timers,
-            budget: Cell::new(0),
-            wall: Cell::new(0),
-            mono: Cell::new(0),
-            revoked: Cell::new(false),
-            failure: RefCell::default(),
-            single_until: RefCell::default(),
-            condemned: RefCell::default(),
-        });
-        let mut task = Task {
-            marks: vec![None; topology.tables.len()],
-            futures: Vec::new(),
-            topology,
-            shared,
-            wakers,
-            prepared: Default::default(),
-            pulse,
-        };
-        task.futures = (0..count).map(|agent| Some(task.make(agent))).collect();
-        Ok(task)
-    }
-
-    fn make(&self, agent: usize) -> AgentFuture {
+    pub(super) fn make(&self, agent: usize) -> AgentFuture {
         self.shared.agents[agent].poke.set(true);
         (self.topology.agents[agent].descriptor.start)(&AgentCx {
             shared: self.shared.clone(),
@@ -445,119 +260,6 @@ impl Task {
         }
     }
 
-    /// Monotonic time in ms at which the task wants its next turn, for a retry, a timeout or a tick.
-    pub fn next_wake(&self) -> Option<u64> {
-        let retry = |a: &AgentState| match a.status.get() {
-            Status::Retry(at) => Some(at),
-            _ => None,
-        };
-        self.shared
-            .agents
-            .iter()
-            .filter_map(|a| {
-                [retry(a), a.deadline.get(), a.holds.alarm.get()]
-                    .into_iter()
-                    .flatten()
-                    .min()
-            })
-            .chain(self.next_tick())
-            .chain(self.shared.lacking_until())
-            .min()
-    }
-
-    /// When the next tick can begin: an event in hand is waited for.
-    fn next_tick(&self) -> Option<u64> {
-        let next = self.shared.next_tick.get();
-        (next != u64::MAX && self.shared.current.get() == Current::None).then_some(next)
-    }
-
-    /// Whether some agent has been woken since its last poll.
-    pub fn is_woken(&self) -> bool {
-        self.shared
-            .agents
-            .iter()
-            .any(|a| a.poke.get() || a.waker.woken.load(Ordering::Acquire))
-    }
-
-    /// Whether nothing is in hand, waiting, due or in back-off.
-    pub fn is_quiet(&self) -> bool {
-        let shared = &self.shared;
-        shared.current.get() == Current::None
-            && shared.inputs.iter().all(|i| i.borrow().is_empty())
-            && !shared.clock.is_due()
-    }
-
-    /// The agent whose event is tried again, when there is one: the one whose next attempt comes first.
-    pub fn retrying(&self) -> Option<Retrying> {
-        let waiting = self
-            .shared
-            .agents
-            .iter()
-            .filter_map(|a| match a.status.get() {
-                Status::Retry(at) => Some((at, a)),
-                _ => None,
-            });
-        let Some((at, agent)) = waiting.min_by_key(|(at, _)| *at) else {
-            let (agent, failed, at) = self.shared.held_retry()?;
-            let agent = self.shared.agents[agent].name;
-            return Some(Retrying { agent, failed, at });
-        };
-        Some(Retrying {
-            agent: agent.name,
-            failed: agent.attempts.get(),
-            at,
-        })
-    }
-
-    /// Whether an agent waits for more events before it goes on with those that it has, or an empty input is waited for:
-    /// a record wakes the task, or time.
-    pub fn waits_for_more(&self) -> bool {
-        let gathers = |a: &AgentState| {
-            a.options.concurrency <= 1 && (a.holds.wants.get() || a.holds.alarm.get().is_some())
-        };
-        self.shared.lacking_until().is_some() || self.shared.agents.iter().any(gathers)
-    }
-
-    /// Where the event in hand comes from, for messages: `voltage_input[3]@17`.
-    pub fn whereabouts(&self) -> String {
-        self.shared.whereabouts()
-    }
-
-    /// Attempts of handlers that failed since the task began.
-    pub fn failures(&self) -> u64 {
-        self.shared.failures.get()
-    }
-
-    /// Records sent to dead-letter topics since the task began.
-    pub fn dead_letters(&self) -> u64 {
-        self.shared.dead.get()
-    }
-
-    /// Ticks of timers acknowledged since the task began.
-    pub fn ticks(&self) -> u64 {
-        self.shared.ticks.get()
-    }
-
-    /// Events acknowledged since the task began, but for ticks.
-    pub fn processed(&self) -> u64 {
-        self.shared.processed.get()
-    }
-
-    /// (record, window) pairs that came too late since the task began.
-    pub fn late(&self) -> u64 {
-        self.shared.clock.late.get()
-    }
-
-    /// Shortest `idle` of the tables that have open windows, in ms.
-    pub fn idle_after(&self) -> Option<u64> {
-        self.shared
-            .tables
-            .iter()
-            .filter(|t| t.due_at() != i64::MAX)
-            .filter_map(|t| t.descriptor().idle)
-            .min()
-    }
-
     /// All inputs have been quiet for [`Task::idle_after`] and are at their ends: stream time rises to the end of the
     /// last window that is over by the wall clock. Returns whether something became due.
     pub fn idle(&mut self, wall: i64) -> bool {
@@ -576,26 +278,10 @@ impl Task {
         shared.clock.is_due()
     }
 
-    /// Whether [`Task::idle`] would close something at this wall time.
-    pub fn can_idle(&self, wall: i64) -> bool {
-        let idle = self
-            .shared
-            .tables
-            .iter()
-            .filter(|t| t.descriptor().idle.is_some());
-        let target = idle.filter_map(|t| t.idle_target(wall)).max();
-        target.is_some_and(|target| target > self.shared.clock.stream_time.get())
-    }
-
     /// Stream time rises to `time`, as if a record of that time had been acknowledged.
     pub fn raise_to(&mut self, time: i64) {
         let clock = &self.shared.clock;
         clock.stream_time.set(clock.stream_time.get().max(time));
-    }
-
-    /// New rows whose key belongs to another partition.
-    pub fn misplaced(&self) -> u64 {
-        self.shared.clock.misplaced.get()
     }
 
     /// The partition is going away in order: agents that wait for an event get `None` with their next turn.
@@ -604,11 +290,6 @@ impl Task {
         for agent in &self.shared.agents {
             agent.poke.set(true);
         }
-    }
-
-    /// Whether every agent has come to its end after [`Task::revoke`].
-    pub fn has_left(&self) -> bool {
-        self.futures.iter().all(Option::is_none)
     }
 
     /// Drops every agent; what they had in hand is put back.
@@ -644,21 +325,6 @@ impl Task {
         for agent in 0..self.futures.len() {
             self.futures[agent] = Some(self.make(agent));
         }
-    }
-
-    /// Whether rows have changed since the last commit; also when they did so without an event.
-    pub fn is_dirty(&self) -> bool {
-        self.shared.clock.dirty.get() > 0
-    }
-
-    /// Rows of a table in the cache.
-    pub fn cached(&self, table: usize) -> usize {
-        self.shared.tables[table].cached()
-    }
-
-    /// Outputs that await the commit.
-    pub fn batch(&self) -> std::cell::Ref<'_, OutBuf> {
-        self.shared.batch.borrow()
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::descriptor::{Edge, JoinShape, Place, RecordInfo, Source, TableDescriptor};
-use super::plan::{AgentView, Plan, PlanParts, Problem};
+use super::draft::AgentView;
+use super::plan::{Plan, PlanParts, Problem};
 
 /// Appends every problem.
 pub(super) fn check(agents: &[AgentView<'_>], parts: &PlanParts<'_>, problems: &mut Vec<Problem>) {

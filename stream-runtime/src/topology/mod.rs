@@ -2,6 +2,7 @@
 
 mod check;
 mod descriptor;
+mod draft;
 pub mod lock;
 pub mod pattern;
 mod plan;

@@ -17,6 +17,7 @@ mod demo;
 mod external;
 mod faults;
 mod globals;
+mod holding;
 mod kills;
 #[cfg(feature = "mutants")]
 mod mutants;

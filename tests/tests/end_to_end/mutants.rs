@@ -11,7 +11,7 @@ fn verify(mutant: Option<&str>, seed: u64) -> Outcome {
         seed,
         workers: 2,
         guarantee: Guarantee::ExactlyOnce,
-        rate: 1_200,
+        rate: 800,
         // A zombie whose next commit holds closed windows and no new offset.
         kinds: vec![Kind::Amid],
         env: mutant

@@ -94,6 +94,18 @@ fn topics_that_match_are_waited_for_read_and_taken_in_while_workers_run() {
         || first.output() + &second.output(),
     );
 
+    // One that goes away is said, and the others are read on.
+    client::delete_topics(&bootstrap, &["p_orders.us"]).unwrap();
+    first
+        .line_with("the topic is gone, and no longer read", WITHIN)
+        .unwrap();
+    send(&app, "p_orders.eu", "eu", "a");
+    until_counted(
+        &app,
+        &[&expected[..1], &["eu 3", "eu 4"], &expected[1..]].concat(),
+        || first.output() + &second.output(),
+    );
+
     for mut worker in [first, second] {
         worker.signal("TERM").unwrap();
         assert!(

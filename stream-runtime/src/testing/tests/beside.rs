@@ -138,3 +138,100 @@ fn a_call_that_fails_disturbs_nobody() {
 fn what_is_fatal_fails_the_test() {
     TestApp::only((read, worse)).advance_to(at(1));
 }
+
+mod following {
+    //! A reader of tables whose windows follow the records.
+
+    use super::*;
+    use crate::InWindow;
+
+    #[record(timestamp = at)]
+    struct Click {
+        at: i64,
+    }
+
+    #[table(session = "10m", grace = "1m")]
+    #[derive(Clone, Default)]
+    struct Visits {
+        clicks: u64,
+    }
+
+    impl Merge for Visits {
+        fn merge(&mut self, later: Self) {
+            self.clicks += later.clicks;
+        }
+    }
+
+    #[table(sliding = "10m", retention = "30m", value = u64)]
+    struct Busy;
+
+    #[agent(topic = "following-clicks", sink = "following-own")]
+    async fn follow(
+        click: Event<Click>,
+        mut visits: Table<Visits>,
+        mut busy: Table<Busy>,
+    ) -> String {
+        let before = text(&visits.windows(click.key()), &busy.windows(click.key()));
+        let _ = visits.update(click.key(), |visit| visit.clicks += 1);
+        busy.update(click.key(), |n| *n += 1);
+        before
+    }
+
+    #[timer("1m")]
+    async fn look(
+        visits: TableReader<Visits>,
+        busy: TableReader<Busy>,
+        reports: Producer<Reports>,
+    ) -> Result<()> {
+        let text = text(&visits.windows("k").await?, &busy.windows("k").await?);
+        reports.send("look", text).await?;
+        Ok(())
+    }
+
+    /// Start, end and count of each, in minutes and milliseconds.
+    fn text(visits: &[InWindow<Visits>], busy: &[InWindow<u64>]) -> String {
+        let visits = visits.iter().map(|w| (w.start, w.end, w.value.clicks));
+        let busy = busy.iter().map(|w| (w.start, w.end, w.value));
+        let list = |windows: &mut dyn Iterator<Item = (DateTime<Utc>, DateTime<Utc>, u64)>| {
+            let each = windows.map(|(start, end, n)| {
+                let (start, end) = (start.timestamp_millis(), end.timestamp_millis());
+                format!("{start}..{end}={n}")
+            });
+            each.collect::<Vec<_>>().join(" ")
+        };
+        format!("{} | {}", list(&mut { visits }), list(&mut { busy }))
+    }
+
+    #[test]
+    fn a_reader_lists_the_windows_that_the_agents_saw_at_the_last_commit() {
+        let mut app = TestApp::only((follow, look)).partitions(2);
+        let mut minute = 1_000;
+        let mut seen = |app: &mut TestApp| {
+            minute += 1;
+            app.advance_to(at(minute));
+            let reports = app.sent::<String>("beside-reports");
+            (*reports[minute as usize - 1]).clone()
+        };
+        let mut read = vec![seen(&mut app)];
+        for ms in [
+            0, 300_000, 3_600_000, 3_600_000, 4_100_000, 3_000_000, 9_000_000, 9_000_000,
+        ] {
+            app.send("following-clicks", "k", Click { at: ms });
+            read.push(seen(&mut app));
+        }
+        // What an event finds is what the commit before it has left.
+        let own = app.sent::<String>("following-own");
+        let own: Vec<&str> = own.iter().map(|text| text.as_str()).collect();
+        let last = read.pop();
+        assert_eq!(read, own);
+        assert_eq!(read[0], " | ");
+        assert_eq!(
+            read[2],
+            "0..900001=2 | -600000..1=1 -300000..300001=2 1..600002=1"
+        );
+        assert!(read[3].starts_with("3600000..4200001=1 | "), "{}", read[3]);
+        // Nothing of what is done and not committed is seen.
+        app.crash();
+        assert_eq!(Some(seen(&mut app)), last);
+    }
+}

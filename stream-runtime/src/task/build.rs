@@ -1,0 +1,188 @@
+//! A task from its sub-topology: its tables opened, its agents made.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::agent::{AgentState, AgentWaker, Holds, Status};
+use super::inbox::Inbox;
+use super::pulse::Pulse;
+use super::shared::{Current, Shared, States, TaskSettings};
+use super::task::Task;
+use super::tick::Timer;
+use crate::error::Error;
+use crate::store::Tree;
+use crate::table::{Clock, OpenTable, TablePartition, open_described};
+use crate::topology::{AgentPlan, Source, SubTopology};
+
+/// What a task is made of.
+pub struct TaskParts {
+    /// Its sub-topology.
+    pub topology: Arc<SubTopology>,
+    /// Its partition.
+    pub partition: i32,
+    /// Partitions of its inputs; 0 when that is not known.
+    pub partitions: i32,
+    /// Settings.
+    pub settings: TaskSettings,
+    /// One tree per table; `None` for `changelog = false`.
+    pub trees: Vec<Option<Arc<dyn Tree>>>,
+    /// Resources of the app.
+    pub states: Arc<States>,
+    /// Wakes the thread that runs the task.
+    pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// Where the task says whose code is running.
+    pub pulse: Arc<Pulse>,
+}
+impl Task {
+    /// Opens the task's tables and makes its agents. Nothing runs until [`Task::run`].
+    ///
+    /// # Errors
+    /// A table was registered by another version of the runtime.
+    pub fn new(parts: TaskParts) -> Result<Task, Error> {
+        let TaskParts {
+            topology,
+            partition,
+            partitions,
+            settings,
+            trees,
+            states,
+            wake,
+            pulse,
+        } = parts;
+        let clock = Rc::new(Clock::default());
+        clock.place.set((partition, partitions));
+        let tables: Vec<Rc<dyn TablePartition>> = topology
+            .tables
+            .iter()
+            .zip(trees)
+            .map(|(table, tree)| {
+                open_described(
+                    table.descriptor,
+                    OpenTable {
+                        clock: clock.clone(),
+                        tree,
+                        cache_bytes: settings.cache_bytes,
+                    },
+                )
+            })
+            .collect::<Result<_, _>>()?;
+        let agents: Vec<AgentState> = topology
+            .agents
+            .iter()
+            .map(|agent| AgentState {
+                name: agent.descriptor.name,
+                options: agent.descriptor.options,
+                writes: agent.writes.clone(),
+                reads: agent.reads.clone(),
+                needs_key: agent.needs_key,
+                sink: agent.sink,
+                dead_letters: agent.dead_letters,
+                status: Cell::new(Status::Idle),
+                attempts: Cell::new(0),
+                deadline: Cell::new(None),
+                staging: RefCell::default(),
+                poke: Cell::new(true),
+                heads: RefCell::default(),
+                holds: Holds::default(),
+                waker: Arc::new(AgentWaker {
+                    woken: AtomicBool::new(false),
+                    thread: wake.clone(),
+                }),
+            })
+            .collect();
+        let wakers = agents.iter().map(|a| a.waker.clone().into()).collect();
+        let count = agents.len();
+        let every = |(agent, plan): (usize, &AgentPlan)| match plan.descriptor.source {
+            Source::Timer { every_ms } => Some(Timer {
+                agent,
+                every: every_ms.max(1),
+                next: Cell::new(0),
+            }),
+            _ => None,
+        };
+        let timers: Vec<Timer> = topology
+            .agents
+            .iter()
+            .enumerate()
+            .filter_map(every)
+            .collect();
+        let ahead = topology
+            .inputs
+            .iter()
+            .map(|input| {
+                let own = input.declared.and_then(|topic| topic.max_ahead_ms);
+                own.unwrap_or(settings.max_ahead)
+            })
+            .collect();
+        let shared = Rc::new(Shared {
+            settings,
+            ahead,
+            partition,
+            clock,
+            inputs: topology
+                .inputs
+                .iter()
+                .map(|input| RefCell::new(Inbox::new(input.is_repartition())))
+                .collect(),
+            input_names: topology
+                .inputs
+                .iter()
+                .map(|i| Rc::from(&*i.topic))
+                .collect(),
+            outputs: topology
+                .outputs
+                .iter()
+                .map(|o| Rc::from(&*o.topic))
+                .collect(),
+            late: topology.tables.iter().map(|t| t.late).collect(),
+            readers: topology.inputs.iter().map(|i| i.agents.clone()).collect(),
+            closers: (0..tables.len())
+                .map(|t| {
+                    (0..count)
+                        .filter(|&a| topology.agents[a].closes.contains(&t))
+                        .collect()
+                })
+                .collect(),
+            tables,
+            agents,
+            states,
+            current: Cell::new(Current::None),
+            held: RefCell::default(),
+            spot: Cell::new((0, 0)),
+            next_held: Cell::new(0),
+            lacking: Cell::new(None),
+            open: Cell::new(0),
+            counts: Cell::new(false),
+            closed_key: RefCell::default(),
+            batch: RefCell::default(),
+            acked: Cell::new(0),
+            processed: Cell::new(0),
+            failures: Cell::new(0),
+            dead: Cell::new(0),
+            ticks: Cell::new(0),
+            ticked: Cell::new(false),
+            next_tick: Cell::new(if timers.is_empty() { u64::MAX } else { 0 }),
+            timers,
+            budget: Cell::new(0),
+            wall: Cell::new(0),
+            mono: Cell::new(0),
+            revoked: Cell::new(false),
+            failure: RefCell::default(),
+            single_until: RefCell::default(),
+            condemned: RefCell::default(),
+        });
+        let mut task = Task {
+            marks: vec![None; topology.tables.len()],
+            futures: Vec::new(),
+            topology,
+            shared,
+            wakers,
+            prepared: Default::default(),
+            pulse,
+        };
+        task.futures = (0..count).map(|agent| Some(task.make(agent))).collect();
+        Ok(task)
+    }
+}
