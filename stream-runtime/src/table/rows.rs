@@ -100,9 +100,11 @@ impl<S: RowSpec> Rows<S> {
 
     /// Rows that the cache may hold.
     fn limit(&self) -> usize {
-        let row = size_of::<Slot<S::Key, S::Row>>() + 32;
+        // Places in lists and index, and what the allocator adds.
+        let row = size_of::<Slot<S::Key, S::Row>>() + 80;
         let weight = self.weighed.0.checked_div(self.weighed.1).unwrap_or(0);
-        (self.cache_bytes / (row + weight)).max(64)
+        // The bytes, and their copy in a round of the store.
+        (self.cache_bytes / (row + 2 * weight)).max(64)
     }
 
     /// Counts rows of so many bytes together, layout keys included.

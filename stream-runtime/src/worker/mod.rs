@@ -117,7 +117,7 @@ pub(crate) fn run(
     let store: Arc<dyn Store> =
         Arc::new(SledStore::open(&slot.store_dir(), SledOptions::default())?);
     let admin = Arc::new(Admin::new(&settings.properties, PATIENCE)?);
-    let mut next = Some(patterns::first(plan, replan, &admin, &handle.stop)?);
+    let first = patterns::first(plan, replan, &admin, &handle.stop);
     let ground = Ground {
         states,
         settings,
@@ -127,15 +127,14 @@ pub(crate) fn run(
         handle,
         replan,
     };
-    let worked = loop {
-        match next.take() {
-            Some(plan) => match ground.work(plan) {
-                Ok(then) => next = then,
-                Err(error) => break Err(error),
-            },
-            None => break Ok(()),
+    let worked = first.map_err(|error| handle.stop.excuse(error));
+    let worked = worked.and_then(|plan| {
+        let mut next = Some(plan);
+        while let Some(plan) = next.take() {
+            next = ground.work(plan)?;
         }
-    };
+        Ok(())
+    });
     // Whoever looks sees that it ends, asked or not.
     handle.stop.ask();
     match worked {
@@ -153,7 +152,8 @@ impl Ground<'_> {
     fn work(&self, plan: Plan) -> Result<Option<Plan>, Error> {
         let (handle, admin) = (self.handle, &self.admin);
         let stop = handle.stop.part();
-        let limits = topics::prepare(&plan, &self.settings, admin, &stop)?;
+        let limits = topics::prepare(&plan, &self.settings, admin, &stop)
+            .map_err(|error| stop.excuse(error))?;
         let mut settings = self.settings.clone();
         let threads = settings.threads.max(1);
         fit(&mut settings.properties, &limits)?;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use crate::error::{Error, Kind};
 use crate::kafka::Wake;
 
 /// Asks a worker to end in order: stop reading, commit what is acknowledged, store, leave the group.
@@ -57,6 +58,17 @@ impl Stop {
         }
     }
 
+    /// A broker that cannot be reached is no failure of a worker that is to end anyway.
+    pub(super) fn excuse(&self, error: Error) -> Error {
+        if !self.is_asked() || !error.is_broker() || !error.is_retriable() {
+            return error;
+        }
+        Error::new(
+            Kind::Stopped,
+            format!("stopped while waiting for the broker: {error}"),
+        )
+    }
+
     /// A thread to wake when asked.
     pub(super) fn wakes(&self, wake: &Wake) {
         self.0
@@ -73,6 +85,17 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_broker_out_of_reach_is_excused_and_only_at_the_end() {
+        let stop = Stop::new();
+        let kinds = [Kind::Broker, Kind::Refused, Kind::Store];
+        let stopped =
+            |stop: &Stop| kinds.map(|kind| stop.excuse(Error::new(kind, "why")).is_stopped());
+        assert_eq!(stopped(&stop), [false, false, false]);
+        stop.ask();
+        assert_eq!(stopped(&stop), [true, false, false]);
+    }
 
     #[test]
     fn a_part_is_asked_with_the_whole_and_alone() {

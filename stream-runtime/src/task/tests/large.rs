@@ -107,11 +107,11 @@ fn a_cache_is_full_by_what_its_rows_weigh_and_until_the_store_has_them() {
     let tree = MemoryStore::new().tree("sums", 0).unwrap();
     let mut task = task_over(tree, 1 << 20, sum);
     let heavy = [0; 10_000];
-    for key in 0..90 {
+    for key in 0..45 {
         task.restore(0, &change(key), Some(&heavy)).unwrap();
     }
     assert!(!task.is_full());
-    for key in 90..200 {
+    for key in 45..200 {
         task.restore(0, &change(key), Some(&heavy)).unwrap();
     }
     assert!(task.is_full());

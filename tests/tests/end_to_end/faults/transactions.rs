@@ -176,3 +176,17 @@ fn a_worker_ends_while_apache_kafka_is_away() {
         a_worker_asked_to_end_while_the_broker_is_away_ends(&mut broker);
     }
 }
+
+/// Found by the verifier: it ended with exit code 1.
+#[test]
+fn a_worker_asked_to_end_while_it_looks_for_its_broker_ends_well() {
+    let mut broker = Broker::embedded();
+    let app = app(&broker);
+    broker.kill();
+    let mut worker = app.start(&app.impatient());
+    worker.line_with("Connection refused", MINUTE).unwrap();
+    worker.signal("TERM").unwrap();
+    let status = worker.wait(MINUTE);
+    let output = worker.output();
+    assert!(status.is_ok_and(|status| status.success()), "{output}");
+}
