@@ -40,7 +40,26 @@ fn every_option_stands_in_its_attribute_s_documentation() {
             &crate::page::SPEC,
             include_str!("../../stream-runtime/src/docs/page.md"),
         ),
+        (
+            &crate::beside::TIMER.spec,
+            include_str!("../../stream-runtime/src/docs/timer.md"),
+        ),
+        (
+            &crate::beside::CRONTAB.spec,
+            include_str!("../../stream-runtime/src/docs/crontab.md"),
+        ),
+        (
+            &crate::beside::TASK.spec,
+            include_str!("../../stream-runtime/src/docs/task.md"),
+        ),
     ];
+    let attributes = include_str!("lib.rs").matches("#[proc_macro_attribute]");
+    // `#[field]` is taken out by `#[record]`, and is none of its own.
+    assert_eq!(
+        attributes.count() + 1,
+        pages.len(),
+        "an attribute has no page"
+    );
     let mut missing = Vec::new();
     for (spec, page) in pages {
         for (name, kind) in spec.legal {

@@ -13,7 +13,7 @@ use syn::{LitStr, ext::IdentExt};
 
 /// One of the three attributes.
 pub struct Kind {
-    spec: Spec,
+    pub spec: Spec,
     /// What the function is called in messages.
     what: &'static str,
     when: fn(Option<&LitStr>, &Options, &item::Function, &Errors) -> Option<When>,
