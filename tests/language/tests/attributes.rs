@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 
 use stream_runtime::__private::{
-    AgentDescriptor, CommandDescriptor, OnError, Source, StateDescriptor, inventory,
+    AgentDescriptor, BesideDescriptor, CommandDescriptor, OnError, OnGap, PageDescriptor, Source,
+    Start, StateDescriptor, When, inventory,
 };
 use stream_runtime::prelude::*;
 use stream_runtime::{TableSpec, TopicSpec, Window};
@@ -63,6 +64,77 @@ async fn close(window: Closed<HTTPHits>) -> Order {
 async fn deletions(order: Option<Order>, rate: State<Rate>) {
     let _ = order.map(|order| order.sum * rate.0);
 }
+
+#[topic("payments", value = Order, start = "latest", on_gap = "skip", max_ahead = "1d", codec = "json")]
+struct Payments;
+
+#[table(session = "30m", late = Foreign, value = Spent)]
+struct Sessions;
+
+#[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+struct Spent;
+
+impl Merge for Spent {
+    fn merge(&mut self, _: Self) {}
+}
+
+#[table(sliding = "10m", value = u64)]
+struct Lately;
+
+#[table(tumbling = "1d", value = u64)]
+struct Days;
+
+#[table(ttl = "1d", value = u64)]
+struct Mortal;
+
+#[table(global, value = u64)]
+struct Everywhere;
+
+#[agent(pattern = "orders-.+", concurrency = 4)]
+async fn at_once(order: Event<Order, u64>, all: GlobalTable<Everywhere>) {
+    assert_eq!(*order.key(), order.id);
+    drop(all);
+}
+
+#[agent(topic = Foreign)]
+async fn in_batches(mut lines: Stream<String>) {
+    while lines
+        .take(2, std::time::Duration::from_secs(1))
+        .await
+        .is_some()
+    {}
+}
+
+#[join(left = Orders, right = Payments, within = "10m", grace = "1m", idle = "5s", sink = "paid", retries = 2)]
+async fn paid(order: Order, payment: Option<Order>) -> Option<Order> {
+    payment.map(|_| order)
+}
+
+#[timer("90s", on_leader)]
+async fn often() {}
+
+#[timer("1h", per = "partition")]
+async fn by_partition(mut kept: Table<Kept>) {
+    kept.remove("the");
+}
+
+#[crontab("0 20 * * *", timezone = "US/Pacific")]
+async fn evenings() {}
+
+#[crontab("@daily", on_leader)]
+async fn daily() {}
+
+#[task]
+async fn begin() {}
+
+#[task(on = "stop")]
+async fn end() {}
+
+#[page("/count/{word}")]
+async fn show() {}
+
+#[page("/count/{word}", method = "post")]
+async fn count_one() {}
 
 struct Rate(f64);
 
@@ -183,6 +255,105 @@ fn tables_and_topics_register_what_was_said() {
         (orders.start, orders.on_gap, orders.max_ahead_ms),
         (None, None, None)
     );
+    let payments = Payments::DESCRIPTOR;
+    assert_eq!(
+        (payments.start, payments.on_gap, payments.max_ahead_ms),
+        (Some(Start::Latest), Some(OnGap::Skip), Some(86_400_000))
+    );
+}
+
+#[test]
+fn windows_and_what_else_a_table_may_be_register_what_was_said() {
+    let windows = [
+        (
+            Sessions::DESCRIPTOR,
+            Some(Window::Session { gap: 1_800_000 }),
+        ),
+        (Lately::DESCRIPTOR, Some(Window::Sliding { size: 600_000 })),
+        (
+            Days::DESCRIPTOR,
+            Some(Window::Tumbling { size: 86_400_000 }),
+        ),
+        (Mortal::DESCRIPTOR, None),
+    ];
+    for (table, window) in windows {
+        assert_eq!(table.window, window, "{}", table.name);
+        assert_eq!((table.grace, table.idle, table.retention), (0, None, 0));
+        assert!(table.changelog && !table.local && table.global.is_none());
+        assert_eq!(table.partitions, None);
+    }
+    assert_eq!(Sessions::DESCRIPTOR.late, Some("foreign"));
+    assert_eq!(Mortal::DESCRIPTOR.ttl, Some(86_400_000));
+    assert_eq!((Days::DESCRIPTOR.late, Days::DESCRIPTOR.ttl), (None, None));
+    assert!(
+        Everywhere::DESCRIPTOR
+            .global
+            .is_some_and(|global| global.source.is_none())
+    );
+}
+
+#[test]
+fn agents_that_hold_several_events_and_joins_register_what_was_said() {
+    let several = agent("at_once");
+    assert_eq!(several.source, Source::Pattern("orders-.+"));
+    assert_eq!(
+        (several.options.concurrency, several.options.holds),
+        (4, None)
+    );
+    let batches = agent("in_batches").options;
+    assert_eq!((batches.concurrency, batches.holds), (1, Some("take")));
+
+    let join = agent("paid");
+    assert_eq!(join.source, Source::Topics(&["orders", "payments"]));
+    assert_eq!((join.sink, join.options.retries), (Some("paid"), 2));
+    let shape = (join.shape)().join.unwrap();
+    assert_eq!((shape.kind(), shape.within), ("left", 600_000));
+    for buffer in shape.buffers {
+        assert_eq!((buffer.grace, buffer.idle), (60_000, Some(5_000)));
+    }
+}
+
+#[test]
+fn what_runs_beside_the_streams_registers_what_was_said() {
+    let beside = |name: &str| {
+        let one = inventory::iter::<BesideDescriptor>().find(|one| one.name == name);
+        one.map(|one| (one.when, one.on_leader))
+    };
+    let crontab = |expression, timezone| When::Crontab {
+        expression,
+        timezone,
+    };
+    for (name, expected) in [
+        ("often", Some((When::Every { ms: 90_000 }, true))),
+        (
+            "evenings",
+            Some((crontab("0 20 * * *", "US/Pacific"), false)),
+        ),
+        ("daily", Some((crontab("@daily", "UTC"), true))),
+        ("begin", Some((When::Start, false))),
+        ("end", Some((When::Stop, false))),
+        // An agent whose events are ticks.
+        ("by_partition", None),
+    ] {
+        assert_eq!(beside(name), expected, "{name}");
+    }
+    assert_eq!(
+        agent("by_partition").source,
+        Source::Timer {
+            every_ms: 3_600_000
+        }
+    );
+    let mut pages: Vec<_> = inventory::iter::<PageDescriptor>()
+        .map(|page| (page.method, page.path, page.name))
+        .collect();
+    pages.sort_unstable();
+    assert_eq!(
+        pages,
+        [
+            ("GET", "/count/{word}", "show"),
+            ("POST", "/count/{word}", "count_one")
+        ]
+    );
 }
 
 #[test]
@@ -194,6 +365,11 @@ fn functions_stay_functions() {
     )));
     assert_eq!(order, Order { id: 7, sum: 3.0 });
     now(deletions(None, State::new(Rate(1.0))));
+    let event = Event::new("ann".to_owned(), order.clone());
+    assert_eq!((event.key().as_str(), event.id), ("ann", 7));
+    assert_eq!(now(paid(order.clone(), None)), None);
+    assert_eq!(now(paid(order.clone(), Some(order.clone()))), Some(order));
+    now(show());
     assert_eq!(now(rate()).unwrap().0, 1.5);
     assert_eq!(now(say_it(State::new(Rate(2.5)))), ExitCode::from(7));
     assert_eq!(*SAID.lock().unwrap(), ["2.5"]);

@@ -51,6 +51,30 @@ async fn gone_state() -> Missing {}
 #[cfg(any())]
 async fn gone_command(_: Missing) {}
 
+#[join(left = "kept", right = "others", within = "1m")]
+#[cfg(any())]
+async fn gone_join(_: Missing, _: Missing) {}
+
+#[timer("1m")]
+#[cfg(any())]
+async fn gone_timer(_: Missing) {}
+
+#[timer("1m", per = "partition")]
+#[cfg(any())]
+async fn gone_tick(_: Missing) {}
+
+#[crontab("0 * * * *")]
+#[cfg(any())]
+async fn gone_crontab(_: Missing) {}
+
+#[task]
+#[cfg(any())]
+async fn gone_task(_: Missing) {}
+
+#[page("/gone")]
+#[cfg(any())]
+async fn gone_page(_: Missing) {}
+
 fn main() {
     let names: Vec<_> = inventory::iter::<AgentDescriptor>()
         .map(|agent| agent.name)

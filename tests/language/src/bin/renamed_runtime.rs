@@ -8,7 +8,8 @@ mod facade {
 use std::process::ExitCode;
 
 use facade::streams::{
-    self as s, Closed, Stream, Table, Topic, agent, command, record, state, table, topic,
+    self as s, Closed, GlobalTable, Producer, State, Stream, Table, TableReader, Topic, agent,
+    command, crontab, join, page, record, state, table, task, timer, topic,
 };
 
 #[record(timestamp = at, crate = crate::facade::streams)]
@@ -47,6 +48,61 @@ async fn close(hour: Closed<Hours>) -> Reading {
     Reading {
         at: hour.n as i64,
         secret: String::new(),
+    }
+}
+
+#[record(codec = "msgpack", coerce, crate = s)]
+#[derive(Clone, Default)]
+struct Price {
+    item: String,
+    cents: u64,
+}
+
+#[topic("prices", value = Price, key = String, codec = "msgpack", crate = s)]
+struct Prices;
+
+#[table(global, source = Prices, crate = s)]
+struct AllPrices;
+
+#[table(source = Prices, crate = s)]
+struct OwnPrices;
+
+#[agent(topic = "in", group_by = secret, sink = "prices", crate = s)]
+async fn look(
+    reading: Reading,
+    all: GlobalTable<AllPrices>,
+    own: Table<OwnPrices>,
+) -> Option<Price> {
+    all.get(&reading.secret).or(own.get(&reading.secret))
+}
+
+#[join(left = "in", right = Prices, within = "1m", on = (secret, item), crate = s)]
+async fn pair(_reading: Reading, _price: Option<Price>) {}
+
+#[timer("1m", crate = s)]
+async fn report(prices: TableReader<OwnPrices>, out: Producer<Prices>) -> s::Result {
+    if let Some(price) = prices.get("tea").await? {
+        out.send("tea", price).await?;
+    }
+    Ok(())
+}
+
+#[timer("1m", per = "partition", crate = s)]
+async fn forget(mut hours: Table<Hours>) {
+    hours.update("tea", |hour| hour.n = 0);
+}
+
+#[crontab("0 * * * *", crate = s)]
+async fn hourly(_number: State<u8>) {}
+
+#[task(on = "stop", crate = s)]
+async fn end() {}
+
+#[page("/price/{of}", crate = s)]
+async fn price(s::web::Path(of): s::web::Path<String>, prices: TableReader<OwnPrices>) -> String {
+    match prices.get(&of).await {
+        Ok(price) => price.map_or_else(String::new, |price| price.cents.to_string()),
+        Err(error) => error.to_string(),
     }
 }
 

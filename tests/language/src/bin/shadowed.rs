@@ -2,7 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod m {
-    use stream_runtime::{Closed, Stream, Table, agent, record, state, table, topic};
+    use stream_runtime::{
+        Closed, GlobalTable, Producer, Stream, Table, TableReader, agent, crontab, join, page,
+        record, state, table, task, timer, topic,
+    };
 
     struct Option;
     struct Some;
@@ -67,6 +70,83 @@ mod m {
             id: *hour.key(),
             secret: ::core::option::Option::None,
         }
+    }
+
+    #[record(key = id)]
+    #[derive(::std::clone::Clone, ::std::default::Default)]
+    struct Price {
+        id: u64,
+        cents: u64,
+    }
+
+    #[topic("prices", value = Price, codec = "json")]
+    struct Prices;
+
+    #[table(global, source = Prices)]
+    struct AllPrices;
+
+    #[table(source = Prices)]
+    struct OwnPrices;
+
+    #[table(key = u64, session = "1m", late = "late")]
+    #[derive(::std::clone::Clone, ::std::default::Default)]
+    struct Visits {
+        n: u64,
+    }
+
+    impl ::stream_runtime::Merge for Visits {
+        fn merge(&mut self, later: Self) {
+            self.n += later.n;
+        }
+    }
+
+    #[agent(topic = "in", group_by = id)]
+    async fn look(
+        reading: ::stream_runtime::Event<Reading, u64>,
+        all: GlobalTable<AllPrices>,
+        mut visits: Table<Visits>,
+    ) {
+        let known = all.contains(reading.key());
+        visits.update(reading.key(), |visit| visit.n += if known { 1 } else { 0 });
+    }
+
+    #[join(left = Out, right = Prices, within = "1m", on = (id, id), sink = "pairs")]
+    async fn pair(
+        reading: Reading,
+        _price: ::core::option::Option<Price>,
+    ) -> ::stream_runtime::Result<Reading> {
+        ::core::result::Result::Ok(reading)
+    }
+
+    #[timer("1m", on_leader)]
+    async fn report(
+        prices: TableReader<OwnPrices>,
+        out: Producer<Prices>,
+    ) -> ::stream_runtime::Result<()> {
+        if let ::core::option::Option::Some(price) = prices.get(&7).await? {
+            out.send(&7, price).await?;
+        }
+        ::core::result::Result::Ok(())
+    }
+
+    #[timer("1m", per = "partition")]
+    async fn forget(mut hours: Table<Hours>) {
+        hours.update(&7, |hour| hour.n = 0);
+    }
+
+    #[crontab("0 * * * *", timezone = "Europe/Berlin")]
+    async fn hourly() {}
+
+    #[task]
+    async fn begin() {}
+
+    #[page("/price/{id}", method = "post")]
+    async fn page(
+        ::stream_runtime::web::Path(id): ::stream_runtime::web::Path<u64>,
+        prices: TableReader<OwnPrices>,
+    ) -> ::stream_runtime::Result<::std::string::String> {
+        let price = prices.get(&id).await?;
+        ::core::result::Result::Ok(::std::format!("{}", price.is_some()))
     }
 
     pub struct Pool;

@@ -73,4 +73,72 @@ pub async fn limit() -> Result<u64> {
 #[command]
 pub async fn check() {}
 
+/// P.
+#[record]
+#[derive(Clone, Default, Debug)]
+pub struct Price {
+    /// C.
+    pub cents: u64,
+}
+
+/// P.
+#[topic("prices", value = Price)]
+#[derive(Debug)]
+pub struct Prices;
+
+/// A.
+#[table(global, source = Prices)]
+#[derive(Debug)]
+pub struct AllPrices;
+
+/// O.
+#[table(source = Prices, ttl = "1d")]
+#[derive(Debug)]
+pub struct OwnPrices;
+
+/// L.
+#[agent(topic = "readings", group_by = id, sink = "found")]
+pub async fn look(reading: Reading, prices: GlobalTable<AllPrices>) -> Option<Price> {
+    prices.get(&reading.id)
+}
+
+/// J.
+#[join(left = "readings", right = Prices, within = "1m", sink = "pairs")]
+pub async fn pair(_reading: &Reading, price: Option<Price>) -> Option<Price> {
+    price
+}
+
+/// T.
+#[timer("1m", on_leader)]
+pub async fn report(prices: TableReader<OwnPrices>, out: Producer<Prices>) -> Result<()> {
+    if let Some(price) = prices.get("tea").await? {
+        out.send("tea", price).await?;
+    }
+    Ok(())
+}
+
+/// F.
+#[timer("1m", per = "partition")]
+pub async fn forget(mut hours: Table<Hours>) {
+    let _ = hours.update("tea", |hour| hour.n = 0);
+}
+
+/// H.
+#[crontab("0 * * * *")]
+pub async fn hourly() {}
+
+/// B.
+#[task]
+pub async fn begin() {}
+
+/// P.
+#[page("/price/{of}")]
+pub async fn price(
+    of: stream_runtime::web::Path<String>,
+    prices: TableReader<OwnPrices>,
+) -> Result<String> {
+    let price = prices.get(of.as_str()).await?;
+    Ok(price.unwrap_or_default().cents.to_string())
+}
+
 fn main() {}

@@ -49,4 +49,20 @@ async fn average(hour: Closed<HourlyVoltage>) -> AverageVoltage {
     }
 }
 
-fn main() {}
+/// The test of the tutorial, on all that the program has.
+fn main() {
+    let mut app = TestApp::new();
+    app.send(
+        "voltage_input",
+        "power",
+        PowerReading {
+            datetime: at("2006-12-16T17:24:00Z"),
+            voltage: 234.8,
+        },
+    );
+    app.advance_to(at("2006-12-16T18:00:29Z"));
+    assert!(app.sent::<AverageVoltage>("voltage_avg").is_empty());
+    app.advance_to(at("2006-12-16T18:00:30Z"));
+    let hours = app.sent::<AverageVoltage>("voltage_avg");
+    assert_eq!((hours.len(), hours[0].count, hours[0].mean), (1, 1, 234.8));
+}

@@ -28,6 +28,7 @@ macro_rules! programs {
 }
 
 programs! {
+    beside
     brief
     cfg
     codecs
