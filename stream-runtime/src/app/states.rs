@@ -119,3 +119,43 @@ impl States {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::Place;
+
+    /// Registered, it would be in the way of every app of the tests.
+    fn state(name: &'static str, type_id: fn() -> TypeId) -> &'static StateDescriptor {
+        Box::leak(Box::new(StateDescriptor {
+            name,
+            place: Place {
+                module: "m",
+                file: "f.rs",
+                line: 1,
+            },
+            type_id,
+            make: || unreachable!("a problem is said before anything is made"),
+        }))
+    }
+
+    #[test]
+    fn two_functions_that_make_one_type_are_named() {
+        struct Pool;
+        struct Client;
+        let states = States::default().listed(&[
+            state("one", TypeId::of::<Pool>),
+            state("other", TypeId::of::<Pool>),
+            state("client", TypeId::of::<Client>),
+        ]);
+        let problems = states.problems(&[], &[]);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0]
+                .message
+                .contains("`one` and `other` make the same type"),
+            "{problems:?}"
+        );
+        assert_eq!(problems[0].places.len(), 2);
+    }
+}

@@ -361,3 +361,159 @@ fn windows_feed_windows_of_no_less_grace_and_never_themselves() {
         ],
     );
 }
+
+mod read_under_two_keys {
+    use crate::prelude::*;
+
+    #[agent(topic = "rk-in")]
+    async fn by_number(_: Event<String, u64>) {}
+    #[agent(topic = "rk-in")]
+    async fn by_text(_: Event<String>) {}
+}
+
+#[test]
+fn a_topic_has_keys_of_one_type() {
+    assert_says(
+        "read_under_two_keys",
+        &[&["topic `rk-in` is read with keys of type u64 and of type String"]],
+    );
+}
+
+mod table_in_each_other_s_way {
+    use crate::prelude::*;
+
+    #[table(value = u64)]
+    struct Twice;
+    #[table(tumbling = "1h", value = u64)]
+    struct Closing;
+
+    #[agent(topic = "tw-in")]
+    async fn both(word: String, mut rows: Table<Twice>, again: Table<Twice>) {
+        rows.insert(&word, again.get(&word).unwrap_or_default());
+    }
+    #[agent(on_close = Closing)]
+    async fn over(hour: Closed<Closing>, mut hours: Table<Closing>) {
+        hours.update(hour.key(), |n| *n += 1);
+    }
+}
+
+#[test]
+fn a_table_is_asked_for_once_and_not_written_while_it_closes() {
+    assert_says(
+        "table_in_each_other_s_way",
+        &[
+            &["agent `both` asks for table `twice` twice"],
+            &["agent `over` writes table `closing` while its windows close"],
+        ],
+    );
+}
+
+mod several_in_hand {
+    use std::time::Duration;
+
+    use crate::prelude::*;
+
+    #[table(value = u64)]
+    struct Kept;
+
+    /// Names behind which the attribute does not look.
+    type Rows = Table<Kept>;
+    type Words = Stream<String>;
+
+    #[agent(topic = "si-a", concurrency = 4)]
+    async fn at_once(_: String, _: Rows) {}
+    #[agent(topic = "si-b")]
+    async fn batches(mut words: Stream<String>) {
+        while words.take(2, Duration::from_secs(1)).await.is_some() {}
+    }
+    #[agent(topics = ["si-b", "si-e"])]
+    async fn beside(_: String) {}
+    #[agent(topic = "si-c")]
+    async fn by_hand(words: Stream<String>, _: Table<Kept>) {
+        let mut words = words.noack();
+        while let Some(word) = words.next().await {
+            word.ack();
+        }
+    }
+    #[agent(topic = "si-f")]
+    async fn keep(word: String, mut kept: Table<Kept>) {
+        kept.insert(&word, 1);
+    }
+    #[agent(topic = "si-d", concurrency = 2)]
+    async fn looped(mut words: Words) {
+        while words.next().await.is_some() {}
+    }
+}
+
+#[test]
+fn an_agent_that_holds_several_events_is_fit_for_it_and_alone() {
+    assert_says(
+        "several_in_hand",
+        &[
+            &["agent `at_once` has `concurrency` and takes a table"],
+            &[
+                "agent `batches` holds several events (`take`)",
+                "agent `beside` reads topic `si-b` too",
+            ],
+            &["agent `by_hand` acknowledges its events itself (`noack`) and takes a table"],
+            &["agent `looped` has `concurrency`, which is for the event form"],
+        ],
+    );
+}
+
+mod asks_in_vain {
+    use crate::prelude::*;
+    use crate::web::Path;
+
+    #[table(value = u64)]
+    struct Unkept;
+    struct Nowhere;
+
+    #[agent(topic = "av-in")]
+    async fn ask(_: String, _: State<Nowhere>) {}
+    #[timer("1m")]
+    async fn look(_: TableReader<Unkept>) {}
+    #[task]
+    async fn begin(_: State<Nowhere>) {}
+    #[page("/unkept/{word}")]
+    async fn show(_: Path<String>, _: TableReader<Unkept>) {}
+}
+
+#[test]
+fn a_resource_that_nobody_makes_and_a_table_that_nobody_keeps_are_named() {
+    assert_says(
+        "asks_in_vain",
+        &[
+            &[
+                "agent `ask` asks for State<",
+                "Nowhere> and nobody makes one",
+            ],
+            &[
+                "task `begin` asks for State<",
+                "Nowhere> and nobody makes one",
+            ],
+            &["timer `look` reads table `unkept`, which no agent of the app keeps"],
+            &["page `show` reads table `unkept`, which no agent of the app keeps"],
+        ],
+    );
+}
+
+mod pages_alike {
+    use crate::prelude::*;
+    use crate::web::Path;
+
+    #[agent(topic = "pa-in")]
+    async fn read(_: String) {}
+    #[page("/word/{word}")]
+    async fn one(_: Path<String>) {}
+    #[page("/word/{text}")]
+    async fn other(_: Path<String>) {}
+}
+
+#[test]
+fn pages_that_cannot_be_told_apart_keep_the_app_from_starting() {
+    assert_says(
+        "pages_alike",
+        &[&["`one` (/word/{word}) and `other` (/word/{text})"]],
+    );
+}

@@ -335,6 +335,55 @@ mod tests {
         );
     }
 
+    mod declared {
+        use crate::prelude::*;
+
+        #[topic(
+            "declared",
+            value = String,
+            partitions = 5,
+            replication_factor = 2,
+            retention = "7d",
+            compact
+        )]
+        pub struct Declared;
+    }
+
+    #[test]
+    fn a_declared_topic_is_made_as_it_says_and_others_as_the_app_says() {
+        let mut plan = plan(&["in"], &["declared", "plain"]);
+        let declared = <declared::Declared as crate::TopicSpec>::DESCRIPTOR;
+        plan.topics.insert(declared.name, declared);
+        let mut settings = WorkerSettings::new(Properties::default(), ".");
+        settings.topic_partitions = Some(7);
+        settings.replication_factor = Some(3);
+        let made = wanted(&plan, &settings, &there(&[("in", 4)]));
+        let seen: Vec<_> = made
+            .iter()
+            .map(|topic| (&*topic.name, topic.partitions, topic.replication))
+            .collect();
+        assert_eq!(
+            seen,
+            [("declared", Some(5), Some(2)), ("plain", Some(7), Some(3))]
+        );
+        let setting = |topic: &TopicSettings, name: &str| {
+            let mut all = topic.config.iter().filter(|(known, _)| known == name);
+            let first = all.next().map(|(_, value)| value.clone());
+            assert_eq!(all.next(), None, "{name} is said once");
+            first
+        };
+        assert_eq!(
+            setting(&made[0], "retention.ms").as_deref(),
+            Some("604800000")
+        );
+        assert_eq!(
+            setting(&made[0], "cleanup.policy").as_deref(),
+            Some("compact")
+        );
+        assert_eq!(setting(&made[1], "retention.ms").as_deref(), Some("-1"));
+        assert_eq!(setting(&made[1], "cleanup.policy"), None);
+    }
+
     /// `a` is read with another key as `r`, beside `others`.
     fn repartitioned(others: &[&str]) -> Plan {
         let mut plan = plan(&["a"], &[]);
