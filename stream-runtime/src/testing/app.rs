@@ -13,7 +13,7 @@ use super::sent::{Sent, TestKey};
 use super::simulate::Random;
 use crate::app::{Agents, App};
 use crate::error::Error;
-use crate::record::Record;
+use crate::record::{Payload, Record};
 use crate::task::TaskSettings;
 use crate::topology::{PatternPlan, Plan};
 use crate::worker::{Status, Stop, WorkerHandle};
@@ -359,12 +359,12 @@ impl TestApp {
         done(self.drive().raise(time.timestamp_millis()));
     }
 
-    /// The committed records of a topic, partition by partition.
+    /// The committed records of a topic, partition by partition; tombstones too as `Option<T>`.
     ///
     /// # Panics
     /// When a partition would stop, or a record is no `T`.
     #[track_caller]
-    pub fn sent<T: Record>(&mut self, topic: &str) -> Vec<Sent<T>> {
+    pub fn sent<T: Payload>(&mut self, topic: &str) -> Vec<Sent<T>> {
         self.settle();
         self.committed(topic)
     }
@@ -374,7 +374,7 @@ impl TestApp {
     /// # Panics
     /// When a record is no `T`.
     #[track_caller]
-    pub fn committed<T: Record>(&mut self, topic: &str) -> Vec<Sent<T>> {
+    pub fn committed<T: Payload>(&mut self, topic: &str) -> Vec<Sent<T>> {
         let all = self.drive().cluster.all(topic);
         all.map(|(partition, offset, e)| Sent {
             record: match T::decode(e.value.as_deref()) {

@@ -226,26 +226,31 @@ impl Drive {
 
     /// A handler waits for something real, a timer or a socket: gives it time.
     fn wait_for_handlers(&mut self) -> Result<bool, Error> {
-        let waits = |seat: &Seat| {
+        let waits = |seat: &&Seat| {
             let task = &seat.task;
             !task.is_quiet() && task.retrying().is_none() && !task.waits_for_more()
         };
-        if !self.seats.iter().any(waits) {
-            return Ok(false);
-        }
+        // When their `timeout`s end them; `None` when one of them has none.
+        let ends = self.seats.iter().filter(waits);
+        let ends: Option<Vec<u64>> = ends.map(|seat| seat.task.next_wake()).collect();
+        let patience = match ends.as_ref().map(|ends| ends.iter().max()) {
+            Some(None) => return Ok(false),
+            Some(Some(end)) => Duration::from_millis(end.saturating_sub(self.now.mono)),
+            None => PATIENCE,
+        };
         let wake = Arc::clone(&self.wake);
         let woken = self.runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, wake.notified())
+            tokio::time::timeout(patience.min(PATIENCE), wake.notified())
                 .await
                 .is_ok()
         });
-        if !woken {
+        if !woken && ends.is_none() {
             return Err(Error::agent(format!(
                 "a handler has been waiting for {} s: a test goes on only when every handler is done",
                 PATIENCE.as_secs()
             )));
         }
-        Ok(true)
+        Ok(woken)
     }
 
     /// Moves the clock; retries, timeouts and idle windows fall due on the way.
