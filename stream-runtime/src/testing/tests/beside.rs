@@ -31,6 +31,13 @@ async fn half(reports: Producer<Reports>) -> Result<()> {
     Ok(())
 }
 
+/// Kolkata is five and a half hours ahead.
+#[crontab("30 6 * * *", timezone = "Asia/Kolkata")]
+async fn morning(reports: Producer<Reports>) -> Result<()> {
+    reports.send("crontab", "morning".to_owned()).await?;
+    Ok(())
+}
+
 #[task]
 async fn begin(reports: Producer<Reports>) -> Result<()> {
     reports.send("task", "begin".to_owned()).await?;
@@ -114,6 +121,17 @@ fn a_crontab_goes_by_the_calendar_and_not_by_what_lies_before_the_first_record()
     assert!(read_texts(&mut app).is_empty());
     app.advance_to(start + chrono::Duration::hours(2));
     assert_eq!(read_texts(&mut app), ["HALF", "HALF"]);
+}
+
+#[test]
+fn a_crontab_is_meant_in_its_time_zone() {
+    let mut app = TestApp::only((read, morning));
+    app.advance_to(at(59));
+    assert!(read_texts(&mut app).is_empty());
+    app.advance_to(at(60));
+    assert_eq!(read_texts(&mut app), ["MORNING"]);
+    app.advance_to(at(60 + 24 * 60 - 1));
+    assert_eq!(read_texts(&mut app), ["MORNING"]);
 }
 
 #[test]

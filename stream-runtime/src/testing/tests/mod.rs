@@ -4,8 +4,12 @@ mod beside;
 mod globals;
 mod group_by;
 mod join;
+mod kit;
 mod lookup;
 mod patterns;
+mod policies;
+mod reading;
+mod sending;
 mod windows;
 
 use std::sync::atomic::{AtomicU32, Ordering};
