@@ -8,7 +8,7 @@ use crate::{
 };
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{Type, parse_quote_spanned, spanned::Spanned};
+use syn::{parse_quote_spanned, spanned::Spanned};
 
 pub fn expand(table: &Table) -> TokenStream {
     let p = table.runtime.private();
@@ -33,10 +33,11 @@ pub fn expand(table: &Table) -> TokenStream {
     let (key_type, value_type) = match &table.source {
         Some(topic) => {
             let here = table.runtime.private_at(topic.span());
-            let of = |name: TokenStream| -> Type {
-                parse_quote_spanned!(topic.span()=> <#topic as #here::TopicSpec>::#name)
-            };
-            (Some(of(quote!(Key))), Some(of(quote!(Value))))
+            // All of it at the option, for what is wrong with the topic's record.
+            (
+                Some(parse_quote_spanned!(topic.span()=> <#topic as #here::TopicSpec>::Key)),
+                Some(parse_quote_spanned!(topic.span()=> <#topic as #here::TopicSpec>::Value)),
+            )
         }
         None => (table.key.clone(), table.value.clone()),
     };
@@ -100,7 +101,7 @@ pub fn expand(table: &Table) -> TokenStream {
     let place = item::place(&p);
     // A row that lacks `Clone` or `Default` is an error on the struct's name, not on the whole attribute.
     let value = match &value_type {
-        Some(ty) => quote!(type Value = #ty;),
+        Some(ty) => quote_spanned!(ty.span()=> type Value = #ty;),
         None => quote_spanned!(ident.span()=> type Value = #ident;),
     };
     let (global, more) = rows_from(table, &value_place(table), &p);

@@ -156,7 +156,9 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
     if value.is_none() && source.is_none() {
         item::refuse_serde(&item.attrs, SPEC.attribute, errors);
     }
-    let window = window(&options, errors);
+    // One that cannot stand there was noted, and is left out, so that it is no further error.
+    let plain = options.flag("global") || source.is_some();
+    let window = window(&options, errors).filter(|_| !plain);
     let kind = WINDOWS.iter().find_map(|name| options.word(name));
     let default = snake_case(&item.ident.unraw().to_string());
     let name = item::wire_name(&options, &item.ident, default, errors);
@@ -177,6 +179,10 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
     }
     if let Some((0, literal)) = options.duration("ttl") {
         errors.on(literal, "with a `ttl` of nothing no row would ever be read");
+    }
+    // What `source` was to name is not known, and the struct is no row.
+    if source.is_none() && options.word("source").is_some() {
+        return None;
     }
     let duration = |name: &str| options.duration(name).map(|(ms, _)| ms);
     let table = Table {
@@ -254,11 +260,27 @@ fn global(options: &Options, errors: &Errors) {
             "a global table is read from its changelog; take this out",
         );
     }
-    if let (Some(_), Some(word)) = (options.word("source"), options.word("partitions")) {
+    if let (true, Some(word)) = (options.flag("local"), options.word("local")) {
         errors.on(
             word,
-            "a global table of a topic has the topic's partitions; take this out",
+            "a global table has one row for each key, whatever its partition; take this out",
         );
+    }
+    if options.word("source").is_some() {
+        for (name, why) in [
+            (
+                "partitions",
+                "a global table of a topic has the topic's partitions; take this out",
+            ),
+            (
+                "ttl",
+                "the rows of a global table of a topic live as long as its records; take this out",
+            ),
+        ] {
+            if let Some(word) = options.word(name) {
+                errors.on(word, why);
+            }
+        }
     }
 }
 
