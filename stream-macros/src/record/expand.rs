@@ -221,17 +221,20 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
             quote!(#p::encode_json(#text, self, __out)),
         ),
         codec => {
-            let codec = match codec {
-                Codec::Own(ty) => quote!(#ty),
-                Codec::Named(named) => {
-                    let named = syn::Ident::new(named, Span::call_site());
-                    quote!(#p::codecs::#named)
+            // Asked for at the option alone, so that a codec that does not fit is said there, and once.
+            let (span, codec) = match codec {
+                Codec::Own(ty) => (ty.span(), quote!(#ty)),
+                Codec::Named(named, span) => {
+                    let here = record.runtime.private_at(*span);
+                    let named = syn::Ident::new(named, *span);
+                    (*span, quote_spanned!(*span=> #here::codecs::#named))
                 }
-                Codec::Json => TokenStream::new(),
+                Codec::Json => (Span::call_site(), TokenStream::new()),
             };
+            let here = record.runtime.private_at(span);
             (
-                quote!(#p::decode_by::<#codec, Self>(#text, __value, #sensitive)),
-                quote!(#p::encode_by::<#codec, Self>(#text, self, __out)),
+                quote_spanned!(span=> #here::decode_by(#text, __value, #sensitive, <#codec as #here::codecs::Codec<Self>>::decode)),
+                quote_spanned!(span=> #here::encode_by(#text, self, __out, <#codec as #here::codecs::Codec<Self>>::encode)),
             )
         }
     };

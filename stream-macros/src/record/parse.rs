@@ -7,7 +7,7 @@ use crate::{
     options::{FieldPath, Kind, Options, Spec},
     paths::Runtime,
 };
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::format_ident;
 use syn::{Attribute, Data, DeriveInput, Field, Fields, Type, ext::IdentExt};
 
@@ -71,8 +71,8 @@ pub struct Record {
 /// How its values are written.
 pub enum Codec {
     Json,
-    /// One of the runtime's, by its type there.
-    Named(&'static str),
+    /// One of the runtime's, by its type there, and where it was named.
+    Named(&'static str, Span),
     /// The user's.
     Own(Box<Type>),
 }
@@ -82,11 +82,11 @@ impl Codec {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Json => "json",
-            Self::Named("Raw") => "raw",
-            Self::Named("Text") => "text",
-            Self::Named("Binary") => "binary",
-            Self::Named("MessagePack") => "msgpack",
-            Self::Named(_) | Self::Own(_) => "",
+            Self::Named("Raw", _) => "raw",
+            Self::Named("Text", _) => "text",
+            Self::Named("Binary", _) => "binary",
+            Self::Named("MessagePack", _) => "msgpack",
+            Self::Named(..) | Self::Own(_) => "",
         }
     }
 }
@@ -219,8 +219,9 @@ fn codec(options: &Options, fields: &[RecordField], errors: &Errors) -> Codec {
             }
         };
         errors.on(text, why);
+        return Codec::Json; // or what it asks of the record were further errors
     }
-    Codec::Named(codec)
+    Codec::Named(codec, text.span())
 }
 
 fn read_fields(

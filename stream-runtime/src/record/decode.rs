@@ -1,6 +1,6 @@
 //! From the bytes of a message to a record, and what is said when they are none.
 
-use crate::codec::{Codec, json};
+use crate::codec::{CodecError, json};
 use serde::de::DeserializeOwned;
 use std::fmt::{self, Write as _};
 
@@ -20,17 +20,19 @@ pub fn decode_json<T: DeserializeOwned>(
     json::decode(bytes).map_err(|problem| refused::<T>(record, bytes, sensitive, problem))
 }
 
-/// Reads a record by a codec of its own.
+/// Reads a record by a codec of its own. It takes the codec's function, which the caller asks for the trait: a codec that
+/// does not fit is one error then, in both directions.
 #[inline]
-pub fn decode_by<C: Codec<T>, T>(
+pub fn decode_by<T>(
     record: &'static str,
     value: Option<&[u8]>,
     sensitive: bool,
+    decode: impl FnOnce(&[u8]) -> Result<T, CodecError>,
 ) -> Result<T, DecodeError> {
     let Some(bytes) = value else {
         return Err(DecodeError::tombstone(record));
     };
-    C::decode(bytes).map_err(|problem| {
+    decode(bytes).map_err(|problem| {
         let text = if sensitive {
             masked(problem.to_string())
         } else {
@@ -42,13 +44,14 @@ pub fn decode_by<C: Codec<T>, T>(
 
 /// Appends a record by a codec of its own.
 #[inline]
-pub fn encode_by<C: Codec<T>, T>(
+pub fn encode_by<T>(
     record: &'static str,
     value: &T,
     out: &mut Vec<u8>,
+    encode: impl FnOnce(&T, &mut Vec<u8>) -> Result<(), CodecError>,
 ) -> Result<bool, EncodeError> {
     let start = out.len();
-    match C::encode(value, out) {
+    match encode(value, out) {
         Ok(()) => Ok(true),
         Err(problem) => {
             out.truncate(start); // no half record

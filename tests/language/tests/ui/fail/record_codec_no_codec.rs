@@ -1,0 +1,10 @@
+use stream_runtime::prelude::*;
+
+struct Own;
+
+#[record(codec = Own)]
+struct Word {
+    text: String,
+}
+
+fn main() {}
