@@ -115,6 +115,22 @@ pub fn is_called(ty: &Type, name: &str) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
 }
 
+/// Notes parameters that never leave the stream thread: beside it, each would be an error about `Send` too.
+pub fn refuse_handles(parameters: &[Parameter], takes: &str, errors: &Errors) {
+    for parameter in parameters {
+        let handle = ["Table", "Topic", "Stream"].into_iter().find(|name| {
+            is_called(&parameter.ty, name)
+                && matches!(&parameter.ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| !last.arguments.is_none()))
+        });
+        if let Some(handle) = handle {
+            errors.on(
+                &parameter.ty,
+                format!("a `{handle}` stays with the agents of its partition: {takes}"),
+            );
+        }
+    }
+}
+
 fn refuse_impl(ty: &Type, cure: &str, errors: &Errors) {
     struct Find<'a>(&'a str, &'a Errors);
     impl VisitMut for Find<'_> {

@@ -44,6 +44,9 @@ pub fn attribute(args: TokenStream, tokens: TokenStream) -> TokenStream {
     if let Some(item) = &item {
         function::check(&item.sig, "a page", &errors);
         parameters = function::parameters(&item.sig, &errors);
+        let takes =
+            "a page takes State<T>, Producer<S>, TableReader<S> and what axum takes from a request";
+        function::refuse_handles(&parameters, takes, &errors);
         match &path {
             Some(path) => {
                 if let Err(problem) = check_path(&path.value()) {

@@ -123,6 +123,20 @@ pub fn parse(
     function::check(&item.sig, kind.what, errors);
     let parameters = function::parameters(&item.sig, errors);
     let when = (kind.when)(first.as_ref(), &options, &item, errors)?;
+    let in_partitions = matches!(
+        when,
+        When::Every {
+            per_partition: true,
+            ..
+        }
+    );
+    if !in_partitions {
+        let takes = format!(
+            "{} takes State<T>, Producer<S> and TableReader<S>; a timer with `per = \"partition\"` takes what agents take",
+            kind.what
+        );
+        function::refuse_handles(&parameters, &takes, errors);
+    }
     Some(Beside {
         runtime: Runtime::new(options.runtime()),
         name: item.sig.ident.unraw().to_string(),

@@ -19,7 +19,7 @@ use crate::topology::Edge;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be injected here",
     label = "not a parameter of this kind of function",
-    note = "an agent takes Table<S>, GlobalTable<S>, Topic<S>, State<T>, TaskContext; the event form and `on_close` also Key<K> and Headers"
+    note = "an agent, a join or a timer per partition takes Table<S>, GlobalTable<S>, Topic<S>, State<T>, TaskContext; the event form, `on_close` and a join also Key<K> and Headers"
 )]
 pub trait FromContext<M>: Sized {
     /// What it ties the agent to.
@@ -32,9 +32,9 @@ pub trait FromContext<M>: Sized {
 
 /// Forms that have one event in hand per call.
 #[diagnostic::on_unimplemented(
-    message = "a stream has no event in hand when its function is called",
-    label = "cannot stand beside a `Stream`",
-    note = "ask the event: `event.key()`, `event.headers()`"
+    message = "no event is in hand when this function is called",
+    label = "cannot stand beside a `Stream`, nor in a timer",
+    note = "ask the event of the stream: `event.key()`, `event.headers()`; a tick has neither"
 )]
 pub trait PerEvent {}
 impl PerEvent for EventForm {}

@@ -1,0 +1,8 @@
+use stream_runtime::prelude::*;
+
+#[page("/number")]
+async fn number() -> u64 {
+    1
+}
+
+fn main() {}
