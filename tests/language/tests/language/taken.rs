@@ -28,7 +28,7 @@ macro_rules! programs {
 }
 
 programs! {
-    beside
+    beside_streams
     brief
     cfg
     codecs
