@@ -307,15 +307,17 @@ impl Crew {
     /// the one that was killed.
     pub fn stop(&mut self) -> usize {
         let victim = self.calm();
+        // Before the others: the group gives its partitions anew when one of them leaves.
+        self.look_after(victim);
+        let life = self.life(victim);
+        life.killed = Some(wall());
+        life.process.kill();
         for worker in 0..self.states.len() {
+            if worker == victim {
+                continue;
+            }
             if matches!(self.states[worker], State::Up | State::Thawed(_)) {
                 self.look_after(worker);
-                if worker == victim {
-                    let life = self.life(worker);
-                    life.killed = Some(wall());
-                    life.process.kill();
-                    continue;
-                }
                 self.signal(worker, "TERM");
                 self.states[worker] = State::Leaving(Instant::now() + GOODBYE);
             }
