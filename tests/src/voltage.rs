@@ -83,6 +83,13 @@ impl App {
         ]
     }
 
+    /// The same of one that ends when nothing is left.
+    pub fn until_caught_up(&self) -> Vec<String> {
+        let mut args = self.impatient();
+        args.push("--until-caught-up".into());
+        args
+    }
+
     /// The command `args` with `--broker`.
     pub fn command<A: AsRef<str>>(&self, args: &[A]) -> Command {
         let mut command = self.bare(args);

@@ -24,9 +24,7 @@ fn order(second: i64, amount: i64, bad: bool) -> String {
 
 /// Runs a worker until all is handled; `repaired`: one that can handle bad orders.
 fn work(app: &App, repaired: bool) {
-    let mut args = app.impatient();
-    args.push("--until-caught-up".into());
-    let mut command = app.command(&args);
+    let mut command = app.command(&app.until_caught_up());
     if repaired {
         command.env("LETTERS_REPAIRED", "1");
     }

@@ -77,9 +77,7 @@ fn faults(broker: &Broker) {
     }
     sender.finish().unwrap();
     drop(workers);
-    let mut last = app.impatient();
-    last.push("--until-caught-up".into());
-    app.run(&last, WITHIN).unwrap();
+    app.run(&app.until_caught_up(), WITHIN).unwrap();
     for way in WAYS {
         let sent = by_key(&bootstrap, &format!("in_{way}"));
         let came = by_key(&bootstrap, &format!("out_{way}"));

@@ -68,9 +68,7 @@ fn ten_kills(broker: &Broker) {
 
 /// A last worker works off what is left, and all is compared.
 fn finish(app: &App, expected: std::collections::BTreeMap<String, Hours>) {
-    let mut last = app.impatient();
-    last.push("--until-caught-up".into());
-    app.run(&last, MINUTES).unwrap();
+    app.run(&app.until_caught_up(), MINUTES).unwrap();
     data::assert_same(&app.averages().unwrap(), &expected);
 }
 

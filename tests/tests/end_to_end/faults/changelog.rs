@@ -46,7 +46,7 @@ fn a_changelog_deleted_by_hand_is_missed_on_an_empty_disk_too() {
 
 /// A worker with another data directory.
 fn beside(app: &App, dir: &Path) -> Vec<String> {
-    let mut args = caught_up(app);
+    let mut args = app.until_caught_up();
     args.extend(["--data-dir".into(), dir.display().to_string()]);
     args
 }
@@ -66,7 +66,7 @@ fn a_store_of_a_changelog_that_was_made_anew_is_rebuilt() {
     app.run(&beside(&app, &other), MINUTE).unwrap();
     assert!(has_total(&broker, "0-0", (80, 2040)));
     orders::send_one(&bootstrap, "0-0", 7, 0);
-    let worker = app.run(&caught_up(&app), MINUTE).unwrap();
+    let worker = app.run(&app.until_caught_up(), MINUTE).unwrap();
     names(
         &worker.output(),
         &["rebuilt from the changelog", "another changelog"],
@@ -91,7 +91,7 @@ fn a_store_from_before_a_compaction_is_rebuilt() {
     ];
     client::create_topic(&bootstrap, CHANGELOG, 1, &settings).unwrap();
     orders::send(&bootstrap, orders::records(1, 2, 20));
-    app.run(&caught_up(&app), MINUTE).unwrap();
+    app.run(&app.until_caught_up(), MINUTE).unwrap();
     assert!(has_total(&broker, "0-0", (20, 210)));
 
     // Elsewhere the key is forgotten, and the changelog compacted until nothing of it is left.
@@ -119,7 +119,7 @@ fn a_store_from_before_a_compaction_is_rebuilt() {
     stop(&mut more);
 
     orders::send_one(&bootstrap, "0-0", 7, 0);
-    let worker = app.run(&caught_up(&app), MINUTE).unwrap();
+    let worker = app.run(&app.until_caught_up(), MINUTE).unwrap();
     names(
         &worker.output(),
         &["rebuilt from the changelog", "tombstones"],

@@ -64,7 +64,7 @@ fn a_disk_that_is_full_costs_the_store_and_nothing_else() {
             stop(&mut worker);
         }
         round(&broker);
-        app.run(&caught_up(&app), 2 * MINUTE).unwrap();
+        app.run(&app.until_caught_up(), 2 * MINUTE).unwrap();
         assert_eq!(orders::assert_each_counted_once(&bootstrap), 160_000);
     }
 }
@@ -84,7 +84,7 @@ fn a_disk_that_is_full_before_the_first_start_costs_the_store_and_nothing_else()
     let app = app(&broker);
     orders::create(&broker.bootstrap(), 2);
     round(&broker);
-    let Some(command) = with_little_room(&app.command(&caught_up(&app)), 50_000) else {
+    let Some(command) = with_little_room(&app.command(&app.until_caught_up()), 50_000) else {
         return;
     };
     let mut worker = app.start_command(&command);
@@ -94,7 +94,7 @@ fn a_disk_that_is_full_before_the_first_start_costs_the_store_and_nothing_else()
         &["cannot", "store", "make room on that disk"],
     );
     round(&broker);
-    app.run(&caught_up(&app), 2 * MINUTE).unwrap();
+    app.run(&app.until_caught_up(), 2 * MINUTE).unwrap();
     assert_eq!(
         orders::assert_each_counted_once(&broker.bootstrap()),
         80_000
@@ -110,9 +110,9 @@ fn a_store_on_a_disk_that_is_full_at_the_start_is_named_and_kept() {
     let app = app(&broker);
     orders::create(&broker.bootstrap(), 2);
     round(&broker);
-    app.run(&caught_up(&app), 2 * MINUTE).unwrap();
+    app.run(&app.until_caught_up(), 2 * MINUTE).unwrap();
     round(&broker);
-    let Some(command) = with_little_room(&app.command(&caught_up(&app)), 50_000) else {
+    let Some(command) = with_little_room(&app.command(&app.until_caught_up()), 50_000) else {
         return;
     };
     let output = app.fails(&command, 2 * MINUTE).unwrap();
@@ -130,7 +130,7 @@ fn a_store_on_a_disk_that_is_full_at_the_start_is_named_and_kept() {
         1,
         "said twice: {output}"
     );
-    app.run(&caught_up(&app), 2 * MINUTE).unwrap();
+    app.run(&app.until_caught_up(), 2 * MINUTE).unwrap();
     assert_eq!(
         orders::assert_each_counted_once(&broker.bootstrap()),
         80_000

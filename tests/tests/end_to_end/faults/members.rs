@@ -15,7 +15,7 @@ fn finish(broker: &Broker, app: &App, feed: tests::feed::Feed, workers: &mut [Le
     let bootstrap = broker.bootstrap();
     Progress::of(&bootstrap, GROUP, INPUT).wait_for_all();
     workers.iter_mut().for_each(stop);
-    app.run(&caught_up(app), MINUTE).unwrap();
+    app.run(&app.until_caught_up(), MINUTE).unwrap();
     let compared = orders::assert_each_counted_once(&bootstrap);
     println!("{compared} totals compared");
 }

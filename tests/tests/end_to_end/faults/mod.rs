@@ -29,7 +29,7 @@ fn app(broker: &Broker) -> App {
 
 /// What a worker says that works off what there is and ends badly, with exit code 1.
 fn ends_badly(app: &App) -> String {
-    let mut worker = app.start(&caught_up(app));
+    let mut worker = app.start(&app.until_caught_up());
     let status = worker.wait(MINUTE).unwrap();
     let output = worker.output();
     assert_eq!(status.code(), Some(1), "{output}");
@@ -48,26 +48,20 @@ fn counted(broker: &Broker, app: &App) {
     let bootstrap = broker.bootstrap();
     orders::create(&bootstrap, 2);
     orders::send(&bootstrap, orders::records(2, 1, 20));
-    app.run(&caught_up(app), MINUTE).unwrap();
+    app.run(&app.until_caught_up(), MINUTE).unwrap();
 }
 
 /// After the cure everything there is in the input is counted anew, from nothing: so many in each partition.
 fn is_cured_by_reset(broker: &Broker, app: &App, last: (i64, i64)) {
     let before = orders::totals(&broker.bootstrap());
     app.run(&["reset", "--yes"], MINUTE).unwrap();
-    app.run(&caught_up(app), MINUTE).unwrap();
+    app.run(&app.until_caught_up(), MINUTE).unwrap();
     let totals = orders::totals(&broker.bootstrap());
     for key in ["0-0", "1-0"] {
         let anew = &totals[key][before.get(key).map_or(0, Vec::len)..];
         assert_eq!(anew.first().map(|total| total.0), Some(1), "{key}");
         assert_eq!(anew.last(), Some(&last), "{key}");
     }
-}
-
-fn caught_up(app: &App) -> Vec<String> {
-    let mut args = app.impatient();
-    args.push("--until-caught-up".into());
-    args
 }
 
 /// Ends a worker in order.

@@ -29,7 +29,7 @@ fn offsets_moved_forward_skip_what_is_between() {
     counted(&broker, &app);
     orders::send(&bootstrap, orders::records(2, 1, 10));
     client::set_committed(&bootstrap, GROUP, INPUT, 0, 29).unwrap();
-    app.run(&caught_up(&app), MINUTE).unwrap();
+    app.run(&app.until_caught_up(), MINUTE).unwrap();
     assert!(has_total(&broker, "0-0", (21, 220)), "the last one only");
     assert!(has_total(&broker, "1-0", (30, 265)));
 }
@@ -56,7 +56,7 @@ fn a_gap_in_the_input_stops_its_partition_unless_it_may_be_skipped() {
     assert!(has_total(&broker, "1-0", (40, 420)), "the other goes on");
     assert!(has_total(&broker, "0-0", (20, 210)));
 
-    let mut skips = app.command(&caught_up(&app));
+    let mut skips = app.command(&app.until_caught_up());
     skips.env("FAULTY_SKIPS_GAPS", "1");
     let mut worker = app.start_command(&skips);
     assert!(

@@ -27,7 +27,7 @@ fn finish(broker: &Broker, app: &App, feed: tests::feed::Feed, mut worker: Leash
     feed.stop().unwrap();
     Progress::of(&broker.bootstrap(), GROUP, INPUT).wait_for_all();
     stop(&mut worker);
-    app.run(&caught_up(app), MINUTE).unwrap();
+    app.run(&app.until_caught_up(), MINUTE).unwrap();
     let compared = orders::assert_each_counted_once(&broker.bootstrap());
     println!("{compared} totals compared");
 }
@@ -160,7 +160,7 @@ fn a_worker_asked_to_end_while_the_broker_is_away_ends(broker: &mut Broker) {
         broker.restart();
     }
     feed.stop().unwrap();
-    app.run(&caught_up(&app), MINUTE).unwrap();
+    app.run(&app.until_caught_up(), MINUTE).unwrap();
     let compared = orders::assert_each_counted_once(&bootstrap);
     println!("{compared} totals compared");
 }
