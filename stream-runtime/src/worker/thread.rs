@@ -171,8 +171,7 @@ impl StreamThread {
                     std::thread::sleep(wait);
                 }
                 Err(fault) if fault.kind() == FaultKind::Retriable => {
-                    let text = format!("stopped while waiting for the broker: {fault}");
-                    return Err(Error::new(Kind::Stopped, text));
+                    return Err(worker.stop.excuse(fault.into()));
                 }
                 Err(fault)
                     if fault.kind() == FaultKind::Refused && worker.settings.exactly_once =>
