@@ -9,12 +9,25 @@ use std::collections::BTreeSet;
 /// What the store may be behind at the kill, in ms: a commit, the time to the next round and the round itself, on a
 /// machine that is busy.
 const BEHIND: i64 = 3_000;
+/// What a commit may take, in ms, before its rows are handed to the store.
+const COMMIT: i64 = 1_000;
+
+/// Until when a worker's commits are in its store for certain, by what it said of the store's rounds before it was
+/// killed; wall clock in ms.
+///
+/// A stream thread hands over while the round before its own is written, and the last round need not have been its own.
+fn stored(rounds: &[(i64, i64)], killed: i64) -> i64 {
+    let ended = rounds.iter().rev().filter(|round| round.1 <= killed);
+    let third = ended.map(|round| round.0).nth(2);
+    (killed - BEHIND).min(third.map_or(0, |begun| begun - COMMIT))
+}
 
 pub fn tails(bootstrap: &str, crew: &Crew) -> Result<Check> {
     let mut check = Check::new("E6", "after SIGKILL only the tail is restored");
     for (life, next) in crew.killed() {
         let killed = life.killed.context("a life that was killed")?;
-        let lines = said::lines(&life.log());
+        let log = life.log();
+        let (lines, rounds) = (said::lines(&log), said::rounds(&log));
         let ran = said::at_the_end(&lines);
         let mut seen = BTreeSet::new();
         for line in said::lines(&next.log()) {
@@ -26,15 +39,16 @@ pub fn tails(bootstrap: &str, crew: &Crew) -> Result<Check> {
                 continue;
             };
             let killed = crew.worked_until(*since, killed);
+            let stored = stored(&rounds, killed);
             let was_ours = life.stopped.is_none_or(|stopped| stopped < *since);
-            if !seen.insert(line.partition.clone()) || !was_ours || killed - since < BEHIND {
+            if !seen.insert(line.partition.clone()) || !was_ours || stored < *since {
                 continue;
             }
             let (mut tail, mut all) = (0, 0);
             for (topic, number) in tables::changelogs(&line.partition) {
                 let low = client::start_offset(bootstrap, &topic, number)?;
                 let end = client::offset_at(bootstrap, &topic, number, line.at)?;
-                let from = client::offset_at(bootstrap, &topic, number, killed - BEHIND)?;
+                let from = client::offset_at(bootstrap, &topic, number, stored)?;
                 // A marker behind the last commit's records belongs to them.
                 tail += end - from + 1;
                 all += end - low;
@@ -50,4 +64,19 @@ pub fn tails(bootstrap: &str, crew: &Crew) -> Result<Check> {
         }
     }
     Ok(check)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_behind_by_its_last_rounds() {
+        let quick = [(0, 10), (9_000, 9_010), (9_100, 9_110), (9_200, 9_210)];
+        assert_eq!(stored(&quick, 9_250), 9_250 - BEHIND);
+        let slow = [(0, 1_000), (1_000, 4_000), (4_000, 9_000), (9_000, 20_000)];
+        assert_eq!(stored(&slow, 9_500), 0 - COMMIT);
+        assert_eq!(stored(&slow, 20_500), 1_000 - COMMIT);
+        assert!(stored(&[], 9_500) <= 0);
+    }
 }

@@ -1,10 +1,11 @@
-//! What a worker's log says of its partitions.
+//! What a worker's log says of its partitions and its store.
 
 use chrono::DateTime;
 use std::collections::BTreeMap;
 
-/// Directives of a log in which every state of a partition is.
-pub const LEVEL: &str = "info,stream_runtime::worker::status=debug";
+/// Directives of a log in which every state of a partition and every round of the store is.
+pub const LEVEL: &str =
+    "info,stream_runtime::worker::status=debug,stream_runtime::store::storer=debug";
 
 /// A partition by its label in the log, such as `numbers[3]`.
 pub type Label = String;
@@ -24,9 +25,26 @@ pub fn lines(log: &str) -> Vec<Line> {
     log.lines().filter_map(line).collect()
 }
 
-fn line(text: &str) -> Option<Line> {
+/// When the store's rounds began and ended, wall clock in ms since the epoch.
+pub fn rounds(log: &str) -> Vec<(i64, i64)> {
+    log.lines().filter_map(round).collect()
+}
+
+fn round(text: &str) -> Option<(i64, i64)> {
+    let (at, rest) = timed(text)?;
+    let (_, took) = rest.split_once("the store was written in ")?;
+    let took: i64 = took.split_once(" ms")?.0.parse().ok()?;
+    Some((at - took, at))
+}
+
+fn timed(text: &str) -> Option<(i64, &str)> {
     let (time, rest) = text.split_once(' ')?;
-    let at = DateTime::parse_from_rfc3339(time).ok()?.timestamp_millis();
+    let at = DateTime::parse_from_rfc3339(time).ok()?;
+    Some((at.timestamp_millis(), rest))
+}
+
+fn line(text: &str) -> Option<Line> {
+    let (at, rest) = timed(text)?;
     let (_, partition) = rest.split_once(" partition=\"")?;
     let (partition, _) = partition.split_once('"')?;
     let (_, said) = rest.trim_start().split_once(' ')?;
@@ -71,6 +89,7 @@ mod tests {
 2026-01-01T00:00:01.000001Z  INFO running, 0 changelog records read in 0.0 s partition=\"numbers[4]\"
 2026-01-01T00:00:02.000001Z DEBUG revoked partition=\"numbers[3]\"
 no line of a log
+2026-01-01T00:00:02.500001Z DEBUG the store was written in 120 ms trees=4
 2026-01-01T00:00:03.000001Z  WARN records came after their windows had closed partition=\"numbers[4]\" late=1
 ";
         let lines = lines(log);
@@ -81,5 +100,7 @@ no line of a log
         );
         let left: Vec<&str> = at_the_end(&lines).into_keys().collect();
         assert_eq!(left, ["numbers[4]"]);
+        let rounds: Vec<i64> = rounds(log).iter().map(|(from, to)| to - from).collect();
+        assert_eq!(rounds, [120]);
     }
 }
