@@ -197,6 +197,9 @@ struct Fates {
     doubtful: Vec<String>,
 }
 
+/// librdkafka's word for an offset that it does not know.
+const WHEREVER: i64 = -1001;
+
 impl Fates {
     fn note(&mut self, result: &DeliveryResult<'_>) {
         let Ok(message) = result else {
@@ -209,6 +212,10 @@ impl Fates {
             self.last.insert(topic.to_owned(), HashMap::new());
         }
         let partitions = self.last.get_mut(topic).expect("just put there");
+        // It was written, and the answer was lost: of its second try the broker says no more than that it is a second.
+        if offset == WHEREVER {
+            return;
+        }
         let last = partitions.entry(partition).or_insert(-1);
         if offset <= *last {
             self.doubtful
@@ -244,7 +251,18 @@ pub struct Sender {
 
 impl Sender {
     pub fn new(bootstrap: &str) -> Result<Self> {
+        Self::with(config(bootstrap))
+    }
+
+    /// For a broker that is killed meanwhile. One request at a time: when one of several comes out of order, librdkafka
+    /// numbers all that waits anew, and what the broker had written and not acknowledged is then written twice.
+    pub fn one_by_one(bootstrap: &str) -> Result<Self> {
         let mut config = config(bootstrap);
+        config.set("max.in.flight.requests.per.connection", "1");
+        Self::with(config)
+    }
+
+    fn with(mut config: ClientConfig) -> Result<Self> {
         config
             .set("linger.ms", "5")
             .set("enable.idempotence", "true")

@@ -98,7 +98,7 @@ fn send<T: AsRef<str>>(
     stop: &AtomicBool,
     count: &AtomicU64,
 ) -> Result<()> {
-    let (sender, start) = (Sender::new(bootstrap)?, Instant::now());
+    let (sender, start) = (Sender::one_by_one(bootstrap)?, Instant::now());
     for (sent, (topic, record)) in records.into_iter().enumerate() {
         let (key, value) = (record.key.as_bytes(), record.value.as_bytes());
         sender.send(topic.as_ref(), Some(key), Some(value), record.partition)?;

@@ -80,16 +80,17 @@ pub fn exactly(
 ) -> Result<()> {
     for (partition, found) in found(bootstrap)?.iter().enumerate() {
         let meetings = &expected[partition];
-        let mut times = times(found);
+        let mut found_times = times(found);
         for (check, met) in [(&mut *each, &meetings.pairs), (&mut *once, &meetings.alone)] {
-            for met in met {
-                let times = times.remove(met).unwrap_or_default();
-                check.same(&times, &1, || {
+            // Once, unless a client wrote a record of the input twice.
+            for (met, expected) in times(met) {
+                let times = found_times.remove(met).unwrap_or_default();
+                check.same(&times, &expected, || {
                     format!("times of {met:?} in met[{partition}]")
                 });
             }
         }
-        for (met, times) in times {
+        for (met, times) in found_times {
             let check = if met.is_pair() {
                 &mut *each
             } else {
