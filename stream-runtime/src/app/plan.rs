@@ -201,6 +201,19 @@ impl App {
         self.states.clone().listed(&self.listing.states)
     }
 
+    /// The same, of the functions only those that somebody in the app asks for.
+    pub(crate) fn asked_states(&self) -> States {
+        let users = users(&self.beside(), &self.pages());
+        let shapes = shapes(&self.agents_in());
+        let edges = shapes.iter().flat_map(|shape| &shape.edges);
+        let edges = edges.chain(users.iter().flat_map(|user| &user.edges));
+        let asked = edges.filter_map(|edge| match edge {
+            Edge::State { type_id, .. } => Some(type_id()),
+            _ => None,
+        });
+        self.all_states().only(asked.collect())
+    }
+
     /// Whether a place is in the app's scope.
     fn holds(&self, place: Place) -> bool {
         self.scope.as_deref().is_none_or(|scope| {

@@ -1,7 +1,7 @@
 //! Shared resources: given in code, or made by `#[state]` functions before the streams start.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ pub(crate) struct States {
     by_type: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     /// Functions that were listed by hand.
     pub(super) listed: Vec<&'static StateDescriptor>,
+    /// Of the functions, only those that make one of these; `None`: all.
+    only: Option<HashSet<TypeId>>,
 }
 
 impl States {
@@ -28,6 +30,12 @@ impl States {
             .clone()
             .downcast()
             .ok()
+    }
+
+    /// Functions that make anything else are not called.
+    pub(super) fn only(mut self, types: HashSet<TypeId>) -> Self {
+        self.only = Some(types);
+        self
     }
 
     pub(crate) fn into_map(self) -> HashMap<TypeId, Arc<dyn Any + Send + Sync>> {
@@ -115,6 +123,9 @@ impl States {
     fn registered(&self) -> Vec<&'static StateDescriptor> {
         let mut all = registry::states();
         all.extend(&self.listed);
+        if let Some(only) = &self.only {
+            all.retain(|state| only.contains(&(state.type_id)()));
+        }
         all.sort_by_key(|state| (state.place.file, state.place.line, state.name));
         all
     }

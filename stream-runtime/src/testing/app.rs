@@ -142,7 +142,7 @@ impl TestApp {
         Self::of(App::new("test"))
     }
 
-    /// Only these agents: a tuple of the functions.
+    /// Only these agents: a tuple of the functions. Of the `#[state]` functions, those run that these ask for.
     pub fn only<A: Agents>(agents: A) -> Self {
         Self::of(App::new("test").only(agents))
     }
@@ -249,7 +249,7 @@ impl TestApp {
             .enable_all()
             .build()
             .map_err(|e| Error::agent(format!("no runtime for the handlers: {e}")))?;
-        let states = runtime.block_on(self.app.all_states().make())?;
+        let states = runtime.block_on(self.app.asked_states().make())?;
         let settings = TaskSettings {
             app: plan.app.as_str().into(),
             max_ahead: i64::try_from(self.app.max_ahead.as_millis()).unwrap_or(i64::MAX),

@@ -1,5 +1,7 @@
 //! The test kit's own methods, and how an app is narrowed.
 
+use std::cell::Cell;
+
 use crate::prelude::*;
 
 struct Suffix(&'static str);
@@ -56,6 +58,33 @@ fn an_app_is_tested_with_its_name_and_its_states() {
     assert_eq!(texts(&mut app), ["good!"]);
     assert_eq!(app.dead_letters("fail")[0].header("error"), Some("!"));
     assert_eq!(app.sent::<String>("mine-fail-dead-letters").len(), 1);
+}
+
+struct Made(u32);
+
+thread_local! {
+    static MADE: Cell<u32> = const { Cell::new(0) };
+}
+
+#[state]
+async fn made() -> Made {
+    MADE.set(MADE.get() + 1);
+    Made(MADE.get())
+}
+
+#[agent(topic = "kit-in", sink = "kit-out")]
+async fn ask(word: String, made: State<Made>) -> String {
+    format!("{word} {}", made.0)
+}
+
+#[test]
+fn only_the_states_that_somebody_asks_for_are_made() {
+    let mut app = TestApp::only((fail,)).state(Suffix("!"));
+    app.settle();
+    assert_eq!(MADE.get(), 0);
+    let mut app = TestApp::only((ask,));
+    app.send("kit-in", "k", "a".to_owned());
+    assert_eq!(texts(&mut app), ["a 1"]);
 }
 
 #[test]
