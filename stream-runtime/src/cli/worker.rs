@@ -303,3 +303,56 @@ pub(super) async fn beside(
         )
     })?
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::*;
+
+    fn with(app: &App, words: &[&str]) -> WorkerSettings {
+        let words = ["app"].iter().chain(words);
+        let matches = WorkerArgs::augment_args(Command::new("app"))
+            .try_get_matches_from(words)
+            .expect("understood");
+        let args = WorkerArgs::from_arg_matches(&matches).expect("understood");
+        settings(app, &args, &Properties::default(), Path::new("there"))
+    }
+
+    #[test]
+    fn what_the_code_says_reaches_the_worker_and_a_flag_wins() {
+        let time = Duration::from_millis;
+        let app = App::new("a")
+            .commit_interval(time(1))
+            .shutdown_timeout(time(2))
+            .max_task_idle(time(3))
+            .max_ahead(time(4))
+            .topic_partitions(5)
+            .replication_factor(6)
+            .instance_id("seven")
+            .processing_guarantee(ProcessingGuarantee::AtLeastOnce)
+            .start(Start::Latest)
+            .on_gap(OnGap::Skip);
+        let code = with(&app, &[]);
+        let times = [code.commit_interval, code.shutdown_timeout];
+        assert_eq!(times, [time(1), time(2)]);
+        assert_eq!([code.max_task_idle, code.max_ahead], [time(3), time(4)]);
+        assert_eq!(
+            (code.topic_partitions, code.replication_factor),
+            (Some(5), Some(6))
+        );
+        assert_eq!(code.instance_id.as_deref(), Some("seven"));
+        assert!(!code.exactly_once && code.start_at_end && code.skip_gaps);
+
+        let words = "--threads 9 --commit-interval 10ms --shutdown-timeout 11ms --instance-id twelve \
+                     --processing-guarantee exactly-once --until-caught-up";
+        let flags = with(&app, &words.split_whitespace().collect::<Vec<_>>());
+        let times = [flags.commit_interval, flags.shutdown_timeout];
+        assert_eq!(times, [time(10), time(11)]);
+        assert_eq!(
+            (flags.threads, flags.instance_id.as_deref()),
+            (9, Some("twelve"))
+        );
+        assert!(flags.exactly_once && flags.until_caught_up && !code.until_caught_up);
+    }
+}

@@ -134,6 +134,21 @@ async fn more(
     Ok((StatusCode::ACCEPTED, format!("{}, {word}", greeting.0)))
 }
 
+#[page("/note/{word}", method = "put")]
+async fn place(Path(word): Path<String>, text: String) -> String {
+    format!("put {word} {text}")
+}
+
+#[page("/note/{word}", method = "patch")]
+async fn mend(Path(word): Path<String>, text: String) -> String {
+    format!("patch {word} {text}")
+}
+
+#[page("/note/{word}", method = "delete")]
+async fn strike(Path(word): Path<String>) -> String {
+    format!("delete {word}")
+}
+
 #[page("/panic")]
 async fn panics() -> &'static str {
     panic!("on purpose")

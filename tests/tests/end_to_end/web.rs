@@ -78,6 +78,16 @@ fn pages_answer_from_committed_rows_and_send() {
         405
     );
 
+    for (method, body, answer) in [
+        ("PUT", "new", "put a new"),
+        ("PATCH", "newer", "patch a newer"),
+        ("DELETE", "", "delete a"),
+    ] {
+        let said = http::request(&address, method, "/note/a", body).unwrap();
+        assert_eq!((said.status, said.body.as_str()), (200, answer));
+    }
+    assert_eq!(http::get(&address, "/note/a").unwrap().status, 405);
+
     // The two words sent, and the three of the page, whichever partitions they are in.
     let words = |text: &str| -> f64 {
         let lines = text
