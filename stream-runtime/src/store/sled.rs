@@ -37,15 +37,15 @@ const CONDEMNED: &str = "corrupt";
 /// How a [`SledStore`] is opened.
 #[derive(Clone, Debug)]
 pub struct SledOptions {
-    /// Bytes of sled's page cache for all trees together, as sled counts them: they take about twice as much; default 32
-    /// MiB.
+    /// Bytes of sled's page cache for all trees together, as sled counts them: they take about twice as much; default 8
+    /// MiB: what is read again soon is in the tables' own caches and in the system's.
     pub cache_bytes: u64,
 }
 
 impl Default for SledOptions {
     fn default() -> Self {
         SledOptions {
-            cache_bytes: 32 << 20,
+            cache_bytes: 8 << 20,
         }
     }
 }

@@ -19,9 +19,11 @@ use crate::task::{self, StartAt, Task, TaskParts, TaskSettings};
 use crate::topology::{InputPlan, OnGap, Start, SubTopology};
 
 /// Bytes that the caches of all tables' partitions may hold together, about, were they all with this worker.
-const CACHE: usize = 192 << 20;
+const CACHE: usize = 128 << 20;
 /// Bytes for the cache of one table's partition, at least and at most.
 const CACHE_OF_ONE: (usize, usize) = (1 << 20, 48 << 20);
+/// Changed rows of a partition after which it commits before its time: until then librdkafka has a copy of each.
+const COMMIT_ROWS: usize = 10_000;
 /// Largest record sent, in bytes; Kafka's own limit less what a batch adds.
 const MAX_RECORD: usize = 1_000_000;
 
@@ -304,7 +306,7 @@ impl StreamThread {
             // Commits go by time, bytes and rows; events that change nothing cost nothing.
             commit_events: settings.commit_events,
             commit_bytes: 16 << 20,
-            commit_rows: 50_000,
+            commit_rows: COMMIT_ROWS,
             exactly_once: settings.exactly_once,
         }
     }

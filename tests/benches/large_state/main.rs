@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 /// The aim, in MiB resident.
 const MEMORY: u64 = 512;
 /// The largest commit, in changed rows; each of a worker's partitions may bring as many.
-const COMMIT: u64 = 50_000;
+const COMMIT: u64 = 10_000;
 
 #[derive(Parser)]
 struct Args {

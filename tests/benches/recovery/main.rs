@@ -18,8 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(900);
 
 #[derive(Parser)]
 struct Args {
-    /// Rows of 16 bytes to restore into an empty disk; they fit the cache up to about 800 000.
-    #[arg(long, default_value_t = 800_000)]
+    /// Rows of 16 bytes to restore into an empty disk; they fit the cache up to about 530 000.
+    #[arg(long, default_value_t = 500_000)]
     rows: u64,
     /// State of the worker that is killed, in MiB of rows of 1000 bytes.
     #[arg(long, default_value_t = 100)]
