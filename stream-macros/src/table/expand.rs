@@ -6,7 +6,7 @@ use crate::{
     options::TopicRef,
     shape,
 };
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{parse_quote_spanned, spanned::Spanned};
 
@@ -48,11 +48,19 @@ pub fn expand(table: &Table) -> TokenStream {
         .as_ref()
         .map_or_else(|| quote!(#ident), |ty| quote!(#ty));
     let value_name = match &table.source {
-        Some(_) => quote!(<#value as #p::Record>::NAME),
+        Some(topic) => {
+            let here = table.runtime.private_at(topic.span());
+            quote_spanned!(topic.span()=> <#value as #here::Record>::NAME)
+        }
         None => shape::text(&value).into_token_stream(),
     };
+    let at = table
+        .source
+        .as_ref()
+        .map_or_else(Span::call_site, Spanned::span);
+    let here = table.runtime.private_at(at);
     let row = match &value_type {
-        Some(ty) => shape::of_value(ty, &p),
+        Some(ty) => shape::of_value(ty, &here),
         None => {
             let shape = shape::of(item, &p);
             quote!(&#shape)
@@ -104,6 +112,9 @@ pub fn expand(table: &Table) -> TokenStream {
         Some(ty) => quote_spanned!(ty.span()=> type Value = #ty;),
         None => quote_spanned!(ident.span()=> type Value = #ident;),
     };
+    let key = quote_spanned!(at=> type Key = #key;);
+    let key_name = quote_spanned!(at=> #here::key_name::<Self>());
+    let open = quote_spanned!(at=> #here::open_table::<Self>);
     let (global, more) = rows_from(table, &value_place(table), &p);
     quote! {
         #derive
@@ -112,14 +123,14 @@ pub fn expand(table: &Table) -> TokenStream {
         const _: () = {
             #[automatically_derived]
             impl #p::TableSpec for #ident {
-                type Key = #key;
+                #key
                 #value
                 type Kind = #p::#kind;
                 #merge
                 const DESCRIPTOR: &'static #p::TableDescriptor = &#p::TableDescriptor {
                     name: #name,
                     place: #place,
-                    key: #p::key_name::<Self>(),
+                    key: #key_name,
                     value: #value_name,
                     row: || #row,
                     window: #window,
@@ -133,7 +144,7 @@ pub fn expand(table: &Table) -> TokenStream {
                     global: #global,
                     partitions: #partitions,
                     type_id: #p::TypeId::of::<Self>,
-                    open: #p::open_table::<Self>,
+                    open: #open,
                 };
             }
             #p::register! { table #ident [] #p::RegisteredTable(<#ident as #p::TableSpec>::DESCRIPTOR) }
@@ -146,9 +157,11 @@ pub fn expand(table: &Table) -> TokenStream {
 fn rows_from(table: &Table, place: &TokenStream, p: &TokenStream) -> (TokenStream, TokenStream) {
     let (ident, name) = (&table.item.ident, &table.name);
     let spec = table.global.then(|| {
-        quote_spanned! {ident.span()=>
+        let at = table.source.as_ref().map_or(ident.span(), Spanned::span);
+        let here = table.runtime.private_at(at);
+        quote_spanned! {at=>
             #[automatically_derived]
-            impl #p::GlobalSpec for #ident {}
+            impl #here::GlobalSpec for #ident {}
         }
     });
     let some = |source: TokenStream, replica: TokenStream| {
@@ -157,20 +170,25 @@ fn rows_from(table: &Table, place: &TokenStream, p: &TokenStream) -> (TokenStrea
         }
     };
     let none = quote!(::core::option::Option::None);
-    match (&table.source, table.global) {
+    // At the option, all of it, for what is no topic.
+    let source = table.source.as_ref().map(|topic| {
+        let here = table.runtime.private_at(topic.span());
+        let spec = quote_spanned!(topic.span()=> <#topic as #here::TopicSpec>::DESCRIPTOR);
+        let agent = quote_spanned!(topic.span()=> #here::source_agent::<#ident, #topic>());
+        let replica = quote_spanned!(topic.span()=> #here::source_replica::<Self, #topic>);
+        (spec, agent, replica)
+    });
+    match (source, table.global) {
         (None, false) => (none, TokenStream::new()),
         (None, true) => (
             some(none, quote!(#p::changelog_replica::<Self>)),
             quote!(#spec),
         ),
-        (Some(topic), true) => (
-            some(
-                quote!(::core::option::Option::Some(<#topic as #p::TopicSpec>::DESCRIPTOR)),
-                quote!(#p::source_replica::<Self, #topic>),
-            ),
+        (Some((topic, _, replica)), true) => (
+            some(quote!(::core::option::Option::Some(#topic)), replica),
             quote!(#spec),
         ),
-        (Some(topic), false) => (
+        (Some((topic, agent, _)), false) => (
             none,
             quote! {
                 #p::register! {
@@ -178,11 +196,11 @@ fn rows_from(table: &Table, place: &TokenStream, p: &TokenStream) -> (TokenStrea
                     #p::AgentDescriptor {
                         name: #name,
                         place: #place,
-                        source: #p::Source::Topics(&[<#topic as #p::TopicSpec>::DESCRIPTOR.name]),
+                        source: #p::Source::Topics(&[#topic.name]),
                         sink: ::core::option::Option::None,
                         options: #p::AgentOptions::DEFAULT,
-                        shape: || #p::source_agent::<#ident, #topic>().shape,
-                        start: |__context| (#p::source_agent::<#ident, #topic>().start)(__context),
+                        shape: || #agent.shape,
+                        start: |__context| (#agent.start)(__context),
                         item: || #p::source_item::<#ident>(),
                         feeders: &[],
                     }
