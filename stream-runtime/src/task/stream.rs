@@ -261,6 +261,8 @@ impl AgentCx {
     }
 
     /// Decodes the record at the front of an input, or at a place in it.
+    // Left to itself the compiler calls it, and copies the event once more.
+    #[inline(always)]
     pub(super) fn decode_at<T: Payload, K: StreamKey>(
         &self,
         input: usize,
