@@ -324,6 +324,7 @@ fn write(store: &dyn Store, round: &mut Round, shared: &Shared) -> Result<(), St
     let mut pause = BACKOFF.0;
     let mut logged: Option<Instant> = None;
     let begun = Instant::now();
+    tracing::debug!(trees = round.writes.len(), "writing the store");
     loop {
         let last = shared.stopping.load(Ordering::Acquire);
         let result = {
@@ -341,8 +342,8 @@ fn write(store: &dyn Store, round: &mut Round, shared: &Shared) -> Result<(), St
                 if logged.is_some() {
                     tracing::info!("the store is written again");
                 }
-                let (trees, took) = (round.writes.len(), begun.elapsed().as_millis());
-                tracing::debug!(trees, "the store was written in {took} ms");
+                let took = begun.elapsed().as_millis();
+                tracing::debug!("the store was written in {took} ms");
                 return Ok(());
             }
             Err(error) => error,

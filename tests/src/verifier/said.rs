@@ -25,16 +25,19 @@ pub fn lines(log: &str) -> Vec<Line> {
     log.lines().filter_map(line).collect()
 }
 
-/// When the store's rounds began and ended, wall clock in ms since the epoch.
-pub fn rounds(log: &str) -> Vec<(i64, i64)> {
-    log.lines().filter_map(round).collect()
-}
-
-fn round(text: &str) -> Option<(i64, i64)> {
-    let (at, rest) = timed(text)?;
-    let (_, took) = rest.split_once("the store was written in ")?;
-    let took: i64 = took.split_once(" ms")?.0.parse().ok()?;
-    Some((at - took, at))
+/// When the store's rounds began, and when they ended if they did, wall clock in ms since the epoch.
+pub fn rounds(log: &str) -> Vec<(i64, Option<i64>)> {
+    let mut rounds = Vec::new();
+    for (at, rest) in log.lines().filter_map(timed) {
+        if rest.contains("writing the store") {
+            rounds.push((at, None));
+        } else if rest.contains("the store was written in ")
+            && let Some(round) = rounds.last_mut()
+        {
+            round.1 = Some(at);
+        }
+    }
+    rounds
 }
 
 fn timed(text: &str) -> Option<(i64, &str)> {
@@ -89,7 +92,9 @@ mod tests {
 2026-01-01T00:00:01.000001Z  INFO running, 0 changelog records read in 0.0 s partition=\"numbers[4]\"
 2026-01-01T00:00:02.000001Z DEBUG revoked partition=\"numbers[3]\"
 no line of a log
-2026-01-01T00:00:02.500001Z DEBUG the store was written in 120 ms trees=4
+2026-01-01T00:00:02.500001Z DEBUG writing the store trees=4
+2026-01-01T00:00:02.620001Z DEBUG the store was written in 120 ms
+2026-01-01T00:00:02.700001Z DEBUG writing the store trees=1
 2026-01-01T00:00:03.000001Z  WARN records came after their windows had closed partition=\"numbers[4]\" late=1
 ";
         let lines = lines(log);
@@ -100,7 +105,8 @@ no line of a log
         );
         let left: Vec<&str> = at_the_end(&lines).into_keys().collect();
         assert_eq!(left, ["numbers[4]"]);
-        let rounds: Vec<i64> = rounds(log).iter().map(|(from, to)| to - from).collect();
-        assert_eq!(rounds, [120]);
+        let rounds = rounds(log);
+        let begun = rounds[0].0;
+        assert_eq!(rounds, [(begun, Some(begun + 120)), (begun + 200, None)]);
     }
 }
