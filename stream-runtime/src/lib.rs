@@ -63,6 +63,7 @@ pub use app::OutMessage;
 pub use app::ProcessingGuarantee;
 pub use app::Producer;
 pub use app::Start;
+pub use beside::AllRows;
 #[doc(hidden)]
 pub use beside::BesideOutput;
 #[doc(hidden)]

@@ -19,14 +19,29 @@ pub fn get(address: &str, path: &str) -> Result<Answer> {
     request(address, "GET", path, "")
 }
 
+/// `GET` that shows a token.
+pub fn authorized(address: &str, path: &str, token: &str) -> Result<Answer> {
+    send(
+        address,
+        "GET",
+        path,
+        &format!("Authorization: Bearer {token}\r\n"),
+        "",
+    )
+}
+
 /// A request with a body.
 pub fn request(address: &str, method: &str, path: &str, body: &str) -> Result<Answer> {
+    send(address, method, path, "", body)
+}
+
+fn send(address: &str, method: &str, path: &str, headers: &str, body: &str) -> Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     // 1.0: the answer ends with the connection and comes in one piece.
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
     let mut answer = String::new();

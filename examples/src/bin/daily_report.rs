@@ -5,9 +5,6 @@
 //! ```
 use stream_runtime::prelude::*;
 
-/// The shops that are reported on.
-const SHOPS: [&str; 3] = ["berlin", "paris", "rome"];
-
 /// Something was sold.
 #[record(key = shop)]
 struct Sale {
@@ -63,10 +60,10 @@ async fn write(sold: &TableReader<Sold>, reports: &Producer<Reports>, key: &str)
         sales: 0,
         cents: 0,
     };
-    for shop in SHOPS {
-        if let Some(sold) = sold.get(shop).await? {
-            report.add(&sold);
-        }
+    // Of all shops, whichever workers have their rows.
+    let mut shops = sold.all();
+    while let Some((_shop, sold)) = shops.next().await? {
+        report.add(&sold);
     }
     reports.send(key, report).await?;
     Ok(())
@@ -111,10 +108,11 @@ fn main() -> ExitCode {
     App::new("daily-report").main()
 }
 
-/// Thirty sales.
+/// Thirty sales of three shops.
 fn sample() -> Vec<Sale> {
+    let shops = ["berlin", "paris", "rome"];
     let sale = |n: u64| Sale {
-        shop: SHOPS[(n % 3) as usize].to_owned(),
+        shop: shops[(n % 3) as usize].to_owned(),
         cents: 100 + n,
     };
     (0..30).map(sale).collect()

@@ -1,14 +1,13 @@
 //! What the parameters of functions beside the streams are made from.
 
 use std::any::TypeId;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
+use super::client::Client;
+use super::route::{Reads, Router};
 use crate::app::Outlet;
 use crate::error::{Error, Kind};
 use crate::task::States;
-use crate::topology::TableDescriptor;
 use crate::worker::WorkerHandle;
 
 /// A worker's resources, its way out, and the worker itself. Clones share them.
@@ -16,42 +15,37 @@ use crate::worker::WorkerHandle;
 pub struct BesideCx(Arc<Inner>);
 
 struct Inner {
+    /// The app's name on the wire.
+    app: String,
     states: Arc<States>,
     /// `None` when nobody sends.
     outlet: Option<Arc<Outlet>>,
     worker: Arc<WorkerHandle>,
-    rows: Rows,
+    rows: Arc<dyn Reads>,
 }
-
-/// How committed rows are read: the table, the key's wire form, its layout key.
-pub(crate) type Rows =
-    Arc<dyn Fn(&'static TableDescriptor, Vec<u8>, Vec<u8>) -> RowFuture + Send + Sync>;
-
-/// A row on its way.
-pub(crate) type RowFuture = Pin<Box<dyn Future<Output = Result<Option<Vec<u8>>, Error>> + Send>>;
 
 impl BesideCx {
     pub(crate) fn new(
+        app: &str,
         states: Arc<States>,
         outlet: Option<Arc<Outlet>>,
         worker: Arc<WorkerHandle>,
+        client: Client,
     ) -> Self {
-        let handle = Arc::clone(&worker);
-        let rows: Rows = Arc::new(move |table, wire, layout| {
-            let handle = Arc::clone(&handle);
-            Box::pin(async move { handle.read(table, &wire, layout).await })
-        });
-        Self::reading(states, outlet, worker, rows)
+        let router = Router::of_worker(app, Arc::clone(&worker), client);
+        Self::reading(app, states, outlet, worker, router)
     }
 
     /// The same with rows from elsewhere.
     pub(crate) fn reading(
+        app: &str,
         states: Arc<States>,
         outlet: Option<Arc<Outlet>>,
         worker: Arc<WorkerHandle>,
-        rows: Rows,
+        rows: Arc<dyn Reads>,
     ) -> Self {
         BesideCx(Arc::new(Inner {
+            app: app.to_owned(),
             states,
             outlet,
             worker,
@@ -59,7 +53,11 @@ impl BesideCx {
         }))
     }
 
-    pub(crate) fn rows(&self) -> Rows {
+    pub(crate) fn app(&self) -> &str {
+        &self.0.app
+    }
+
+    pub(crate) fn rows(&self) -> Arc<dyn Reads> {
         Arc::clone(&self.0.rows)
     }
 

@@ -1,16 +1,20 @@
 //! What runs beside the streams: timers, crontabs, tasks, and what they can ask for.
 
+mod client;
 mod cx;
 mod descriptor;
 mod params;
 mod reader;
+mod route;
 mod run;
 mod schedule;
+pub(crate) mod wire;
 
+pub(crate) use client::Client;
 pub use cx::BesideCx;
-pub(crate) use cx::Rows;
 pub use descriptor::{BesideDescriptor, BesideFuture, When};
 pub use params::{BesideOutput, BesideParam, BesideParameter};
-pub use reader::TableReader;
+pub use reader::{AllRows, TableReader};
+pub(crate) use route::{Asking, Of, Reads, Router};
 pub(crate) use run::{start, unpanicked};
 pub(crate) use schedule::Schedule;

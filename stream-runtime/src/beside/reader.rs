@@ -1,23 +1,31 @@
 //! `TableReader<S>`: the committed rows of a table, from outside its agents.
 
 use std::borrow::Borrow;
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::cx::Rows;
+use super::route::{Of, Reads};
 use crate::error::Error;
 use crate::key::StreamKey;
 use crate::table::{
-    Hopping, InWindow, PlainKind, Session, Sliding, TableSpec, Tumbling, row_key, row_of,
-    windows_of,
+    AllKind, Hopping, InWindow, PlainKind, Scan, Session, Sliding, TableSpec, Tumbling, row_key,
+    row_of, windows_of,
 };
+use crate::worker::{Answer, Ask};
 
-/// Reads the committed rows of a table in timers, crontabs, tasks and pages.
+/// Rows that are asked for at a time, and bytes after which no further one is.
+const ROWS: usize = 2_000;
+const BYTES: usize = 256 << 10;
+
+/// Reads the committed rows of a table in timers, crontabs, tasks, pages and commands: those of all workers.
 ///
 /// A row is read where its partition runs, by its stream thread between two events, as of the last commit: never half
-/// changed, never something that is undone later. This worker answers for the partitions that it has.
+/// changed, never something that is undone later. If that is not this worker, the one that has the partition is asked over
+/// HTTP. A worker that stood still, and may have lost its partitions meanwhile, asks the group before it answers. While a
+/// partition moves from one worker to another, a call waits for it, 5 s at most.
 ///
 /// ```
 /// use stream_runtime::prelude::*;
@@ -30,14 +38,19 @@ use crate::table::{
 ///     counts.update(&key, |n| *n += 1);
 /// }
 ///
-/// #[timer("1m")]
+/// #[timer("1m", on_leader)]
 /// async fn report(counts: TableReader<WordCounts>) -> Result<()> {
 ///     println!("the: {:?}", counts.get("the").await?);
+///     let (mut all, mut words) = (counts.all(), 0);
+///     while let Some((_word, n)) = all.next().await? {
+///         words += n;
+///     }
+///     println!("words: {words}");
 ///     Ok(())
 /// }
 /// ```
 pub struct TableReader<S> {
-    rows: Rows,
+    rows: Arc<dyn Reads>,
     _of: PhantomData<fn() -> S>,
 }
 
@@ -51,28 +64,120 @@ impl<S> Clone for TableReader<S> {
 }
 
 impl<S: TableSpec> TableReader<S> {
-    pub(super) fn new(rows: Rows) -> Self {
+    pub(crate) fn new(rows: Arc<dyn Reads>) -> Self {
         TableReader {
             rows,
             _of: PhantomData,
         }
     }
 
-    async fn row(&self, wire: Vec<u8>, layout: Vec<u8>) -> Result<Option<S::Value>, Error> {
-        let bytes = (self.rows)(S::DESCRIPTOR, wire, layout).await?;
-        bytes.map(|bytes| row_of::<S>(&bytes)).transpose()
-    }
-
-    /// Wire form and layout key.
-    fn keys<Q>(end: i64, key: &Q) -> (Vec<u8>, Vec<u8>)
+    /// The bytes of a row; `end` is that of its window.
+    async fn bytes<Q>(&self, end: i64, key: &Q, here: bool) -> Result<Option<Vec<u8>>, Error>
     where
         S::Key: Borrow<Q>,
         Q: ToOwned<Owned = S::Key> + ?Sized,
     {
-        let key = key.to_owned();
-        let mut wire = Vec::new();
-        key.encode(&mut wire);
-        (wire, row_key::<S>(end, &key))
+        let (wire, ask) = {
+            let (key, mut wire) = (key.to_owned(), Vec::new());
+            key.encode(&mut wire);
+            (wire, Ask::Row(row_key::<S>(end, &key)))
+        };
+        let rows = Arc::clone(&self.rows);
+        match rows.ask(S::DESCRIPTOR, Of::Key(wire), ask, here).await? {
+            Answer::Row(row) => Ok(row),
+            Answer::Rows(_) => Err(Error::table("rows were answered where one was asked for")),
+        }
+    }
+
+    /// All rows of the table, partition by partition, wherever they are: `while let Some((key, row)) = all.next().await? { .. }`.
+    /// Of a table with windows it gives `(key, InWindow)`, one for each window of a key.
+    pub fn all(&self) -> AllRows<S>
+    where
+        S::Kind: AllKind,
+    {
+        AllRows {
+            rows: Arc::clone(&self.rows),
+            partitions: None,
+            partition: 0,
+            from: Vec::new(),
+            ready: VecDeque::new(),
+        }
+    }
+}
+
+/// All rows of a table, as they are read: some at a time, so that a table of any size takes little memory. Made by
+/// [`TableReader::all`].
+///
+/// Each partition is read once, from its first to its last row, also when it goes to another worker meanwhile: every row
+/// that was there all the time comes once. A row comes as of the last commit before it was read; rows that are changed
+/// while the others are read come as they were before or after.
+pub struct AllRows<S: TableSpec>
+where
+    S::Kind: AllKind,
+{
+    rows: Arc<dyn Reads>,
+    /// `None` as long as nobody has asked.
+    partitions: Option<i32>,
+    /// That is being read.
+    partition: i32,
+    from: Vec<u8>,
+    ready: VecDeque<Item<S>>,
+}
+
+/// What reading all of a table gives.
+type Item<S> = <<S as TableSpec>::Kind as AllKind>::Item<S>;
+
+impl<S: TableSpec> AllRows<S>
+where
+    S::Kind: AllKind,
+{
+    /// The next row; `None` after the last row of the last partition.
+    ///
+    /// # Errors
+    ///
+    /// A partition cannot be read: the text names it, and who has it. The next call tries the same partition again.
+    pub async fn next(&mut self) -> Result<Option<Item<S>>, Error> {
+        loop {
+            if let Some(row) = self.ready.pop_front() {
+                return Ok(Some(row));
+            }
+            let partitions = match self.partitions {
+                Some(partitions) => partitions,
+                None => {
+                    let rows = Arc::clone(&self.rows);
+                    let partitions = rows.partitions(S::DESCRIPTOR).await?;
+                    *self.partitions.insert(partitions)
+                }
+            };
+            if self.partition >= partitions {
+                return Ok(None);
+            }
+            let scan = Scan {
+                from: self.from.clone(),
+                key: None,
+                rows: ROWS,
+                bytes: BYTES,
+            };
+            let (rows, of) = (Arc::clone(&self.rows), Of::Partition(self.partition));
+            let answer = rows.ask(S::DESCRIPTOR, of, Ask::Rows(scan), false).await?;
+            let Answer::Rows(chunk) = answer else {
+                return Err(Error::table(
+                    "one row was answered where several were asked for",
+                ));
+            };
+            let mut ready = VecDeque::with_capacity(chunk.rows.len());
+            for (key, row) in &chunk.rows {
+                S::Kind::read_all::<S>(key, row, &mut ready)?;
+            }
+            self.ready = ready;
+            match chunk.next {
+                Some(next) => self.from = next,
+                None => {
+                    self.partition += 1;
+                    self.from.clear();
+                }
+            }
+        }
     }
 }
 
@@ -84,15 +189,29 @@ where
     ///
     /// # Errors
     ///
-    /// The key's partition is with another worker or still recovers ([`Error::is_stopped`]): the text says which it is.
-    /// Or its store does not read.
+    /// Nobody has the key's partition, or who has it does not answer ([`Error::is_stopped`]): the text says who. Or its
+    /// store does not read.
     pub async fn get<Q>(&self, key: &Q) -> Result<Option<S::Value>, Error>
     where
         S::Key: Borrow<Q>,
         Q: ToOwned<Owned = S::Key> + ?Sized,
     {
-        let (wire, layout) = Self::keys(0, key);
-        self.row(wire, layout).await
+        let bytes = self.bytes(0, key, false).await?;
+        bytes.map(|bytes| row_of::<S>(&bytes)).transpose()
+    }
+
+    /// The row of a key whose partition this worker has; nobody else is asked, and nothing is waited for.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](TableReader::get); also when the key's partition is with another worker or still recovers.
+    pub async fn get_local<Q>(&self, key: &Q) -> Result<Option<S::Value>, Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let bytes = self.bytes(0, key, true).await?;
+        bytes.map(|bytes| row_of::<S>(&bytes)).transpose()
     }
 }
 
@@ -125,8 +244,9 @@ where
         let (Some(window), Some(start)) = (window, start) else {
             return Ok(None);
         };
-        let (wire, layout) = Self::keys(start.saturating_add(window.size()), key);
-        self.row(wire, layout).await
+        let end = start.saturating_add(window.size());
+        let bytes = self.bytes(end, key, false).await?;
+        bytes.map(|bytes| row_of::<S>(&bytes)).transpose()
     }
 }
 
@@ -155,8 +275,7 @@ where
         S::Key: Borrow<Q>,
         Q: ToOwned<Owned = S::Key> + ?Sized,
     {
-        let (wire, layout) = Self::keys(0, key);
-        let bytes = (self.rows)(S::DESCRIPTOR, wire, layout).await?;
+        let bytes = self.bytes(0, key, false).await?;
         bytes.map_or_else(|| Ok(Vec::new()), |bytes| windows_of::<S>(&bytes))
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::style::ColorChoice;
+use crate::error::Error;
+use crate::web::Token;
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
@@ -46,6 +48,15 @@ pub(crate) struct Global {
     )]
     pub(crate) data_dir: PathBuf,
 
+    /// A file with the token that metrics and rows of tables are asked for with: the same for all workers of the app
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "STREAM_WEB_TOKEN_FILE"
+    )]
+    pub(crate) web_token_file: Option<PathBuf>,
+
     /// What to log: off, error, warn, info, debug, trace, or a list as warn,stream_runtime=debug
     #[arg(
         short,
@@ -78,6 +89,13 @@ pub(crate) struct Global {
     pub(crate) color: ColorChoice,
 }
 
+impl Global {
+    /// What rows of tables are asked for with.
+    pub(crate) fn token(&self) -> Result<Option<Token>, Error> {
+        self.web_token_file.as_deref().map(Token::load).transpose()
+    }
+}
+
 /// The form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -102,11 +120,19 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "TIME", env = "STREAM_COMMIT_INTERVAL", value_parser = time)]
     pub(crate) commit_interval: Option<std::time::Duration>,
 
-    /// The port of the web server, on loopback; 0 takes a free one [default: 6066, else the next free one]
+    /// The port of the web server; 0 takes a free one [default: 6066, else the next free one]
     #[arg(long, value_name = "PORT", env = "STREAM_WEB_PORT")]
     pub(crate) web_port: Option<u16>,
 
-    /// Serve no pages and no metrics
+    /// The address that the web server listens on; beyond this machine it needs --web-token-file [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS", env = "STREAM_WEB_BIND")]
+    pub(crate) web_bind: Option<std::net::IpAddr>,
+
+    /// Where other workers reach this one's web server [default: the address it listens on]
+    #[arg(long, value_name = "HOST:PORT", env = "STREAM_ADVERTISE", value_parser = host_and_port)]
+    pub(crate) advertise: Option<String>,
+
+    /// Serve no pages and no metrics; other workers' questions for rows are answered on a free port
     #[arg(long, env = "STREAM_WITHOUT_WEB", conflicts_with = "web_port")]
     pub(crate) without_web: bool,
 
@@ -268,6 +294,25 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("expected NAME=VALUE".to_owned()),
     }
+}
+
+fn host_and_port(text: &str) -> Result<String, String> {
+    let host = match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() => {
+            let port: u16 = port
+                .parse()
+                .map_err(|_| format!("expected HOST:PORT, and {port:?} is no port"))?;
+            if port == 0 {
+                return Err("port 0 is nowhere: leave it out to name the host alone".to_owned());
+            }
+            host
+        }
+        _ => text,
+    };
+    if host.is_empty() || host.contains('/') || host.contains(char::is_whitespace) {
+        return Err("expected HOST:PORT, or HOST for the port that is listened on".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn instance_id(text: &str) -> Result<String, &'static str> {

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::process::ExitCode;
 
 use crate::app::Producer;
+use crate::beside::TableReader;
 use crate::error::{Error, Failure, Kind};
+use crate::table::TableSpec;
 use crate::task::{State, TopicSpec};
 use crate::topology::{Place, TopicDescriptor, registry};
 
@@ -99,7 +101,7 @@ pub struct CommandCx {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a command's parameter",
     label = "not a command parameter",
-    note = "a command takes State<T>, Producer<S>, AppHandle, and structs that derive `clap::Args`"
+    note = "a command takes State<T>, Producer<S>, TableReader<S>, AppHandle, and structs that derive `clap::Args`"
 )]
 pub trait CommandParam: Sized {
     /// Adds the arguments it reads.
@@ -144,6 +146,12 @@ impl<S: TopicSpec> CommandParam for Producer<S> {
 
     fn from_command(cx: &CommandCx) -> Result<Self, Error> {
         cx.app.producer()
+    }
+}
+
+impl<S: TableSpec> CommandParam for TableReader<S> {
+    fn from_command(cx: &CommandCx) -> Result<Self, Error> {
+        Ok(TableReader::new(cx.app.router()?))
     }
 }
 

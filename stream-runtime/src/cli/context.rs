@@ -13,6 +13,7 @@ use super::style::Style;
 use crate::app::{self, App};
 use crate::kafka::{Admin, Properties, TopicSettings};
 use crate::topology::Plan;
+use crate::web::Token;
 
 /// How long a question to the broker may take.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -55,6 +56,11 @@ impl<'a> Context<'a> {
 
     pub(crate) fn output(&self) -> Output {
         self.global.output
+    }
+
+    /// What rows of tables are asked for with.
+    pub(crate) fn token(&self) -> CliResult<Option<Token>> {
+        Ok(self.global.token()?)
     }
 
     /// Style of standard output.

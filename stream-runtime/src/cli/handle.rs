@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::args::{Global, WorkerArgs};
 use super::connection;
 use super::error::CliError;
+use super::readers::Readers;
 use super::records::{ReadRecord, Records};
 use super::worker;
 use crate::app::{App, Outlet, Producer, States};
+use crate::beside::Router;
 use crate::error::{Error, Kind};
 use crate::kafka::Properties;
 use crate::task::TopicSpec;
@@ -26,6 +28,7 @@ struct Inner {
     properties: Properties,
     states: States,
     outlet: Mutex<Option<Arc<Outlet>>>,
+    readers: Mutex<Option<Readers>>,
     scratch: Mutex<Option<connection::Scratch>>,
 }
 
@@ -37,6 +40,7 @@ impl AppHandle {
             properties: properties.clone(),
             states,
             outlet: Mutex::default(),
+            readers: Mutex::default(),
             scratch: Mutex::default(),
         };
         AppHandle {
@@ -81,6 +85,7 @@ impl AppHandle {
             properties,
             states: self.inner.states.clone(),
             outlet: Mutex::default(),
+            readers: Mutex::default(),
             scratch: Mutex::new(Some(scratch)),
         };
         Ok(AppHandle {
@@ -98,6 +103,8 @@ impl AppHandle {
             plan_lock: "plan.lock".into(),
             instance_id: None,
             web_port: None,
+            web_bind: None,
+            advertise: None,
             // The command has the process; a worker of it is seen through the handle.
             without_web: true,
             until_caught_up: false,
@@ -153,6 +160,14 @@ impl AppHandle {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        let readers = &self.inner.readers;
+        // It follows the broker, which may go away with the scratch directory.
+        drop(
+            readers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         let flushed = match outlet {
             Some(outlet) => outlet.flush().await,
             None => Ok(()),
@@ -167,6 +182,17 @@ impl AppHandle {
             scratch.stop();
         }
         flushed
+    }
+
+    /// The way to rows of the workers' tables.
+    pub(super) fn router(&self) -> Result<Arc<Router>, Error> {
+        let readers = &self.inner.readers;
+        let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(readers) = &*readers {
+            return Ok(Arc::clone(&readers.router));
+        }
+        let made = Readers::start(&self.inner.app, &self.client()?, self.inner.global.token()?)?;
+        Ok(Arc::clone(&readers.insert(made).router))
     }
 
     pub(super) fn client(&self) -> Result<Properties, Error> {
@@ -226,6 +252,7 @@ impl WorkerRun {
             self.args,
             inner.properties.clone(),
             inner.global.data_dir.clone(),
+            inner.global.token()?,
         )
         .await
     }

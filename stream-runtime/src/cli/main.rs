@@ -223,7 +223,8 @@ pub(crate) async fn run(app: App) -> Result<(), Error> {
     let properties = settings::properties(&app, &global, &matches).map_err(CliError::into_error)?;
     worker::check_lock(&app, &args).map_err(CliError::into_error)?;
     let states = app.all_states().make().await?;
-    worker::beside(app, states, args, properties, global.data_dir).await
+    let token = global.token()?;
+    worker::beside(app, states, args, properties, global.data_dir, token).await
 }
 
 /// Runs a command of the app's own.

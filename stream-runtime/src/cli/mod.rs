@@ -18,6 +18,7 @@ mod partitions;
 mod plan;
 mod print;
 mod progress;
+mod readers;
 mod records;
 mod reset;
 mod send;

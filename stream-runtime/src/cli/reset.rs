@@ -69,8 +69,15 @@ pub(super) fn run(cx: &Context<'_>, args: &ResetArgs) -> CliResult {
     for store in &stores {
         remove_store(store)?;
     }
-    // With a repartition topic go the group's offsets in it.
-    delete(&admin, &[&changelogs[..], &repartition[..]].concat())?;
+    // With a repartition topic go the group's offsets in it; the workers tell anew where they are.
+    let workers: Vec<String> = Some(plan.workers_topic())
+        .filter(|topic| existing.contains_key(topic))
+        .into_iter()
+        .collect();
+    delete(
+        &admin,
+        &[&changelogs[..], &repartition[..], &workers[..]].concat(),
+    )?;
     let partitions: Vec<TopicPartition> = inputs
         .iter()
         .flat_map(|topic| (0..existing[*topic].partitions).map(|p| ((*topic).into(), p)))

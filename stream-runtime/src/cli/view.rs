@@ -371,6 +371,10 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
             .sends()
             .for_each(|topic| add(topic.name, "from commands", None));
     }
+    // What workers need among themselves.
+    if plan.topologies.iter().any(|task| !task.tables.is_empty()) {
+        add(&plan.workers_topic(), "workers", None);
+    }
     // Declared, and used by nobody yet.
     for name in plan.topics.keys() {
         add(name, "declared", None);

@@ -13,11 +13,11 @@ use super::local::{Joined, Place};
 use super::lock;
 use super::partitions::Shown;
 use crate::app::{App, OnGap, Outlet, ProcessingGuarantee, Start, States};
-use crate::beside::BesideCx;
+use crate::beside::{BesideCx, Client};
 use crate::error::{Error, Kind};
 use crate::kafka::Properties;
 use crate::topology::{Plan, Problem, TopicDescriptor};
-use crate::web::{Port, Server};
+use crate::web::{Door, Port, Server, Token};
 use crate::worker::{Ended, Status, Stop, WorkerHandle, WorkerSettings, signals};
 
 /// What an orderly end may take beyond the waits that `shutdown_timeout` bounds.
@@ -37,14 +37,16 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     let states = runtime.block_on(cx.app().all_states().make())?;
     let broker = Broker::find(cx.configured(), cx.data_dir())?;
     let settings = settings(cx.app(), args, broker.properties(), cx.data_dir());
-    let web = web(args)?;
-    banner(cx, &settings, &broker, web.as_ref());
+    let token = cx.token()?;
+    let web = Server::new(door(args, token.clone()))?;
+    banner(cx, &settings, &broker, &web);
     let stop = Stop::new();
     signals::listen(stop.clone(), 2 * settings.shutdown_timeout + STUCK)
         .map_err(|error| CliError::failure(format_args!("cannot listen for signals: {error}")))?;
     let beside = Beside {
         app: cx.app(),
         web,
+        token,
         runtime: runtime.handle(),
         shown: cx.progress(),
     };
@@ -129,7 +131,8 @@ pub(super) fn settings(
 /// What a worker has beside its streams.
 struct Beside<'a> {
     app: &'a App,
-    web: Option<Server>,
+    web: Server,
+    token: Option<Token>,
     runtime: &'a Handle,
     /// Its partitions are shown on the terminal.
     shown: bool,
@@ -154,13 +157,22 @@ impl Beside<'_> {
         let sends = functions.iter().flat_map(|one| one.sends());
         let sends = sends.chain(pages.iter().flat_map(|page| page.sends()));
         let outlet = outlet(self.app, sends, &settings)?;
-        let cx = BesideCx::new(Arc::clone(&states), outlet, Arc::clone(&handle));
+        settings.address = Some(
+            self.web
+                .advertised(settings.properties.bootstrap().unwrap_or_default()),
+        );
+        let client = Client::new(self.token);
+        let cx = BesideCx::new(
+            &plan.app,
+            Arc::clone(&states),
+            outlet,
+            Arc::clone(&handle),
+            client,
+        );
         let bound = settings.shutdown_timeout;
         // Pages answer from the start on, so that `/ready` can be asked; until the worker ends.
-        let _serving = match self.web {
-            Some(server) => Some(server.serve(&plan.app, &pages, cx.clone(), self.runtime)?),
-            None => None,
-        };
+        let served = self.web.serve(&plan.app, &pages, cx.clone(), self.runtime);
+        let _serving = served?;
         let running = crate::beside::start(functions, cx, self.runtime)?;
         let replan = |existing: &[String]| {
             let plan = self.app.plan_among(existing);
@@ -173,12 +185,18 @@ impl Beside<'_> {
     }
 }
 
-/// The web server's port, unless there is to be none.
-fn web(args: &WorkerArgs) -> Result<Option<Server>, Error> {
-    if args.without_web {
-        return Ok(None);
+/// What the web server is started with. Without pages it answers the other workers alone, on any port.
+fn door(args: &WorkerArgs, token: Option<Token>) -> Door {
+    Door {
+        port: match args.without_web {
+            true => Port::Exactly(0),
+            false => args.web_port.map_or(Port::Usual, Port::Exactly),
+        },
+        bind: args.web_bind,
+        token,
+        advertise: args.advertise.clone(),
+        reads_only: args.without_web,
     }
-    Server::new(args.web_port.map_or(Port::Usual, Port::Exactly)).map(Some)
 }
 
 /// The way out of what runs beside the streams, with the topics that it sends to.
@@ -201,7 +219,7 @@ fn outlet(
 }
 
 /// The line a worker begins with.
-fn banner(cx: &Context<'_>, settings: &WorkerSettings, broker: &Broker, web: Option<&Server>) {
+fn banner(cx: &Context<'_>, settings: &WorkerSettings, broker: &Broker, web: &Server) {
     let style = cx.note_style();
     let address = settings.properties.bootstrap().unwrap_or_default();
     let whose = match broker {
@@ -218,8 +236,8 @@ fn banner(cx: &Context<'_>, settings: &WorkerSettings, broker: &Broker, web: Opt
         1 => "1 stream thread".to_owned(),
         threads => format!("{threads} stream threads"),
     };
-    let web = web.map_or_else(String::new, |web| {
-        format!(", web {}", style.cyan(web.address()))
+    let web = web.address().map_or_else(String::new, |address| {
+        format!(", web {}", style.cyan(address))
     });
     cx.note(format_args!(
         "{} {}: broker {}{whose}, {threads}, {guarantee}, data in {}{web}",
@@ -276,6 +294,7 @@ pub(super) async fn beside(
     args: WorkerArgs,
     configured: Properties,
     data_dir: std::path::PathBuf,
+    token: Option<Token>,
 ) -> Result<(), Error> {
     let stop = StopOnDrop(Stop::new());
     let (asked, runtime) = (stop.0.clone(), Handle::current());
@@ -285,7 +304,8 @@ pub(super) async fn beside(
         let settings = settings(&app, &args, broker.properties(), &data_dir);
         let beside = Beside {
             app: &app,
-            web: web(&args)?,
+            web: Server::new(door(&args, token.clone()))?,
+            token,
             runtime: &runtime,
             shown: false,
         };

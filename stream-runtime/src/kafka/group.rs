@@ -282,6 +282,20 @@ impl GroupConsumer {
 }
 
 impl Lookup {
+    /// Who the member is now.
+    pub(crate) fn token(&self) -> Option<GroupToken> {
+        raw::group_token(&self.consumer)
+    }
+
+    /// Commits an offset that nobody reads from: the group takes it from its members of this generation only. Waits.
+    pub(crate) fn prove(&self, place: &Place) -> Result<(), Fault> {
+        let doing = "ask the group whether this worker is a member";
+        let list = list_of(std::slice::from_ref(place)).map_err(|e| Fault::of(doing, &e))?;
+        self.consumer
+            .commit(&list, CommitMode::Sync)
+            .map_err(|error| Fault::of(doing, &error))
+    }
+
     /// The group's committed offsets, stable ones: an open transaction is waited for.
     pub(crate) fn committed(
         &self,

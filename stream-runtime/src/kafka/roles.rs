@@ -1,5 +1,7 @@
 //! What each kind of client adds to the user's settings.
 
+use std::time::Duration;
+
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use super::{Properties, names};
@@ -43,8 +45,8 @@ pub(super) enum Role<'a> {
     Admin,
 }
 
-/// Session timeout of a member, in ms: the least Apache Kafka allows by default.
-const SESSION_TIMEOUT: u64 = 6_000;
+/// Session timeout of a member: the least Apache Kafka allows by default.
+pub(crate) const SESSION: Duration = Duration::from_secs(6);
 /// Heartbeats at most so far apart, in ms: a member hears of a rebalance with its next one.
 const HEARTBEAT: u64 = 500;
 
@@ -106,7 +108,7 @@ impl Role<'_> {
                 let session = properties
                     .get("session.timeout.ms")
                     .and_then(|ms| ms.parse().ok())
-                    .unwrap_or(SESSION_TIMEOUT);
+                    .unwrap_or(SESSION.as_millis() as u64);
                 config.set("session.timeout.ms", session.to_string());
                 config.set(
                     "heartbeat.interval.ms",

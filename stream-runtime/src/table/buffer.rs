@@ -16,6 +16,7 @@ use super::layout;
 use super::partition::{OpenTable, TablePartition};
 use super::row::RowSpec;
 use super::rows::{NO_DISK, Rows};
+use super::scan::{Chunk, Scan};
 use super::slot::{Below, RowBatch, Value};
 use crate::error::Error;
 use crate::key::{StreamKey, partition_of};
@@ -434,6 +435,10 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
 
     fn committed_row(&self, layout_key: &[u8], _: i64) -> Result<Option<Vec<u8>>, Error> {
         self.rows.borrow().committed_row(layout_key)
+    }
+
+    fn committed_rows(&self, scan: &Scan, _: i64) -> Result<Chunk, Error> {
+        self.rows.borrow().committed_rows(scan)
     }
 
     fn cached(&self) -> usize {

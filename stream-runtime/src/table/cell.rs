@@ -13,6 +13,7 @@ use super::lateness::Lateness;
 use super::layout;
 use super::partition::{OpenTable, TablePartition};
 use super::rows::{NO_DISK, Rows};
+use super::scan::{Chunk, Scan};
 use super::slot::{RowBatch, Value};
 use super::spec::TableSpec;
 use super::typed::{HeadRow, InWindow, TypedPartition};
@@ -367,6 +368,10 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
 
     fn committed_row(&self, layout_key: &[u8], _: i64) -> Result<Option<Vec<u8>>, Error> {
         self.rows.borrow().committed_row(layout_key)
+    }
+
+    fn committed_rows(&self, scan: &Scan, _: i64) -> Result<Chunk, Error> {
+        self.rows.borrow().committed_rows(scan)
     }
 
     fn cached(&self) -> usize {

@@ -20,6 +20,7 @@ mod partition;
 mod reading;
 mod row;
 mod rows;
+mod scan;
 mod slot;
 mod span_cell;
 mod span_index;
@@ -38,7 +39,9 @@ pub use handle::Table;
 pub use iter::Iter;
 pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};
 pub use partition::{OpenTable, TablePartition, open, open_described};
+pub use reading::AllKind;
 pub(crate) use reading::{row_key, row_of, windows_of};
+pub use scan::{Chunk, Scan};
 pub use slot::RowBatch;
 #[cfg(test)]
 pub(crate) use spans::Spans;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::clock::Clock;
 use super::commit::StoredRows;
+use super::scan::{Chunk, Scan};
 use super::slot::RowBatch;
 use super::spec::{TableKind, TableSpec};
 use crate::error::Error;
@@ -82,6 +83,8 @@ pub trait TablePartition {
     fn idle_target(&self, wall: i64) -> Option<i64>;
     /// A row as of the last commit, at whose end this was stream time: its bytes, by its layout key. The cache stays as it is.
     fn committed_row(&self, layout_key: &[u8], stream_time: i64) -> Result<Option<Vec<u8>>, Error>;
+    /// Rows as of the last commit, some at a time, in the order of their layout keys. The cache stays as it is.
+    fn committed_rows(&self, scan: &Scan, stream_time: i64) -> Result<Chunk, Error>;
     /// Rows in the cache.
     fn cached(&self) -> usize;
     /// For the handles.

@@ -1,11 +1,13 @@
-//! A row from outside its task: where it is, and what its bytes say.
+//! Rows from outside their task: where they are, and what their bytes say.
+
+use std::collections::VecDeque;
 
 use serde::de::DeserializeOwned;
 
 use super::layout;
 use super::row::RowSpec;
 use super::spans::Spans;
-use super::spec::TableSpec;
+use super::spec::{Hopping, Plain, Session, Sliding, TableKind, TableSpec, Tumbling};
 use super::typed::InWindow;
 use crate::codec::rows as codec;
 use crate::error::Error;
@@ -40,4 +42,72 @@ fn read<S: TableSpec, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
             S::DESCRIPTOR.value
         ))
     })
+}
+
+/// What the rows of a kind of table are to one who reads all of them.
+pub trait AllKind: TableKind {
+    /// `(key, row)`, or `(key, InWindow<row>)`.
+    type Item<S: TableSpec>;
+    /// Reads one row, which may hold several windows.
+    fn read_all<S: TableSpec>(
+        layout_key: &[u8],
+        bytes: &[u8],
+        out: &mut VecDeque<Self::Item<S>>,
+    ) -> Result<(), Error>;
+}
+
+impl AllKind for Plain {
+    type Item<S: TableSpec> = (S::Key, S::Value);
+
+    fn read_all<S: TableSpec>(
+        layout_key: &[u8],
+        bytes: &[u8],
+        out: &mut VecDeque<(S::Key, S::Value)>,
+    ) -> Result<(), Error> {
+        let (_, key) = layout::parse::<S::Key>(false, layout_key, S::DESCRIPTOR.name)?;
+        out.push_back((key, row_of::<S>(bytes)?));
+        Ok(())
+    }
+}
+
+macro_rules! windowed {
+    ($($kind:ident: $read:ident),*) => {$(
+        impl AllKind for $kind {
+            type Item<S: TableSpec> = (S::Key, InWindow<S::Value>);
+
+            fn read_all<S: TableSpec>(
+                layout_key: &[u8],
+                bytes: &[u8],
+                out: &mut VecDeque<(S::Key, InWindow<S::Value>)>,
+            ) -> Result<(), Error> {
+                $read::<S>(layout_key, bytes, out)
+            }
+        }
+    )*};
+}
+windowed!(Tumbling: aligned, Hopping: aligned, Session: following, Sliding: following);
+
+type InWindows<S> = VecDeque<(<S as TableSpec>::Key, InWindow<<S as TableSpec>::Value>)>;
+
+fn aligned<S: TableSpec>(
+    layout_key: &[u8],
+    bytes: &[u8],
+    out: &mut InWindows<S>,
+) -> Result<(), Error> {
+    let (end, key) = layout::parse::<S::Key>(true, layout_key, S::DESCRIPTOR.name)?;
+    let size = S::DESCRIPTOR.window.map_or(0, |window| window.size());
+    let row = row_of::<S>(bytes)?;
+    out.push_back((key, InWindow::new(end.saturating_sub(size), end, row)));
+    Ok(())
+}
+
+fn following<S: TableSpec>(
+    layout_key: &[u8],
+    bytes: &[u8],
+    out: &mut InWindows<S>,
+) -> Result<(), Error> {
+    let (_, key) = layout::parse::<S::Key>(false, layout_key, S::DESCRIPTOR.name)?;
+    let windows = windows_of::<S>(bytes)?;
+    out.extend(windows.into_iter().map(|window| (key.clone(), window)));
+    Ok(())
 }

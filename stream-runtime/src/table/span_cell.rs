@@ -14,6 +14,7 @@ use super::layout;
 use super::partition::{OpenTable, TablePartition};
 use super::row::RowSpec;
 use super::rows::Rows;
+use super::scan::{Chunk, Scan};
 use super::slot::{Below, RowBatch, Value};
 use super::span_index::SpanIndex;
 use super::spans::{Moves, Sliding, Span, Spans, kept_for};
@@ -517,12 +518,43 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
 
     /// Of the windows those that [`Table::windows`](crate::Table::windows) would have listed then.
     fn committed_row(&self, layout_key: &[u8], stream_time: i64) -> Result<Option<Vec<u8>>, Error> {
+        match self.rows.borrow().committed_row(layout_key)? {
+            Some(bytes) => self.readable(layout_key, &bytes, stream_time),
+            None => Ok(None),
+        }
+    }
+
+    fn committed_rows(&self, scan: &Scan, stream_time: i64) -> Result<Chunk, Error> {
+        let mut chunk = self.rows.borrow().committed_rows(scan)?;
+        let mut rows = Vec::with_capacity(chunk.rows.len());
+        for (key, bytes) in chunk.rows {
+            let row = self.readable(&key, &bytes, stream_time)?;
+            rows.extend(row.map(|row| (key, row)));
+        }
+        chunk.rows = rows;
+        Ok(chunk)
+    }
+
+    fn cached(&self) -> usize {
+        self.rows.borrow().cached()
+    }
+
+    fn as_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+}
+
+impl<S: TableSpec> SpanCell<S> {
+    /// Of the windows in a committed row those that may be read at this stream time.
+    fn readable(
+        &self,
+        layout_key: &[u8],
+        bytes: &[u8],
+        stream_time: i64,
+    ) -> Result<Option<Vec<u8>>, Error> {
         let table = S::DESCRIPTOR;
-        let Some(bytes) = self.rows.borrow().committed_row(layout_key)? else {
-            return Ok(None);
-        };
         let (_, key) = layout::parse::<S::Key>(false, layout_key, table.name)?;
-        let (mut row, _) = Rows::<Spanned<S>>::decode(&bytes)?;
+        let (mut row, _) = Rows::<Spanned<S>>::decode(bytes)?;
         let index = self.index.borrow();
         row.0.retain(|span| {
             let retained = span.end.saturating_add(table.retention) > stream_time;
@@ -536,13 +568,5 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
             ))
         })?;
         Ok(Some(bytes))
-    }
-
-    fn cached(&self) -> usize {
-        self.rows.borrow().cached()
-    }
-
-    fn as_any(self: Rc<Self>) -> Rc<dyn Any> {
-        self
     }
 }

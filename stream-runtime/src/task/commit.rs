@@ -4,7 +4,7 @@ use super::outbuf::Outgoing;
 use super::task::Task;
 use crate::error::Error;
 use crate::mutants::{self, Mutant};
-use crate::table::{MARK_KEY, Mark, NO_TIME, RowBatch, StoredRows};
+use crate::table::{Chunk, MARK_KEY, Mark, NO_TIME, RowBatch, Scan, StoredRows};
 
 /// Key and value of a record.
 pub type KeyValue<'a> = (&'a [u8], &'a [u8]);
@@ -242,13 +242,24 @@ impl Task {
         table: usize,
         layout_key: &[u8],
     ) -> Result<Option<Vec<u8>>, Error> {
+        self.shared.tables[table].committed_row(layout_key, self.committed_time(table))
+    }
+
+    /// Rows of a table as of the last commit, some at a time.
+    ///
+    /// # Errors
+    /// A row does not read, or the store.
+    pub fn scan_committed(&self, table: usize, scan: &Scan) -> Result<Chunk, Error> {
+        self.shared.tables[table].committed_rows(scan, self.committed_time(table))
+    }
+
+    /// Stream time as of the last commit.
+    fn committed_time(&self, table: usize) -> i64 {
         // A table without changelog has no mark.
-        let mark = self.marks[table].as_ref();
-        let stream_time = mark.map_or_else(
+        self.marks[table].as_ref().map_or_else(
             || self.shared.clock.stream_time.get(),
             |mark| mark.stream_time.unwrap_or(NO_TIME),
-        );
-        self.shared.tables[table].committed_row(layout_key, stream_time)
+        )
     }
 
     /// Rows of a table for the store, the commit they are of, and the mark of that commit.

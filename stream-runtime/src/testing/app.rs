@@ -264,7 +264,12 @@ impl TestApp {
         let globals = Globals::of(&plan)?;
         let states = Arc::new(states.into_map());
         let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
-        let beside = Beside::new(self.app.beside(), Arc::clone(&states), handle)?;
+        let beside = Beside::new(
+            self.app.beside(),
+            Arc::clone(&states),
+            handle,
+            self.partitions,
+        )?;
         let topologies = plan.topologies.into_iter().map(Arc::new).collect();
         Drive::new(
             topologies,

@@ -10,12 +10,14 @@ use tokio::sync::{mpsc, oneshot};
 use super::cluster::Entry;
 use super::drive::Drive;
 use crate::app::Outlet;
-use crate::beside::{BesideCx, BesideDescriptor, BesideFuture, Rows, Schedule, When, unpanicked};
+use crate::beside::{
+    Asking, BesideCx, BesideDescriptor, BesideFuture, Of, Reads, Schedule, When, unpanicked,
+};
 use crate::error::{Action, Error, Failure};
 use crate::key::partition_of;
 use crate::task::{Now, States};
 use crate::topology::TableDescriptor;
-use crate::worker::WorkerHandle;
+use crate::worker::{Answer, Ask, WorkerHandle};
 
 /// How long a call that waits for something real is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,12 +51,44 @@ enum By {
     },
 }
 
-/// A function asks for a row.
+/// A function asks for rows.
 struct Asked {
     table: &'static TableDescriptor,
-    wire: Vec<u8>,
-    layout: Vec<u8>,
-    answer: oneshot::Sender<Result<Option<Vec<u8>>, Error>>,
+    of: Of,
+    ask: Ask,
+    answer: oneshot::Sender<Result<Answer, Error>>,
+}
+
+/// The way from a function to the test that has the rows.
+struct Asks {
+    asked: mpsc::UnboundedSender<Asked>,
+    partitions: i32,
+}
+
+impl Reads for Asks {
+    fn ask(
+        self: Arc<Self>,
+        table: &'static TableDescriptor,
+        of: Of,
+        ask: Ask,
+        _: bool,
+    ) -> Asking<Answer> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.asked.send(Asked {
+            table,
+            of,
+            ask,
+            answer,
+        });
+        Box::pin(async move {
+            let over = |_| Err(Error::agent("the test is over"));
+            answered.await.unwrap_or_else(over)
+        })
+    }
+
+    fn partitions(self: Arc<Self>, _: &'static TableDescriptor) -> Asking<i32> {
+        Box::pin(std::future::ready(Ok(self.partitions)))
+    }
 }
 
 impl Beside {
@@ -62,23 +96,15 @@ impl Beside {
         all: Vec<&'static BesideDescriptor>,
         states: Arc<States>,
         worker: Arc<WorkerHandle>,
+        partitions: i32,
     ) -> Result<Self, Error> {
         let (ask, asked) = mpsc::unbounded_channel();
-        let rows: Rows = Arc::new(move |table, wire, layout| {
-            let (answer, row) = oneshot::channel();
-            let _ = ask.send(Asked {
-                table,
-                wire,
-                layout,
-                answer,
-            });
-            Box::pin(async move {
-                row.await
-                    .unwrap_or_else(|_| Err(Error::agent("the test is over")))
-            })
+        let rows = Arc::new(Asks {
+            asked: ask,
+            partitions,
         });
         let outlet = Outlet::memory();
-        let cx = BesideCx::reading(states, Some(Arc::clone(&outlet)), worker, rows);
+        let cx = BesideCx::reading("", states, Some(Arc::clone(&outlet)), worker, rows);
         let mut beside = Beside {
             calls: Vec::new(),
             tasks: Vec::new(),
@@ -230,8 +256,8 @@ impl Drive {
             }
             let mut answered = false;
             while let Ok(asked) = self.beside.asked.try_recv() {
-                let row = self.committed_row(asked.table, &asked.wire, &asked.layout);
-                let _ = asked.answer.send(row);
+                let rows = self.committed(asked.table, &asked.of, &asked.ask);
+                let _ = asked.answer.send(rows);
                 answered = true;
             }
             if !answered {
@@ -240,17 +266,23 @@ impl Drive {
         }
     }
 
-    fn committed_row(
+    fn committed(
         &self,
         table: &'static TableDescriptor,
-        wire: &[u8],
-        layout: &[u8],
-    ) -> Result<Option<Vec<u8>>, Error> {
-        let partition = partition_of(wire, self.cluster.partitions);
+        of: &Of,
+        ask: &Ask,
+    ) -> Result<Answer, Error> {
+        let partition = match of {
+            Of::Key(wire) => partition_of(wire, self.cluster.partitions),
+            Of::Partition(partition) => *partition,
+        };
         for seat in self.seats.iter().filter(|seat| seat.partition == partition) {
             let mut tables = self.topologies[seat.topology].tables.iter();
             if let Some(at) = tables.position(|planned| planned.descriptor == table) {
-                return seat.task.read_committed(at, layout);
+                return match ask {
+                    Ask::Row(key) => seat.task.read_committed(at, key).map(Answer::Row),
+                    Ask::Rows(scan) => seat.task.scan_committed(at, scan).map(Answer::Rows),
+                };
             }
         }
         Err(Error::agent(format!(

@@ -139,6 +139,11 @@ pub struct GlobalPlan {
 }
 
 impl Plan {
+    /// The topic in which the app's workers tell where they are and what they have.
+    pub fn workers_topic(&self) -> String {
+        format!("{}-workers", self.app)
+    }
+
     /// The global tables that agents read, by name.
     pub fn globals(&self) -> Vec<GlobalPlan> {
         let agents = self.topologies.iter().flat_map(|topology| &topology.agents);

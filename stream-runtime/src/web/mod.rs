@@ -5,8 +5,10 @@
 mod gauges;
 mod page;
 mod params;
+mod reads;
 mod server;
 mod status;
+mod token;
 
 pub use axum;
 pub use axum::Json;
@@ -19,4 +21,5 @@ pub(crate) use page::problems;
 pub use page::{PageDescriptor, PageFuture};
 #[doc(hidden)]
 pub use params::{PageBody, PageLast, PageOutput, PageParam, PageParameter};
-pub(crate) use server::{Port, Server};
+pub(crate) use server::{Door, Port, Server};
+pub(crate) use token::Token;

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use axum::extract::Request;
 use axum::response::Response;
 
-use crate::beside::BesideCx;
+use crate::beside::{BesideCx, wire};
 use crate::topology::{Edge, Place, Problem, TopicDescriptor, registry};
 
 /// An answer on its way.
@@ -52,6 +52,15 @@ pub(crate) fn problems(pages: &[&'static PageDescriptor]) -> Vec<Problem> {
     let mut paths: BTreeMap<String, &PageDescriptor> = BTreeMap::new();
     for page in pages {
         let shape = shape(page.path);
+        if page.path.starts_with(wire::PREFIX) {
+            problems.push(Problem {
+                message: format!(
+                    "page `{}` is at {}, where workers answer each other: give it another path",
+                    page.name, page.path
+                ),
+                places: vec![page.place],
+            });
+        }
         if let Some(other) = seen.insert((page.path, page.method), page) {
             problems.push(Problem {
                 message: format!(

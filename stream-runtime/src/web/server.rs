@@ -1,27 +1,33 @@
-//! The server: on loopback, as long as the worker runs.
+//! The server: at its address as long as the worker runs.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, get, on};
+use axum::routing::{MethodFilter, MethodRouter, get, on, post};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::gauges;
 use super::page::PageDescriptor;
-use super::status;
-use crate::beside::{BesideCx, unpanicked};
+use super::token::Token;
+use super::{gauges, reads, status};
+use crate::beside::{BesideCx, unpanicked, wire};
 use crate::error::{Error, Kind};
 
 /// The port, unless another is said: Faust's.
 const USUAL_PORT: u16 = 6066;
 /// Ports that are tried after it.
 const OTHERS: u16 = 100;
+/// How long a port that was named is waited for: the worker that had it may just have been killed.
+const FREED: Duration = Duration::from_secs(2);
 
-/// Where to listen.
+/// Which port to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Port {
     /// 6066, or the next one that is free.
@@ -30,12 +36,37 @@ pub(crate) enum Port {
     Exactly(u16),
 }
 
-impl Port {
-    /// Takes it.
-    fn listen(self) -> Result<TcpListener, Error> {
-        let listen = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-        let (port, taken) = match self {
-            Port::Exactly(port) => (port, listen(port)),
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    pub(crate) port: Port,
+    /// Where to listen; loopback unless another is said.
+    pub(crate) bind: Option<IpAddr>,
+    /// What who asks for data must show.
+    pub(crate) token: Option<Token>,
+    /// What the others are told, as `host:port`; the port may be left out.
+    pub(crate) advertise: Option<String>,
+    /// Answers other workers alone: no pages, no metrics.
+    pub(crate) reads_only: bool,
+}
+
+impl Door {
+    fn address(&self) -> IpAddr {
+        self.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// Takes the port.
+    fn listen(&self) -> Result<TcpListener, Error> {
+        let bind = self.address();
+        if !bind.is_loopback() && self.token.is_none() {
+            let text = format!(
+                "--web-bind {bind}: beyond this machine the web server needs a token: write one into a file (`openssl rand -hex 32 > token`) and name it with --web-token-file; who asks for metrics or rows shows it as `Authorization: Bearer TOKEN`"
+            );
+            return Err(Error::new(Kind::Configuration, text));
+        }
+        let listen = |port: u16| TcpListener::bind((bind, port));
+        let (port, taken) = match self.port {
+            Port::Exactly(port) => (port, patiently(|| listen(port))),
             Port::Usual => {
                 let ports = USUAL_PORT..=USUAL_PORT + OTHERS;
                 let free = ports.into_iter().find_map(|port| listen(port).ok());
@@ -43,16 +74,33 @@ impl Port {
             }
         };
         taken.map_err(|error| {
-            let text = format!(
-                "web port {port} cannot be had: {error}; name another with --web-port, or run --without-web"
-            );
+            let text = match self.reads_only {
+                true => format!("cannot listen on {bind} for other workers' questions: {error}"),
+                false => format!(
+                    "web port {port} cannot be had: {error}; name another with --web-port, or run --without-web"
+                ),
+            };
             Error::new(Kind::Configuration, text)
         })
     }
 }
 
+/// Tries again as long as the port is taken, for a while.
+fn patiently(listen: impl Fn() -> std::io::Result<TcpListener>) -> std::io::Result<TcpListener> {
+    let began = Instant::now();
+    loop {
+        match listen() {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && began.elapsed() < FREED => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            result => return result,
+        }
+    }
+}
+
 /// A server that has its port.
 pub(crate) struct Server {
+    door: Door,
     listener: TcpListener,
     address: SocketAddr,
     /// The usual port was taken.
@@ -72,31 +120,55 @@ impl Server {
     /// Takes the port, and begins to count what the worker does.
     ///
     /// # Errors
-    /// It is taken.
-    pub(crate) fn new(port: Port) -> Result<Self, Error> {
-        let listener = port.listen()?;
+    /// It is taken, or the address is not for everybody and no token is named.
+    pub(crate) fn new(door: Door) -> Result<Self, Error> {
+        let listener = door.listen()?;
         let io = |error: std::io::Error| Error::new(Kind::Configuration, error.to_string());
         listener.set_nonblocking(true).map_err(io)?;
         let address = listener.local_addr().map_err(io)?;
-        gauges::install();
+        if !door.reads_only {
+            gauges::install();
+        }
         Ok(Server {
-            moved: port == Port::Usual && address.port() != USUAL_PORT,
+            moved: door.port == Port::Usual && address.port() != USUAL_PORT,
             listener,
             address,
+            door,
         })
     }
 
-    /// Where it is, for people.
-    pub(crate) fn address(&self) -> String {
+    /// Where it is, for people; `None` when it has no pages.
+    pub(crate) fn address(&self) -> Option<String> {
+        if self.door.reads_only {
+            return None;
+        }
         let note = if self.moved {
             format!(" ({USUAL_PORT} is taken)")
         } else {
             String::new()
         };
-        format!("http://{}{note}", self.address)
+        Some(format!("http://{}{note}", self.address))
     }
 
-    /// Serves the pages from now on.
+    /// What the other workers are told: as it was said, else the address that it listens on. Of one that listens on all
+    /// of the machine's, the one that packets to the broker leave from.
+    pub(crate) fn advertised(&self, broker: &str) -> String {
+        let port = self.address.port();
+        if let Some(said) = &self.door.advertise {
+            let bare = said.starts_with('[') && said.ends_with(']');
+            return match said.rsplit_once(':') {
+                Some(_) if !bare => said.clone(),
+                _ => format!("{said}:{port}"),
+            };
+        }
+        let mut ip = self.address.ip();
+        if ip.is_unspecified() {
+            ip = towards(broker, ip).unwrap_or(ip);
+        }
+        SocketAddr::new(ip, port).to_string()
+    }
+
+    /// Serves from now on.
     ///
     /// # Errors
     /// The system takes the port back.
@@ -107,8 +179,10 @@ impl Server {
         cx: BesideCx,
         runtime: &Handle,
     ) -> Result<Serving, Error> {
-        tracing::info!("web: {}", self.address());
-        let router = router(app, pages).with_state(cx);
+        if let Some(address) = self.address() {
+            tracing::info!("web: {address}");
+        }
+        let router = router(app, pages, &self.door).with_state(cx);
         let _inside = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(self.listener)
             .map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
@@ -120,23 +194,62 @@ impl Server {
     }
 }
 
+/// The address of this machine on the way to the first of the broker's hosts. Nothing is sent.
+fn towards(broker: &str, like: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = match like {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let first = broker.split(',').next()?.trim();
+    let first = first.rsplit("://").next()?;
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(first).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
 /// The app's pages, and the worker's own.
-fn router(app: &str, pages: &[&'static PageDescriptor]) -> Router<BesideCx> {
-    let mut router = Router::new()
-        .route("/health", get(async || "ok\n"))
-        .route("/ready", get(ready))
-        .route("/metrics", get(gauges::metrics));
-    for page in pages {
-        router = router.route(page.path, answers(page));
+fn router(app: &str, pages: &[&'static PageDescriptor], door: &Door) -> Router<BesideCx> {
+    // What shows data wants the token.
+    let mut own = Router::new().route(wire::PATH, post(reads::answer));
+    let mut router = Router::new();
+    if !door.reads_only {
+        own = own.route("/metrics", get(gauges::metrics));
+        let home = |page: &&PageDescriptor| page.path == "/" && page.method == "GET";
+        if !pages.iter().any(home) {
+            let (app, pages) = (app.to_owned(), pages.to_vec());
+            let home =
+                async move |State(cx): State<BesideCx>| Html(status::page(&app, &pages, &cx).await);
+            own = own.route("/", get(home));
+        }
+        router = router
+            .route("/health", get(async || "ok\n"))
+            .route("/ready", get(ready));
+        for page in pages {
+            router = router.route(page.path, answers(page));
+        }
     }
-    let home = |page: &&PageDescriptor| page.path == "/" && page.method == "GET";
-    if !pages.iter().any(home) {
-        let (app, pages) = (app.to_owned(), pages.to_vec());
-        let home =
-            async move |State(cx): State<BesideCx>| Html(status::page(&app, &pages, &cx).await);
-        router = router.route("/", get(home));
+    if let Some(token) = door.token.clone() {
+        let check = move |request: Request, next: Next| {
+            let shown = token.is_in(request.headers());
+            async move {
+                match shown {
+                    true => next.run(request).await,
+                    false => unauthorized(),
+                }
+            }
+        };
+        own = own.route_layer(middleware::from_fn(check));
     }
-    router
+    router.merge(own)
+}
+
+fn unauthorized() -> Response {
+    (
+        StatusCode::UNAUTHORIZED,
+        [(WWW_AUTHENTICATE, "Bearer")],
+        "this wants the token of --web-token-file: `Authorization: Bearer TOKEN`\n",
+    )
+        .into_response()
 }
 
 fn answers(page: &'static PageDescriptor) -> MethodRouter<BesideCx> {
@@ -180,24 +293,76 @@ async fn ready(State(cx): State<BesideCx>) -> Response {
 mod tests {
     use super::*;
 
+    fn door(port: Port) -> Door {
+        Door {
+            port,
+            bind: None,
+            token: None,
+            advertise: None,
+            reads_only: false,
+        }
+    }
+
     #[test]
     fn a_taken_port_is_said_and_the_usual_one_has_neighbours() {
         let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = held.local_addr().unwrap().port();
-        let error = Server::new(Port::Exactly(port)).err().unwrap().to_string();
+        let error = Server::new(door(Port::Exactly(port)));
+        let error = error.err().unwrap().to_string();
         assert!(
             error.contains(&port.to_string()) && error.contains("--web-port"),
             "{error}"
         );
         let (first, second) = (
-            Server::new(Port::Usual).unwrap(),
-            Server::new(Port::Usual).unwrap(),
+            Server::new(door(Port::Usual)).unwrap(),
+            Server::new(door(Port::Usual)).unwrap(),
         );
         assert_ne!(first.address.port(), second.address.port());
-        assert!(
-            second.address().contains("(6066 is taken)"),
-            "{}",
-            second.address()
+        let second = second.address().unwrap();
+        assert!(second.contains("(6066 is taken)"), "{second}");
+    }
+
+    #[test]
+    fn a_port_that_was_named_is_waited_for() {
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = held.local_addr().unwrap().port();
+        let freed = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            drop(held);
+        });
+        let server = Server::new(door(Port::Exactly(port))).unwrap();
+        assert_eq!(server.address.port(), port);
+        freed.join().unwrap();
+    }
+
+    #[test]
+    fn beyond_this_machine_nothing_is_served_without_a_token() {
+        let open = Door {
+            bind: Some(Ipv4Addr::UNSPECIFIED.into()),
+            ..door(Port::Exactly(0))
+        };
+        let error = Server::new(open).err().unwrap().to_string();
+        assert!(error.contains("--web-token-file"), "{error}");
+    }
+
+    #[test]
+    fn what_the_others_are_told_is_what_was_said_or_where_it_listens() {
+        let server = |advertise: Option<&str>| {
+            Server::new(Door {
+                advertise: advertise.map(str::to_owned),
+                ..door(Port::Exactly(0))
+            })
+            .unwrap()
+        };
+        let one = server(None);
+        assert_eq!(one.advertised("h:1"), one.address.to_string());
+        assert_eq!(server(Some("here:80")).advertised("h:1"), "here:80");
+        let bare = server(Some("here"));
+        assert_eq!(
+            bare.advertised("h:1"),
+            format!("here:{}", bare.address.port())
         );
+        let ip = towards("127.0.0.1:9092,other:1", Ipv4Addr::UNSPECIFIED.into());
+        assert_eq!(ip, Some(Ipv4Addr::LOCALHOST.into()));
     }
 }

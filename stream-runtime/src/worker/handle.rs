@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::oneshot;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Stop;
 use super::status::{PartitionState, Status, TaskName};
 use super::thread::Reply;
-use crate::error::{Error, Kind};
+use super::workers::Workers;
 use crate::kafka::{Admin, TopicPartition, Wake};
 use crate::topology::{Plan, TableDescriptor};
 
@@ -18,16 +16,22 @@ use crate::topology::{Plan, TableDescriptor};
 pub(crate) struct WorkerHandle {
     pub(crate) stop: Stop,
     pub(crate) status: Arc<Status>,
+    /// All workers of the app, as they tell of themselves.
+    pub(crate) workers: Workers,
+    /// This worker's own name among them, once it is known.
+    name: OnceLock<String>,
     /// One per stream thread.
     threads: Mutex<Vec<Thread>>,
     facts: Mutex<Option<Arc<Facts>>>,
     /// Next offsets of the inputs, as committed.
     places: Mutex<BTreeMap<TopicPartition, i64>>,
+    /// Rung when partitions come or go.
+    moved: Mutex<Option<Wake>>,
 }
 
 /// What is known once the topics are there.
-struct Facts {
-    tables: HashMap<&'static str, Home>,
+pub(super) struct Facts {
+    pub(super) tables: HashMap<&'static str, Home>,
     admin: Arc<Admin>,
 }
 
@@ -39,24 +43,27 @@ struct Thread {
     /// It has been given its share of the partitions.
     assigned: bool,
     leads: bool,
+    /// The group's generation that gave it its share.
+    generation: i32,
     /// The tasks that it runs.
     tasks: Vec<TaskName>,
 }
 
-/// Where the rows of a table are.
-struct Home {
-    topology: usize,
-    table: usize,
-    partitions: i32,
+/// What a worker has, for the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    /// The group's generation.
+    pub(super) generation: i32,
+    /// Tables and the partitions of them that run here.
+    pub(super) tables: BTreeMap<String, Vec<i32>>,
 }
 
-/// Somebody asks a stream thread for a committed row.
-pub(super) struct ReadRequest {
-    pub(super) task: TaskName,
+/// Where the rows of a table are.
+pub(super) struct Home {
+    pub(super) topology: usize,
     pub(super) table: usize,
-    /// The row's layout key.
-    pub(super) key: Vec<u8>,
-    pub(super) answer: oneshot::Sender<Result<Option<Vec<u8>>, Error>>,
+    pub(super) partitions: i32,
+    pub(super) descriptor: &'static TableDescriptor,
 }
 
 impl WorkerHandle {
@@ -64,10 +71,23 @@ impl WorkerHandle {
         Arc::new(WorkerHandle {
             stop,
             status: Arc::new(status),
+            workers: Workers::default(),
+            name: OnceLock::new(),
             threads: Mutex::default(),
             facts: Mutex::default(),
             places: Mutex::default(),
+            moved: Mutex::default(),
         })
+    }
+
+    /// The worker has its slot.
+    pub(super) fn is_called(&self, name: String) {
+        let _ = self.name.set(name);
+    }
+
+    /// Its name among the workers of the app.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.get().map(String::as_str)
     }
 
     /// The plan and its partitions are known; so many threads will come. Again when the worker begins anew.
@@ -79,6 +99,7 @@ impl WorkerHandle {
                     topology: topology.index,
                     table,
                     partitions: *partitions,
+                    descriptor: planned.descriptor,
                 };
                 tables.insert(planned.descriptor.name, home);
             }
@@ -95,7 +116,7 @@ impl WorkerHandle {
         all.resize_with(threads, Thread::default);
     }
 
-    fn facts(&self) -> Option<Arc<Facts>> {
+    pub(super) fn facts(&self) -> Option<Arc<Facts>> {
         let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         facts.clone()
     }
@@ -104,9 +125,10 @@ impl WorkerHandle {
         self.of(thread, |thread| thread.door = Some((sender, wake)));
     }
 
-    pub(super) fn assigned(&self, thread: usize, leads: bool) {
+    pub(super) fn assigned(&self, thread: usize, leads: bool, generation: i32) {
         self.of(thread, |thread| {
             (thread.assigned, thread.leads) = (true, leads);
+            thread.generation = generation;
         });
     }
 
@@ -130,6 +152,46 @@ impl WorkerHandle {
         if let Some(thread) = self.threads().get_mut(thread) {
             change(thread);
         }
+        if let Some(wake) = &*self.moved.lock().unwrap_or_else(PoisonError::into_inner) {
+            wake.wake();
+        }
+    }
+
+    /// Whom to wake when partitions come or go.
+    pub(super) fn tells(&self, wake: Wake) {
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake);
+    }
+
+    /// The partitions of tables that run here.
+    pub(super) fn held(&self) -> Held {
+        let mut held = Held::default();
+        let Some(facts) = self.facts() else {
+            return held;
+        };
+        for thread in &*self.threads() {
+            held.generation = held.generation.max(thread.generation);
+            for (topology, partition) in &thread.tasks {
+                let tables = facts.tables.iter();
+                for (table, _) in tables.filter(|(_, home)| home.topology == *topology) {
+                    let partitions = held.tables.entry((*table).to_owned()).or_default();
+                    partitions.push(*partition);
+                }
+            }
+        }
+        held.tables.values_mut().for_each(|all| all.sort_unstable());
+        held
+    }
+
+    /// Asks the thread that runs a task; `false` when none does.
+    pub(super) fn ask(&self, task: TaskName, question: Reply) -> bool {
+        let threads = self.threads();
+        let owner = threads.iter().find(|thread| thread.tasks.contains(&task));
+        let Some((sender, wake)) = owner.and_then(|thread| thread.door.as_ref()) else {
+            return false;
+        };
+        let sent = sender.send(question).is_ok();
+        wake.wake();
+        sent
     }
 
     fn threads(&self) -> MutexGuard<'_, Vec<Thread>> {
@@ -198,73 +260,6 @@ impl WorkerHandle {
     fn is_any(&self, so: impl Fn(&PartitionState) -> bool) -> bool {
         self.status.snapshot().iter().any(|view| so(&view.state))
     }
-
-    /// The committed row of a key: its bytes, from the partition that the key's wire form belongs to.
-    ///
-    /// # Errors
-    /// The partition is not with this worker, or its store does not read.
-    pub(crate) async fn read(
-        &self,
-        table: &'static TableDescriptor,
-        wire_key: &[u8],
-        layout_key: Vec<u8>,
-    ) -> Result<Option<Vec<u8>>, Error> {
-        let facts = self.facts();
-        let Some(home) = facts
-            .as_ref()
-            .and_then(|facts| facts.tables.get(table.name))
-        else {
-            let text = format!(
-                "table `{}`: the worker is not that far yet: ask again",
-                table.name
-            );
-            return Err(Error::new(Kind::Stopped, text));
-        };
-        let partition = crate::key::partition_of(wire_key, home.partitions);
-        let task = (home.topology, partition);
-        let (answer, row) = oneshot::channel();
-        let sent = {
-            let threads = self.threads();
-            let owner = threads.iter().find(|thread| thread.tasks.contains(&task));
-            owner
-                .and_then(|thread| thread.door.as_ref())
-                .is_some_and(|(sender, wake)| {
-                    let request = ReadRequest {
-                        task,
-                        table: home.table,
-                        key: layout_key,
-                        answer,
-                    };
-                    let sent = sender.send(Reply::Read(request)).is_ok();
-                    wake.wake();
-                    sent
-                })
-        };
-        let answered = if sent { row.await.ok() } else { None };
-        answered.unwrap_or_else(|| Err(self.elsewhere(table.name, wire_key, task)))
-    }
-
-    /// Why a partition's rows cannot be had here.
-    fn elsewhere(&self, table: &str, wire_key: &[u8], task: TaskName) -> Error {
-        let view = self
-            .status
-            .snapshot()
-            .into_iter()
-            .find(|view| view.task == task);
-        let why = match view.map(|view| view.state) {
-            None | Some(PartitionState::Revoked) => {
-                "which another worker has: ask that one".to_owned()
-            }
-            Some(PartitionState::Failed(why)) => format!("which has stopped: {why}"),
-            Some(state) => format!("which is not running here ({state}): ask again"),
-        };
-        let text = format!(
-            "table `{table}`: key {:?} belongs to partition {}, {why}",
-            String::from_utf8_lossy(wire_key),
-            task.1
-        );
-        Error::new(Kind::Stopped, text)
-    }
 }
 
 #[cfg(test)]
@@ -282,13 +277,13 @@ mod tests {
         let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
         assert!(!handle.has_recovered(), "nothing has begun");
         handle.threads().resize_with(2, Thread::default);
-        handle.assigned(0, false);
+        handle.assigned(0, false, 1);
         assert!(
             !handle.has_recovered(),
             "the second thread has no share yet"
         );
         handle.status.set((0, 1), PartitionState::Assigned);
-        handle.assigned(1, true);
+        handle.assigned(1, true, 1);
         assert!(!handle.has_recovered());
         assert!(handle.is_leader());
         handle.status.set((0, 1), PartitionState::Running);

@@ -12,6 +12,7 @@
 //! | `outlet`, `commit`, `backoff` | the commit, and what happens when it fails |
 //! | `hops` | repartition topics |
 //! | `globals` | global tables, read whole by every worker |
+//! | `reads`, `workers` | committed rows for whoever asks, and who has which |
 //! | `storing` | rounds of the store |
 //! | `shared`, `status`, `handle`, `meters`, `caught_up`, `watchdog` | what is seen of the threads from outside |
 
@@ -31,6 +32,7 @@ mod meters;
 mod outlet;
 mod partition;
 mod patterns;
+mod reads;
 mod rebalance;
 mod recovery;
 mod settings;
@@ -46,14 +48,17 @@ mod tests;
 mod thread;
 mod topics;
 mod watchdog;
+mod workers;
 
 pub(crate) use handle::WorkerHandle;
 pub(crate) use patterns::Replan;
+pub(crate) use reads::{Answer, Ask, NotHere};
 pub(crate) use settings::WorkerSettings;
 #[cfg(test)]
 pub(crate) use status::Progress;
 pub(crate) use status::{PartitionState, PartitionView, Status};
 pub(crate) use stop::Stop;
+pub(crate) use workers::{Crew, Owner, Workers, follow};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -117,6 +122,8 @@ pub(crate) fn run(
     let store: Arc<dyn Store> =
         Arc::new(SledStore::open(&slot.store_dir(), SledOptions::default())?);
     let admin = Arc::new(Admin::new(&settings.properties, PATIENCE)?);
+    handle.is_called(slot.id().to_string());
+    let crew = workers::start(&plan, &settings, slot.id(), &admin, handle).map_err(no_thread)?;
     let first = patterns::first(plan, replan, &admin, &handle.stop);
     let ground = Ground {
         states,
@@ -137,6 +144,7 @@ pub(crate) fn run(
     });
     // Whoever looks sees that it ends, asked or not.
     handle.stop.ask();
+    drop(crew);
     match worked {
         // Asked to end before it had begun: that is what it does.
         Err(error) if error.is_stopped() => tracing::info!("{error}"),
@@ -165,6 +173,7 @@ impl Ground<'_> {
         let storer = Storer::start(Arc::clone(&self.store)).map_err(no_thread)?;
         handle.begin(&plan, &limits.counts, threads, admin);
         let worker = Arc::new(Shared {
+            workers_topic: plan.workers_topic(),
             app: plan.app,
             topologies: plan.topologies.into_iter().map(Arc::new).collect(),
             settings,

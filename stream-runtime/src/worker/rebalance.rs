@@ -42,7 +42,10 @@ impl StreamThread {
                 .status
                 .set(share.name(), PartitionState::Assigned);
         }
-        self.worker.handle.assigned(self.number, self.leads);
+        let token = self.member.token();
+        let generation = token.map_or(-1, |token| token.generation);
+        let handle = &self.worker.handle;
+        handle.assigned(self.number, self.leads, generation);
         if empty {
             self.member.assign(&[])?;
             return Ok(());
@@ -105,6 +108,7 @@ impl StreamThread {
         self.leads = false;
         self.worker.handle.revoked(self.number);
         self.generation += 1;
+        self.unconfirmed();
         (self.asking, self.ask_again) = (false, None);
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) leader_topic: Option<String>,
     /// Static membership: this id, with the thread's number, names the members.
     pub(crate) instance_id: Option<String>,
+    /// Where other workers ask this one for rows, as `host:port`; `None`: nobody can.
+    pub(crate) address: Option<String>,
 }
 
 impl WorkerSettings {
@@ -68,6 +70,7 @@ impl WorkerSettings {
             until_caught_up: false,
             leader_topic: None,
             instance_id: None,
+            address: None,
         }
     }
 }

@@ -19,6 +19,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct Shared {
     /// The name on the wire: group id, and the beginning of transactional ids.
     pub(super) app: String,
+    /// The topic in which workers tell of themselves.
+    pub(super) workers_topic: String,
     pub(super) settings: WorkerSettings,
     pub(super) topologies: Vec<Arc<SubTopology>>,
     pub(super) states: Arc<States>,

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::down::{Down, Failures};
 use super::found::Found;
-use super::handle::ReadRequest;
 use super::membership::Rejoin;
 use super::meters::CommitMeters;
 use super::outlet::Outlet;
 use super::partition::Partition;
+use super::reads::{Confirmation, Confirmed, ReadRequest};
 use super::shared::{Seen, Shared};
 use super::status::{PartitionState, Retry, TaskName};
 use super::storing;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::kafka::{
     Batch, Fault, FaultKind, GroupConsumer, GroupEvent, Reader, TopicPartition, Wake,
 };
@@ -50,8 +50,13 @@ pub(super) enum Reply {
         task: TaskName,
         result: Result<Vec<i64>, Fault>,
     },
-    /// Somebody asks for a row.
+    /// Somebody asks for rows.
     Read(ReadRequest),
+    /// What the group said when it was asked whether this member is one.
+    Confirmed {
+        generation: u64,
+        confirmation: Confirmation,
+    },
 }
 
 /// A stream thread.
@@ -79,6 +84,7 @@ pub(super) struct StreamThread {
     pub(super) asking: bool,
     pub(super) ask_again: Option<Instant>,
     pub(super) rejoin: Rejoin,
+    pub(super) confirmed: Confirmed,
     pub(super) backoff: Backoff,
     /// Commits that failed the same way in a row, and how.
     pub(super) strikes: (u32, String),
@@ -134,6 +140,7 @@ impl StreamThread {
             asking: false,
             ask_again: None,
             rejoin: Rejoin::default(),
+            confirmed: Confirmed::default(),
             backoff: Backoff::default(),
             strikes: (0, String::new()),
             last_commit: now,
@@ -241,24 +248,14 @@ impl StreamThread {
                     result,
                 } if generation == self.generation => self.ends(task, result),
                 Reply::Read(request) => self.read(request),
+                Reply::Confirmed {
+                    generation,
+                    confirmation,
+                } => self.confirmed(generation, confirmation),
                 _ => {}
             }
         }
         Ok(())
-    }
-
-    /// Answers from the committed rows of a partition of this thread; no event is half done here.
-    fn read(&self, request: ReadRequest) {
-        let running = |p: &&Partition| p.name == request.task && p.is_running();
-        let rows = match self.partitions.iter().find(running) {
-            Some(partition) => partition.task.read_committed(request.table, &request.key),
-            None => Err(Error::new(
-                Kind::Stopped,
-                "the partition has just gone away: ask again",
-            )),
-        };
-        // Who asked may have given up.
-        let _ = request.answer.send(rows);
     }
 
     fn take_stored(&mut self) {

@@ -1,5 +1,6 @@
 //! An app with everything that runs beside the streams. For tests of timers, crontabs, tasks, leaders.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use stream_runtime::prelude::*;
 use stream_runtime::web::{Json, Path, StatusCode};
@@ -147,6 +148,29 @@ async fn mend(Path(word): Path<String>, text: String) -> String {
 #[page("/note/{word}", method = "delete")]
 async fn strike(Path(word): Path<String>) -> String {
     format!("delete {word}")
+}
+
+/// All words of all workers.
+#[page("/all")]
+async fn all(counts: TableReader<Counts>) -> Result<Json<BTreeMap<String, u64>>> {
+    let (mut rows, mut found) = (counts.all(), BTreeMap::new());
+    while let Some((word, n)) = rows.next().await? {
+        found.insert(word, n);
+    }
+    Ok(Json(found))
+}
+
+/// How many words all workers have counted
+#[command]
+async fn total(counts: TableReader<Counts>) -> Result<()> {
+    let (mut rows, mut total) = (counts.all(), 0);
+    while let Some((word, n)) = rows.next().await? {
+        if !word.starts_with("tick-") {
+            total += n;
+        }
+    }
+    println!("{total}");
+    Ok(())
 }
 
 #[page("/panic")]

@@ -22,6 +22,7 @@ mod kills;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod patterns;
+mod reads;
 mod tutorial;
 mod verifier;
 mod web;

@@ -150,33 +150,6 @@ fn a_worker_with_a_failed_partition_is_not_ready() {
 }
 
 #[test]
-fn a_page_of_another_worker_s_row_is_503_and_says_so() {
-    let broker = Broker::embedded();
-    let app = beside(&broker);
-    let args = ["worker", "--threads", "1", "--web-port", "0"];
-    let mut workers = [app.start(&args), app.start(&args)];
-    let addresses = workers
-        .each_mut()
-        .map(|worker| http::address_of(worker).unwrap());
-    let start = Instant::now();
-    loop {
-        let answers = addresses
-            .each_ref()
-            .map(|address| http::get(address, "/count/the").unwrap());
-        let mut statuses = answers.each_ref().map(|answer| answer.status);
-        statuses.sort_unstable();
-        let elsewhere = answers
-            .iter()
-            .any(|answer| answer.body.contains("which another worker has"));
-        if statuses == [200, 503] && elsewhere {
-            break;
-        }
-        assert!(start.elapsed() < WITHIN, "{answers:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-#[test]
 fn a_taken_port_is_said_and_the_usual_one_has_neighbours() {
     let broker = Broker::embedded();
     let app = beside(&broker);

@@ -1,0 +1,253 @@
+//! Committed rows for whoever asks: from the stream thread that runs their partition, once the group has said that it
+//! is this worker's still.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::oneshot;
+
+use super::WorkerHandle;
+use super::status::{PartitionState, TaskName};
+use super::thread::{Reply, StreamThread};
+use crate::error::{Error, Kind};
+use crate::kafka::{Fault, GroupToken};
+use crate::table::{Chunk, Scan};
+use crate::topology::TableDescriptor;
+
+/// What is asked of a partition of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// The row with this layout key.
+    Row(Vec<u8>),
+    /// Some rows.
+    Rows(Scan),
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// To [`Ask::Row`]; `None` when there is no such row.
+    Row(Option<Vec<u8>>),
+    /// To [`Ask::Rows`].
+    Rows(Chunk),
+}
+
+/// Why a worker does not answer.
+#[derive(Debug)]
+pub(crate) enum NotHere {
+    /// The partition is not with it.
+    Elsewhere,
+    /// The partition is with it, or may be, and cannot be read at this moment; the text says why.
+    NotNow(String),
+    /// Asking again does not help.
+    Never(Error),
+}
+
+/// Somebody asks a stream thread.
+pub(super) struct ReadRequest {
+    task: TaskName,
+    table: usize,
+    ask: Ask,
+    answer: oneshot::Sender<Result<Answer, NotHere>>,
+}
+
+/// A moment by both clocks: one of them may stand still while the machine sleeps, the other may be set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    mono: Instant,
+    wall: SystemTime,
+}
+
+impl Moment {
+    fn now() -> Self {
+        Moment {
+            mono: Instant::now(),
+            wall: SystemTime::now(),
+        }
+    }
+
+    /// Time since then, by the clock that went further.
+    fn elapsed(&self) -> Duration {
+        let wall = self.wall.elapsed().unwrap_or_default();
+        self.mono.elapsed().max(wall)
+    }
+}
+
+/// What a thread knows of its place in the group, for those who ask it for rows.
+#[derive(Default)]
+pub(super) struct Confirmed {
+    /// Before the last question to which the group said yes.
+    at: Option<Moment>,
+    /// A question is on its way.
+    asking: bool,
+    /// Who waits for its answer.
+    waiting: Vec<ReadRequest>,
+}
+
+/// What the group said to a thread's question.
+pub(super) struct Confirmation {
+    began: Moment,
+    /// Who asked: as it was before and after.
+    tokens: [Option<GroupToken>; 2],
+    result: Result<(), Fault>,
+}
+
+impl WorkerHandle {
+    /// How many partitions a table has; `None` as long as the worker does not know.
+    pub(crate) fn partitions_of(&self, table: &str) -> Option<i32> {
+        Some(self.facts()?.tables.get(table)?.partitions)
+    }
+
+    /// The declaration of a table.
+    pub(crate) fn table(&self, name: &str) -> Option<&'static TableDescriptor> {
+        Some(self.facts()?.tables.get(name)?.descriptor)
+    }
+
+    /// What is committed in a partition that this worker runs.
+    pub(crate) async fn read(
+        &self,
+        table: &str,
+        partition: i32,
+        ask: Ask,
+    ) -> Result<Answer, NotHere> {
+        let facts = self.facts();
+        let home = facts.as_ref().and_then(|facts| facts.tables.get(table));
+        let Some(home) = home else {
+            let text = format!("table `{table}`: the worker is not that far yet");
+            return Err(NotHere::NotNow(text));
+        };
+        let task = (home.topology, partition);
+        let (answer, answered) = oneshot::channel();
+        let request = ReadRequest {
+            task,
+            table: home.table,
+            ask,
+            answer,
+        };
+        if self.ask(task, Reply::Read(request))
+            && let Ok(answer) = answered.await
+        {
+            return answer;
+        }
+        Err(self.not_here(table, task))
+    }
+
+    /// Why a partition's rows cannot be had here.
+    fn not_here(&self, table: &str, task: TaskName) -> NotHere {
+        let views = self.status.snapshot();
+        let view = views.into_iter().find(|view| view.task == task);
+        match view.map(|view| view.state) {
+            None | Some(PartitionState::Revoked) => NotHere::Elsewhere,
+            Some(PartitionState::Failed(why)) => {
+                let text = format!("table `{table}`: partition {} has stopped: {why}", task.1);
+                NotHere::Never(Error::new(Kind::Stopped, text))
+            }
+            Some(state) => NotHere::NotNow(format!(
+                "table `{table}`: partition {} is not running yet ({state})",
+                task.1
+            )),
+        }
+    }
+}
+
+impl StreamThread {
+    /// Answers from the committed rows of a partition of this thread, or asks the group first: a worker that stood still,
+    /// as a process that was stopped does, has rows of yesterday, and others have its partitions.
+    pub(super) fn read(&mut self, request: ReadRequest) {
+        if request.answer.is_closed() {
+            return;
+        }
+        let valid = self.session() / 3;
+        if self.confirmed.at.is_some_and(|at| at.elapsed() < valid) {
+            self.answer(request);
+            return;
+        }
+        self.confirmed.waiting.push(request);
+        if !self.confirmed.asking {
+            self.ask_the_group();
+        }
+    }
+
+    /// How long the group waits for a member that says nothing.
+    fn session(&self) -> Duration {
+        let properties = &self.worker.settings.properties;
+        let session = properties.get("session.timeout.ms");
+        let session = session.and_then(|ms| ms.parse().ok());
+        session.map_or(crate::kafka::SESSION, Duration::from_millis)
+    }
+
+    /// No event is half done here.
+    fn answer(&self, request: ReadRequest) {
+        let running = |p: &&super::partition::Partition| p.name == request.task && p.is_running();
+        let answer = match self.partitions.iter().find(running) {
+            None => Err(NotHere::Elsewhere),
+            Some(partition) => {
+                let (task, table) = (&partition.task, request.table);
+                let answer = match &request.ask {
+                    Ask::Row(key) => task.read_committed(table, key).map(Answer::Row),
+                    Ask::Rows(scan) => task.scan_committed(table, scan).map(Answer::Rows),
+                };
+                answer.map_err(NotHere::Never)
+            }
+        };
+        // Who asked may have given up.
+        let _ = request.answer.send(answer);
+    }
+
+    /// Commits an offset that means nothing: only a member of the current generation may.
+    fn ask_the_group(&mut self) {
+        self.confirmed.asking = true;
+        let (generation, lookup) = (self.generation, self.member.lookup());
+        let (answer, wake) = (self.answer.clone(), self.wake.clone());
+        let place = crate::kafka::Place::new(self.worker.workers_topic.as_str(), 0, 0);
+        tokio::task::spawn_blocking(move || {
+            let began = Moment::now();
+            let before = lookup.token();
+            let result = lookup.prove(&place);
+            let tokens = [before, lookup.token()];
+            drop(lookup);
+            let confirmation = Confirmation {
+                began,
+                tokens,
+                result,
+            };
+            let _ = answer.send(Reply::Confirmed {
+                generation,
+                confirmation,
+            });
+            wake.wake();
+        });
+    }
+
+    /// Nothing is known of the place in the group.
+    pub(super) fn unconfirmed(&mut self) {
+        self.confirmed.at = None;
+    }
+
+    /// The group has answered.
+    pub(super) fn confirmed(&mut self, generation: u64, confirmation: Confirmation) {
+        self.confirmed.asking = false;
+        let Confirmation {
+            began,
+            tokens: [before, after],
+            result,
+        } = confirmation;
+        let member = before.as_ref().is_some_and(GroupToken::is_member) && before == after;
+        let waiting = std::mem::take(&mut self.confirmed.waiting);
+        if generation == self.generation && member && result.is_ok() {
+            self.confirmed.at = Some(began);
+            waiting.into_iter().for_each(|request| self.read(request));
+            return;
+        }
+        self.confirmed.at = None;
+        let why = result
+            .err()
+            .map_or_else(String::new, |fault| format!(": {fault}"));
+        for request in waiting {
+            let text = format!(
+                "the group has not confirmed that partition {} is this worker's{why}",
+                request.task.1
+            );
+            let _ = request.answer.send(Err(NotHere::NotNow(text)));
+        }
+    }
+}

@@ -1,0 +1,533 @@
+//! `{app}-workers`: each worker tells where it can be asked and which partitions of tables run there. Everybody follows.
+//!
+//! The topic has one partition, so that what is told has one order. A worker tells when its partitions change and every
+//! few seconds; in the end it takes its entry away. One that was killed tells nothing more: it is found out by asking.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::backoff::Backoff;
+use super::handle::Held;
+use super::{Stop, WorkerHandle, WorkerSettings};
+use crate::kafka::{
+    Admin, Batch, Fault, Fetched, Isolation, Outgoing, PartitionQueue, Place, Properties, Reader,
+    RecordView, Sender, TopicSettings, Wake,
+};
+use crate::topology::Plan;
+
+/// How often a worker tells what it has, changed or not.
+const TELL: Duration = Duration::from_secs(5);
+/// After so long without a word a worker is asked last, and called silent.
+const SILENT: Duration = Duration::from_secs(20);
+/// After so long it is forgotten.
+const GONE: Duration = Duration::from_secs(600);
+/// Least time between two words: partitions come and go together.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long the last word may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// Records read at once.
+const BATCH: usize = 256;
+/// What is told has this form; a reader leaves out a later one that it does not understand.
+const FORMAT: u32 = 1;
+
+/// What a worker tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Told {
+    format: u32,
+    /// `host:port` for the other workers.
+    address: String,
+    /// Of the framework.
+    version: String,
+    /// The group's generation.
+    generation: i32,
+    /// Tables and the partitions of them that run there.
+    tables: BTreeMap<String, Vec<i32>>,
+    /// When it was told, by its own clock, in epoch milliseconds.
+    at: i64,
+}
+
+/// A worker that may have a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// Its identity: another worker at its address is not it.
+    pub(crate) worker: String,
+    pub(crate) address: String,
+    /// Seconds since its last word, when these are many.
+    pub(crate) silent: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    told: Told,
+    offset: i64,
+    heard: Instant,
+}
+
+/// The workers of an app as they tell it. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Workers(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    entries: HashMap<String, Entry>,
+    /// Read to what was the end.
+    filled: bool,
+    /// Why nothing is heard.
+    trouble: Option<String>,
+}
+
+impl Workers {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who has a partition of a table, the likeliest first: of the newest generation, and who said so last.
+    pub(crate) fn owners(&self, table: &str, partition: i32) -> Vec<Owner> {
+        let known = self.lock();
+        let has = |told: &Told| {
+            let partitions = told.tables.get(table);
+            partitions.is_some_and(|all| all.contains(&partition))
+        };
+        let mut found: Vec<_> = known.entries.iter().filter(|(_, e)| has(&e.told)).collect();
+        found.sort_by_key(|(_, entry)| {
+            let silent = entry.heard.elapsed() > SILENT;
+            (silent, -i64::from(entry.told.generation), -entry.offset)
+        });
+        let owner = |(worker, entry): (&String, &Entry)| Owner {
+            worker: worker.clone(),
+            address: entry.told.address.clone(),
+            silent: Some(entry.heard.elapsed())
+                .filter(|silent| *silent > SILENT)
+                .map(|silent| silent.as_secs()),
+        };
+        found.into_iter().map(owner).collect()
+    }
+
+    /// How many workers have told of themselves lately.
+    pub(crate) fn count(&self) -> usize {
+        let known = self.lock();
+        let entries = known.entries.values();
+        entries.filter(|e| e.heard.elapsed() <= SILENT).count()
+    }
+
+    /// Whether all that was told before has been read.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.lock().filled
+    }
+
+    /// Why nothing is heard of the others, if so.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.lock().trouble.clone()
+    }
+
+    fn take(&self, record: &RecordView<'_>) {
+        let Some(worker) = record.key.and_then(|key| std::str::from_utf8(key).ok()) else {
+            return;
+        };
+        let told = record
+            .value
+            .and_then(|value| serde_json::from_slice(value).ok());
+        let mut known = self.lock();
+        match told {
+            Some(told) => {
+                let told: Told = told;
+                if told.format > FORMAT {
+                    return;
+                }
+                // One that was told long ago, by the record's own stamp, was not told just now.
+                let age = super::shared::wall().saturating_sub(record.timestamp);
+                let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
+                let heard = Instant::now().checked_sub(age);
+                let entry = Entry {
+                    told,
+                    offset: record.offset,
+                    heard: heard.unwrap_or_else(Instant::now),
+                };
+                known.entries.insert(worker.to_owned(), entry);
+            }
+            None => drop(known.entries.remove(worker)),
+        }
+    }
+
+    fn forget_the_gone(&self) {
+        let mut known = self.lock();
+        known
+            .entries
+            .retain(|_, entry| entry.heard.elapsed() < GONE);
+    }
+}
+
+/// Follows the topic until its stop is asked for.
+struct Follower {
+    topic: Arc<str>,
+    app: String,
+    properties: Properties,
+    workers: Workers,
+    wake: Wake,
+    reading: Option<Reading>,
+    next: Option<i64>,
+    target: i64,
+    backoff: Backoff,
+    batch: Batch,
+}
+
+struct Reading {
+    // Field order is drop order: the queue before the client.
+    queue: PartitionQueue,
+    reader: Reader,
+}
+
+impl Follower {
+    fn new(app: &str, topic: &str, properties: &Properties, workers: &Workers) -> Self {
+        let mut properties = properties.clone();
+        // Nobody waits for it: a fetch may hold out.
+        let _ = properties.set("fetch.wait.max.ms", "500");
+        let _ = properties.set("queued.min.messages", "1000");
+        Follower {
+            topic: topic.into(),
+            app: app.to_owned(),
+            properties,
+            workers: workers.clone(),
+            wake: Wake::new(),
+            reading: None,
+            next: None,
+            target: 0,
+            backoff: Backoff::default(),
+            batch: Batch::new(BATCH),
+        }
+    }
+
+    fn open(&self, admin: &Admin) -> Result<(Reading, i64, i64), Fault> {
+        let partition = [(Arc::clone(&self.topic), 0)];
+        let (low, end) = (admin.starts(&partition)?[0], admin.ends(&partition)?[0]);
+        let next = self.next.filter(|next| (low..=end).contains(next));
+        let next = next.unwrap_or(low);
+        let reader = Reader::new(
+            &self.properties,
+            &self.app,
+            Isolation::Uncommitted,
+            &self.wake,
+        )?;
+        let mut queues = reader.add(&[Place::new(Arc::clone(&self.topic), 0, next)])?;
+        let queue = queues.pop().ok_or_else(|| {
+            Fault::new(
+                crate::kafka::FaultKind::Other,
+                "follow the workers",
+                "no queue",
+            )
+        })?;
+        Ok((Reading { queue, reader }, next, end))
+    }
+
+    /// Takes what has come.
+    fn turn(&mut self, admin: &Admin) {
+        if self.reading.is_none() && self.backoff.waits(Instant::now()).is_none() {
+            match self.open(admin) {
+                Ok((reading, next, end)) => {
+                    self.backoff.succeed();
+                    (self.reading, self.next, self.target) = (Some(reading), Some(next), end);
+                }
+                Err(fault) => self.failed(&fault),
+            }
+        }
+        let Some(reading) = &self.reading else { return };
+        let (mut next, mut fault) = (self.next.unwrap_or(0), None);
+        if let Err(error) = reading.reader.serve() {
+            fault = Some(error);
+        }
+        let workers = &self.workers;
+        reading
+            .queue
+            .read(&mut self.batch, |fetched| match fetched {
+                Fetched::Record(record) => {
+                    next = next.max(record.offset + 1);
+                    workers.take(&record);
+                }
+                Fetched::End { offset } => next = next.max(offset),
+                Fetched::Error { code, text } => {
+                    fault.get_or_insert(Fault::of_code("follow the workers", code).because(&text));
+                }
+            });
+        self.next = Some(next);
+        match fault {
+            Some(fault) => self.failed(&fault),
+            None if next >= self.target => {
+                let mut known = self.workers.lock();
+                (known.filled, known.trouble) = (true, None);
+            }
+            None => {}
+        }
+    }
+
+    fn failed(&mut self, fault: &Fault) {
+        if fault.is_out_of_range() {
+            self.next = None;
+        }
+        self.reading = None;
+        let wait = self.backoff.fail(Instant::now());
+        tracing::debug!("{}: {fault}; again in {wait:?}", self.topic);
+        let text = format!("topic `{}` cannot be read: {fault}", self.topic);
+        self.workers.lock().trouble = Some(text);
+    }
+}
+
+/// How the topic is made: one partition, of each worker the last word, and nothing for longer than an hour.
+pub(crate) fn topic_settings(name: &str, replication: Option<i32>) -> TopicSettings {
+    let config = [
+        ("cleanup.policy", "compact,delete"),
+        ("retention.ms", "3600000"),
+        ("segment.ms", "600000"),
+    ];
+    let config = config.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    TopicSettings {
+        name: name.to_owned(),
+        partitions: Some(1),
+        replication,
+        config: config.into(),
+    }
+}
+
+/// What a worker tells of itself, and when it did last.
+struct Teller {
+    topic: Arc<str>,
+    worker: String,
+    address: String,
+    sender: Sender,
+    last: Option<(Instant, Held)>,
+}
+
+impl Teller {
+    /// Tells what has changed, or that nothing has.
+    fn turn(&mut self, handle: &WorkerHandle) {
+        self.sender.serve();
+        let held = handle.held();
+        let since = self.last.as_ref().map(|(at, _)| at.elapsed());
+        let changed = self.last.as_ref().is_none_or(|(_, last)| *last != held);
+        let due = since.is_none_or(|since| since >= TELL || (changed && since >= PAUSE));
+        if !due {
+            return;
+        }
+        let told = Told {
+            format: FORMAT,
+            address: self.address.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            generation: held.generation,
+            tables: held.tables.clone(),
+            at: super::shared::wall(),
+        };
+        self.last = Some((Instant::now(), held));
+        match serde_json::to_vec(&told) {
+            Ok(value) => self.send(Some(&value)),
+            Err(error) => tracing::warn!("{}: {error}", self.topic),
+        }
+    }
+
+    fn send(&self, value: Option<&[u8]>) {
+        let sent = self.sender.send(Outgoing {
+            topic: &self.topic,
+            partition: Some(0),
+            key: Some(self.worker.as_bytes()),
+            value,
+            timestamp: None,
+            headers: None,
+            slot: 0,
+        });
+        if let Err(fault) = sent {
+            tracing::debug!("{}: {fault}", self.topic);
+        }
+    }
+
+    /// Takes the entry away.
+    fn end(&self, patience: Duration) {
+        self.send(None);
+        if let Err(fault) = self.sender.flush(patience) {
+            tracing::debug!("{}: {fault}", self.topic);
+        }
+    }
+}
+
+/// A thread that follows the workers, and tells of this one.
+pub(crate) struct Crew {
+    stop: Stop,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.stop.ask();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Tells of a worker, and follows the others until this is dropped. `None` when there is nothing to tell: the app keeps no
+/// tables, or the worker has no address.
+pub(super) fn start(
+    plan: &Plan,
+    settings: &WorkerSettings,
+    worker: uuid::Uuid,
+    admin: &Arc<Admin>,
+    handle: &Arc<WorkerHandle>,
+) -> std::io::Result<Option<Crew>> {
+    let keeps = plan.topologies.iter().any(|one| !one.tables.is_empty());
+    let Some(address) = settings.address.clone().filter(|_| keeps) else {
+        return Ok(None);
+    };
+    let (topic, app) = (plan.workers_topic(), plan.app.clone());
+    let (settings, admin, handle) = (settings.clone(), Arc::clone(admin), Arc::clone(handle));
+    let told = (worker.to_string(), address);
+    crew(move |stop, runtime| {
+        let mut follower = Follower::new(&app, &topic, &settings.properties, &handle.workers);
+        handle.tells(follower.wake.clone());
+        stop.wakes(&follower.wake);
+        let mut teller = make_topic(&topic, &settings, &admin, stop, &handle.workers)
+            .and_then(|()| Sender::new(&settings.properties).ok())
+            .map(|sender| Teller {
+                topic: topic.as_str().into(),
+                worker: told.0,
+                address: told.1,
+                sender,
+                last: None,
+            });
+        while !stop.is_asked() {
+            follower.turn(&admin);
+            let mut rest = Duration::from_millis(500);
+            if let Some(teller) = &mut teller {
+                teller.turn(&handle);
+                // A change that came within the pause is told after it.
+                let (at, last) = match &teller.last {
+                    Some(last) => last,
+                    None => continue,
+                };
+                if at.elapsed() < PAUSE && *last != handle.held() {
+                    rest = PAUSE;
+                }
+            }
+            handle.workers.forget_the_gone();
+            let wake = follower.wake.clone();
+            let _ = runtime.block_on(async { tokio::time::timeout(rest, wake.wait()).await });
+        }
+        if let Some(teller) = teller {
+            teller.end(GOODBYE);
+        }
+    })
+    .map(Some)
+}
+
+/// Follows the workers of an app from outside, until the crew is dropped.
+pub(crate) fn follow(
+    app: &str,
+    topic: &str,
+    properties: &Properties,
+    admin: Admin,
+    workers: &Workers,
+) -> std::io::Result<Crew> {
+    let (app, topic) = (app.to_owned(), topic.to_owned());
+    let (properties, workers) = (properties.clone(), workers.clone());
+    crew(move |stop, runtime| {
+        let mut follower = Follower::new(&app, &topic, &properties, &workers);
+        stop.wakes(&follower.wake);
+        while !stop.is_asked() {
+            follower.turn(&admin);
+            let (wake, rest) = (follower.wake.clone(), Duration::from_millis(500));
+            let _ = runtime.block_on(async { tokio::time::timeout(rest, wake.wait()).await });
+        }
+    })
+}
+
+fn crew(
+    work: impl FnOnce(&Stop, &tokio::runtime::Runtime) + Send + 'static,
+) -> std::io::Result<Crew> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let stop = Stop::new();
+    let asked = stop.clone();
+    let thread = std::thread::Builder::new()
+        .name("workers".to_owned())
+        .spawn(move || work(&asked, &runtime))?;
+    Ok(Crew {
+        stop,
+        thread: Some(thread),
+    })
+}
+
+/// Makes the topic if it is not there. `None`: it cannot be had, and this worker goes on without the others.
+fn make_topic(
+    topic: &str,
+    settings: &WorkerSettings,
+    admin: &Admin,
+    stop: &Stop,
+    workers: &Workers,
+) -> Option<()> {
+    let mut backoff = Backoff::default();
+    loop {
+        let made = admin.topic(topic).and_then(|found| match found {
+            Some(_) => Ok(()),
+            None => admin.create(&[topic_settings(topic, settings.replication_factor)]),
+        });
+        let fault = match made {
+            Ok(()) => return Some(()),
+            Err(fault) => fault,
+        };
+        if stop.is_asked() {
+            return None;
+        }
+        if fault.kind() != crate::kafka::FaultKind::Retriable {
+            let text = format!(
+                "topic `{topic}` cannot be made: {fault}; without it rows of other workers' partitions cannot be read: make it (one partition, cleanup.policy=compact,delete), or give the key the right to"
+            );
+            tracing::warn!("{text}");
+            workers.lock().trouble = Some(text);
+            return None;
+        }
+        std::thread::sleep(backoff.fail(Instant::now()).min(Duration::from_secs(1)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(generation: i32, offset: i64, silent: u64) -> Entry {
+        Entry {
+            told: Told {
+                format: FORMAT,
+                address: format!("host:{offset}"),
+                version: "1".into(),
+                generation,
+                tables: [("sold".to_owned(), vec![0, 2])].into(),
+                at: 0,
+            },
+            offset,
+            heard: Instant::now() - Duration::from_secs(silent),
+        }
+    }
+
+    #[test]
+    fn who_is_asked_first_is_of_the_newest_generation_and_spoke_last() {
+        let workers = Workers::default();
+        for (name, one) in [
+            ("old", entry(3, 9, 0)),
+            ("zombie", entry(4, 5, 30)),
+            ("first", entry(4, 6, 0)),
+            ("last", entry(4, 7, 0)),
+        ] {
+            workers.lock().entries.insert(name.to_owned(), one);
+        }
+        let names: Vec<String> = workers
+            .owners("sold", 2)
+            .into_iter()
+            .map(|owner| owner.worker)
+            .collect();
+        assert_eq!(names, ["last", "first", "old", "zombie"]);
+        assert_eq!(workers.owners("sold", 1), []);
+        assert_eq!(workers.owners("other", 0), []);
+        assert_eq!(workers.count(), 3);
+        assert_eq!(workers.owners("sold", 0)[3].silent, Some(30));
+    }
+}

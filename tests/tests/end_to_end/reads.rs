@@ -1,0 +1,344 @@
+//! Rows of all workers from each of them: by any key, all at once, while workers come, go, die and stand still.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tests::broker::Broker;
+use tests::http::{self, Answer};
+use tests::leash::Leashed;
+use tests::voltage::App;
+
+const WITHIN: Duration = Duration::from_secs(90);
+/// Enough for both partitions of the app to have some.
+const WORDS: u64 = 12;
+
+fn beside(broker: &Broker) -> App {
+    App::of(
+        PathBuf::from(env!("CARGO_BIN_EXE_beside")),
+        &broker.bootstrap(),
+    )
+}
+
+fn word(n: u64) -> String {
+    format!("word-{n}")
+}
+
+/// Starts a worker with one thread; a dead one is missed after two seconds.
+fn start(app: &App, more: &[&str]) -> (Leashed, String) {
+    let mut args = app.impatient();
+    args.extend(["--threads", "1", "--web-port", "0"].map(str::to_owned));
+    args.extend(more.iter().map(|arg| (*arg).to_owned()));
+    let mut worker = app.start(&args);
+    let address = http::address_of(&mut worker).unwrap();
+    (worker, address)
+}
+
+fn until(what: &str, address: &str, path: &str, good: impl Fn(&Answer) -> bool) -> Answer {
+    let start = Instant::now();
+    loop {
+        let answer = http::get(address, path).unwrap();
+        if good(&answer) {
+            return answer;
+        }
+        assert!(start.elapsed() < WITHIN, "{what}: {path}: {answer:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Sends the first words once more, word `n` `n + 1` times.
+fn send(address: &str) {
+    for n in 0..WORDS {
+        let start = Instant::now();
+        let path = format!("/count/{}", word(n));
+        while http::request(address, "POST", &path, &(n + 1).to_string())
+            .unwrap()
+            .status
+            != 202
+        {
+            assert!(start.elapsed() < WITHIN, "{path}");
+        }
+    }
+}
+
+fn every_worker_answers_for_every_key(broker: &Broker) {
+    let app = beside(broker);
+    let workers: Vec<(Leashed, String)> = (0..3).map(|_| start(&app, &[])).collect();
+    for (_, address) in &workers {
+        until("ready", address, "/ready", |answer| answer.status == 200);
+    }
+    send(&workers[0].1);
+    // Two partitions: one of the workers has none.
+    for (_, address) in &workers {
+        for n in 0..WORDS {
+            let path = format!("/count/{}", word(n));
+            let good = |answer: &Answer| answer.body == (n + 1).to_string();
+            until("a row", address, &path, good);
+        }
+        let nothing = http::get(address, "/count/nothing").unwrap();
+        assert_eq!((nothing.status, nothing.body.as_str()), (200, "null"));
+    }
+    let all: BTreeMap<String, u64> = (0..WORDS).map(|n| (word(n), n + 1)).collect();
+    for (_, address) in &workers {
+        let found = http::get(address, "/all").unwrap();
+        let mut found: BTreeMap<String, u64> = serde_json::from_str(&found.body).unwrap();
+        found.retain(|word, _| !word.starts_with("tick-"));
+        assert_eq!(found, all);
+    }
+}
+
+#[test]
+fn every_worker_answers_for_every_key_on_the_embedded_broker() {
+    every_worker_answers_for_every_key(&Broker::embedded());
+}
+
+#[test]
+fn every_worker_answers_for_every_key_on_apache_kafka() {
+    if let Some(broker) = Broker::apache() {
+        every_worker_answers_for_every_key(&broker);
+    }
+}
+
+/// Counts only grow: what anybody has read, nobody may read less of afterwards.
+#[derive(Default)]
+struct Seen(BTreeMap<u64, u64>);
+
+impl Seen {
+    fn look(&mut self, who: &str, address: &str, n: u64) -> bool {
+        let least = self.0.get(&n).copied().unwrap_or(0);
+        let Ok(answer) = http::get(address, &format!("/count/{}", word(n))) else {
+            return false;
+        };
+        if answer.status != 200 {
+            assert_eq!(answer.status, 503, "{who}: {answer:?}");
+            return false;
+        }
+        let found: Option<u64> = serde_json::from_str(&answer.body).unwrap();
+        let found = found.unwrap_or(0);
+        assert!(
+            found >= least,
+            "{who}: {} was {least}, now {found}",
+            word(n)
+        );
+        self.0.insert(n, found);
+        true
+    }
+}
+
+#[test]
+fn a_read_during_rebalances_may_be_late_and_is_never_wrong() {
+    let broker = Broker::embedded();
+    let app = beside(&broker);
+    let (_first, address) = start(&app, &[]);
+    until("ready", &address, "/ready", |answer| answer.status == 200);
+    let mut seen = Seen::default();
+    let mut rounds = 0;
+    for turn in 0..3 {
+        let (mut other, its) = start(&app, &[]);
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(4) {
+            send(&address);
+            rounds += 1;
+            for n in 0..WORDS {
+                seen.look("the first", &address, n);
+                seen.look("the other", &its, n);
+            }
+        }
+        if turn == 1 {
+            other.kill();
+        } else {
+            other.signal("TERM").unwrap();
+            assert!(other.wait(WITHIN).unwrap().success(), "{}", other.output());
+        }
+    }
+    for n in 0..WORDS {
+        let truth = ((n + 1) * rounds).to_string();
+        let path = format!("/count/{}", word(n));
+        until("the end", &address, &path, |answer| answer.body == truth);
+    }
+}
+
+#[test]
+fn a_worker_that_stood_still_answers_only_when_the_group_has_confirmed_it() {
+    let broker = Broker::embedded();
+    let app = beside(&broker);
+    let (mut frozen, its) = start(&app, &[]);
+    let (_other, address) = start(&app, &[]);
+    let mut seen = Seen::default();
+    for at in [&its, &address] {
+        until("ready", at, "/ready", |answer| answer.status == 200);
+    }
+    send(&address);
+    for n in 0..WORDS {
+        let good = |answer: &Answer| answer.body == (n + 1).to_string();
+        // Of both: so that the one that will stand still has been confirmed just now.
+        for at in [&its, &address] {
+            until("before", at, &format!("/count/{}", word(n)), good);
+        }
+        assert!(seen.look("before", &its, n));
+    }
+    frozen.signal("STOP").unwrap();
+    // Questions that wait for it to go on.
+    let mut waiting: Vec<(u64, TcpStream)> = Vec::new();
+    for n in 0..WORDS {
+        let mut stream = TcpStream::connect(&its).unwrap();
+        write!(stream, "GET /count/{} HTTP/1.0\r\n\r\n", word(n)).unwrap();
+        waiting.push((n, stream));
+    }
+    send(&address);
+    for n in 0..WORDS {
+        let twice = (2 * (n + 1)).to_string();
+        let path = format!("/count/{}", word(n));
+        until("meanwhile", &address, &path, |answer| answer.body == twice);
+        assert!(seen.look("meanwhile", &address, n));
+    }
+    frozen.signal("CONT").unwrap();
+    for n in 0..WORDS {
+        seen.look("just thawed", &its, n);
+    }
+    for (n, mut stream) in waiting {
+        stream.set_read_timeout(Some(WITHIN)).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let good = head.starts_with("HTTP/1.0 200") && body == (2 * (n + 1)).to_string();
+        assert!(good || head.starts_with("HTTP/1.0 503"), "{answer}");
+    }
+    for n in 0..WORDS {
+        let twice = (2 * (n + 1)).to_string();
+        let path = format!("/count/{}", word(n));
+        until("thawed", &its, &path, |answer| answer.body == twice);
+    }
+}
+
+#[test]
+fn a_row_of_a_dead_worker_names_where_it_was_until_another_has_it() {
+    let broker = Broker::embedded();
+    let app = beside(&broker);
+    // The group waits longer for the dead one than a reader does.
+    let patient = ["--kafka", "session.timeout.ms=12000"];
+    let (mut dead, its) = start(&app, &patient);
+    let (_other, address) = start(&app, &patient);
+    for at in [&its, &address] {
+        until("ready", at, "/ready", |answer| answer.status == 200);
+    }
+    send(&address);
+    for n in 0..WORDS {
+        let path = format!("/count/{}", word(n));
+        let good = |answer: &Answer| answer.body == (n + 1).to_string();
+        until("before", &address, &path, good);
+    }
+    dead.kill();
+    let mut named = 0;
+    // Of the dead one's rows one is asked for: each takes as long as a reader waits.
+    for n in 0..WORDS {
+        let answer = http::get(&address, &format!("/count/{}", word(n))).unwrap();
+        if answer.status == 503 {
+            let text = answer.body;
+            assert!(text.contains(&its) && text.contains("partition"), "{text}");
+            named += 1;
+            break;
+        }
+    }
+    assert_eq!(named, 1, "nothing was with the dead worker");
+    for n in 0..WORDS {
+        let path = format!("/count/{}", word(n));
+        let good = |answer: &Answer| answer.body == (n + 1).to_string();
+        until("after", &address, &path, good);
+    }
+}
+
+#[test]
+fn a_worker_without_pages_still_answers_the_others() {
+    let broker = Broker::embedded();
+    let app = beside(&broker);
+    let (_one, address) = start(&app, &[]);
+    let mut args = app.impatient();
+    args.extend(["--threads", "1", "--without-web"].map(str::to_owned));
+    let mut silent = app.start(&args);
+    silent.line_with("running", WITHIN).unwrap();
+    until("ready", &address, "/ready", |answer| answer.status == 200);
+    send(&address);
+    for n in 0..WORDS {
+        let path = format!("/count/{}", word(n));
+        let good = |answer: &Answer| answer.body == (n + 1).to_string();
+        until("a row", &address, &path, good);
+    }
+    assert!(!silent.output().contains("web"), "{}", silent.output());
+}
+
+#[test]
+fn rows_and_metrics_want_the_token_and_health_does_not() {
+    let broker = Broker::embedded();
+    let app = beside(&broker);
+    let (right, wrong) = (app.file("right", "s3cret\n"), app.file("wrong", "other\n"));
+    let (one, address) = start(&app, &["--web-token-file", &right]);
+    let (two, its) = start(&app, &["--web-token-file", &right]);
+    for at in [&address, &its] {
+        until("ready", at, "/ready", |answer| answer.status == 200);
+        assert_eq!(http::get(at, "/health").unwrap().status, 200);
+        for path in ["/metrics", "/"] {
+            assert_eq!(http::get(at, path).unwrap().status, 401, "{path}");
+            let shown = http::authorized(at, path, "s3cret").unwrap();
+            assert_eq!(shown.status, 200, "{path}");
+            let guessed = http::authorized(at, path, "s3cre").unwrap();
+            assert_eq!(guessed.status, 401, "{path}");
+        }
+        let asked = http::request(at, "POST", "/_stream/read", "").unwrap();
+        assert_eq!(asked.status, 401, "{asked:?}");
+    }
+    // The app's own pages are its own matter; what they read of the other worker is asked for with the token.
+    send(&address);
+    for at in [&address, &its] {
+        for n in 0..WORDS {
+            let path = format!("/count/{}", word(n));
+            let good = |answer: &Answer| answer.body == (n + 1).to_string();
+            until("a row", at, &path, good);
+        }
+    }
+    let total = (WORDS * (WORDS + 1) / 2).to_string();
+    let said = app.run(&["total", "--web-token-file", &right], WITHIN);
+    assert!(said.unwrap().stdout().contains(&total));
+    let command = app.command(&["total", "--web-token-file", &wrong]);
+    let said = app.fails(&command, WITHIN).unwrap();
+    assert!(said.contains("wants another token"), "{said}");
+    for worker in [one, two] {
+        assert!(!worker.output().contains("s3cret"), "{}", worker.output());
+    }
+}
+
+#[test]
+fn a_web_server_for_everybody_without_a_token_is_refused_with_the_cure() {
+    let broker = Broker::embedded();
+    let app = beside(&broker);
+    let command = app.command(&["worker", "--web-bind", "0.0.0.0", "--web-port", "0"]);
+    let said = app.fails(&command, WITHIN).unwrap();
+    assert!(
+        said.contains("--web-bind 0.0.0.0") && said.contains("--web-token-file"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_command_reads_rows_of_the_workers_and_says_when_there_are_none() {
+    let broker = Broker::embedded();
+    let app = beside(&broker);
+    let said = app.fails(&app.command(&["total"]), WITHIN).unwrap();
+    assert!(said.contains("no worker of beside is running"), "{said}");
+    let workers: Vec<(Leashed, String)> = (0..2).map(|_| start(&app, &[])).collect();
+    until("ready", &workers[0].1, "/ready", |answer| {
+        answer.status == 200
+    });
+    send(&workers[0].1);
+    let total = (WORDS * (WORDS + 1) / 2).to_string();
+    let start = Instant::now();
+    loop {
+        let said = app.run(&["total"], WITHIN).unwrap().stdout();
+        if said.trim() == total {
+            break;
+        }
+        assert!(start.elapsed() < WITHIN, "{said}");
+    }
+}
