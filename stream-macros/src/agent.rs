@@ -4,7 +4,7 @@ mod expand;
 mod holds;
 mod parse;
 
-pub use expand::{options_of, reach, topic_name};
+pub use expand::{options_of, reach, same_keys, shown, topic_name};
 pub use parse::{Policy, policy};
 
 use crate::errors::Errors;

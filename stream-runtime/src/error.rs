@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     Record,
     /// The user's code failed.
     Handler,
+    /// What a handler asked for cannot be had: its event fails, and nothing else.
+    Event,
     /// The worker stops; nothing new is begun.
     Stopped,
     /// A bug of the framework.
@@ -59,6 +61,16 @@ impl Error {
     /// A table's partition cannot go on as it is.
     pub(crate) fn table(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Refused, message)
+    }
+
+    /// The event in hand fails, for good; everything else goes on.
+    pub(crate) fn event(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Event, message)
+    }
+
+    /// Whether it is the event's that is in hand.
+    pub(crate) fn is_of_event(&self) -> bool {
+        self.0.kind == Kind::Event
     }
 
     /// An agent cannot go on.

@@ -4,7 +4,7 @@ mod compound;
 mod partition;
 mod scalar;
 
-pub(crate) use partition::partition_of;
+pub(crate) use partition::{partition_of, partition_of_none};
 
 use std::{fmt, hash::Hash};
 
@@ -29,6 +29,55 @@ use std::{fmt, hash::Hash};
 /// assert_eq!(i32::decode(Some(&wire))?, 258);
 /// assert_eq!(String::decode(None).unwrap_err().to_string(), "the record has no key");
 /// # Ok::<(), stream_runtime::KeyError>(())
+/// ```
+///
+/// A key that others write as JSON, as Debezium does (`{"id":1}`), is a type of your own. It has to write the very bytes that
+/// they do: the partition follows from these.
+///
+/// ```
+/// use stream_runtime::{KeyError, StreamKey};
+/// use stream_runtime::prelude::*;
+///
+/// #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+/// struct OrderKey { id: u64 }
+///
+/// impl StreamKey for OrderKey {
+///     const NAME: &'static str = "OrderKey";
+///
+///     fn encode(&self, out: &mut Vec<u8>) {
+///         out.extend_from_slice(format!(r#"{{"id":{}}}"#, self.id).as_bytes());
+///     }
+///
+///     fn decode(bytes: Option<&[u8]>) -> Result<Self, KeyError> {
+///         let bytes = bytes.ok_or_else(KeyError::missing)?;
+///         serde_json::from_slice(bytes).map_err(|_| KeyError::form(Self::NAME))
+///     }
+///
+///     // Rows go by number, where the text would put 10 before 9.
+///     fn encode_ordered(&self, out: &mut Vec<u8>) {
+///         self.id.encode_ordered(out);
+///     }
+///
+///     fn decode_ordered(bytes: &[u8]) -> Result<Self, KeyError> {
+///         u64::decode_ordered(bytes).map(|id| OrderKey { id })
+///     }
+/// }
+///
+/// #[topic("shop.orders", value = String, key = OrderKey, external)]
+/// struct Orders;
+///
+/// #[table(key = OrderKey, value = u64)]
+/// struct Changes;
+///
+/// #[agent(topic = Orders, sink = "changes")]
+/// async fn count(order: Event<String, OrderKey>, mut changes: Table<Changes>) -> String {
+///     let n = changes.update(order.key(), |n| { *n += 1; *n });
+///     format!("{}: {n}", order.key().id)
+/// }
+///
+/// let mut app = TestApp::only((count,));
+/// app.send_raw("shop.orders", Some(br#"{"id":1}"#), Some(b"new"));
+/// assert_eq!(*app.sent::<String>("changes")[0], "1: 1");
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key",
@@ -70,6 +119,32 @@ pub trait StreamKey: Clone + Eq + Hash + Ord + 'static {
     fn is_absent(&self) -> bool {
         false
     }
+
+    /// Returns the key as a message shows it: text in quotes, a number as it is, other bytes in hex.
+    fn show(&self) -> String {
+        let mut wire = Vec::new();
+        self.encode(&mut wire);
+        preview(&wire)
+    }
+
+    /// Whether one of a compound key's parts has this wire form.
+    #[doc(hidden)]
+    fn has_part(&self, _wire: &[u8]) -> bool {
+        false
+    }
+}
+
+/// At most 60 characters of a key's wire form, for messages.
+pub(crate) fn preview(key: &[u8]) -> String {
+    let head = &key[..key.len().min(60)];
+    let more = if key.len() > head.len() { "…" } else { "" };
+    match std::str::from_utf8(head) {
+        Ok(text) if !text.chars().any(char::is_control) => format!("\"{text}\"{more}"),
+        _ => {
+            let hex = head.iter().take(30).map(|b| format!("{b:02x}"));
+            format!("0x{}{more}", hex.collect::<String>())
+        }
+    }
 }
 
 /// Why bytes are not a key of the type that was asked for.
@@ -96,7 +171,8 @@ impl KeyError {
         self.0 == Kind::Missing
     }
 
-    pub(crate) fn missing() -> Self {
+    /// The record has no key.
+    pub fn missing() -> Self {
         Self(Kind::Missing)
     }
 
@@ -108,7 +184,8 @@ impl KeyError {
         Self(Kind::Length { name, want, got })
     }
 
-    pub(crate) fn form(name: &'static str) -> Self {
+    /// The bytes are not the encoding of a key of this name.
+    pub fn form(name: &'static str) -> Self {
         Self(Kind::Form { name })
     }
 }

@@ -129,6 +129,7 @@ pub mod fields {
     pub use crate::record::coerce::date_format;
     #[doc(hidden)]
     pub use crate::record::rules;
+    pub use crate::record::rules::Bound;
     pub use crate::record::rules::Length;
     pub use crate::record::rules::Number;
 }
@@ -234,14 +235,21 @@ pub mod __private {
     pub use crate::task::AgentParts;
     pub use crate::task::ClosedForm;
     pub use crate::task::Feeder;
+    pub use crate::task::IsNoTable;
     pub use crate::task::JoinForm;
+    pub use crate::task::KeyProbe;
     pub use crate::task::MadeProbe;
+    pub use crate::task::NoKeyAtAll;
     pub use crate::task::StateParts;
+    pub use crate::task::TableProbe;
+    pub use crate::task::TakesNoKey;
     pub use crate::task::TickForm;
     pub use crate::task::TopicSpec;
     pub use crate::task::ViaResult;
     pub use crate::task::ViaValue;
     pub use crate::task::item_id;
+    pub use crate::task::join_of_topics;
+    pub use crate::task::same_key;
     pub use crate::task::source_agent;
     pub use crate::task::source_item;
     pub use crate::task::source_replica;

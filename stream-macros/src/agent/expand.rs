@@ -2,13 +2,13 @@
 
 use super::parse::{Agent, Policy, Source};
 use crate::{
-    function,
+    function::{self, Parameter},
     item::{self, optional},
     options::{FieldPath, Grouping, TopicRef},
     paths::Runtime,
 };
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Ident, ReturnType, spanned::Spanned};
 
 pub fn expand(agent: &Agent) -> TokenStream {
@@ -60,6 +60,10 @@ pub fn expand(agent: &Agent) -> TokenStream {
     });
     let vis = &item.vis;
     let named = named_topics(agent);
+    let keys = match (&agent.source, &agent.group_by) {
+        (Source::Topics(topics), None) => same_keys(topics, &agent.parameters, &agent.runtime),
+        _ => TokenStream::new(),
+    };
     quote! {
         #item
         #(#cfgs)*
@@ -68,6 +72,7 @@ pub fn expand(agent: &Agent) -> TokenStream {
         #[allow(clippy::needless_update, clippy::pedantic)]
         const _: () = {
             #parts
+            #keys
             const __SOURCE: #p::Source = #source;
             #p::register! {
                 agent #function [#(#named),*]
@@ -97,6 +102,45 @@ fn named_topics(agent: &Agent) -> Vec<&syn::Type> {
     topics.filter_map(TopicRef::spec).collect()
 }
 
+/// The keys that parameters take, checked against those of the topics that are named by their types.
+pub fn same_keys(topics: &[TopicRef], parameters: &[Parameter], runtime: &Runtime) -> TokenStream {
+    let p = runtime.private();
+    let checks = topics.iter().filter_map(TopicRef::spec).flat_map(|topic| {
+        let name = shown(topic);
+        parameters.iter().map(move |parameter| {
+            let ty = &parameter.ty;
+            let here = runtime.private_at(ty.span());
+            let at = runtime.private_at(topic.span());
+            let has = quote_spanned!(topic.span()=> <#topic as #at::TopicSpec>::KEY);
+            let (text, name) = (shown(ty), name.clone());
+            quote_spanned!(ty.span()=> #here::same_key((#text, <#here::KeyProbe<#ty>>::KEY), (#name, #has));)
+        })
+    });
+    let checks: Vec<TokenStream> = checks.collect();
+    if checks.is_empty() {
+        return TokenStream::new();
+    }
+    quote! {
+        const _: () = {
+            #[allow(unused_imports)]
+            use #p::TakesNoKey as _;
+            #(#checks)*
+        };
+    }
+}
+
+/// A type as people write it.
+pub fn shown(ty: &syn::Type) -> String {
+    let text = ty.to_token_stream().to_string();
+    let text = text
+        .replace(" < ", "<")
+        .replace(" > ", ">")
+        .replace(" >", ">");
+    text.replace(" :: ", "::")
+        .replace(" ,", ",")
+        .replace("& ", "&")
+}
+
 /// A function from a record to a field of it. Every token stands at the field, so that what is wrong is said there.
 pub fn reach(field: &FieldPath) -> TokenStream {
     let FieldPath { first, .. } = field;
@@ -110,10 +154,10 @@ fn feeder(grouping: &Grouping) -> TokenStream {
     match grouping {
         Grouping::Field(field) => {
             let reach = reach(field);
-            quote_spanned!(field.span()=> __of.group_by_field(#reach))
+            quote_spanned!(field.span()=> __of.group_by_field(#reach).taken())
         }
         Grouping::Closure(closure) => {
-            quote_spanned!(closure.span()=> __of.group_by(#closure))
+            quote_spanned!(closure.span()=> __of.group_by(#closure).taken())
         }
     }
 }
@@ -176,7 +220,11 @@ fn parts(agent: &Agent, p: &TokenStream) -> TokenStream {
     let feeder = agent.group_by.as_ref().map(feeder);
     let (feeder, fed) = match feeder {
         Some(feeder) => (
-            Some(quote!(let __feeder = #feeder;)),
+            Some(quote! {
+                #[allow(unused_imports)]
+                use #p::NoKeyAtAll as _;
+                let __feeder = #feeder;
+            }),
             Some(quote!(.fed_by(__feeder))),
         ),
         None => (None, None),

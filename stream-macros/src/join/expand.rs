@@ -2,7 +2,7 @@
 
 use super::parse::Join;
 use crate::{
-    agent::{options_of, reach, topic_name},
+    agent::{options_of, reach, same_keys, shown, topic_name},
     function::{Parameter, argument},
     item::{self, optional},
     options::{FieldPath, TopicRef},
@@ -16,6 +16,10 @@ pub fn expand(join: &Join) -> TokenStream {
     let Join { item, name, .. } = join;
     let function = &item.sig.ident;
     let cfgs = item::cfgs(&item.attrs);
+    let of_topics = of_topics(join);
+    if join.within.is_none() {
+        return quote!(#item #of_topics);
+    }
     let parts = parts(join, &p);
     let topics = [&join.left, &join.right].map(|topic| topic_name(topic, &join.runtime));
     let sink = optional(
@@ -53,6 +57,13 @@ pub fn expand(join: &Join) -> TokenStream {
         quote!(#l, #r)
     });
     let vis = &item.vis;
+    let keys = match (&join.on, &join.left) {
+        (None, left @ TopicRef::Spec(_)) => {
+            let topics = std::slice::from_ref(left);
+            same_keys(topics, &join.parameters, &join.runtime)
+        }
+        _ => TokenStream::new(),
+    };
     let topics = [Some(&join.left), Some(&join.right), join.sink.as_ref()];
     let named = topics.into_iter().flatten().filter_map(TopicRef::spec);
     quote! {
@@ -64,6 +75,8 @@ pub fn expand(join: &Join) -> TokenStream {
         const _: () = {
             #(#buffers)*
             #parts
+            #of_topics
+            #keys
             const __LEFT: &'static ::core::primitive::str = #left;
             const __RIGHT: &'static ::core::primitive::str = #right;
             #p::register! {
@@ -84,6 +97,33 @@ pub fn expand(join: &Join) -> TokenStream {
     }
 }
 
+/// The check that no side is a table, which only their types show.
+fn of_topics(join: &Join) -> TokenStream {
+    let p = join.runtime.private();
+    let side = |topic: &TopicRef| match topic.spec() {
+        Some(ty) => {
+            let here = join.runtime.private_at(ty.span());
+            let name = shown(ty);
+            quote_spanned!(ty.span()=> (#name, <#here::TableProbe<#ty>>::IS_ONE))
+        }
+        None => quote!(("", false)),
+    };
+    let (left, right) = (side(&join.left), side(&join.right));
+    let within = join.within.is_some();
+    let cfgs = item::cfgs(&join.item.attrs);
+    let here = join.runtime.private_at(join.item.sig.ident.span());
+    let check =
+        quote_spanned!(join.item.sig.ident.span()=> #here::join_of_topics(#left, #right, #within));
+    quote! {
+        #(#cfgs)*
+        const _: () = {
+            #[allow(unused_imports)]
+            use #p::IsNoTable as _;
+            #check
+        };
+    }
+}
+
 fn buffer_name(side: &str) -> Ident {
     format_ident!("__{side}", span = Span::call_site())
 }
@@ -99,7 +139,7 @@ fn buffer(join: &Join, side: &str, parameter: &Parameter, p: &TokenStream) -> To
         .to_string()
         .split_whitespace()
         .collect();
-    let Join { within, grace, .. } = join;
+    let (within, grace) = (join.within.unwrap_or_default(), join.grace);
     let idle = optional(join.idle);
     quote! {
         #[allow(non_camel_case_types)]

@@ -93,7 +93,8 @@ pub struct Join {
     pub name: String,
     pub left: TopicRef,
     pub right: TopicRef,
-    pub within: i64,
+    /// Missing where a side is named by its type: what is wrong then, the type says.
+    pub within: Option<i64>,
     pub grace: i64,
     pub idle: Option<u64>,
     pub on: Option<(FieldPath, FieldPath)>,
@@ -131,6 +132,10 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
             format!("a join takes at most {MOST_PARAMETERS} parameters"),
         );
     }
+    let topic = |name| options.topics(name).and_then(|mut topics| topics.pop());
+    let (left, right) = (topic("left"), topic("right"));
+    let sides = [&left, &right].into_iter().flatten();
+    let by_type = sides.filter_map(TopicRef::spec).next().is_some();
     for (name, example) in [
         ("left", "`left = Orders`"),
         ("right", "`right = Payments`"),
@@ -139,12 +144,11 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
             "`within = \"10m\"`: how far apart in time two records may be",
         ),
     ] {
-        if options.is_missing(name) {
+        // Two tables have no `within`: whether the sides are tables is known later.
+        if options.is_missing(name) && !(name == "within" && by_type) {
             errors.on(&item.sig.ident, format!("a join needs {example}"));
         }
     }
-    let topic = |name| options.topics(name).and_then(|mut topics| topics.pop());
-    let (left, right) = (topic("left"), topic("right"));
     if let (Some(left), Some(right)) = (&left, &right)
         && left.to_token_stream().to_string() == right.to_token_stream().to_string()
     {
@@ -190,7 +194,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         name,
         left: left?,
         right: right?,
-        within: within?,
+        within,
         grace: ms("grace").unwrap_or(0),
         idle: ms("idle").map(i64::unsigned_abs),
         on,

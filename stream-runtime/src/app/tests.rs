@@ -517,3 +517,54 @@ fn pages_that_cannot_be_told_apart_keep_the_app_from_starting() {
         &[&["`one` (/word/{word}) and `other` (/word/{text})"]],
     );
 }
+
+mod other_keys_than_declared {
+    use crate::prelude::*;
+
+    #[record]
+    pub struct Order {
+        customer: String,
+    }
+    #[topic("ok-orders", value = Order, key = i64)]
+    struct Orders;
+    #[topic("ok-pays", value = Order, key = String)]
+    struct Pays;
+
+    #[agent(topic = "ok-orders")]
+    async fn event(_: Event<Order>) {}
+    #[agent(topic = "ok-orders")]
+    async fn key(_: Order, _: Key<String>) {}
+    #[agent(topic = "ok-orders", group_by = customer)]
+    async fn grouped(_: Order, _: Key<i64>) {}
+    #[join(left = "ok-orders", right = "ok-pays", within = "1m")]
+    async fn both(_: Order, _: Order) {}
+
+    #[agent(topic = "ok-orders")]
+    async fn raw(_: Event<Order, bytes::Bytes>) {}
+    #[agent(topic = "ok-orders")]
+    async fn whole(_: Event<Order, Option<i64>>, _: Key<i64>) {}
+    #[agent(topic = "ok-orders", name = "ok_by", group_by = customer)]
+    async fn by_customer(_: Event<Order>, _: Key<String>) {}
+}
+
+#[test]
+fn an_agent_that_takes_other_keys_than_its_topic_has_does_not_start() {
+    assert_says(
+        "other_keys_than_declared",
+        &[
+            &[
+                "`group_by` gives the records keys of type String, and agent `grouped` takes keys of type i64",
+            ],
+            &[
+                "join `both` goes by the keys of its topics",
+                "`ok-orders` has keys of type i64, `ok-pays` of type String",
+            ],
+            &[
+                "topic `ok-orders` is declared with keys of type i64, and agent `event` takes keys of type String: write `Event<_, i64>`",
+            ],
+            &[
+                "topic `ok-orders` is declared with keys of type i64, and agent `key` takes keys of type String",
+            ],
+        ],
+    );
+}

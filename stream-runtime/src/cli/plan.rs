@@ -90,7 +90,27 @@ fn flow(agent: &AgentView, style: Style) -> String {
     if !targets.is_empty() {
         text += &format!(" -> {}", targets.join(", "));
     }
+    let order = order(agent);
+    if !order.is_empty() {
+        text += &style.dim(format!("  ({order})")).to_string();
+    }
     text
+}
+
+/// Whom it follows, of those that get the same events.
+fn order(agent: &AgentView) -> String {
+    let after = match agent.after.is_empty() {
+        true => String::new(),
+        false => format!("after {}", agent.after.join(", ")),
+    };
+    if agent.circle.is_empty() {
+        return after;
+    }
+    let first = if after.is_empty() { "first" } else { &after };
+    format!(
+        "{first}, by file and line: a circle by way of {}",
+        agent.circle.join(", ")
+    )
 }
 
 /// Its topics, after its pattern if it has one.
@@ -264,6 +284,7 @@ fn agent(agent: &AgentView) -> CliResult {
     field("called", &agent.every_ms.map(every).unwrap_or_default())?;
     field("writes tables", &agent.tables_written.join(", "))?;
     field("reads tables", &agent.tables_read.join(", "))?;
+    field("order", &order(agent))?;
     field("uses", &agent.states.join(", "))?;
     let sends: Vec<&str> = agent
         .sink

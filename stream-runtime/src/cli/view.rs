@@ -49,6 +49,10 @@ pub(super) struct AgentView {
     pub(super) every_ms: Option<u64>,
     pub(super) tables_read: Vec<String>,
     pub(super) tables_written: Vec<String>,
+    /// Agents that finish with an event before it begins: they write tables that it reads.
+    pub(super) after: Vec<String>,
+    /// Tables by which agents read each other's writes; these go by file and line.
+    pub(super) circle: Vec<&'static str>,
     pub(super) states: Vec<String>,
     pub(super) sends: Vec<String>,
     pub(super) sink: Option<String>,
@@ -168,6 +172,12 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
         },
         tables_read: tables(false),
         tables_written: tables(true),
+        after: agent
+            .after
+            .iter()
+            .map(|&at| topology.agents[at].descriptor.name.to_owned())
+            .collect(),
+        circle: agent.circle.clone(),
         states: agent.shape.edges.iter().filter_map(state).collect(),
         sends: agent.shape.edges.iter().filter_map(sends).collect(),
         sink: agent.sink.and_then(topic),

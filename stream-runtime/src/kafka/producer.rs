@@ -147,21 +147,7 @@ impl ProducerContext for DeliveryContext {
 
 /// At most 60 characters of a key.
 pub(crate) fn preview(key: Option<&[u8]>) -> String {
-    let Some(key) = key else {
-        return "(none)".to_owned();
-    };
-    let head = &key[..key.len().min(60)];
-    let more = if key.len() > head.len() { "…" } else { "" };
-    match std::str::from_utf8(head) {
-        Ok(text) if !text.chars().any(char::is_control) => format!("\"{text}\"{more}"),
-        _ => format!(
-            "0x{}{more}",
-            head.iter()
-                .take(30)
-                .map(|b| format!("{b:02x}"))
-                .collect::<String>()
-        ),
-    }
+    key.map_or_else(|| "(none)".to_owned(), crate::key::preview)
 }
 
 /// Queues a record; waits for room when the queue is full.

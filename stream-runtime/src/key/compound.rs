@@ -39,6 +39,14 @@ impl<K: StreamKey> StreamKey for Option<K> {
     fn is_absent(&self) -> bool {
         self.is_none()
     }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(|| "(none)".to_owned(), K::show)
+    }
+
+    fn has_part(&self, wire: &[u8]) -> bool {
+        self.as_ref().is_some_and(|key| key.has_part(wire))
+    }
 }
 
 impl<A: StreamKey, B: StreamKey> StreamKey for (A, B) {
@@ -53,6 +61,14 @@ impl<A: StreamKey, B: StreamKey> StreamKey for (A, B) {
         let mut rest = present(bytes)?;
         let first = read_part(&mut rest, Self::NAME)?;
         Ok((first, B::decode_ordered(rest)?))
+    }
+
+    fn show(&self) -> String {
+        format!("({}, {})", self.0.show(), self.1.show())
+    }
+
+    fn has_part(&self, wire: &[u8]) -> bool {
+        is_part(&self.0, wire) || is_part(&self.1, wire)
     }
 }
 
@@ -71,6 +87,22 @@ impl<A: StreamKey, B: StreamKey, C: StreamKey> StreamKey for (A, B, C) {
         let second = read_part(&mut rest, Self::NAME)?;
         Ok((first, second, C::decode_ordered(rest)?))
     }
+
+    fn show(&self) -> String {
+        let (a, b, c) = self;
+        format!("({}, {}, {})", a.show(), b.show(), c.show())
+    }
+
+    fn has_part(&self, wire: &[u8]) -> bool {
+        is_part(&self.0, wire) || is_part(&self.1, wire) || is_part(&self.2, wire)
+    }
+}
+
+/// Whether a part has this wire form, or a part of it has.
+fn is_part<K: StreamKey>(part: &K, wire: &[u8]) -> bool {
+    let mut own = Vec::new();
+    part.encode(&mut own);
+    (!part.is_absent() && own == wire) || part.has_part(wire)
 }
 
 /// Appends a part that is followed by another: escaped in place, then terminated.
@@ -159,6 +191,22 @@ mod tests {
             let _ = <(String, (u8, String), Option<i8>)>::decode(Some(&bytes));
             let _ = Option::<(u8, u8)>::decode_ordered(&bytes);
         }
+    }
+
+    #[test]
+    fn a_key_is_shown_as_it_is_meant() {
+        assert_eq!(
+            ("a".to_owned(), 7_i64, None::<u8>).show(),
+            "(\"a\", 7, (none))"
+        );
+        assert_eq!(bytes::Bytes::from_static(&[0, 255]).show(), "0x00ff");
+    }
+
+    #[test]
+    fn a_part_is_known_by_its_wire_form() {
+        let key = ("a".to_owned(), (258_i32, Some(true)));
+        assert!(key.has_part(b"a") && key.has_part(&[0, 0, 1, 2]) && key.has_part(&[1]));
+        assert!(!key.has_part(b"b") && !(None::<u8>, 1_u8).has_part(&[]));
     }
 
     #[test]

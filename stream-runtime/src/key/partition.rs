@@ -6,6 +6,12 @@ pub(crate) fn partition_of(key: &[u8], partitions: i32) -> i32 {
     (murmur2(key) & 0x7fff_ffff) as i32 % partitions.max(1)
 }
 
+/// The partition of records without a key, where they are brought together: that of no bytes. It is the one that a table
+/// expects the row of `None` in, and every worker comes to the same.
+pub(crate) fn partition_of_none(partitions: i32) -> i32 {
+    partition_of(&[], partitions)
+}
+
 /// MurmurHash2, 32 bits, with Kafka's seed.
 fn murmur2(key: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;

@@ -61,6 +61,10 @@ impl StreamKey for bool {
             other => Err(KeyError::length(Self::NAME, 1, other.len())),
         }
     }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
 }
 
 macro_rules! integers {
@@ -84,6 +88,10 @@ macro_rules! integers {
 
             fn decode_ordered(bytes: &[u8]) -> Result<Self, KeyError> {
                 $t::decode(Some(bytes)).map(|n| n ^ $flip)
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
             }
         }
     )*};

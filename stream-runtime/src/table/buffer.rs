@@ -206,7 +206,7 @@ impl<B: BufferSpec> JoinBuffer<B> {
         if !self.said_misplaced.replace(true) {
             tracing::warn!(
                 table = B::DESCRIPTOR.name,
-                key = %String::from_utf8_lossy(key),
+                key = %crate::key::preview(key),
                 partition,
                 belongs_to = home,
                 "a record of a join lies in another partition than its key and will miss its partners: give its producer \

@@ -92,7 +92,10 @@ impl<S: TableSpec> TableCell<S> {
             // Nothing to remove: no row is made for that.
             None => match rows.find(0, key)? {
                 Some(at) => at,
-                None => return Ok(None),
+                None => {
+                    rows.missed(key)?;
+                    return Ok(None);
+                }
             },
         };
         rows.journal(at);
@@ -105,6 +108,24 @@ impl<S: TableSpec> TableCell<S> {
 
     /// Reads the row of the window that ends at `end` (plain tables: 0).
     pub(super) fn read_at<Q, R>(
+        &self,
+        end: i64,
+        key: &Q,
+        f: impl FnOnce(&S::Value) -> R,
+    ) -> Result<Option<R>, Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let found = self.look_up(end, key, f)?;
+        if found.is_none() {
+            self.rows.borrow_mut().missed(key)?;
+        }
+        Ok(found)
+    }
+
+    /// The same, wherever the key belongs.
+    fn look_up<Q, R>(
         &self,
         end: i64,
         key: &Q,
@@ -182,9 +203,12 @@ impl<S: TableSpec> TypedPartition<S> for TableCell<S> {
         let ends = closing::ends(&self.rows.borrow())?;
         let mut found = Vec::new();
         for end in ends {
-            if let Some(value) = self.read_at(end, key, S::Value::clone)? {
+            if let Some(value) = self.look_up(end, key, S::Value::clone)? {
                 found.push(InWindow::new(end - size::<S>(), end, value));
             }
+        }
+        if found.is_empty() {
+            self.rows.borrow_mut().missed(key)?;
         }
         Ok(found)
     }

@@ -1,6 +1,7 @@
 //! The times of one task, shared by its tables and handles. One thread, so plain cells.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
+use std::fmt;
 
 /// Before any time: stream time of a task that has processed nothing.
 pub const NO_TIME: i64 = i64::MIN;
@@ -15,6 +16,35 @@ pub enum Hand {
     One,
     /// Several, each with a time of its own.
     Several,
+}
+
+/// Hands the wire key of each event in hand to a closure; `None`: it has none.
+pub type EachKey = Box<dyn Fn(&mut dyn FnMut(Option<&[u8]>))>;
+
+/// The keys of the events in hand, as the task knows them. Asked only where a lookup seems to be in the wrong partition.
+#[derive(Default)]
+pub struct KeysInHand(OnceCell<EachKey>);
+
+impl KeysInHand {
+    /// Says where they are; the first time counts.
+    pub fn are(&self, each: EachKey) {
+        let _ = self.0.set(each);
+    }
+
+    /// Whether one of them meets a condition.
+    pub fn any(&self, mut meets: impl FnMut(Option<&[u8]>) -> bool) -> bool {
+        let mut any = false;
+        if let Some(each) = self.0.get() {
+            each(&mut |key| any = any || meets(key));
+        }
+        any
+    }
+}
+
+impl fmt::Debug for KeysInHand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeysInHand")
+    }
 }
 
 /// Times and counters of one task.
@@ -36,6 +66,10 @@ pub struct Clock {
     pub place: Cell<(i32, i32)>,
     /// New rows whose key belongs to another partition.
     pub misplaced: Cell<u64>,
+    /// Lookups of keys that belong to another partition.
+    pub misplaced_reads: Cell<u64>,
+    /// The keys of the events in hand.
+    pub keys: KeysInHand,
     /// Rows changed since the last commit, over all tables; a commit is cut by it.
     pub dirty: Cell<usize>,
 }
@@ -51,6 +85,8 @@ impl Default for Clock {
             hand: Cell::default(),
             place: Cell::new((0, 0)),
             misplaced: Cell::new(0),
+            misplaced_reads: Cell::new(0),
+            keys: KeysInHand::default(),
             dirty: Cell::new(0),
         }
     }

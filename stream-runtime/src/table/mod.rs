@@ -16,6 +16,7 @@ mod iter;
 mod lateness;
 mod layout;
 mod mark;
+mod misplaced;
 mod partition;
 mod reading;
 mod row;

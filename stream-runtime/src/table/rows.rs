@@ -52,8 +52,11 @@ pub(super) struct Rows<S: RowSpec> {
     pub(super) store_failed: bool,
     /// The search for rows whose `ttl` is over.
     pub(super) sweeping: Sweeping,
-    said_misplaced: bool,
-    scratch: Vec<u8>,
+    pub(super) said_misplaced: bool,
+    pub(super) said_elsewhere: bool,
+    /// A key whose memory is used again, where a lookup found nothing.
+    pub(super) asked: Option<S::Key>,
+    pub(super) scratch: Vec<u8>,
 }
 
 /// A hash that fills 64 bits from the 32 that a slot keeps: the index takes its bits from both ends.
@@ -90,6 +93,8 @@ impl<S: RowSpec> Rows<S> {
             store_failed: false,
             sweeping: Sweeping::default(),
             said_misplaced: false,
+            said_elsewhere: false,
+            asked: None,
             scratch: Vec::new(),
         }
     }
@@ -305,16 +310,26 @@ impl<S: RowSpec> Rows<S> {
             return;
         }
         self.clock.misplaced.set(self.clock.misplaced.get() + 1);
-        if !std::mem::replace(&mut self.said_misplaced, true) {
-            tracing::warn!(
-                table = S::DESCRIPTOR.name,
-                key = %String::from_utf8_lossy(&self.scratch),
-                partition,
-                belongs_to = home,
+        if std::mem::replace(&mut self.said_misplaced, true) {
+            return;
+        }
+        let cure = match key.is_absent() {
+            true => {
+                "records without a key lie in any partition, so that a row for them is in each: `group_by` brings them together, or \
+                 declare the table `local` if one row per partition is meant"
+            }
+            false => {
                 "a row lies in another partition than its key: rows of one key may be in several; key the topic by it, give its \
                  producer partitioner=murmur2_random, or declare the table `local` if one row per partition is meant"
-            );
-        }
+            }
+        };
+        tracing::warn!(
+            table = S::DESCRIPTOR.name,
+            key = %key.show(),
+            partition,
+            belongs_to = home,
+            "{cure}"
+        );
     }
 
     /// The slot of a layout key read from store or changelog, its value left where it is.

@@ -135,13 +135,17 @@ impl<S: TableSpec> SpanCell<S> {
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
         let mut rows = self.rows.borrow_mut();
-        let Some(at) = rows.find(0, key)? else {
-            return Ok(None);
-        };
-        let slot = &rows.slots[at as usize];
-        let index = self.index.borrow();
-        let open = |span: &Span<S::Value>| !span.silent && !index.has_closed(span.end, &slot.key);
-        Ok(slot.value.as_ref().map(|row| f(row, &open)))
+        if let Some(at) = rows.find(0, key)? {
+            let slot = &rows.slots[at as usize];
+            let index = self.index.borrow();
+            let open =
+                |span: &Span<S::Value>| !span.silent && !index.has_closed(span.end, &slot.key);
+            if let Some(row) = slot.value.as_ref() {
+                return Ok(Some(f(row, &open)));
+            }
+        }
+        rows.missed(key)?;
+        Ok(None)
     }
 
     fn change_session<Q>(

@@ -55,13 +55,24 @@ macro_rules! at_most_once {
 }
 at_most_once!(Tumbling Session);
 
+/// What a closure returns that runs once for each window.
+#[diagnostic::on_unimplemented(
+    message = "this closure runs once for each window that holds the event's time, so that there is no one `{Self}` to return",
+    label = "returns `{Self}`",
+    note = "let the closure return nothing, and read a row afterwards: `current(&key)` for the newest window, `windows(&key)` for all"
+)]
+pub trait IsNothing {}
+impl IsNothing for () {}
+
 macro_rules! often {
     ($($kind:ident)*) => {$(
-        impl<V, F: FnMut(&mut V)> Updates<V, F> for $kind {
+        impl<V, R: IsNothing, F: FnMut(&mut V) -> R> Updates<V, F> for $kind {
             type Out = ();
 
             fn run(change: Change<'_, V>, mut f: F) {
-                change(&mut f);
+                change(&mut |value| {
+                    f(value);
+                });
             }
         }
     )*};

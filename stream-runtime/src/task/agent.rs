@@ -17,6 +17,8 @@ use crate::topology::AgentOptions;
 pub(crate) enum Status {
     /// It has nothing to do with it, or has finished.
     Idle,
+    /// It is to get it when others have finished with it, whose tables it reads.
+    Behind,
     /// It is to get it.
     Waiting,
     /// It has it.
@@ -35,6 +37,10 @@ pub struct AgentState {
     pub(crate) writes: Vec<usize>,
     /// Whether it asks for the event's key.
     pub(crate) needs_key: bool,
+    /// Agents that finish with an event before it begins, where they have it as well: they write what it reads.
+    pub(crate) after: Vec<usize>,
+    /// Agents that it is in front of.
+    pub(crate) before: Vec<usize>,
     /// Output index of its sink.
     pub(crate) sink: Option<usize>,
     /// Output index of its dead letters; a timer has none.

@@ -71,12 +71,15 @@ impl Task {
         let agents: Vec<AgentState> = topology
             .agents
             .iter()
-            .map(|agent| AgentState {
+            .enumerate()
+            .map(|(at, agent)| AgentState {
                 name: agent.descriptor.name,
                 options: agent.descriptor.options,
                 writes: agent.writes.clone(),
                 reads: agent.reads.clone(),
                 needs_key: agent.needs_key,
+                after: agent.after.clone(),
+                before: topology.followers(at),
                 sink: agent.sink,
                 dead_letters: agent.dead_letters,
                 status: Cell::new(Status::Idle),
@@ -173,6 +176,12 @@ impl Task {
             single_until: RefCell::default(),
             condemned: RefCell::default(),
         });
+        let weak = Rc::downgrade(&shared);
+        shared.clock.keys.are(Box::new(move |see| {
+            if let Some(shared) = weak.upgrade() {
+                shared.each_key(see);
+            }
+        }));
         let mut task = Task {
             marks: vec![None; topology.tables.len()],
             futures: Vec::new(),

@@ -78,7 +78,7 @@ impl AgentCx {
         match Unwound::of(payload) {
             Unwound::Raised(error) => self.shared.stop(error, false),
             Unwound::Bad(why) => self.bad_record(&why),
-            Unwound::Panicked(failure) => self.fail(failure),
+            Unwound::Failed(failure) => self.fail(failure),
         }
     }
 
@@ -232,13 +232,16 @@ pub(super) enum Unwound {
     Raised(Error),
     /// Its record is bad.
     Bad(String),
-    /// It panicked.
-    Panicked(Failure),
+    /// It panicked, or asked for what cannot be had.
+    Failed(Failure),
 }
 
 impl Unwound {
     pub(super) fn of(payload: Box<dyn Any + Send>) -> Self {
         let payload = match payload.downcast::<Raised>() {
+            Ok(raised) if raised.0.is_of_event() => {
+                return Unwound::Failed(Failure::from(raised.0).rejected());
+            }
             Ok(raised) => return Unwound::Raised(raised.0),
             Err(payload) => payload,
         };
@@ -250,7 +253,7 @@ impl Unwound {
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| payload.downcast_ref::<&str>().copied());
-        Unwound::Panicked(Failure::from(format!(
+        Unwound::Failed(Failure::from(format!(
             "panicked: {}",
             text.unwrap_or("no message")
         )))

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::poll_fn;
+use std::marker::PhantomData;
 
 use super::agent::AgentCx;
 use super::event::Event;
@@ -45,6 +46,46 @@ pub trait TakesKey<M, K> {}
 impl<T: Payload, K: StreamKey> TakesKey<StreamForm, K> for Stream<T, K> {}
 impl<T: Payload, K: StreamKey> TakesKey<EventForm, K> for T {}
 impl<T: Payload, K: StreamKey> TakesKey<EventForm, K> for Event<T, K> {}
+
+/// The types of a [`Grouped`].
+type Of<I, M, K> = fn() -> (I, M, K);
+
+/// What `group_by` makes of an agent whose first parameter is an `I`: its records under keys of type `K`.
+pub struct Grouped<I, M, K> {
+    feeder: Feeder,
+    _of: PhantomData<Of<I, M, K>>,
+}
+
+impl<I, M, K> Grouped<I, M, K> {
+    pub(super) fn new(feeder: Feeder) -> Self {
+        Grouped {
+            feeder,
+            _of: PhantomData,
+        }
+    }
+}
+
+impl<I, M, K: StreamKey> Grouped<I, M, K> {
+    /// Checks that the first parameter takes that key.
+    pub fn taken(self) -> Feeder
+    where
+        I: TakesKey<M, K>,
+    {
+        self.feeder
+    }
+}
+
+/// What is no key has been told: that the first parameter does not take it is nothing new.
+pub trait NoKeyAtAll {
+    /// As it is.
+    fn taken(self) -> Feeder;
+}
+
+impl<I, M, K> NoKeyAtAll for Grouped<I, M, K> {
+    fn taken(self) -> Feeder {
+        self.feeder
+    }
+}
 
 /// The record that arrives at a first parameter.
 pub type RecordOf<I, M> = <<I as TopicInput<M>>::Of as Payload>::Record;

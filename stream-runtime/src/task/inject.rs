@@ -99,8 +99,10 @@ impl<K> DerefMut for Key<K> {
 
 impl<K: StreamKey, M: PerEvent> FromContext<M> for Key<K> {
     fn edge() -> Option<Edge> {
-        // A key that may be missing makes no record bad.
-        (!K::OPTIONAL).then_some(Edge::Key(K::NAME))
+        Some(Edge::Key {
+            name: K::NAME,
+            optional: K::OPTIONAL,
+        })
     }
 
     fn from_context(cx: &Cx<M>) -> Self {

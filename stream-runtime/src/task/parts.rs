@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 
 use super::agent::AgentCx;
 use super::closed::Closed;
-use super::group::{Feeder, RecordOf, TakesKey, TopicInput};
+use super::group::{Feeder, Grouped, RecordOf, TopicInput};
 use super::inject::FromContext;
 use super::input::{ClosedForm, Cx, EventForm, Input, StreamForm};
 use super::outputs::{Emitter, Outputs, put_key};
@@ -47,19 +47,23 @@ impl<I, M> Agent<I, M> {
     pub fn group_by_field<K: StreamKey>(
         &self,
         field: for<'a> fn(&'a RecordOf<I, M>) -> &'a K,
-    ) -> Feeder
+    ) -> Grouped<I, M, K>
     where
-        I: TopicInput<M> + TakesKey<M, K>,
+        I: TopicInput<M>,
     {
-        Feeder::new::<I::Of, K>(move |record, out| put_key(field(record), out))
+        Grouped::new(Feeder::new::<I::Of, K>(move |record, out| {
+            put_key(field(record), out)
+        }))
     }
 
     /// What `group_by = |record: &Record| ..` says: the key is made from the record.
-    pub fn group_by<K: StreamKey>(&self, key: fn(&RecordOf<I, M>) -> K) -> Feeder
+    pub fn group_by<K: StreamKey>(&self, key: fn(&RecordOf<I, M>) -> K) -> Grouped<I, M, K>
     where
-        I: TopicInput<M> + TakesKey<M, K>,
+        I: TopicInput<M>,
     {
-        Feeder::new::<I::Of, K>(move |record, out| put_key(&key(record), out))
+        Grouped::new(Feeder::new::<I::Of, K>(move |record, out| {
+            put_key(&key(record), out)
+        }))
     }
 
     /// What the function returns.

@@ -301,7 +301,7 @@ impl AgentCx {
                 End::Stopped
             }
             Unwound::Bad(why) => End::Bad(why),
-            Unwound::Panicked(failure) => End::Failed(failure),
+            Unwound::Failed(failure) => End::Failed(failure),
         }
     }
 

@@ -10,6 +10,7 @@ use super::agent::{AgentState, Status};
 use super::held::Held;
 use super::inbox::{Inbox, RawRecord};
 use super::outbuf::OutBuf;
+use super::outputs::event_key;
 use super::tick::Timer;
 use crate::error::Error;
 use crate::table::{Clock, Hand, NO_TIME, TablePartition};
@@ -201,7 +202,11 @@ impl Shared {
         self.open.set(agents.len());
         for &agent in agents {
             let a = &self.agents[agent];
-            a.status.set(Status::Waiting);
+            let behind = !a.after.is_empty() && a.after.iter().any(|first| agents.contains(first));
+            a.status.set(match behind {
+                true => Status::Behind,
+                false => Status::Waiting,
+            });
             a.attempts.set(0);
             a.poke.set(true);
         }
@@ -217,6 +222,28 @@ impl Shared {
         self.open.set(open);
         if open == 0 {
             self.settle();
+        } else {
+            self.let_follow(agent);
+        }
+    }
+
+    /// Whether an agent that is to get the event in hand gets it now.
+    pub(crate) fn turn_of(&self, agent: usize) -> Status {
+        let busy = |&first: &usize| self.agents[first].status.get() != Status::Idle;
+        match self.agents[agent].after.iter().any(busy) {
+            true => Status::Behind,
+            false => Status::Waiting,
+        }
+    }
+
+    /// Hands the event in hand to those that waited for an agent to finish with it.
+    fn let_follow(&self, agent: usize) {
+        for &next in &self.agents[agent].before {
+            let a = &self.agents[next];
+            if a.status.get() == Status::Behind && self.turn_of(next) == Status::Waiting {
+                a.status.set(Status::Waiting);
+                a.poke.set(true);
+            }
         }
     }
 
@@ -274,6 +301,18 @@ impl Shared {
         a.staging.borrow_mut().clear();
         for &table in &a.writes {
             self.tables[table].rollback();
+        }
+    }
+
+    /// The wire key of each event in hand; `None`: it has none.
+    pub(crate) fn each_key(&self, see: &mut dyn FnMut(Option<&[u8]>)) {
+        if let Current::Held(_) = self.current.get() {
+            for held in self.held.borrow().iter() {
+                let inbox = self.inputs[held.input].borrow();
+                see(inbox.at(held.place).and_then(|record| record.key));
+            }
+        } else if self.current.get() != Current::None {
+            event_key(self, see);
         }
     }
 

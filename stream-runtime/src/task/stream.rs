@@ -13,7 +13,7 @@ use super::heads::Heads;
 use super::shared::Current;
 use super::take::Gathering;
 use crate::error::Failure;
-use crate::key::StreamKey;
+use crate::key::{KeyError, StreamKey};
 use crate::record::{Payload, Record};
 use crate::table::Hand;
 
@@ -166,6 +166,18 @@ impl<T, K> Stream<T, K> {
     }
 }
 
+/// What a record without the key that its agent needs is refused with.
+#[cold]
+fn no_key(error: &KeyError) -> String {
+    let cure = match error.is_missing() {
+        true => {
+            "; an agent with a table or a `Key` needs one: `group_by` the field that it is in, or take `Event<_, Option<..>>`"
+        }
+        false => "",
+    };
+    format!("{error}{cure}")
+}
+
 impl AgentCx {
     /// The handler has finished with the event in hand.
     pub(crate) fn acknowledge(&self) {
@@ -308,7 +320,7 @@ impl AgentCx {
         let key = OnceCell::new();
         let mut raw_key = None;
         if state.needs_key {
-            let decoded = K::decode(raw.key).map_err(|e| e.to_string())?;
+            let decoded = K::decode(raw.key).map_err(|e| no_key(&e))?;
             let _ = key.set(decoded);
         } else {
             raw_key = raw.key.map(SmallVec::from_slice);

@@ -194,7 +194,7 @@ impl Task {
             if let Status::Retry(at) = state.status.get()
                 && at <= self.shared.mono.get()
             {
-                state.status.set(Status::Waiting);
+                state.status.set(self.shared.turn_of(agent));
                 state.poke.set(true);
             }
             let poked = state.poke.replace(false);

@@ -24,6 +24,8 @@ pub trait TopicSpec: 'static {
     type Key: StreamKey;
     /// Type of the records.
     type Value: Record;
+    /// Name of the key's type.
+    const KEY: &'static str = Self::Key::NAME;
     /// Name and settings.
     const DESCRIPTOR: &'static TopicDescriptor;
 }

@@ -147,6 +147,11 @@ impl Task {
         self.shared.clock.misplaced.get()
     }
 
+    /// Lookups of keys that belong to another partition.
+    pub fn misplaced_reads(&self) -> u64 {
+        self.shared.clock.misplaced_reads.get()
+    }
+
     /// Whether every agent has come to its end after [`Task::revoke`].
     pub fn has_left(&self) -> bool {
         self.futures.iter().all(Option::is_none)

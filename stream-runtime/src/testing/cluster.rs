@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::key::partition_of;
+use crate::key::{partition_of, partition_of_none};
 
 /// A record in a topic's partition.
 #[derive(Clone, Debug)]
@@ -34,6 +34,12 @@ impl Cluster {
             partitions,
             ..Cluster::default()
         }
+    }
+
+    /// Appends a record to the one partition for records without a key.
+    pub(super) fn append_together(&mut self, topic: &str, entry: Entry) {
+        let partition = partition_of_none(self.partitions);
+        self.logs(topic)[partition as usize].push(entry);
     }
 
     /// Appends a record where Kafka's partitioner puts it.

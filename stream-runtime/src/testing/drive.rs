@@ -10,7 +10,7 @@ use super::globals::Globals;
 use super::seats::{Seat, Worker};
 use crate::error::Error;
 use crate::task::{Now, RawRecord, States, TaskSettings, decode_headers, encode_headers};
-use crate::topology::SubTopology;
+use crate::topology::{OutputKind, SubTopology};
 
 /// How long a handler that waits for something real is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -185,7 +185,8 @@ impl Drive {
     /// What a task prepared becomes part of the cluster.
     fn take_over(&mut self, at: usize) -> Result<(), Error> {
         let seat = &mut self.seats[at];
-        let mut outputs: Vec<(String, Entry)> = Vec::new();
+        let mut outputs: Vec<(String, OutputKind, Entry)> = Vec::new();
+        let kinds = &self.topologies[seat.topology].outputs;
         seat.task.each_output(|topic, out| {
             let entry = Entry {
                 key: out.key.map(<[u8]>::to_vec),
@@ -195,11 +196,16 @@ impl Drive {
                     .map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_vec()))
                     .collect(),
             };
-            outputs.push((topic.to_owned(), entry));
+            outputs.push((topic.to_owned(), kinds[out.topic].kind, entry));
             Ok::<_, Error>(())
         })?;
-        for (topic, entry) in outputs {
-            self.cluster.append(&topic, entry);
+        for (topic, kind, entry) in outputs {
+            match entry.key {
+                None if kind == OutputKind::Repartition => {
+                    self.cluster.append_together(&topic, entry);
+                }
+                _ => self.cluster.append(&topic, entry),
+            }
         }
         let topology = &self.topologies[seat.topology];
         for (table, plan) in topology.tables.iter().enumerate() {

@@ -43,6 +43,7 @@ pub(super) fn check(agents: &[AgentView<'_>], parts: &PlanParts<'_>, problems: &
         &mut say,
     );
     topics(agents, parts, &mut say);
+    keys(agents, parts, &mut say);
     sent(agents, parts, &mut say);
     several(agents, &mut say);
     tables(agents, &mut say);
@@ -156,6 +157,54 @@ fn topics(
                     reader.name
                 ),
                 vec![agent.descriptor.place],
+            );
+        }
+    }
+}
+
+/// The keys that an agent asks for are those that its topics are declared with, or that `group_by` gives its records.
+fn keys(agents: &[AgentView<'_>], parts: &PlanParts<'_>, say: &mut impl FnMut(String, Vec<Place>)) {
+    let declared = |topic: &str| {
+        let topic = parts.topics.iter().find(|t| t.name == topic)?;
+        Some((topic.place, (topic.record)().key))
+    };
+    for agent in agents.iter().filter(|agent| agent.feeds.is_none()) {
+        let (name, place) = (agent.descriptor.name, agent.descriptor.place);
+        for (topic, record) in agent.reads() {
+            // What a feeder puts into its repartition topic has the key that it says.
+            let fed = agents
+                .iter()
+                .any(|f| f.feeds.is_some_and(|(_, to)| to == topic));
+            let (whose, theirs) = match (declared(topic), fed) {
+                (_, true) => (None, record.key),
+                (Some((at, key)), false) => (Some(at), key),
+                (None, false) => continue,
+            };
+            let Some(asked) = agent.keys().find(|key| differ(theirs, key)) else {
+                continue;
+            };
+            let has = match whose {
+                Some(_) => format!("topic `{topic}` is declared with keys of type {theirs}"),
+                None => format!("`group_by` gives the records keys of type {theirs}"),
+            };
+            say(
+                format!(
+                    "{has}, and agent `{name}` takes keys of type {asked}: write `Event<_, {theirs}>`, `Stream<_, {theirs}>` or `Key<{theirs}>`"
+                ),
+                whose.into_iter().chain([place]).collect(),
+            );
+        }
+        if agent.shape.join.is_some()
+            && let [left, right] = agent.topics[..]
+            && let (Some((l, left_key)), Some((r, right_key))) = (declared(left), declared(right))
+            && differ(left_key, right_key)
+        {
+            say(
+                format!(
+                    "join `{name}` goes by the keys of its topics, and `{left}` has keys of type {left_key}, `{right}` of type {right_key}: \
+                     name the fields to join by, `on = (left_field, right_field)`"
+                ),
+                vec![l, r, place],
             );
         }
     }

@@ -99,7 +99,12 @@ pub enum Edge {
         name: fn() -> &'static str,
     },
     /// The key of the event.
-    Key(&'static str),
+    Key {
+        /// Its type's name.
+        name: &'static str,
+        /// Whether a record without a key has one all the same.
+        optional: bool,
+    },
 }
 
 /// What the types of an agent's signature say; computed once at start.

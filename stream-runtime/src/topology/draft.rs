@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::descriptor::{AgentDescriptor, AgentShape, Edge, RecordInfo, Source, TableDescriptor};
+use super::order::{Order, order};
 use super::pattern::placeholder;
 use super::plan::{
     AgentPlan, InputPlan, OutputKind, OutputPlan, PatternPlan, Problem, SubTopology, TablePlan,
@@ -11,7 +12,7 @@ use super::plan::{
 /// An agent, or a feeder of one, before it is known what it belongs to.
 pub(super) struct Draft {
     pub(super) descriptor: &'static AgentDescriptor,
-    shape: AgentShape,
+    pub(super) shape: AgentShape,
     /// What it reads: the agent's topics, or the repartition topics in their place.
     topics: Vec<DraftTopic>,
     /// For a feeder: its agent, and the repartition topic it fills.
@@ -100,13 +101,20 @@ impl Draft {
         edges.chain(self.shape.closes)
     }
 
+    /// Whether both get the same events: records of a topic, or closed windows of a table.
+    pub(super) fn meets(&self, other: &Draft) -> bool {
+        let reads = |topic: &DraftTopic| other.topics.iter().any(|own| own.name == topic.name);
+        let closes = self.shape.closes.is_some() && self.shape.closes == other.shape.closes;
+        closes || self.topics.iter().any(reads)
+    }
+
     /// The tables whose rows it gets when their time is over.
     fn closing(&self) -> impl Iterator<Item = &'static TableDescriptor> + '_ {
         let sides = self.shape.join.iter().flat_map(|join| join.buffers);
         self.shape.closes.into_iter().chain(sides)
     }
 
-    fn written(&self) -> impl Iterator<Item = &'static TableDescriptor> + '_ {
+    pub(super) fn written(&self) -> impl Iterator<Item = &'static TableDescriptor> + '_ {
         self.shape.edges.iter().filter_map(|e| match e {
             Edge::Table {
                 table,
@@ -156,6 +164,19 @@ impl AgentView<'_> {
     pub(super) fn reads(&self) -> impl Iterator<Item = (&str, RecordInfo)> {
         let topics = self.topics.iter().zip(&self.records);
         topics.filter_map(|(topic, record)| Some((*topic, (*record)?)))
+    }
+
+    /// The key types that its parameters name.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'static str> {
+        let first = self.shape.input.map(|record| record.key);
+        let others = self.shape.edges.iter().filter_map(|edge| match edge {
+            Edge::Key { name, .. } => Some(*name),
+            _ => None,
+        });
+        first
+            .into_iter()
+            .chain(others)
+            .filter(|key| !key.is_empty())
     }
 }
 
@@ -229,6 +250,8 @@ pub(super) fn group(drafts: &[Draft]) -> Vec<Vec<usize>> {
 }
 
 pub(super) fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usize) -> SubTopology {
+    let Order { turns, drafts } = order(drafts);
+    let drafts = drafts.as_slice();
     let mut tables: Vec<&'static TableDescriptor> =
         drafts.iter().flat_map(|d| d.tables()).collect();
     tables.sort_by_key(|t| t.name);
@@ -273,7 +296,17 @@ pub(super) fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usiz
                 output(topic.name.to_owned(), OutputKind::Sink);
             }
         }
-        let asks_for_key = |e: &Edge| matches!(e, Edge::Table { .. } | Edge::Key(_));
+        // A key that may be missing makes no record bad.
+        let asks_for_key = |e: &Edge| {
+            matches!(
+                e,
+                Edge::Table { .. }
+                    | Edge::Key {
+                        optional: false,
+                        ..
+                    }
+            )
+        };
         let sink = d.sink.map(|s| (s.to_owned(), OutputKind::Sink));
         let repartition = draft.feeds.as_ref();
         let repartition = repartition.map(|(_, topic)| (topic.clone(), OutputKind::Repartition));
@@ -297,6 +330,8 @@ pub(super) fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usiz
             closes: draft.closing().filter_map(table_index).collect(),
             reads: Vec::new(),
             needs_key: draft.shape.edges.iter().any(asks_for_key),
+            after: turns[at].after.clone(),
+            circle: turns[at].circle.clone(),
             shape: draft.shape.clone(),
         });
         *number += 1;

@@ -4,6 +4,7 @@ mod check;
 mod descriptor;
 mod draft;
 pub mod lock;
+mod order;
 pub mod pattern;
 mod plan;
 pub mod registry;

@@ -29,6 +29,10 @@ pub struct AgentPlan {
     pub reads: Vec<usize>,
     /// Whether a record without a readable key is bad for it.
     pub needs_key: bool,
+    /// Indexes of the agents that finish with an event before it begins: they write tables that it reads.
+    pub after: Vec<usize>,
+    /// The tables that put it into a circle with others; these agents run by file and line.
+    pub circle: Vec<&'static str>,
     /// The agent whose records it gives their key; `None` for an agent of the user's.
     pub feeds: Option<&'static str>,
 }
@@ -97,12 +101,21 @@ pub struct SubTopology {
     pub index: usize,
     /// Input topics; all have the same partition count.
     pub inputs: Vec<InputPlan>,
-    /// Agents, by name.
+    /// Agents, in the order in which they get an event: writers of tables before readers, else by file and line.
     pub agents: Vec<AgentPlan>,
     /// Tables, by name.
     pub tables: Vec<TablePlan>,
     /// Topics it sends to.
     pub outputs: Vec<OutputPlan>,
+}
+
+impl SubTopology {
+    /// Indexes of the agents that wait for this one to finish with an event.
+    pub fn followers(&self, agent: usize) -> Vec<usize> {
+        let all = self.agents.iter().enumerate();
+        let after = all.filter(|(_, other)| other.after.contains(&agent));
+        after.map(|(at, _)| at).collect()
+    }
 }
 
 /// The whole app, joined and checked.

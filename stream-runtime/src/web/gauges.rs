@@ -51,6 +51,10 @@ fn describe() {
         "stream_misplaced_rows_total",
         "New rows whose key belongs to another partition"
     );
+    counter!(
+        "stream_misplaced_reads_total",
+        "Lookups of keys that belong to another partition"
+    );
     counter!("stream_commits_total", "Commits that came about");
     counter!(
         "stream_commit_failures_total",

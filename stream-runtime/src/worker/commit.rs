@@ -9,6 +9,7 @@ use super::status::PartitionState;
 use super::thread::StreamThread;
 use crate::error::{Error, Kind};
 use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, Place, again};
+use crate::topology::OutputKind;
 
 /// Commits that fail in the same way before the tasks stop.
 const STRIKES: u32 = 3;
@@ -218,7 +219,16 @@ impl StreamThread {
             let task = &self.partitions[at].task;
             task.each_output(|topic, out| {
                 let limit = self.worker.dead_letters.get(topic).copied();
-                self.outlet.send_output(topic, &out, limit, wall)
+                let output = &task.topology().outputs[out.topic];
+                let partition = match out.key {
+                    // Without a key: all in one place, as every other group.
+                    None if output.kind == OutputKind::Repartition => {
+                        super::hops::keyless(&self.worker, topic)
+                    }
+                    _ => None,
+                };
+                self.outlet
+                    .send_output((topic, partition), &out, limit, wall)
             })
         })
     }

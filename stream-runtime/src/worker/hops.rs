@@ -16,15 +16,24 @@ pub(super) fn sources(worker: &Shared, topology: usize) -> Vec<TopicPartition> {
     names.dedup();
     let mut all = Vec::new();
     for name in names {
-        let reader = worker
-            .topologies
-            .iter()
-            .position(|t| t.inputs.iter().any(|input| input.topic == *name));
-        let count = reader.and_then(|at| worker.counts.get(at)).copied();
+        let count = count(worker, name);
         let topic: Arc<str> = Arc::from(name.as_str());
         all.extend((0..count.unwrap_or(0)).map(|partition| (Arc::clone(&topic), partition)));
     }
     all
+}
+
+/// Partitions of an input topic.
+fn count(worker: &Shared, topic: &str) -> Option<i32> {
+    let mut topologies = worker.topologies.iter();
+    let reader = topologies.position(|t| t.inputs.iter().any(|input| input.topic == topic));
+    reader.and_then(|at| worker.counts.get(at)).copied()
+}
+
+/// The partition of a repartition topic for records that are grouped by no key, as every worker has it.
+pub(super) fn keyless(worker: &Shared, topic: &str) -> Option<i32> {
+    let count = count(worker, topic).filter(|count| *count > 0);
+    count.map(crate::key::partition_of_none)
 }
 
 /// Whether the group has committed all there is in these topics: what they bring has then come through.

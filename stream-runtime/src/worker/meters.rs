@@ -8,8 +8,8 @@ use crate::task::Task;
 
 /// Counters of one task. What they show is what the task has counted anyway.
 pub(super) struct Meters {
-    counters: [(Counter, Count); 5],
-    seen: [u64; 5],
+    counters: [(Counter, Count); 6],
+    seen: [u64; 6],
 }
 
 /// How much a task has counted of something.
@@ -29,8 +29,9 @@ impl Meters {
                 of("stream_dead_letters_total", Task::dead_letters),
                 of("stream_handler_failures_total", Task::failures),
                 of("stream_misplaced_rows_total", Task::misplaced),
+                of("stream_misplaced_reads_total", Task::misplaced_reads),
             ],
-            seen: [0; 5],
+            seen: [0; 6],
         }
     }
 

@@ -37,11 +37,11 @@ impl Outlet {
         }
     }
 
-    /// An output of a task. A value that makes the message larger than `limit` is cut, and a header
-    /// says so.
+    /// An output of a task, to a partition or to that of its key. A value that makes the message larger than `limit` is
+    /// cut, and a header says so.
     pub(super) fn send_output(
         &self,
-        topic: &str,
+        (topic, partition): (&str, Option<i32>),
         out: &task::Outgoing<'_>,
         limit: Option<usize>,
         wall: i64,
@@ -54,7 +54,7 @@ impl Outlet {
             (!out.headers.is_empty() || note.is_some()).then(|| OutHeaders::new(own.chain(note)));
         self.send(Outgoing {
             topic,
-            partition: None,
+            partition,
             key: out.key,
             value: cut.or(out.value),
             timestamp: Some(stamp(out.timestamp, wall)),

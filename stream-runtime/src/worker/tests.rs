@@ -1,6 +1,7 @@
 //! Workers against a real broker: the embedded one, or the one that `STREAM_TEST_BROKER` names.
 
 mod hops;
+mod keyless;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

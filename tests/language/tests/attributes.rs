@@ -35,13 +35,13 @@ struct Kept;
     on_decode_error = "skip", dead_letter_topic = "lost", name = "billing")]
 async fn bill(
     order: &Order,
-    Key(customer): Key<String>,
+    Key(customer): Key<u64>,
     hits: Table<HTTPHits>,
     mut kept: Table<Kept>,
 ) -> Option<(String, Order)> {
     let _ = hits.current(&order.id);
-    kept.update(&customer, |list| list.push(order.id));
-    Some((customer, order.clone()))
+    kept.update(&customer.to_string(), |list| list.push(order.id));
+    Some((customer.to_string(), order.clone()))
 }
 
 #[agent(topics = ["a", Foreign])]

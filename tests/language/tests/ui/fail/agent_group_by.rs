@@ -11,6 +11,7 @@ struct View {
     page: String,
     day: u32,
     seconds: f64,
+    country: Option<String>,
 }
 
 #[table(tumbling = "1h")]
@@ -38,5 +39,16 @@ async fn no_key(_: View) {}
 // A closure that makes another key than the stream has.
 #[agent(topic = "views", name = "another", group_by = |view: &View| (view.page.clone(), view.day))]
 async fn another_closure(_: Stream<View>) {}
+
+// A field that may be missing makes a key that may be missing.
+#[agent(topic = "views", group_by = country)]
+async fn may_be_missing(_: Event<View>) {}
+
+// No key type, and an event that names its own.
+#[agent(topic = "views", group_by = seconds)]
+async fn no_key_of_event(_: Event<View>) {}
+
+#[agent(topic = "views", group_by = seconds)]
+async fn no_key_of_stream(_: Stream<View, u32>) {}
 
 fn main() {}

@@ -1,0 +1,64 @@
+//! Records that are grouped by no key, in a worker.
+
+use super::*;
+use crate::key::partition_of_none;
+
+#[record]
+struct View {
+    country: Option<String>,
+}
+
+#[table(key = Option<String>, name = "keyless_views")]
+#[derive(Clone, Default)]
+struct ByCountry {
+    n: u64,
+}
+
+#[agent(topic = "worker_keyless_in", name = "keyless", group_by = country)]
+async fn count(view: Event<View, Option<String>>, mut views: Table<ByCountry>) {
+    views.update(view.key(), |row| row.n += 1);
+}
+
+#[test]
+fn what_is_grouped_by_no_key_lies_in_one_partition() {
+    let server = Server::start();
+    let (properties, app, dir) = (
+        server.properties(),
+        unique("keyless"),
+        tempfile::tempdir().unwrap(),
+    );
+    make_input(&properties, &app, 3);
+    let sender = Sender::new(&properties).unwrap();
+    for number in 0..24 {
+        sender
+            .send(Outgoing {
+                topic: &format!("{app}-in"),
+                partition: Some(number % 3),
+                key: None,
+                value: Some(br#"{"country":null}"#),
+                timestamp: None,
+                headers: None,
+                slot: 0,
+            })
+            .unwrap();
+    }
+    assert_eq!(sender.flush(Duration::from_secs(20)).unwrap().failed, 0);
+    for exactly_once in [true, false] {
+        let settings = WorkerSettings {
+            exactly_once,
+            ..settings(&properties, &dir, 1)
+        };
+        let ended = work_of(&app, module_path!(), settings).unwrap();
+        assert_eq!(ended.failed, []);
+    }
+    let topic: Arc<str> = Arc::from(format!("{app}-keyless-country-repartition"));
+    let places: Vec<_> = (0..3)
+        .map(|partition| (Arc::clone(&topic), partition))
+        .collect();
+    let admin = Admin::new(&properties, PATIENCE).unwrap();
+    let ends = admin.ends(&places).unwrap();
+    // Offsets of a transaction's marker count as well.
+    let used: Vec<i32> = (0..3).filter(|at| ends[*at as usize] > 0).collect();
+    assert_eq!(used, [partition_of_none(3)], "{ends:?}");
+    assert!(ends[used[0] as usize] >= 24, "{ends:?}");
+}

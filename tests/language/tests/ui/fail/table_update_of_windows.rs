@@ -1,0 +1,17 @@
+use stream_runtime::prelude::*;
+
+#[table(hopping = "1h", step = "10m")]
+#[derive(Clone, Default)]
+struct Hour {
+    n: u64,
+}
+
+#[agent(topic = "words")]
+async fn count(word: Event<String>, mut hours: Table<Hour>) {
+    hours.update(word.key(), |hour| {
+        hour.n += 1;
+        hour.n
+    });
+}
+
+fn main() {}
