@@ -103,6 +103,7 @@ pub use table::Merge;
 pub use table::Table;
 pub use table::TableSpec;
 pub use task::Closed;
+pub use task::Due;
 pub use task::Event;
 pub use task::Headers;
 pub use task::Key;
@@ -139,6 +140,7 @@ pub mod prelude {
     pub use crate::App;
     pub use crate::AppHandle;
     pub use crate::Closed;
+    pub use crate::Due;
     pub use crate::Event;
     pub use crate::GlobalTable;
     pub use crate::Headers;

@@ -1,4 +1,4 @@
-//! Three known mistakes, to show that verifier and simulation find them. Compiled in by the feature `mutants` only;
+//! Four known mistakes, to show that verifier and simulation find them. Compiled in by the feature `mutants` only;
 //! `STREAM_MUTANT` then chooses one.
 
 /// A mistake.
@@ -10,6 +10,8 @@ pub(crate) enum Mutant {
     Offsets,
     /// `store`: the store's checkpoint is written before its rows.
     Store,
+    /// `partners`: a record that has gone alone still meets those that come too late for it.
+    Partners,
 }
 
 /// Whether this mistake is to be made.
@@ -53,7 +55,8 @@ mod chosen {
             "overlay" => Some(Mutant::Overlay),
             "offsets" => Some(Mutant::Offsets),
             "store" => Some(Mutant::Store),
-            other => panic!("STREAM_MUTANT={other}: overlay, offsets or store"),
+            "partners" => Some(Mutant::Partners),
+            other => panic!("STREAM_MUTANT={other}: overlay, offsets, store or partners"),
         }
     }
 }

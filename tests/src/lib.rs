@@ -13,6 +13,7 @@ pub mod data;
 pub mod embedded;
 pub mod feed;
 pub mod http;
+pub mod joins;
 pub mod killable;
 pub mod leash;
 pub mod net;

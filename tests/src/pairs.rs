@@ -97,14 +97,19 @@ pub type Waiting = BTreeMap<(Rc<str>, i64, i64), bool>;
 pub struct Meetings {
     pub pairs: Vec<Met>,
     pub alone: Vec<Met>,
-    /// Left and right: those that may still meet one.
+    /// Left and right: those that a record that is not late may be near to, also when they have gone alone.
     pub waiting: [Waiting; 2],
     pub late: u64,
 }
 
-/// Stream time at which a record of this time is over.
+/// Stream time at which a record of this time is late, or goes alone.
 fn due(at: i64) -> i64 {
     at + WITHIN + 1 + GRACE
+}
+
+/// Stream time at which its row goes.
+fn over(at: i64) -> i64 {
+    due(at) + WITHIN
 }
 
 /// Those that were late whatever came of the other topic are left out, and counted.
@@ -135,10 +140,11 @@ pub fn meet(questions: &[Said], answers: &[Said]) -> Meetings {
     }
     let mut answered = vec![false; answers.len()];
     let mut end = |side: usize, said: &Said, met: bool| {
-        if due(said.at) > stream_time {
+        if over(said.at) > stream_time {
             let row = (said.key.clone(), said.at, said.offset);
             meetings.waiting[side].insert(row, met);
-        } else if !met {
+        }
+        if due(said.at) <= stream_time && !met {
             let (question, answer) = match side {
                 0 => (Some(said.number), None),
                 _ => (None, Some(said.number)),
@@ -204,7 +210,7 @@ mod tests {
         };
         assert_eq!(found(&met.pairs), [(Some(1), Some(4), 3_000)]);
         let alone = [(Some(2), None, 0), (None, Some(5), 3_001)];
-        // 63 001 ms later the time is over: at 70 000 those of 6 999 at most.
+        // 63 001 ms later the time is over: at 70 000 those of 6 999 at most. Their rows go 3 000 ms later: of 3 999.
         assert_eq!(found(&met.alone), alone);
         let waiting = met.waiting.map(|side| side.len());
         assert_eq!((waiting, met.late), ([1, 2], 0));

@@ -1,10 +1,10 @@
-//! The join vectors, through the test kit and in the user's language: what is late, who meets whom, what goes without a
-//! partner, and what is still kept at the end, with and without something happening after every event.
+//! Joins against a model of them, through the test kit and in the user's language: what is late, who meets whom, what goes
+//! without a partner, once, and who comes too late for it, with and without something happening after every event.
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
 use stream_runtime::prelude::*;
+use tests::joins::{self, Scenario};
 
 #[record(timestamp = time)]
 struct Left {
@@ -24,6 +24,16 @@ struct Pair {
     left: Option<usize>,
     right: Option<usize>,
     time: i64,
+}
+
+impl From<&joins::Pair> for Pair {
+    fn from(pair: &joins::Pair) -> Self {
+        Pair {
+            left: pair.left,
+            right: pair.right,
+            time: pair.time,
+        }
+    }
 }
 
 /// One side of a result: number and time of its event.
@@ -51,7 +61,7 @@ sides!(Left Right);
 macro_rules! joins {
     ($($name:ident: $left:ty, $right:ty, $within:literal, $grace:literal;)*) => {
         $(
-            #[join(left = "left", right = "right", within = $within, grace = $grace, sink = "out")]
+            #[join(left = "left", right = "right", within = $within, grace = $grace, sink = "out", late = "late")]
             async fn $name(left: $left, right: $right) -> Pair {
                 let (left, right) = (left.side(), right.side());
                 let times = left.iter().chain(&right).map(|(_, time)| *time);
@@ -123,63 +133,32 @@ joins! {
     outer_600000_60000: Option<Left>, Option<Right>, "10m", "1m";
 }
 
-#[derive(Deserialize)]
-struct Cases {
-    scenarios: Vec<Scenario>,
+fn file() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "cases", "joins.json"]
+        .iter()
+        .collect()
 }
 
-#[derive(Deserialize)]
-struct Scenario {
-    kind: String,
-    within_ms: i64,
-    grace_ms: i64,
-    events: Vec<Event>,
-    kept_at_end: Vec<usize>,
-}
-
-#[derive(Deserialize)]
-struct Event {
-    side: String,
-    key: String,
-    time: i64,
-    late: bool,
-    joined: Vec<Pair>,
-    unmatched: Vec<Pair>,
-}
-
-impl Scenario {
-    fn name(&self) -> String {
-        format!("{}_{}_{}", self.kind, self.within_ms, self.grace_ms)
-    }
-
-    /// Whether records of a side go without a partner.
-    fn goes_alone(&self, side: &str) -> bool {
-        self.kind == "outer" || self.kind == side
-    }
-}
-
-/// The vectors: of the folder `STREAM_CASES`, else the shared ones when they are there.
-fn scenarios() -> Option<Vec<Scenario>> {
-    let shared = [env!("CARGO_MANIFEST_DIR"), "..", "..", "shared", "cases"];
-    let folder =
-        std::env::var_os("STREAM_CASES").map_or_else(|| shared.iter().collect(), PathBuf::from);
-    let Ok(text) = std::fs::read_to_string(folder.join("joins.json")) else {
-        eprintln!("skipped: no vectors here; STREAM_CASES names their folder");
-        return None;
-    };
-    let cases: Cases = serde_json::from_str(&text).unwrap();
-    assert!(!cases.scenarios.is_empty());
-    Some(cases.scenarios)
+fn scenarios() -> Vec<Scenario> {
+    let text = std::fs::read_to_string(file()).unwrap();
+    serde_json::from_str(&text).unwrap()
 }
 
 /// Sends one event after the other; `then` happens after each.
 fn agrees(scenario: &Scenario, then: impl Fn(&mut TestApp, usize)) {
-    let name = scenario.name();
+    let (kind, within, grace) = (&scenario.kind, scenario.within_ms, scenario.grace_ms);
+    let name = format!("{kind}_{within}_{grace}");
     let mut app = app(&name);
     let mut expected: Vec<Pair> = Vec::new();
-    let (mut late, mut left_over) = (0, Vec::new());
+    let mut late_records: Vec<(usize, Vec<String>)> = Vec::new();
+    let mut late = 0;
+    // Offsets of the events in their topics.
+    let mut places = Vec::new();
     for (n, event) in scenario.events.iter().enumerate() {
         let (key, time) = (event.key.as_str(), event.time);
+        let before = scenario.events[..n].iter();
+        let offset = before.filter(|other| other.side == event.side).count();
+        places.push(format!("{}[0]@{offset}", event.side));
         match event.side.as_str() {
             "left" => app.send("left", key, Left { time, n }),
             side => {
@@ -187,7 +166,8 @@ fn agrees(scenario: &Scenario, then: impl Fn(&mut TestApp, usize)) {
                 app.send("right", key, Right { time, n });
             }
         }
-        expected.extend(event.joined.iter().chain(&event.unmatched).cloned());
+        let results = event.joined.iter().chain(&event.unmatched);
+        expected.extend(results.map(Pair::from));
         let sent = app.sent::<Pair>("out");
         let got: Vec<Pair> = sent.iter().map(|pair| (**pair).clone()).collect();
         assert_eq!(got, expected, "{name}: event {n}");
@@ -195,33 +175,51 @@ fn agrees(scenario: &Scenario, then: impl Fn(&mut TestApp, usize)) {
             // The result's time is the larger one, as far as Kafka's stamp can say it.
             assert_eq!(pair.timestamp(), pair.time.max(1), "{name}: event {n}");
         }
-        let is_late = app.late() > late;
+        let missed = event.missed.len() as u64 + u64::from(event.late);
+        assert_eq!(app.late() - late, missed, "{name}: event {n}");
+        if missed > 0 {
+            let rows = event.missed.iter().map(|&row| places[row].clone());
+            late_records.push((n, rows.collect()));
+        }
         late = app.late();
-        assert_eq!(is_late, event.late, "{name}: event {n}");
         then(&mut app, n);
         // A process counts from its beginning.
         late = late.min(app.late());
     }
-    // What is kept and has met nobody goes alone at the end of times.
-    let met = |n: usize| {
-        let joined = scenario.events.iter().flat_map(|event| &event.joined);
-        joined
-            .flat_map(|pair| [pair.left, pair.right])
-            .any(|side| side == Some(n))
+    // What came too late was sent on, with what it missed.
+    let mut told: Vec<(usize, Vec<String>)> = app
+        .sent::<Left>("late")
+        .iter()
+        .map(|sent| {
+            let rows = sent.header("late.rows").unwrap_or_default().split(',');
+            let rows = rows.filter(|row| !row.is_empty()).map(str::to_owned);
+            assert!(
+                sent.header("late.windows")
+                    .is_some_and(|text| !text.is_empty())
+            );
+            (sent.n, rows.collect())
+        })
+        .collect();
+    told.sort();
+    late_records.iter_mut().for_each(|(_, rows)| rows.sort());
+    told.iter_mut().for_each(|(_, rows)| rows.sort());
+    assert_eq!(told, late_records, "{name}: what was late");
+    // What is kept and has met nobody goes alone at the end of times, unless it has gone.
+    let results = || {
+        let events = scenario.events.iter();
+        events.flat_map(|event| event.joined.iter().chain(&event.unmatched))
     };
-    for &n in &scenario.kept_at_end {
-        let side = &scenario.events[n].side;
-        if !met(n) && scenario.goes_alone(side) {
-            left_over.push((side == "right", n));
-        }
-    }
+    let had_result = |n: usize| results().any(|pair| [pair.left, pair.right].contains(&Some(n)));
+    let left_over = scenario.kept_at_end.iter().copied();
+    let mut left_over: Vec<usize> = left_over
+        .filter(|&n| !had_result(n) && scenario.goes_alone(&scenario.events[n].side))
+        .collect();
     let before = expected.len();
     app.close_until(at("2100-01-01T00:00:00Z"));
-    let mut rest: Vec<(bool, usize)> = app.sent::<Pair>("out")[before..]
+    let mut rest: Vec<usize> = app.sent::<Pair>("out")[before..]
         .iter()
         .map(|pair| match (pair.left, pair.right) {
-            (Some(n), None) => (false, n),
-            (None, Some(n)) => (true, n),
+            (Some(n), None) | (None, Some(n)) => n,
             _ => panic!("{name}: {:?} met at the end", **pair),
         })
         .collect();
@@ -230,24 +228,65 @@ fn agrees(scenario: &Scenario, then: impl Fn(&mut TestApp, usize)) {
     assert_eq!(rest, left_over, "{name}: what was kept");
 }
 
+fn disturbed(app: &mut TestApp, n: usize) {
+    match n % 5 {
+        0 => app.crash(),
+        1 => {
+            app.store();
+            app.crash();
+        }
+        2 => app.restart_with_empty_disk(),
+        3 => app.fail_next_commit(),
+        _ => app.rebalance(),
+    }
+}
+
+/// `STREAM_BLESS=1` writes them anew.
+#[test]
+fn the_vectors_are_what_the_model_says() {
+    let made = joins::vectors();
+    if std::env::var_os("STREAM_BLESS").is_some() {
+        let lines: Vec<String> = made
+            .iter()
+            .map(|scenario| serde_json::to_string(scenario).unwrap())
+            .collect();
+        std::fs::write(file(), format!("[\n{}\n]\n", lines.join(",\n"))).unwrap();
+    }
+    assert_eq!(scenarios(), made);
+    let events = || made.iter().flat_map(|scenario| &scenario.events);
+    // They show what they are for.
+    assert!(events().filter(|event| event.late).count() > 20);
+    assert!(events().filter(|event| !event.missed.is_empty()).count() > 20);
+    assert!(events().filter(|event| !event.joined.is_empty()).count() > 100);
+}
+
 #[test]
 fn joins_are_what_the_vectors_say() {
-    for scenario in scenarios().into_iter().flatten() {
+    for scenario in scenarios() {
         agrees(&scenario, |_, _| ());
     }
 }
 
 #[test]
 fn a_crash_after_every_event_changes_nothing() {
-    for scenario in scenarios().into_iter().flatten() {
-        agrees(&scenario, |app, n| match n % 4 {
-            0 => app.crash(),
-            1 => {
-                app.store();
-                app.crash();
+    for scenario in scenarios() {
+        agrees(&scenario, disturbed);
+    }
+}
+
+#[test]
+fn a_record_that_is_not_late_is_not_half_blind_in_histories_by_chance() {
+    let from = 1_000;
+    for seed in from..from + 150 {
+        let mut chaos = tests::chaos::Chaos::seeded(seed);
+        let kind = joins::KINDS[chaos.below(4) as usize];
+        let within = joins::WITHIN[chaos.below(4) as usize];
+        let grace = joins::GRACE[chaos.below(3) as usize];
+        let scenario = Scenario::by_chance(kind, within, grace, 40, seed);
+        agrees(&scenario, |app, n| {
+            if n % 3 == 0 {
+                disturbed(app, n / 3);
             }
-            2 => app.restart_with_empty_disk(),
-            _ => app.rebalance(),
         });
     }
 }

@@ -33,6 +33,11 @@ fn per_worker(beside: &Beside) -> TokenStream {
         When::Start => quote!(#p::When::Start),
         When::Stop => quote!(#p::When::Stop),
     };
+    // Timers and tasks are not called again: the next tick comes, and a task may be a loop.
+    let (retries, backoff_ms) = match &beside.when {
+        When::Crontab { .. } => (beside.retries.unwrap_or(5), beside.backoff.unwrap_or(1000)),
+        _ => (0, 0),
+    };
     let function = &item.sig.ident;
     let cfgs = item::cfgs(&item.attrs);
     let place = item::place(&p);
@@ -78,6 +83,8 @@ fn per_worker(beside: &Beside) -> TokenStream {
                     place: #place,
                     when: #when,
                     on_leader: #on_leader,
+                    retries: #retries,
+                    backoff_ms: #backoff_ms,
                     edges: &[#(#names.edge()),*],
                     run: |__cx| #boxed,
                     item: || #p::item_id(&#function),

@@ -1,6 +1,7 @@
 //! From tokens to a function beside the streams that was checked.
 
 use crate::{
+    agent::policy,
     duration,
     errors::Errors,
     function::{self, Parameter},
@@ -48,6 +49,8 @@ pub const CRONTAB: Kind = Kind {
         legal: &[
             ("timezone", Takes::Text),
             ("on_leader", Takes::Flag),
+            ("retries", Takes::Int),
+            ("backoff", Takes::Duration),
             ("crate", Takes::Path),
         ],
         later: &[],
@@ -95,6 +98,9 @@ pub struct Beside {
     pub parameters: Vec<Parameter>,
     pub when: When,
     pub on_leader: bool,
+    /// How a crontab's failed calls are tried again, where it is said.
+    pub retries: Option<u32>,
+    pub backoff: Option<u64>,
 }
 
 /// When it runs.
@@ -132,17 +138,20 @@ pub fn parse(
     );
     if !in_partitions {
         let takes = format!(
-            "{} takes State<T>, Producer<S> and TableReader<S>; a timer with `per = \"partition\"` takes what agents take",
+            "{} takes State<T>, Producer<S>, TableReader<S> and Due; a timer with `per = \"partition\"` takes what agents take",
             kind.what
         );
         function::refuse_handles(&parameters, &takes, errors);
     }
+    let policy = policy(&options, errors);
     Some(Beside {
         runtime: Runtime::new(options.runtime()),
         name: item.sig.ident.unraw().to_string(),
         parameters,
         when,
         on_leader: options.flag("on_leader"),
+        retries: policy.retries,
+        backoff: policy.backoff,
         item,
     })
 }

@@ -64,7 +64,12 @@ pub fn expand(join: &Join) -> TokenStream {
         }
         _ => TokenStream::new(),
     };
-    let topics = [Some(&join.left), Some(&join.right), join.sink.as_ref()];
+    let topics = [
+        Some(&join.left),
+        Some(&join.right),
+        join.sink.as_ref(),
+        join.late.as_ref(),
+    ];
     let named = topics.into_iter().flatten().filter_map(TopicRef::spec);
     quote! {
         #item
@@ -141,6 +146,11 @@ fn buffer(join: &Join, side: &str, parameter: &Parameter, p: &TokenStream) -> To
         .collect();
     let (within, grace) = (join.within.unwrap_or_default(), join.grace);
     let idle = optional(join.idle);
+    let late = optional(
+        join.late
+            .as_ref()
+            .map(|topic| topic_name(topic, &join.runtime)),
+    );
     quote! {
         #[allow(non_camel_case_types)]
         enum #ident {}
@@ -154,6 +164,7 @@ fn buffer(join: &Join, side: &str, parameter: &Parameter, p: &TokenStream) -> To
                 value: #value,
                 grace: #grace,
                 idle: #idle,
+                late: #late,
                 local: true,
                 type_id: #p::TypeId::of::<Self>,
                 open: #p::open_buffer::<Self>,

@@ -20,6 +20,7 @@ pub const SPEC: Spec = Spec {
         ("within", Kind::Duration),
         ("grace", Kind::Duration),
         ("idle", Kind::Duration),
+        ("late", Kind::Topic),
         ("on", Kind::Fields),
         ("sink", Kind::Topic),
         ("retries", Kind::Int),
@@ -99,6 +100,7 @@ pub struct Join {
     pub idle: Option<u64>,
     pub on: Option<(FieldPath, FieldPath)>,
     pub sink: Option<TopicRef>,
+    pub late: Option<TopicRef>,
     /// At least two.
     pub parameters: Vec<Parameter>,
     pub policy: Policy,
@@ -199,6 +201,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         idle: ms("idle").map(i64::unsigned_abs),
         on,
         sink: topic("sink"),
+        late: topic("late"),
         parameters,
         policy,
         item,

@@ -3,6 +3,8 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::client::Client;
 use super::route::{Reads, Router};
 use crate::app::Outlet;
@@ -12,7 +14,7 @@ use crate::worker::WorkerHandle;
 
 /// A worker's resources, its way out, and the worker itself. Clones share them.
 #[derive(Clone)]
-pub struct BesideCx(Arc<Inner>);
+pub struct BesideCx(Arc<Inner>, Option<DateTime<Utc>>);
 
 struct Inner {
     /// The app's name on the wire.
@@ -44,13 +46,23 @@ impl BesideCx {
         worker: Arc<WorkerHandle>,
         rows: Arc<dyn Reads>,
     ) -> Self {
-        BesideCx(Arc::new(Inner {
+        let inner = Inner {
             app: app.to_owned(),
             states,
             outlet,
             worker,
             rows,
-        }))
+        };
+        BesideCx(Arc::new(inner), None)
+    }
+
+    /// The same for a call that was due at a time.
+    pub(crate) fn due_at(&self, due: DateTime<Utc>) -> Self {
+        BesideCx(Arc::clone(&self.0), Some(due))
+    }
+
+    pub(super) fn due(&self) -> Option<DateTime<Utc>> {
+        self.1
     }
 
     pub(crate) fn app(&self) -> &str {

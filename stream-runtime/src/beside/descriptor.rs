@@ -5,7 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::BesideCx;
-use crate::error::Failure;
+use crate::error::{Action, Failure};
+use crate::task::backoff;
 use crate::topology::{Edge, Place, TopicDescriptor, registry};
 
 /// A call on its way.
@@ -21,6 +22,10 @@ pub struct BesideDescriptor {
     pub when: When,
     /// Whether only the leader calls it.
     pub on_leader: bool,
+    /// How often a call of a crontab that failed is tried again.
+    pub retries: u32,
+    /// Wait before the second attempt in ms; it doubles with each.
+    pub backoff_ms: u64,
     /// What its parameters tie it to, in order.
     pub edges: &'static [fn() -> Option<Edge>],
     /// Calls it.
@@ -31,7 +36,36 @@ pub struct BesideDescriptor {
 
 registry::collected!(BesideDescriptor);
 
+/// What comes after a call that failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// The worker ends.
+    Fatal,
+    /// It is called again after so many ms.
+    Again(u64),
+    /// Nothing until its next time.
+    GivenUp,
+}
+
 impl BesideDescriptor {
+    /// Decides what comes after the attempt number `failed`, the first of which is 1. `left` are the ms until its next
+    /// time, which no attempt outlives; `None` when there is none.
+    pub(crate) fn then(&self, failure: &Failure, failed: u32, left: Option<i64>) -> Then {
+        match failure.action() {
+            Action::Fatal => Then::Fatal,
+            Action::Retry if failed <= self.retries => {
+                let wait = backoff(self.backoff_ms, failed);
+                let fits = left.is_none_or(|left| i64::try_from(wait).is_ok_and(|w| w < left));
+                if fits {
+                    Then::Again(wait)
+                } else {
+                    Then::GivenUp
+                }
+            }
+            Action::Retry | Action::Reject => Then::GivenUp,
+        }
+    }
+
     /// The topics that it sends to.
     pub(crate) fn sends(&self) -> impl Iterator<Item = &'static TopicDescriptor> {
         let edges = self.edges.iter().filter_map(|edge| edge());

@@ -12,6 +12,7 @@ pub(crate) mod wire;
 
 pub(crate) use client::Client;
 pub use cx::BesideCx;
+pub(crate) use descriptor::Then;
 pub use descriptor::{BesideDescriptor, BesideFuture, When};
 pub use params::{BesideOutput, BesideParam, BesideParameter};
 pub use reader::{AllRows, TableReader};

@@ -6,7 +6,7 @@ use super::{BesideCx, TableReader};
 use crate::app::Producer;
 use crate::error::{Error, Failure, Kind};
 use crate::table::TableSpec;
-use crate::task::{State, TopicSpec};
+use crate::task::{Due, State, TopicSpec};
 use crate::topology::Edge;
 
 /// A parameter of type `T`: what it ties the function to, and how it is made.
@@ -47,7 +47,7 @@ impl<T> BesideParameter<T> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be asked for beside the streams",
     label = "not a parameter of a timer, a crontab or a task",
-    note = "a timer, a crontab or a task takes State<T>, Producer<S> and TableReader<S>; a timer with `per = \"partition\"` takes what agents take"
+    note = "a timer, a crontab or a task takes State<T>, Producer<S>, TableReader<S> and Due; a timer with `per = \"partition\"` takes what agents take"
 )]
 pub trait BesideParam: Sized {
     /// What it ties the function to.
@@ -97,6 +97,18 @@ impl<S: TableSpec> BesideParam for TableReader<S> {
 
     fn from_worker(cx: &BesideCx) -> Result<Self, Error> {
         Ok(TableReader::new(cx.rows()))
+    }
+}
+
+impl BesideParam for Due {
+    fn edge() -> Option<Edge> {
+        None
+    }
+
+    fn from_worker(cx: &BesideCx) -> Result<Self, Error> {
+        let due = cx.due();
+        due.map(Due)
+            .ok_or_else(|| Error::new(Kind::Internal, "a call beside the streams had no time"))
     }
 }
 

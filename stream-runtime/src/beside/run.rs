@@ -7,20 +7,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout_at};
 
 use super::schedule::Schedule;
-use super::{BesideCx, BesideDescriptor, When};
-use crate::error::{Action, Error, Failure};
+use super::{BesideCx, BesideDescriptor, Then, When};
+use crate::error::{Error, Failure};
 
 /// How often it is looked whether the worker has recovered, and whether it leads.
 const LOOK: Duration = Duration::from_millis(20);
 /// Longest rest before the wall clock is looked at again: it may be set.
 const REST: Duration = Duration::from_secs(20);
+/// By how much the wall clock may be set back without a crontab's time being met again.
+const BACK: TimeDelta = TimeDelta::hours(1);
 /// How long tasks that began with the worker may take to end with it: most are loops.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -111,7 +113,7 @@ impl Running {
                     stopped: self.stop.subscribe(),
                     fatal: Arc::clone(&self.fatal),
                 };
-                last.spawn(async move { caller.call().await });
+                last.spawn(async move { caller.call(Utc::now()).await });
             }
             end(&mut last, bound).await;
             self.cx.flush().await
@@ -151,11 +153,14 @@ impl Caller {
         let mut ticks = interval_at(Instant::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
+            let due = tokio::select! {
+                due = ticks.tick() => due,
                 _ = self.stopped.wait_for(|stopped| *stopped) => return,
+            };
+            if self.may_call() {
+                let late = TimeDelta::from_std(due.elapsed()).unwrap_or_default();
+                self.call(Utc::now() - late).await;
             }
-            self.call_if_it_may().await;
         }
     }
 
@@ -163,9 +168,16 @@ impl Caller {
         if !self.recovered().await {
             return;
         }
+        let mut last = DateTime::UNIX_EPOCH;
         loop {
+            // A clock that was set back a little does not call for the same time again.
             let now = Utc::now();
-            let Some(next) = schedule.next(now) else {
+            let from = if now < last && last - now < BACK {
+                last
+            } else {
+                now
+            };
+            let Some(next) = schedule.next(from) else {
                 return;
             };
             while let Ok(left) = (next - Utc::now()).to_std() {
@@ -175,7 +187,52 @@ impl Caller {
                     return;
                 }
             }
-            self.call_if_it_may().await;
+            last = next;
+            if self.may_call() && self.call_until_done(next, &schedule).await {
+                return;
+            }
+        }
+    }
+
+    /// Calls a crontab, again after a failure, but not beyond its next time; whether the worker's end cut that short.
+    async fn call_until_done(&mut self, due: DateTime<Utc>, schedule: &Schedule) -> bool {
+        let BesideDescriptor { name, retries, .. } = *self.descriptor;
+        let mut failed = 0;
+        loop {
+            let Err(failure) = self.attempt(due).await else {
+                return false;
+            };
+            failed += 1;
+            let left = schedule
+                .next(due)
+                .map(|next| (next - Utc::now()).num_milliseconds());
+            let due = due.to_rfc3339_opts(SecondsFormat::Secs, true);
+            match self.descriptor.then(&failure, failed, left) {
+                Then::Fatal => {
+                    self.fatal(&failure);
+                    return true;
+                }
+                Then::Again(wait) => {
+                    tracing::warn!(
+                        attempt = failed,
+                        of = u64::from(retries) + 1,
+                        retry_in_ms = wait,
+                        "crontab `{name}`, due at {due}, failed: {failure}"
+                    );
+                    if self.rests(Duration::from_millis(wait)).await {
+                        tracing::error!(
+                            "crontab `{name}`, due at {due}, failed: {failure}; the worker ends before the next attempt, and nobody makes up for it"
+                        );
+                        return true;
+                    }
+                }
+                Then::GivenUp => {
+                    tracing::error!(
+                        "crontab `{name}`, due at {due}, failed {failed} time(s), until its next time: {failure}"
+                    );
+                    return false;
+                }
+            }
         }
     }
 
@@ -188,7 +245,7 @@ impl Caller {
                 return;
             }
         }
-        self.call().await;
+        self.call(Utc::now()).await;
     }
 
     /// Waits until the worker's partitions have recovered; `false` when it stops before.
@@ -209,28 +266,41 @@ impl Caller {
         }
     }
 
-    /// Calls the function unless the worker is about to end, or another one leads.
-    async fn call_if_it_may(&self) {
+    /// Whether the function is called here: not when the worker is about to end, or another one leads.
+    fn may_call(&self) -> bool {
         let worker = self.cx.worker();
-        if !worker.stop.is_asked() && (!self.descriptor.on_leader || worker.is_leader()) {
-            self.call().await;
+        !worker.stop.is_asked() && (!self.descriptor.on_leader || worker.is_leader())
+    }
+
+    /// Calls the function once for a time; a failure is told.
+    async fn call(&self, due: DateTime<Utc>) {
+        let BesideDescriptor { name, when, .. } = *self.descriptor;
+        let Err(failure) = self.attempt(due).await else {
+            return;
+        };
+        match self.descriptor.then(&failure, u32::MAX, None) {
+            Then::Fatal => self.fatal(&failure),
+            _ => tracing::error!("{} `{name}` failed: {failure}", when.what()),
         }
     }
 
-    async fn call(&self) {
-        let BesideDescriptor { name, when, .. } = *self.descriptor;
-        let called = unpanicked((self.descriptor.run)(self.cx.clone())).await;
-        let Err(failure) = called else { return };
-        metrics::counter!("stream_beside_failures_total", "function" => name).increment(1);
-        if failure.action() == Action::Fatal {
-            let text = format!("{} `{name}`: fatal: {failure}", when.what());
-            tracing::error!("{text}");
-            let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
-            fatal.get_or_insert(Error::agent(text));
-            self.cx.worker().stop.ask();
-        } else {
-            tracing::error!("{} `{name}` failed: {failure}", when.what());
+    async fn attempt(&self, due: DateTime<Utc>) -> Result<(), Failure> {
+        let called = unpanicked((self.descriptor.run)(self.cx.due_at(due))).await;
+        if called.is_err() {
+            metrics::counter!("stream_beside_failures_total", "function" => self.descriptor.name)
+                .increment(1);
         }
+        called
+    }
+
+    /// The worker ends by the function's word.
+    fn fatal(&self, failure: &Failure) {
+        let BesideDescriptor { name, when, .. } = *self.descriptor;
+        let text = format!("{} `{name}`: fatal: {failure}", when.what());
+        tracing::error!("{text}");
+        let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
+        fatal.get_or_insert(Error::agent(text));
+        self.cx.worker().stop.ask();
     }
 }
 
@@ -250,4 +320,99 @@ pub(crate) async fn unpanicked<T>(
         })
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::beside::{Asking, Of, Reads};
+    use crate::prelude::*;
+    use crate::topology::TableDescriptor;
+    use crate::worker::{Answer, Ask, Status, Stop, WorkerHandle};
+
+    #[agent(topic = "run-words")]
+    async fn some(_: String) {}
+
+    static TRIED: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
+
+    fn tries(which: usize, succeeds_at: u32) -> Result<()> {
+        match TRIED[which].fetch_add(1, Ordering::Relaxed) + 1 >= succeeds_at {
+            true => Ok(()),
+            false => Err("not yet")?,
+        }
+    }
+
+    #[crontab("0 0 1 1 *", backoff = "1ms")]
+    async fn third_time(_: Due) -> Result<()> {
+        tries(0, 3)
+    }
+
+    #[crontab("0 0 1 1 *", retries = 2, backoff = "1ms")]
+    async fn never() -> Result<()> {
+        tries(1, u32::MAX)
+    }
+
+    #[crontab("0 0 1 1 *", backoff = "1h")]
+    async fn slowly() -> Result<()> {
+        tries(2, u32::MAX)
+    }
+
+    struct NoRows;
+
+    impl Reads for NoRows {
+        fn ask(
+            self: Arc<Self>,
+            _: &'static TableDescriptor,
+            _: Of,
+            _: Ask,
+            _: bool,
+        ) -> Asking<Answer> {
+            Box::pin(std::future::ready(Err(Error::agent("no rows"))))
+        }
+
+        fn partitions(self: Arc<Self>, _: &'static TableDescriptor) -> Asking<i32> {
+            Box::pin(std::future::ready(Ok(1)))
+        }
+    }
+
+    #[test]
+    fn a_worker_calls_a_crontab_again_that_failed_until_it_gives_up_or_ends() {
+        let plan = App::new("run").only((some,)).plan_among(&[]).ok().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let call = |name: &str| {
+            let mut all = inventory::iter::<BesideDescriptor>.into_iter();
+            let descriptor = all.find(|one| one.name == name && one.place.module == module_path!());
+            let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+            let cx = BesideCx::reading("run", Arc::default(), None, handle, Arc::new(NoRows));
+            let mut caller = Caller {
+                descriptor: descriptor.unwrap(),
+                cx,
+                stopped: stopped.clone(),
+                fatal: Arc::default(),
+            };
+            async move {
+                let schedule = Schedule::new("0 0 1 1 *", "UTC").unwrap();
+                caller.call_until_done(Utc::now(), &schedule).await
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            assert!(!call("third_time").await);
+            assert!(!call("never").await);
+            let slow = tokio::spawn(call("slowly"));
+            while TRIED[2].load(Ordering::Relaxed) == 0 {
+                tokio::task::yield_now().await;
+            }
+            stop.send(true).unwrap();
+            // It does not wait for the next attempt.
+            assert!(slow.await.unwrap());
+        });
+        let tried: Vec<u32> = TRIED.iter().map(|n| n.load(Ordering::Relaxed)).collect();
+        assert_eq!(tried, [3, 3, 1]);
+    }
 }

@@ -6,11 +6,11 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::buffer_index::{BufferIndex, Moment, key_of};
 use super::clock::Clock;
 use super::commit::StoredRows;
+use super::kept::{BufferKey, Kept};
 use super::lateness::Lateness;
 use super::layout;
 use super::partition::{OpenTable, TablePartition};
@@ -20,23 +20,11 @@ use super::scan::{Chunk, Scan};
 use super::slot::{Below, RowBatch, Value};
 use crate::error::Error;
 use crate::key::{StreamKey, partition_of};
+use crate::mutants::{self, Mutant};
 use crate::topology::TableDescriptor;
 
 /// Records dropped in one go.
 const CHUNK: usize = 4096;
-
-/// Key's wire bytes, event time, offset: equal keys and times stay two records.
-pub type BufferKey = (Bytes, i64, i64);
-
-/// A record that waits for partners.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// Whether it has met one. Known of sides that are emitted alone.
-    pub matched: bool,
-    /// Its value as it came.
-    #[serde(with = "as_bytes")]
-    pub record: Bytes,
-}
 
 /// Made by `#[join]` for each of its sides.
 pub trait BufferSpec: 'static {
@@ -63,6 +51,8 @@ pub struct JoinBuffer<B: BufferSpec> {
     index: RefCell<BufferIndex>,
     late: Lateness,
     clock: Rc<Clock>,
+    /// Topic and partition that its records come from, for messages: `orders[3]`.
+    source: RefCell<String>,
     said_misplaced: std::cell::Cell<bool>,
 }
 
@@ -78,47 +68,91 @@ pub fn open_buffer<B: BufferSpec>(how: &dyn Any) -> Box<dyn Any> {
             index: RefCell::default(),
             late: Lateness::default(),
             clock: how.clock.clone(),
+            source: RefCell::default(),
             said_misplaced: std::cell::Cell::default(),
         }) as Rc<dyn TablePartition>
     });
     Box::new(cell)
 }
 
-/// Stream time at which nothing can match a record of this time any more.
+/// Stream time at which a record of this time is late, or goes alone if it has met nobody.
 fn due<B: BufferSpec>(time: i64) -> i64 {
     time.saturating_add(B::WITHIN)
         .saturating_add(1)
         .saturating_add(B::DESCRIPTOR.grace)
 }
 
+/// Stream time at which its row goes: whatever it is near to is late from then on, so that no record that is taken misses
+/// a partner.
+fn over<B: BufferSpec>(time: i64) -> i64 {
+    due::<B>(time).saturating_add(B::WITHIN)
+}
+
+/// Those of the other side that a record is near to.
+#[derive(Debug, Default)]
+pub(crate) struct Near {
+    /// They match, oldest first.
+    pub(crate) partners: Vec<BufferKey>,
+    /// They have gone alone: the record is late for them.
+    pub(crate) gone: Vec<BufferKey>,
+}
+
 impl<B: BufferSpec> JoinBuffer<B> {
-    /// Whether records that met no partner are emitted alone. Said before any of them is there.
-    pub(crate) fn set_outer(&self, outer: bool) {
+    /// Whether records that met no partner are emitted alone, and where they come from. Said before any of them is there.
+    pub(crate) fn begin(&self, outer: bool, source: String) {
         self.index.borrow_mut().outer = outer;
+        self.source.replace(source);
+    }
+
+    /// Whether records of this time that had met nobody have gone alone. They stay gone when `grace` grows.
+    fn has_gone(&self, index: &BufferIndex, time: i64) -> bool {
+        let last = index.cursor.as_ref();
+        index.outer
+            && (self.clock.is_late(due::<B>(time)) || last.is_some_and(|last| time <= last.0))
     }
 
     /// Whether a record of this time comes too late; counts it when it does.
     pub(crate) fn is_late(&self, time: i64) -> bool {
-        let late = self.clock.is_late(due::<B>(time));
+        let late = self.clock.is_late(due::<B>(time)) || self.has_gone(&self.index.borrow(), time);
         if late {
             let end = time.saturating_add(B::WITHIN).saturating_add(1);
-            self.late.note(time.saturating_sub(B::WITHIN), end, false);
+            let keep = B::DESCRIPTOR.late.is_some();
+            self.late.note(time.saturating_sub(B::WITHIN), end, keep);
         }
         late
     }
 
-    /// The records of this side that a record of the other one matches, oldest first.
-    pub(crate) fn partners(&self, key: &Bytes, time: i64) -> Vec<BufferKey> {
+    /// Returns the records of this side that a record of the other one is near to.
+    pub(crate) fn near(&self, key: &Bytes, time: i64) -> Result<Near, Error> {
         let (from, to) = (
             time.saturating_sub(B::WITHIN),
             time.saturating_add(B::WITHIN),
         );
+        let mut near = Near::default();
         let index = self.index.borrow();
-        let near = index.between(key, from, to);
-        // What is over and still lies about has no partner: whether it does is a matter of commits.
-        near.filter(|(_, time, _)| !self.clock.is_late(due::<B>(*time)))
-            .cloned()
-            .collect()
+        for key in index.between(key, from, to) {
+            // One that has met somebody before its time was over goes on meeting others.
+            let gone = self.has_gone(&index, key.1)
+                && !mutants::is(Mutant::Partners)
+                && !self.read(key)?.matched;
+            match gone {
+                true => near.gone.push(key.clone()),
+                false => near.partners.push(key.clone()),
+            }
+        }
+        Ok(near)
+    }
+
+    /// The record in hand, of the other side, comes too late for records of this one that have gone alone; counts it.
+    pub(crate) fn miss(&self, gone: Vec<BufferKey>) {
+        for (_, time, offset) in gone {
+            let end = time.saturating_add(B::WITHIN).saturating_add(1);
+            let keep = B::DESCRIPTOR.late.is_some();
+            self.late.note(time.saturating_sub(B::WITHIN), end, keep);
+            if keep {
+                self.late.note_row(offset);
+            }
+        }
     }
 
     /// A record that is kept.
@@ -155,7 +189,12 @@ impl<B: BufferSpec> JoinBuffer<B> {
         index.unfile(&key);
         index.file(&key, &kept);
         rows.slots[at as usize].value = Value::Here(kept);
-        self.clock.due_at(due::<B>(key.1));
+        // One that will not go alone ends without a word.
+        let end = match index.outer {
+            true => due::<B>(key.1),
+            false => over::<B>(key.1),
+        };
+        self.clock.due_at(end);
         Ok(())
     }
 
@@ -299,10 +338,12 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
     }
 
     fn close_head(&self) {
-        let rows = &mut *self.rows.borrow_mut();
         let mut index = self.index.borrow_mut();
         if let Some(moment) = index.first_open().cloned() {
-            Self::forget(rows, key_of(&moment));
+            // Its row stays, so that who comes too late for it is told so.
+            self.clock.due_at(over::<B>(moment.0));
+            // It awaits the commit as a changed row does.
+            self.clock.dirty.set(self.clock.dirty.get() + 1);
             index.close(moment);
         }
     }
@@ -317,7 +358,7 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
         let index = self.index.borrow();
         index
             .first_silent()
-            .map_or(i64::MAX, |first| due::<B>(first.0))
+            .map_or(i64::MAX, |first| over::<B>(first.0))
     }
 
     fn expire(&self, stream_time: i64) -> Result<(), Error> {
@@ -325,7 +366,7 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
         let mut index = self.index.borrow_mut();
         for _ in 0..CHUNK {
             let key = match index.first_silent() {
-                Some(first) if due::<B>(first.0) <= stream_time => key_of(first),
+                Some(first) if over::<B>(first.0) <= stream_time => key_of(first),
                 _ => break,
             };
             index.unfile(&key);
@@ -335,7 +376,13 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
     }
 
     fn missed(&self) -> Vec<(i64, i64)> {
-        Vec::new()
+        self.late.missed()
+    }
+
+    fn missed_rows(&self) -> Vec<String> {
+        let offsets = self.late.missed_rows().into_iter();
+        let source = self.source.borrow();
+        offsets.map(|offset| format!("{source}@{offset}")).collect()
     }
 
     fn settle(&self) {
@@ -447,33 +494,5 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
 
     fn as_any(self: Rc<Self>) -> Rc<dyn Any> {
         self
-    }
-}
-
-/// `Bytes` as a byte string instead of a list of numbers.
-mod as_bytes {
-    use bytes::Bytes;
-    use serde::de::{Deserializer, Visitor};
-    use serde::ser::Serializer;
-
-    pub fn serialize<S: Serializer>(bytes: &Bytes, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_bytes(bytes)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Bytes, D::Error> {
-        struct Read;
-        impl Visitor<'_> for Read {
-            type Value = Bytes;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("bytes")
-            }
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes::copy_from_slice(bytes))
-            }
-            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
-                Ok(Bytes::from(bytes))
-            }
-        }
-        d.deserialize_bytes(Read)
     }
 }

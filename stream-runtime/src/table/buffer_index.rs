@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::buffer::{BufferKey, Kept};
+use super::kept::{BufferKey, Kept};
 
 /// Time, key, offset.
 pub(super) type Moment = (i64, Bytes, i64);
@@ -15,7 +15,7 @@ pub(super) struct BufferIndex {
     by_key: BTreeSet<BufferKey>,
     /// Records that are emitted alone when their time is over.
     open: BTreeSet<Moment>,
-    /// Records that nobody is told of: they have been matched, their side is not emitted alone, or it has been.
+    /// Records that nobody is told of: they have been matched, their side is not emitted alone, or they have been.
     silent: BTreeSet<Moment>,
     /// Whether records without a partner are emitted alone.
     pub(super) outer: bool,
@@ -25,6 +25,8 @@ pub(super) struct BufferIndex {
     committed: Option<Moment>,
     /// Whether `cursor` moved since the last commit.
     pub(super) moved: bool,
+    /// Records that were emitted alone since the last commit.
+    emitted: Vec<Moment>,
 }
 
 fn moment(key: &BufferKey) -> Moment {
@@ -98,7 +100,9 @@ impl BufferIndex {
 
     /// The next record was emitted alone.
     pub(super) fn close(&mut self, moment: Moment) {
-        self.unfile(&key_of(&moment));
+        self.open.remove(&moment);
+        self.silent.insert(moment.clone());
+        self.emitted.push(moment.clone());
         self.cursor = Some(moment);
         self.moved = true;
     }
@@ -108,13 +112,20 @@ impl BufferIndex {
         if self.moved {
             self.committed.clone_from(&self.cursor);
             self.moved = false;
+            self.emitted.clear();
         }
     }
 
-    /// The cursor goes back to the last commit. The rows are filed anew by the caller.
+    /// The cursor goes back to the last commit, and what was emitted since then is to be emitted again. Rows that changed
+    /// are not in the index now, and are filed anew by the caller.
     pub(super) fn abort(&mut self) {
         self.cursor.clone_from(&self.committed);
         self.moved = false;
+        for moment in std::mem::take(&mut self.emitted) {
+            if self.silent.remove(&moment) {
+                self.open.insert(moment);
+            }
+        }
     }
 }
 

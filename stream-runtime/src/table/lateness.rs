@@ -9,6 +9,8 @@ use super::clock::Clock;
 pub(super) struct Lateness {
     pairs: Cell<u64>,
     missed: RefCell<Vec<(i64, i64)>>,
+    /// Offsets of the rows of a join's other side that it has missed.
+    rows: RefCell<Vec<i64>>,
 }
 
 impl Lateness {
@@ -28,12 +30,25 @@ impl Lateness {
         missed
     }
 
+    /// The event in hand is late for the row of this offset.
+    pub(super) fn note_row(&self, offset: i64) {
+        self.rows.borrow_mut().push(offset);
+    }
+
+    /// Returns the offsets of the rows missed so far, in their order.
+    pub(super) fn missed_rows(&self) -> Vec<i64> {
+        let mut rows = std::mem::take(&mut *self.rows.borrow_mut());
+        rows.sort_unstable();
+        rows
+    }
+
     /// The event is acknowledged.
     pub(super) fn settle(&self, clock: &Clock) {
         let pairs = self.pairs.take();
         if pairs > 0 {
             clock.late.set(clock.late.get() + pairs);
             self.missed.borrow_mut().clear();
+            self.rows.borrow_mut().clear();
         }
     }
 
@@ -41,5 +56,6 @@ impl Lateness {
     pub(super) fn rollback(&self) {
         self.pairs.set(0);
         self.missed.borrow_mut().clear();
+        self.rows.borrow_mut().clear();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `rows`, `slot`, `commit` are the engine: rows by layout key, whatever they mean. `cell` makes plain tables and aligned
 //! windows of it, with `closing`; `span_cell` sessions and sliding windows, with `spans` and `span_index`; `buffer` the sides of joins, with
-//! `buffer_index`.
+//! `buffer_index` and `kept`.
 
 mod buffer;
 mod buffer_index;
@@ -13,6 +13,7 @@ mod commit;
 mod global;
 mod handle;
 mod iter;
+mod kept;
 mod lateness;
 mod layout;
 mod mark;
@@ -32,12 +33,14 @@ mod typed;
 mod update;
 mod windows;
 
-pub use buffer::{BufferKey, BufferSpec, JoinBuffer, Kept, open_buffer};
+pub(crate) use buffer::Near;
+pub use buffer::{BufferSpec, JoinBuffer, open_buffer};
 pub use clock::{Clock, Hand, NO_TIME};
 pub use commit::StoredRows;
 pub use global::{AnyReplica, GlobalSpec, GlobalTable, Replica, changelog_replica, replica_of};
 pub use handle::Table;
 pub use iter::Iter;
+pub use kept::{BufferKey, Kept};
 pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};
 pub use partition::{OpenTable, TablePartition, open, open_described};
 pub use reading::AllKind;

@@ -53,6 +53,11 @@ pub trait TablePartition {
     fn expire(&self, stream_time: i64) -> Result<(), Error>;
     /// The windows that the event in hand was late for, each once; only with a `late` topic.
     fn missed(&self) -> Vec<(i64, i64)>;
+    /// Places, as `orders[3]@17`, of a join's records that had gone alone before the event in hand, of the other side,
+    /// could meet them; only with a `late` topic.
+    fn missed_rows(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// The event in hand is acknowledged.
     fn settle(&self);
     /// The event in hand is undone.

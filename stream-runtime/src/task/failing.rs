@@ -7,6 +7,7 @@ use super::dead_letter as header;
 use super::inbox::encode_headers;
 use super::shared::{Current, people_time};
 use crate::error::{Action, BadRecord, Error, Failure, Raised};
+use crate::table::NO_TIME;
 use crate::topology::OnError;
 
 /// Longest wait between two attempts, in ms.
@@ -170,7 +171,11 @@ impl AgentCx {
                 add(
                     &mut headers,
                     header::SOURCE_TIMESTAMP,
-                    record.timestamp.to_string(),
+                    match record.timestamp {
+                        // Kafka's word for none.
+                        NO_TIME => "-1".to_owned(),
+                        time => time.to_string(),
+                    },
                 );
                 let copy = |bytes: Option<&[u8]>, out: &mut Vec<u8>| {
                     out.extend_from_slice(bytes.unwrap_or_default());

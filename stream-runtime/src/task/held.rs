@@ -17,6 +17,8 @@ pub(crate) struct Held {
     pub(crate) place: u64,
     /// Event time; [`NO_TIME`] for a record that does not move stream time.
     pub(crate) time: i64,
+    /// Its time moves no stream time: see [`Shared::stays`].
+    pub(crate) stays: bool,
     pub(crate) state: HeldState,
     /// What it sends once all before it are done.
     pub(crate) effects: OutBuf,
@@ -130,6 +132,7 @@ impl Shared {
             input,
             place,
             time: NO_TIME,
+            stays: false,
             state: HeldState::Queued,
             effects: OutBuf::default(),
             attempts: 0,
@@ -211,7 +214,7 @@ impl Shared {
 
     fn let_go(&self, held: &Held) {
         self.inputs[held.input].borrow_mut().release();
-        if held.time > self.clock.stream_time.get() {
+        if !held.stays && held.time > self.clock.stream_time.get() {
             self.clock.stream_time.set(held.time);
         }
         self.acked.set(self.acked.get() + 1);

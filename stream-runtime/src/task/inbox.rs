@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::io::Write;
 
+use crate::table::NO_TIME;
+
 /// A record as it comes from Kafka.
 #[derive(Clone, Copy, Debug)]
 pub struct RawRecord<'a> {
     /// Its offset.
     pub offset: i64,
-    /// Its Kafka timestamp, epoch ms.
+    /// Its Kafka timestamp, epoch ms; below 0 it has none. In an inbox [`NO_TIME`] says that.
     pub timestamp: i64,
     /// Key bytes; `None` when it has none.
     pub key: Option<&'a [u8]>,
@@ -68,6 +70,8 @@ impl Inbox {
             && let Some((time, rest)) = take_event_time(record.headers)
         {
             (record.timestamp, record.headers) = (time, rest);
+        } else if record.timestamp < 0 {
+            record.timestamp = NO_TIME;
         }
         if self.entries.is_empty() {
             self.bytes.clear();

@@ -21,7 +21,7 @@ use super::topic::TopicSpec;
 use crate::error::{Error, Failure, raise};
 use crate::key::StreamKey;
 use crate::record::{Payload, Record};
-use crate::table::{BufferKey, BufferSpec, JoinBuffer, Kept};
+use crate::table::{BufferKey, BufferSpec, JoinBuffer, Kept, Near};
 use crate::topology::{AgentShape, Edge, JoinShape, RecordInfo};
 
 /// Marks joins.
@@ -220,11 +220,16 @@ impl Agent<(), JoinForm> {
                         right: (right.heads)(),
                     }));
                     // Before the rows come back: it says how they are filed.
+                    let source = |side: usize| {
+                        let input = agent.state().reads.get(side).copied();
+                        let name = &agent.shared.input_names[input.unwrap_or_default()];
+                        format!("{name}[{}]", agent.shared.partition)
+                    };
                     if let Some(buffer) = agent.buffer::<L>() {
-                        buffer.set_outer(right.optional);
+                        buffer.begin(right.optional, source(0));
                     }
                     if let Some(buffer) = agent.buffer::<R>() {
-                        buffer.set_outer(left.optional);
+                        buffer.begin(left.optional, source(1));
                     }
                     let sides = (left, right);
                     Box::pin(drive::<L, R, _, _, _, _, _, _, _>(
@@ -360,7 +365,8 @@ where
         .shared
         .with_record(|raw| raw.map(|(_, raw)| (copy(raw.key), copy(raw.value))))
         .unwrap_or_default();
-    let partners = others.partners(&key, time);
+    let Near { partners, gone } = others.near(&key, time).unwrap_or_else(|e| raise(e));
+    others.miss(gone);
     let kept = Kept {
         matched: !partners.is_empty(),
         record: value,
@@ -455,7 +461,7 @@ impl AgentCx {
                     match turn {
                         Ok((time, turn)) => {
                             shared.clock.event_time.set(time);
-                            shared.counts.set(true);
+                            shared.count();
                             turn
                         }
                         Err(why) => {

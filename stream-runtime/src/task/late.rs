@@ -16,12 +16,17 @@ impl Shared {
         let name = self.tables[table].descriptor().name;
         let window =
             |(start, end): &(i64, i64)| format!("{}/{}", people_time(*start), people_time(*end));
+        let rows = self.tables[table].missed_rows();
         let headers = |missed: &[(i64, i64)]| {
             let windows: Vec<String> = missed.iter().map(window).collect();
-            vec![
+            let mut headers = vec![
                 ("late.table", name.to_owned()),
                 ("late.windows", windows.join(",")),
-            ]
+            ];
+            if !rows.is_empty() {
+                headers.push(("late.rows", rows.join(",")));
+            }
+            headers
         };
         let put = |headers: &[(&str, String)], out: &mut Vec<u8>| {
             let headers = headers.iter();
@@ -37,10 +42,9 @@ impl Shared {
                 headers.push((header::SOURCE_TOPIC, self.input_names[input].to_string()));
                 headers.push((header::SOURCE_PARTITION, self.partition.to_string()));
                 headers.push((header::SOURCE_OFFSET, record.offset.to_string()));
-                let latest = self.wall.get().saturating_add(3_600_000).max(1);
                 let _ = batch.push(
                     output,
-                    record.timestamp.clamp(1, latest),
+                    self.stamp_of(record),
                     |out| {
                         out.extend_from_slice(record.headers);
                         put(&headers, out);

@@ -241,6 +241,7 @@ impl AgentCx {
         shared.clock.event_time.set(event.time);
         shared.change_held(number, |held| {
             held.time = event.time;
+            held.stays = shared.stays.take();
             held.state = HeldState::Running;
             held.deadline = deadline;
         });

@@ -97,6 +97,8 @@ pub struct Shared {
     pub(crate) open: Cell<usize>,
     /// Whether the event in hand moves stream time.
     pub(crate) counts: Cell<bool>,
+    /// Whether the record decoded last moves no stream time: its message's is not the time of what it says.
+    pub(crate) stays: Cell<bool>,
     /// Key bytes of the closing window in hand, wire form.
     pub(crate) closed_key: RefCell<Vec<u8>>,
     /// What acknowledged events send with the next commit.
@@ -117,6 +119,8 @@ pub struct Shared {
     pub(crate) timers: Vec<Timer>,
     /// Monotonic time of the next tick; `u64::MAX` without timers, 0 before the first turn.
     pub(crate) next_tick: Cell<u64>,
+    /// Wall clock time, epoch ms, that the tick in hand was due at.
+    pub(crate) tick_due: Cell<i64>,
     /// Events that this turn may still begin.
     pub(crate) budget: Cell<u32>,
     pub(crate) wall: Cell<i64>,
@@ -354,6 +358,49 @@ impl Shared {
             }
             Current::Tick(_) | Current::None => format!("partition {}", self.partition),
         }
+    }
+
+    /// The record that was decoded is an event: it moves stream time, unless its time is borrowed.
+    pub(crate) fn count(&self) {
+        if !self.stays.take() {
+            self.counts.set(true);
+        }
+    }
+
+    /// Time of a tombstone of records whose time is a field: stream time, and before there is one its message's, which
+    /// moves nothing: the records may be of another age.
+    pub(crate) fn time_of_deletion(&self, kafka: i64) -> Result<i64, String> {
+        match self.clock.stream_time.get() {
+            NO_TIME if kafka != NO_TIME => {
+                self.stays.set(true);
+                Ok(kafka)
+            }
+            _ => self.time_of_nothing(),
+        }
+    }
+
+    /// Time of a record that has none: stream time.
+    ///
+    /// # Errors
+    /// There is no stream time yet.
+    pub(crate) fn time_of_nothing(&self) -> Result<i64, String> {
+        match self.clock.stream_time.get() {
+            NO_TIME => Err(
+                "its message has no timestamp, and no record before it had a time: let the producer set one, let the \
+                 topic have `message.timestamp.type=LogAppendTime`, or name the field that says it: `#[record(timestamp = field)]`"
+                    .to_owned(),
+            ),
+            time => Ok(time),
+        }
+    }
+
+    /// Timestamp of a record that is sent on as it came.
+    pub(crate) fn stamp_of(&self, record: &RawRecord<'_>) -> i64 {
+        let time = match record.timestamp {
+            NO_TIME => self.event_stamp(),
+            time => time,
+        };
+        super::outputs::stamp(self, time)
     }
 
     /// Timestamp for an output that brings no time of its own.

@@ -15,7 +15,7 @@ use super::take::Gathering;
 use crate::error::Failure;
 use crate::key::{KeyError, StreamKey};
 use crate::record::{Payload, Record};
-use crate::table::Hand;
+use crate::table::{Hand, NO_TIME};
 
 /// The records of a topic's partition, in order. `K` is the type of the key.
 ///
@@ -250,7 +250,7 @@ impl AgentCx {
                 Ok(Some(event)) => {
                     shared.clock.event_time.set(event.time);
                     shared.clock.hand.set(Hand::One);
-                    shared.counts.set(true);
+                    shared.count();
                     state.status.set(Status::Busy);
                     if let Some(timeout) = state.options.timeout_ms {
                         state.deadline.set(Some(shared.mono.get() + timeout));
@@ -258,7 +258,7 @@ impl AgentCx {
                     return Poll::Ready(Some(event));
                 }
                 Ok(None) => {
-                    shared.counts.set(true);
+                    shared.count();
                     shared.done(self.agent);
                 }
                 Err(why) => {
@@ -304,9 +304,11 @@ impl AgentCx {
             .map_err(|e| e.to_string())?;
         let time = match value.timestamp() {
             Some(time) => time,
+            // A tombstone has no field to say it.
             None if T::Record::HAS_TIMESTAMP && value.record().is_none() => {
-                shared.clock.stream_time.get()
+                shared.time_of_deletion(raw.timestamp)?
             }
+            None if raw.timestamp == NO_TIME => shared.time_of_nothing()?,
             None => raw.timestamp,
         };
         let latest = shared.wall.get().saturating_add(shared.ahead[input]);

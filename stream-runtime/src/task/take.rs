@@ -208,6 +208,7 @@ impl AgentCx {
                 Ok((time, event)) => {
                     shared.change_held(number, |held| {
                         held.time = time;
+                        held.stays = shared.stays.take();
                         held.state = HeldState::Running;
                     });
                     batch.extend(event);

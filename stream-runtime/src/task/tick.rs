@@ -2,13 +2,18 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
+use std::ops::Deref;
 use std::task::Poll;
 
+use chrono::{DateTime, Utc};
+
 use super::agent::{AgentCx, Status};
+use super::inject::FromContext;
 use super::input::Cx;
 use super::parts::{Agent, AgentParts, edges_of};
 use super::shared::{Current, Shared};
 use crate::error::Failure;
+use crate::record::date;
 use crate::table::Hand;
 use crate::topology::{AgentShape, Edge};
 
@@ -19,6 +24,62 @@ pub(crate) struct Timer {
     pub(crate) every: u64,
     /// Monotonic time of its next tick.
     pub(crate) next: Cell<u64>,
+}
+
+/// The time that a timer or a crontab was called for. It derefs to the time.
+///
+/// A late call, and one that is tried again, have the time at which they were due; in a test it is a time of the test's
+/// clock. A task has the time at which it is called.
+///
+/// ```
+/// use stream_runtime::prelude::*;
+///
+/// #[topic("reports", value = String)]
+/// struct Reports;
+///
+/// #[crontab("0 0 * * *", timezone = "Europe/Paris", on_leader)]
+/// async fn midnight(due: Due, reports: Producer<Reports>) -> Result<()> {
+///     reports.send("daily", due.to_rfc3339()).await?;
+///     Ok(())
+/// }
+///
+/// #[agent(topic = Reports)]
+/// async fn show(report: String) {
+///     println!("{report}");
+/// }
+///
+/// let mut app = TestApp::only((midnight, show));
+/// app.advance_to(at("1970-01-02T12:00:00Z"));
+/// let sent = app.sent::<String>("reports");
+/// assert_eq!(*sent[0], "1970-01-01T23:00:00+00:00");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Due(
+    /// The time.
+    pub DateTime<Utc>,
+);
+
+impl Deref for Due {
+    type Target = DateTime<Utc>;
+
+    fn deref(&self) -> &DateTime<Utc> {
+        &self.0
+    }
+}
+
+/// Forms that are called by the clock.
+#[diagnostic::on_unimplemented(
+    message = "no clock has called this function",
+    label = "stands in a timer, a crontab or a task only",
+    note = "an event has a time of its own: `event.time()`"
+)]
+pub trait ByTheClock {}
+impl ByTheClock for TickForm {}
+
+impl<M: ByTheClock> FromContext<M> for Due {
+    fn from_context(cx: &Cx<M>) -> Self {
+        Due(date(cx.agent.shared.tick_due.get()))
+    }
 }
 
 /// Marks timers that are called once per tick, in each partition.
@@ -86,6 +147,8 @@ impl Shared {
         }
         let due = self.timers.iter().find(|timer| timer.next.get() <= now);
         if let Some(timer) = due {
+            let late = i64::try_from(now - timer.next.get()).unwrap_or(i64::MAX);
+            self.tick_due.set(self.wall.get().saturating_sub(late));
             let next = timer.next.get().saturating_add(timer.every);
             let next = if next > now {
                 next

@@ -172,6 +172,7 @@ impl AgentCx {
             let done = |time| {
                 shared.change_held(number, |held| {
                     held.time = time;
+                    held.stays = shared.stays.take();
                     held.state = HeldState::Done;
                 });
                 shared.release();
@@ -181,6 +182,7 @@ impl AgentCx {
                     let deadline = state.options.timeout_ms.map(|t| shared.mono.get() + t);
                     shared.change_held(number, |held| {
                         held.time = time;
+                        held.stays = shared.stays.take();
                         held.state = HeldState::Running;
                         held.deadline = deadline;
                     });

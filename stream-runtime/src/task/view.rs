@@ -131,6 +131,17 @@ impl Task {
             .min()
     }
 
+    /// First wall clock time after `wall`, epoch ms, at which a window of a table with `idle` is over.
+    pub fn idle_due(&self, wall: i64) -> Option<i64> {
+        let idle = self
+            .shared
+            .tables
+            .iter()
+            .filter(|t| t.descriptor().idle.is_some());
+        let due = idle.map(|t| t.due_at());
+        due.filter(|due| *due > wall && *due != i64::MAX).min()
+    }
+
     /// Whether [`Task::idle`] would close something at this wall time.
     pub fn can_idle(&self, wall: i64) -> bool {
         let idle = self

@@ -9,6 +9,7 @@ use super::beside::Beside;
 use super::cluster::Entry;
 use super::drive::Drive;
 use super::globals::Globals;
+use super::message::{Stamp, TestMessage};
 use super::sent::{Sent, TestKey};
 use super::simulate::Random;
 use crate::app::{Agents, App};
@@ -25,8 +26,10 @@ use crate::worker::{Status, Stop, WorkerHandle};
 /// say otherwise. Whatever the worker would log as an error and stop for, panics.
 ///
 /// The clock is the wall clock of `idle`, of `max_ahead`, of timers and crontabs, and of the waits between retries. It
-/// starts at the event time of the first record and never lags behind what is sent; what the calendar has between a
-/// record and the one before is left out. Timers, crontabs and tasks run as beside a worker's streams: once for each
+/// starts at the event time of the first record and follows what is sent, as if the test had waited for it; what the
+/// calendar has between a record and the one before is left out. A record that is more than 31 days ahead of the clock it
+/// does not follow: that is a mistake of its producer, and meets `max_ahead` as in production. A test that means it moves
+/// the clock first, with [`advance_to`](TestApp::advance_to). Timers, crontabs and tasks run as beside a worker's streams: once for each
 /// worker, or once with `on_leader`. `#[task]`s of the start go on whenever the app works, those of the end with
 /// [`stop`](TestApp::stop). One that fails is logged, as by a worker; `.fatal()` panics.
 ///
@@ -282,50 +285,81 @@ impl TestApp {
         )
     }
 
-    /// Puts a record into a topic, where Kafka's partitioner puts its key. Its Kafka timestamp is its event time; the
-    /// clock never lags behind it.
+    /// Puts a record into a topic, where Kafka's partitioner puts its key. Its Kafka timestamp is its event time, or else
+    /// the clock's; the clock follows it, see [`TestApp`]. Headers and a timestamp of its own: [`message`](TestApp::message).
     ///
     /// # Panics
     /// When the record does not serialize.
     #[track_caller]
     pub fn send<T: Record>(&mut self, topic: &str, key: impl TestKey, value: T) {
-        let mut bytes = Vec::new();
-        let some = match value.encode(&mut bytes) {
-            Ok(some) => some,
-            Err(e) => panic!("{e}"),
-        };
-        let time = value.timestamp();
-        self.put(
-            topic,
-            TestKey::bytes(key),
-            some.then_some(bytes),
-            time,
-            Vec::new(),
-        );
+        self.message(topic, key, value).send();
     }
 
-    /// Puts bytes into a topic, as a broken producer would; without a time it is the clock's.
+    /// A record with headers or a Kafka timestamp of its own.
+    ///
+    /// ```
+    /// use stream_runtime::prelude::*;
+    ///
+    /// #[agent(topic = "words", sink = "seen")]
+    /// async fn look(word: Event<String>) -> String {
+    ///     let from = word.headers().text("from").unwrap_or("nobody");
+    ///     format!("{} of {from} at {}", *word, word.time().timestamp())
+    /// }
+    ///
+    /// let mut app = TestApp::only((look,));
+    /// app.message("words", "k", "hello".to_owned())
+    ///     .header("from", "ann")
+    ///     .timestamp(at("1970-01-01T00:01:00Z"))
+    ///     .send();
+    /// assert_eq!(*app.sent::<String>("seen")[0], "hello of ann at 60");
+    /// ```
+    pub fn message<T: Record>(
+        &mut self,
+        topic: &str,
+        key: impl TestKey,
+        value: T,
+    ) -> TestMessage<'_, T> {
+        TestMessage {
+            topic: topic.to_owned(),
+            key: TestKey::bytes(key),
+            value,
+            headers: Vec::new(),
+            stamp: Stamp::OfRecord,
+            app: self,
+        }
+    }
+
+    /// Puts bytes into a topic, as a broken producer would; their Kafka timestamp is the clock's.
     #[track_caller]
     pub fn send_raw(&mut self, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) {
         let (key, value) = (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec));
-        self.put(topic, key, value, None, Vec::new());
+        self.put(topic, key, value, (None, Stamp::OfRecord), Vec::new());
     }
 
+    /// `time` is the record's own.
     #[track_caller]
-    fn put(
+    pub(super) fn put(
         &mut self,
         topic: &str,
         key: Option<Vec<u8>>,
         value: Option<Vec<u8>>,
-        time: Option<i64>,
+        (time, stamp): (Option<i64>, Stamp),
         headers: Vec<(String, Vec<u8>)>,
     ) {
         done(self.know(topic));
         let drive = self.drive();
-        if let Some(time) = time {
-            drive.now.wall = drive.now.wall.max(time);
+        let stamped = match stamp {
+            Stamp::Of(time) => Some(time),
+            Stamp::OfRecord | Stamp::None => None,
+        };
+        if let Some(time) = time.or(stamped) {
+            drive.follow(time);
         }
-        let timestamp = time.unwrap_or(drive.now.wall);
+        let timestamp = match stamp {
+            Stamp::None => -1,
+            // Kafka has no times before 1970.
+            _ => stamped.or(time).unwrap_or(drive.now.wall).max(0),
+        };
         let entry = Entry {
             key,
             value,
@@ -335,7 +369,8 @@ impl TestApp {
         drive.cluster.append(topic, entry);
     }
 
-    /// Works off what has come, then moves the clock to `time`: retries, timeouts and `idle` windows fall due on the way.
+    /// Works off what has come, then moves the clock to `time`: whatever falls due on the way (retries, timeouts, timers,
+    /// crontabs, windows with `idle`) does so at its moment, so that one step comes to the same as many small ones.
     ///
     /// # Panics
     /// When a partition would stop.

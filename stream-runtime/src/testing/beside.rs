@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
 
 use super::cluster::Entry;
 use super::drive::Drive;
 use crate::app::Outlet;
 use crate::beside::{
-    Asking, BesideCx, BesideDescriptor, BesideFuture, Of, Reads, Schedule, When, unpanicked,
+    Asking, BesideCx, BesideDescriptor, BesideFuture, Of, Reads, Schedule, Then, When, unpanicked,
 };
-use crate::error::{Action, Error, Failure};
+use crate::error::{Error, Failure};
 use crate::key::partition_of;
+use crate::record::date;
 use crate::task::{Now, States};
 use crate::topology::TableDescriptor;
 use crate::worker::{Answer, Ask, WorkerHandle};
@@ -27,12 +28,27 @@ const LOOK: Duration = Duration::from_millis(1);
 /// The functions beside the streams, and when they are next called.
 pub(super) struct Beside {
     calls: Vec<Call>,
+    /// Calls that failed and are made again.
+    agains: Vec<Attempt>,
     /// Tasks of the start that have not ended: most are loops.
     tasks: Vec<(&'static BesideDescriptor, BesideFuture)>,
     ends: Vec<&'static BesideDescriptor>,
     cx: BesideCx,
     outlet: Arc<Outlet>,
     asked: mpsc::UnboundedReceiver<Asked>,
+}
+
+/// One call of a function, on one worker.
+#[derive(Clone, Copy)]
+struct Attempt {
+    descriptor: &'static BesideDescriptor,
+    worker: usize,
+    /// The time that it is called for.
+    due: DateTime<Utc>,
+    /// Attempts that failed.
+    failed: u32,
+    /// Monotonic time at which it is made.
+    at: u64,
 }
 
 /// A function that is called by the clock.
@@ -107,6 +123,7 @@ impl Beside {
         let cx = BesideCx::reading("", states, Some(Arc::clone(&outlet)), worker, rows);
         let mut beside = Beside {
             calls: Vec::new(),
+            agains: Vec::new(),
             tasks: Vec::new(),
             ends: Vec::new(),
             outlet,
@@ -130,7 +147,7 @@ impl Beside {
                     ),
                 },
                 When::Start => {
-                    let task = (descriptor.run)(beside.cx.clone());
+                    let task = (descriptor.run)(beside.cx.due_at(DateTime::UNIX_EPOCH));
                     beside.tasks.push((descriptor, Box::pin(unpanicked(task))));
                     continue;
                 }
@@ -162,23 +179,53 @@ impl Beside {
                 Some(now.mono + left)
             }
         });
-        times.min()
+        times.chain(self.agains.iter().map(|again| again.at)).min()
     }
 
-    /// Functions whose time has come; they have their next one then.
-    fn due(&mut self, now: Now) -> Vec<&'static BesideDescriptor> {
+    /// Functions whose time has come, and that time; they have their next one then.
+    fn due(&mut self, now: Now) -> Vec<(&'static BesideDescriptor, DateTime<Utc>)> {
         let mut due = Vec::new();
         for call in &mut self.calls {
-            match &mut call.by {
-                By::Interval { next, every } if *next <= now.mono => *next += *every,
-                By::Calendar { next, schedule } if next.is_some_and(|at| at <= now.wall) => {
-                    *next = after(schedule, now.wall);
+            let at = match &mut call.by {
+                By::Interval { next, every } if *next <= now.mono => {
+                    let late = i64::try_from(now.mono - *next).unwrap_or(i64::MAX);
+                    *next += *every;
+                    now.wall.saturating_sub(late)
                 }
-                _ => continue,
-            }
-            due.push(call.descriptor);
+                By::Calendar { next, schedule } => match *next {
+                    Some(at) if at <= now.wall => {
+                        *next = after(schedule, now.wall);
+                        at
+                    }
+                    _ => continue,
+                },
+                By::Interval { .. } => continue,
+            };
+            due.push((call.descriptor, date(at)));
         }
         due
+    }
+
+    /// Calls that failed and whose next attempt has come.
+    fn due_again(&mut self, now: Now) -> Vec<Attempt> {
+        let due = self.agains.extract_if(.., |again| again.at <= now.mono);
+        due.collect()
+    }
+
+    /// A worker dies, or all do, and with it what it would have tried again.
+    pub(super) fn forget_calls(&mut self, worker: Option<usize>) {
+        let dies = |again: &Attempt| worker.is_none_or(|worker| again.worker == worker);
+        self.agains.retain(|again| !dies(again));
+    }
+
+    /// Ms until the next time of a crontab.
+    fn left(&self, descriptor: &BesideDescriptor, now: Now) -> Option<i64> {
+        let mut calls = self.calls.iter();
+        let call = calls.find(|call| std::ptr::eq(call.descriptor, descriptor))?;
+        match call.by {
+            By::Calendar { next, .. } => Some(next? - now.wall),
+            By::Interval { .. } => None,
+        }
     }
 }
 
@@ -190,21 +237,36 @@ fn after(schedule: &Schedule, wall: i64) -> Option<i64> {
 impl Drive {
     /// Calls what is due beside the streams, on every worker or on the one that leads. Returns whether anything was.
     pub(super) fn call_due(&mut self) -> Result<bool, Error> {
-        let due = self.beside.due(self.now);
-        let up = self.workers.iter().filter(|worker| worker.up).count();
-        for descriptor in &due {
-            let times = if descriptor.on_leader { 1 } else { up };
-            for _ in 0..times {
-                self.call(descriptor)?;
-            }
+        let now = self.now;
+        let mut attempts = self.beside.due_again(now);
+        for (descriptor, due) in self.beside.due(now) {
+            let workers = self.workers.iter().enumerate();
+            let up = workers.filter(|(_, worker)| worker.up).map(|(at, _)| at);
+            let called = if descriptor.on_leader { 1 } else { usize::MAX };
+            attempts.extend(up.take(called).map(|worker| Attempt {
+                descriptor,
+                worker,
+                due,
+                failed: 0,
+                at: now.mono,
+            }));
         }
-        Ok(!due.is_empty())
+        for attempt in &attempts {
+            self.call(*attempt)?;
+        }
+        Ok(!attempts.is_empty())
     }
 
     /// Calls the tasks of the end.
     pub(super) fn call_ends(&mut self) -> Result<(), Error> {
         for descriptor in std::mem::take(&mut self.beside.ends) {
-            self.call(descriptor)?;
+            self.call(Attempt {
+                descriptor,
+                worker: 0,
+                due: date(self.now.wall),
+                failed: 0,
+                at: self.now.mono,
+            })?;
         }
         Ok(())
     }
@@ -214,7 +276,11 @@ impl Drive {
         let tasks = std::mem::take(&mut self.beside.tasks);
         for (descriptor, mut task) in tasks {
             match self.poll(&mut task) {
-                Some(result) => ended(descriptor, result)?,
+                Some(Err(failure)) => {
+                    let then = descriptor.then(&failure, u32::MAX, None);
+                    told(descriptor, &failure, &then)?;
+                }
+                Some(Ok(())) => {}
                 None => self.beside.tasks.push((descriptor, task)),
             }
         }
@@ -222,8 +288,10 @@ impl Drive {
         Ok(())
     }
 
-    fn call(&mut self, descriptor: &'static BesideDescriptor) -> Result<(), Error> {
-        let mut call: BesideFuture = Box::pin(unpanicked((descriptor.run)(self.beside.cx.clone())));
+    fn call(&mut self, attempt: Attempt) -> Result<(), Error> {
+        let descriptor = attempt.descriptor;
+        let cx = self.beside.cx.due_at(attempt.due);
+        let mut call: BesideFuture = Box::pin(unpanicked((descriptor.run)(cx)));
         let start = Instant::now();
         let result = loop {
             if let Some(result) = self.poll(&mut call) {
@@ -241,7 +309,21 @@ impl Drive {
             self.runtime.block_on(tokio::time::sleep(LOOK));
         };
         self.deliver();
-        ended(descriptor, result)
+        let Err(failure) = result else {
+            return Ok(());
+        };
+        let failed = attempt.failed + 1;
+        let left = self.beside.left(descriptor, self.now);
+        let then = descriptor.then(&failure, failed, left);
+        if let Then::Again(wait) = then {
+            let at = self.now.mono.saturating_add(wait);
+            self.beside.agains.push(Attempt {
+                failed,
+                at,
+                ..attempt
+            });
+        }
+        told(descriptor, &failure, &then)
     }
 
     /// Polls a call until it waits for something that is not a row of the test's.
@@ -305,19 +387,14 @@ impl Drive {
     }
 }
 
-/// What is fatal to a worker fails the test; any other failure is told, and the next call comes in its time.
-fn ended(descriptor: &BesideDescriptor, result: Result<(), Failure>) -> Result<(), Error> {
-    let Err(failure) = result else {
-        return Ok(());
-    };
-    let text = format!(
-        "{} `{}` failed: {failure}",
-        descriptor.when.what(),
-        descriptor.name
-    );
-    if failure.action() == Action::Fatal {
-        return Err(Error::agent(text));
+/// What is fatal to a worker fails the test; any other failure is told.
+fn told(descriptor: &BesideDescriptor, failure: &Failure, then: &Then) -> Result<(), Error> {
+    let (what, name) = (descriptor.when.what(), descriptor.name);
+    let text = format!("{what} `{name}` failed: {failure}");
+    match then {
+        Then::Fatal => return Err(Error::agent(text)),
+        Then::Again(wait) => tracing::warn!(retry_in_ms = wait, "{text}"),
+        Then::GivenUp => tracing::error!("{text}"),
     }
-    tracing::error!("{text}");
     Ok(())
 }

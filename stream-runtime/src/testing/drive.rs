@@ -15,6 +15,9 @@ use crate::topology::{OutputKind, SubTopology};
 /// How long a handler that waits for something real is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How far ahead of the clock a record may be, in ms, for the clock to follow it: 31 days.
+pub(super) const FOLLOWS: i64 = 31 * 86_400_000;
+
 /// All tasks of the app, over a cluster that outlives them.
 pub(super) struct Drive {
     pub(super) cluster: Cluster,
@@ -27,6 +30,8 @@ pub(super) struct Drive {
     pub(super) globals: Globals,
     pub(super) settings: TaskSettings,
     pub(super) now: Now,
+    /// Whether the clock has been set, by the test or by a record.
+    started: bool,
     pub(super) fail_commits: u32,
     /// Commits that were aborted so far.
     aborted: u64,
@@ -55,6 +60,7 @@ impl Drive {
             globals,
             settings,
             now: Now { wall: 0, mono: 0 },
+            started: false,
             fail_commits: 0,
             aborted: 0,
             wake: Arc::default(),
@@ -259,28 +265,29 @@ impl Drive {
         Ok(woken)
     }
 
-    /// Moves the clock; retries, timeouts and idle windows fall due on the way.
+    /// A record of this event time comes: the clock starts there, and is not behind it later unless that is out of all
+    /// reason.
+    pub(super) fn follow(&mut self, time: i64) {
+        if !self.started || time.saturating_sub(self.now.wall) <= FOLLOWS {
+            self.now.wall = self.now.wall.max(time);
+        }
+        self.started = true;
+    }
+
+    /// Moves the clock from one moment at which something falls due to the next: retries, timeouts, ticks, calls, and the
+    /// windows of quiet tasks. So one step comes to the same as any number of small ones.
     pub(super) fn advance(&mut self, to: i64) -> Result<(), Error> {
+        self.started = true;
         self.settle()?;
         self.beside.look_at_the_calendar(self.now);
         while self.now.wall < to {
             let left = (to - self.now.wall) as u64;
-            let wakes = self.seats.iter().filter_map(|seat| seat.task.next_wake());
-            let idles = self.seats.iter().filter_map(|seat| {
-                let at = seat.busy + seat.task.idle_after()?;
-                (at > self.now.mono).then_some(at)
-            });
-            let beside = self.beside.next(self.now);
-            let next = wakes.chain(idles).chain(beside).min().unwrap_or(u64::MAX);
+            let next = self.next_moment().unwrap_or(u64::MAX);
             let step = next.saturating_sub(self.now.mono).clamp(1, left);
             self.now.wall += step as i64;
             self.now.mono += step;
-            let idle = self.idle_seats();
-            self.until_committed(|drive| {
-                for &at in &idle {
-                    drive.seats[at].task.idle(drive.now.wall);
-                }
-            })?;
+            self.settle()?;
+            self.close_idle()?;
             if self.call_due()? {
                 self.settle()?;
             }
@@ -288,13 +295,71 @@ impl Drive {
         Ok(())
     }
 
-    /// Tasks whose tables with `idle` have been quiet for long enough.
-    fn idle_seats(&self) -> Vec<usize> {
-        let idle = self.seats.iter().enumerate().filter(|(_, seat)| {
-            let after = seat.task.idle_after();
-            after.is_some_and(|after| seat.task.is_quiet() && self.now.mono - seat.busy >= after)
+    /// Monotonic time at which something next falls due.
+    fn next_moment(&self) -> Option<u64> {
+        let now = self.now;
+        let wakes = self.seats.iter().filter_map(|seat| seat.task.next_wake());
+        let quiet = self.seats.iter().filter_map(|seat| {
+            let at = seat.busy + seat.task.idle_after()?;
+            (at > now.mono).then_some(at)
         });
-        idle.map(|(at, _)| at).collect()
+        let over = self.seats.iter().filter_map(|seat| {
+            let left = seat.task.idle_due(now.wall)?.saturating_sub(now.wall);
+            Some(now.mono.saturating_add(left as u64))
+        });
+        let beside = self.beside.next(now);
+        wakes.chain(quiet).chain(over).chain(beside).min()
+    }
+
+    /// Closes what is over by the wall clock in tasks that have been quiet for long enough: a task that feeds another one
+    /// first, whose records then are news to the other.
+    fn close_idle(&mut self) -> Result<(), Error> {
+        for rank in self.ranks() {
+            let idle: Vec<usize> = (0..self.seats.len())
+                .filter(|at| rank.contains(&self.seats[*at].topology) && self.is_idle(*at))
+                .collect();
+            if idle.is_empty() {
+                continue;
+            }
+            self.until_committed(|drive| {
+                for &at in &idle {
+                    drive.seats[at].task.idle(drive.now.wall);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether a task's tables with `idle` have been quiet for long enough, and a window of theirs is over.
+    fn is_idle(&self, at: usize) -> bool {
+        let seat = &self.seats[at];
+        let after = seat.task.idle_after();
+        after.is_some_and(|after| seat.task.is_quiet() && self.now.mono - seat.busy >= after)
+            && seat.task.can_idle(self.now.wall)
+    }
+
+    /// The topologies, feeders before those they feed; those of a circle come last, together.
+    fn ranks(&self) -> Vec<Vec<usize>> {
+        let feeds = |from: usize, to: usize| {
+            let outputs = &self.topologies[from].outputs;
+            let inputs = &self.topologies[to].inputs;
+            let to_it = |topic: &String| inputs.iter().any(|input| input.topic == *topic);
+            from != to && outputs.iter().any(|output| to_it(&output.topic))
+        };
+        let mut left: Vec<usize> = (0..self.topologies.len()).collect();
+        let mut ranks = Vec::new();
+        while !left.is_empty() {
+            let fed = |to: usize| left.iter().any(|from| feeds(*from, to));
+            let first: Vec<usize> = left.iter().copied().filter(|to| !fed(*to)).collect();
+            let first = if first.is_empty() {
+                left.clone()
+            } else {
+                first
+            };
+            left.retain(|at| !first.contains(at));
+            ranks.push(first);
+        }
+        ranks
     }
 
     /// Raises the stream time of every task.

@@ -5,6 +5,7 @@ mod beside;
 mod cluster;
 mod drive;
 mod globals;
+mod message;
 mod seats;
 mod sent;
 mod simulate;
@@ -12,6 +13,7 @@ mod simulate;
 mod tests;
 
 pub use app::TestApp;
+pub use message::TestMessage;
 pub use sent::{Sent, TestKey};
 pub use simulate::{Random, Simulation, seeds};
 

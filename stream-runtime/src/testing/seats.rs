@@ -132,6 +132,7 @@ impl Drive {
     /// Every process dies; they start again, with what is on their disks or with empty ones.
     pub(super) fn crash(&mut self, empty_disk: bool) -> Result<(), Error> {
         self.globals.forget();
+        self.beside.forget_calls(None);
         for worker in &mut self.workers {
             worker.up = true;
             if empty_disk {
@@ -145,6 +146,7 @@ impl Drive {
     pub(super) fn crash_worker(&mut self, dead: usize) -> Result<(), Error> {
         self.seats.retain(|seat| seat.worker != dead);
         self.workers[dead].up = false;
+        self.beside.forget_calls(Some(dead));
         if !self.workers.iter().any(|worker| worker.up) {
             self.workers[dead].up = true;
         }

@@ -316,7 +316,16 @@ fn late<'a>(
         } => Some(*table),
         _ => None,
     });
-    tables.filter_map(move |table| Some((table.late?, agent.shape.input?, agent, table)))
+    tables.filter_map(move |table| {
+        // A join keeps the records of its two sides apart.
+        let right = agent
+            .shape
+            .join
+            .as_ref()
+            .filter(|join| join.buffers[1] == table);
+        let record = right.map_or(agent.shape.input, |join| Some(join.right));
+        Some((table.late?, record?, agent, table))
+    })
 }
 
 /// Records that are the bytes of any other, or any JSON.

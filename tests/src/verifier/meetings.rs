@@ -132,7 +132,7 @@ pub fn at_least(bootstrap: &str, expected: &[Meetings], check: &mut Check) -> Re
     Ok(())
 }
 
-/// The rows of one side are those that may still meet one.
+/// The rows of one side are those that somebody who is not late may be near to.
 pub fn waits<'a>(
     check: &mut Check,
     waiting: &Waiting,

@@ -323,7 +323,8 @@ fn outgoing(letter: &Letter) -> CliResult<Outgoing<'_>> {
         partition: Some(*partition),
         key: letter.key.as_deref(),
         value: letter.value.as_deref(),
-        timestamp: Some(*timestamp),
+        // A message that had no time gets that of now.
+        timestamp: (*timestamp != -1).then_some(*timestamp),
         headers: (!letter.headers.is_empty()).then(|| OutHeaders::new(own)),
         slot: 0,
     })

@@ -157,6 +157,158 @@ fn what_is_fatal_fails_the_test() {
     TestApp::only((read, worse)).advance_to(at(1));
 }
 
+mod due {
+    //! The time that a call was due at, and calls that are made again.
+
+    use super::*;
+    use std::sync::Mutex;
+
+    /// When each call came, in seconds of the test's clock, and for what time.
+    static SEEN: Mutex<Vec<(i64, DateTime<Utc>)>> = Mutex::new(Vec::new());
+
+    #[topic("due-reports", value = String)]
+    struct DueReports;
+
+    #[timer("10m")]
+    async fn beat(due: Due, reports: Producer<DueReports>) -> Result<()> {
+        reports.send("timer", due.to_rfc3339()).await?;
+        Ok(())
+    }
+
+    #[crontab("30 2 * * *", timezone = "Europe/Berlin", on_leader)]
+    async fn night(Due(due): Due, reports: Producer<DueReports>) -> Result<()> {
+        reports.send("crontab", due.to_rfc3339()).await?;
+        Ok(())
+    }
+
+    #[table(value = u64)]
+    struct DueRows;
+
+    #[agent(topic = "due-words")]
+    async fn keep(word: Event<String>, mut rows: Table<DueRows>) {
+        rows.update(word.key(), |n| *n += 1);
+    }
+
+    #[timer("7m", per = "partition")]
+    async fn tick(due: Due, rows: Table<DueRows>, reports: Topic<DueReports>) -> Result<()> {
+        let n = rows.get("k").unwrap_or_default();
+        reports
+            .send("tick", format!("{n} {}", due.to_rfc3339()))
+            .await?;
+        Ok(())
+    }
+
+    #[agent(topic = DueReports)]
+    async fn take(_: String) {}
+
+    fn texts(app: &mut TestApp) -> Vec<String> {
+        let sent = app.sent::<String>("due-reports");
+        sent.iter().map(|text| (**text).clone()).collect()
+    }
+
+    #[test]
+    fn a_call_knows_the_time_that_it_was_due_at_by_the_clock_of_the_test() {
+        let mut app = TestApp::only((take, beat));
+        app.advance_to(crate::testing::at("1970-01-01T00:25:00Z"));
+        assert_eq!(
+            texts(&mut app),
+            ["1970-01-01T00:10:00+00:00", "1970-01-01T00:20:00+00:00"]
+        );
+        let mut app = TestApp::only((take, night)).workers(2);
+        app.advance_to(crate::testing::at("2026-03-28T00:00:00Z"));
+        let before = texts(&mut app).len();
+        app.advance_to(crate::testing::at("2026-03-30T12:00:00Z"));
+        // At 2:30 of the 29th the clocks have gone forward.
+        assert_eq!(
+            texts(&mut app)[before..],
+            [
+                "2026-03-28T01:30:00+00:00",
+                "2026-03-29T01:00:00+00:00",
+                "2026-03-30T00:30:00+00:00"
+            ]
+        );
+        let mut app = TestApp::only((keep, tick, take));
+        app.send("due-words", "k", "x".to_owned());
+        app.advance_to(crate::testing::at("1970-01-01T00:15:00Z"));
+        assert_eq!(
+            texts(&mut app),
+            ["1 1970-01-01T00:07:00+00:00", "1 1970-01-01T00:14:00+00:00"]
+        );
+    }
+
+    /// Fails as often as it is told to, and says when it was called.
+    async fn fails(due: DateTime<Utc>, times: usize) -> Result<()> {
+        let mut seen = SEEN.lock().unwrap();
+        seen.push((0, due));
+        if seen.iter().filter(|(_, of)| *of == due).count() <= times {
+            Err("not yet")?;
+        }
+        Ok(())
+    }
+
+    fn calls(app: &mut TestApp, seconds: std::ops::RangeInclusive<i64>) -> Vec<i64> {
+        SEEN.lock().unwrap().clear();
+        let mut at = Vec::new();
+        for second in seconds {
+            app.advance_to(DateTime::UNIX_EPOCH + chrono::Duration::seconds(second));
+            let mut seen = SEEN.lock().unwrap();
+            at.extend(seen.iter().filter(|(told, _)| *told == 0).map(|_| second));
+            seen.iter_mut().for_each(|seen| seen.0 = second);
+        }
+        at
+    }
+
+    #[crontab("0 * * * *")]
+    async fn thrice(Due(due): Due) -> Result<()> {
+        fails(due, 2).await
+    }
+
+    #[crontab("0 * * * *", retries = 2, backoff = "10s")]
+    async fn never(Due(due): Due) -> Result<()> {
+        fails(due, usize::MAX).await
+    }
+
+    #[crontab("* * * * *", retries = 100, backoff = "10s")]
+    async fn minutely(Due(due): Due) -> Result<()> {
+        fails(due, usize::MAX).await
+    }
+
+    #[crontab("0 * * * *")]
+    async fn pointless(Due(due): Due) -> Result<()> {
+        fails(due, usize::MAX).await.reject()
+    }
+
+    #[test]
+    fn a_crontab_that_fails_is_called_again_but_not_beyond_its_next_time() {
+        // One after the other: they share what they have seen.
+        assert_eq!(
+            calls(&mut TestApp::only((take, thrice)), 3590..=3700),
+            [3600, 3601, 3603]
+        );
+        assert_eq!(
+            calls(&mut TestApp::only((take, never)), 3590..=7210),
+            [3600, 3610, 3630, 7200, 7210]
+        );
+        assert_eq!(
+            calls(&mut TestApp::only((take, minutely)), 59..=119),
+            [60, 70, 90]
+        );
+        assert_eq!(
+            calls(&mut TestApp::only((take, pointless)), 3590..=3700),
+            [3600]
+        );
+        // Who dies makes up for nothing; who stays goes on.
+        let mut app = TestApp::only((take, never)).workers(2);
+        assert_eq!(calls(&mut app, 3590..=3605), [3600, 3600]);
+        app.crash_worker(1);
+        assert_eq!(calls(&mut app, 3606..=3700), [3610, 3630]);
+        let mut app = TestApp::only((take, never));
+        assert_eq!(calls(&mut app, 3590..=3605), [3600]);
+        app.crash();
+        assert_eq!(calls(&mut app, 3606..=3700), [0; 0]);
+    }
+}
+
 mod following {
     //! A reader of tables whose windows follow the records.
 

@@ -1,5 +1,6 @@
 //! The test kit on apps as users write them.
 
+mod advance;
 mod beside;
 mod globals;
 mod group_by;
@@ -12,6 +13,7 @@ mod patterns;
 mod policies;
 mod reading;
 mod sending;
+mod times;
 mod windows;
 
 use std::sync::atomic::{AtomicU32, Ordering};
