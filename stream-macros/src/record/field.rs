@@ -158,7 +158,7 @@ fn check(options: &Options, rules: &Rules, errors: &Errors) {
         );
     }
     if let Some(format) = &rules.date_format
-        && let Some(problem) = wrong_format(&format.value())
+        && let Some(problem) = wrong_format(&format.value()).or_else(|| unreadable(&format.value()))
     {
         errors.on(format, problem);
     }
@@ -188,6 +188,50 @@ fn wrong_format(format: &str) -> Option<String> {
         }
     }
     None
+}
+
+/// Why no text can be a time by a date format whose parts are all known.
+fn unreadable(format: &str) -> Option<String> {
+    let parts = parts(format);
+    let has = |letters: &str| parts.chars().any(|part| letters.contains(part));
+    if has("s") {
+        return None;
+    }
+    let (year, month, day) = (has("YyCcDxFv+"), has("mbBhcDxFv+"), has("decDxFv+"));
+    let week = has("aAuwc");
+    let date = year && ((month && day) || has("j") || (has("UW") && week))
+        || has("Gg") && has("V") && week;
+    // "C" alone is a century.
+    let year_missing = has("C") && !has("YycDxFv+");
+    if !date || year_missing {
+        return Some(format!(
+            "\"{format}\" can read no time: it has no whole date, which is year, month and day (%Y %m %d, %F), year and day of the year \
+             (%Y %j), or seconds since the epoch (%s)"
+        ));
+    }
+    let whole_day = has("HkTRXc+");
+    let half_day = has("Ilr");
+    let half = has("pPr");
+    let hour = whole_day || (half_day && half);
+    let missing = match () {
+        () if half_day && !half && !whole_day => "%I is an hour of half a day: add %p, or write %H",
+        () if !hour && has("MSfTRXcrpP+") => "it has a time without the hour: add %H",
+        () if has("Sf") && !has("MTRXcr+") => "it has seconds without minutes: add %M",
+        () if has("f") && !has("STXcr+") => "it has a fraction without seconds: add %S",
+        () => return None,
+    };
+    Some(format!("\"{format}\" can read no time: {missing}"))
+}
+
+/// The letters of a date format's parts.
+fn parts(format: &str) -> String {
+    let mut letters = format.chars();
+    let mut parts = String::new();
+    while letters.by_ref().any(|c| c == '%') {
+        let mark = |c: &char| !"-_0.:#369".contains(*c);
+        parts.extend(letters.by_ref().find(mark));
+    }
+    parts
 }
 
 /// Whether serde reads the field by a function of the user's, or from the fields of its parent.
@@ -235,4 +279,51 @@ pub fn is_option(ty: &Type) -> bool {
             && matches!(&last.arguments, PathArguments::AngleBracketed(list)
                 if list.args.len() == 1 && matches!(list.args[0], GenericArgument::Type(_)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unreadable;
+
+    #[test]
+    fn a_date_format_that_can_read_nothing_is_known() {
+        for format in [
+            "%Y",
+            "%d.%m. %H:%M",
+            "%H:%M:%S",
+            "%C-%m-%d",
+            "%Y-%m",
+            "%Y-%m-%d %I:%M",
+            "%Y-%m-%d %M:%S",
+            "%F %H:%S",
+            "%F %H:%M.%f",
+            "%Y %U",
+            "%G-%m-%d",
+            "at %%Y",
+            "%F %p",
+        ] {
+            assert!(unreadable(format).is_some(), "{format}");
+        }
+        for format in [
+            "%d/%m/%Y",
+            "%F",
+            "%Y-%j",
+            "%s",
+            "%c",
+            "%+",
+            "%Y-%m-%dT%H:%M:%S%.f%:z",
+            "%d/%m/%y %I:%M %p",
+            "%F %H",
+            "%D %r",
+            "%v %T",
+            "%G-W%V-%u",
+            "%Y %W %a",
+            "%b %-d, %Y %k:%M",
+            "%C%y-%m-%d",
+            "%F %R",
+            "%Y-%m-%dT%H:%M:%S%.3f",
+        ] {
+            assert_eq!(unreadable(format), None, "{format}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! RFC 3339 and `2006-12-16 17:24:00` are read by a parser of our own: with chrono's general one they took a seventh of the
 //! time of a whole record. What it does not know goes to chrono.
 
+use chrono::format::{Parsed, StrftimeItems};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 
 /// Reads RFC 3339, the same with a blank for the `T`, and both without a zone (taken as UTC).
@@ -11,21 +12,47 @@ pub(crate) fn parse(text: &str) -> Option<DateTime<Utc>> {
     direct(text.as_bytes()).or_else(|| general(text))
 }
 
-/// Reads `text` by a `strftime` format; without a zone it is UTC, without a time midnight.
+/// Reads `text` by a `strftime` format; without a zone it is UTC, without a time midnight, without minutes the full hour.
 pub(crate) fn parse_format(text: &str, format: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_str(text, format)
-        .map(|time| time.with_timezone(&Utc))
-        .or_else(|_| NaiveDateTime::parse_from_str(text, format).map(|time| time.and_utc()))
-        .or_else(|_| {
-            NaiveDate::parse_from_str(text, format)
-                .map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc())
-        })
+    let mut found = Parsed::new();
+    chrono::format::parse(&mut found, text, StrftimeItems::new(format)).ok()?;
+    if found.timestamp().is_none() {
+        let fine = [found.second(), found.nanosecond()];
+        let hour = found.hour_div_12().is_some() || found.hour_mod_12().is_some();
+        if !hour && found.minute().is_none() && fine == [None; 2] {
+            found.set_hour(0).ok()?;
+        }
+        if found.minute().is_none() && fine == [None; 2] {
+            found.set_minute(0).ok()?;
+        }
+    }
+    match found.offset().or(found.timestamp().map(|_| 0)) {
+        Some(_) => found
+            .to_datetime()
+            .ok()
+            .map(|time| time.with_timezone(&Utc)),
+        None => found
+            .to_naive_datetime_with_offset(0)
+            .ok()
+            .map(|time| time.and_utc()),
+    }
+}
+
+/// Reads milliseconds since the epoch.
+pub(crate) fn of_millis(number: i128) -> Option<DateTime<Utc>> {
+    i64::try_from(number)
         .ok()
+        .and_then(DateTime::from_timestamp_millis)
 }
 
 #[cold]
 fn general(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
+    // Java leaves seconds out that are zero.
+    if text.get(13..14) == Some(":") && text.get(16..17) != Some(":") && text.is_char_boundary(16) {
+        let (minutes, zone) = text.split_at(16);
+        return direct(format!("{minutes}:00{zone}").as_bytes());
+    }
     text.parse().ok().or_else(|| {
         let naive = |format| NaiveDateTime::parse_from_str(text, format).ok();
         naive("%Y-%m-%d %H:%M:%S%.f")
@@ -61,6 +88,12 @@ fn direct(text: &[u8]) -> Option<DateTime<Utc>> {
             let seconds = i64::from(hours * 60 + minutes) * 60;
             if *sign == b'-' { -seconds } else { seconds }
         }
+        // PostgreSQL leaves minutes out that are zero.
+        [sign @ (b'+' | b'-'), h1, h2] => {
+            let hours = pair(*h1, *h2).filter(|hours| *hours < 24)?;
+            let seconds = i64::from(hours) * 3600;
+            if *sign == b'-' { -seconds } else { seconds }
+        }
         _ => return None,
     };
     if second > 59 {
@@ -82,10 +115,10 @@ fn pair(tens: u8, ones: u8) -> Option<u32> {
     (tens < 10 && ones < 10).then(|| u32::from(tens) * 10 + u32::from(ones))
 }
 
-/// Nanoseconds of `.digits`, and what follows.
+/// Nanoseconds of `.digits` or `,digits`, and what follows.
 #[inline]
 fn fraction(rest: &[u8]) -> Option<(u32, &[u8])> {
-    let [b'.', digits @ ..] = rest else {
+    let [b'.' | b',', digits @ ..] = rest else {
         return Some((0, rest));
     };
     let mut nanos = 0;
@@ -124,6 +157,15 @@ mod tests {
         );
         assert_eq!(millis("2006-12-16 17:24:00 UTC"), Some(1_166_289_840_000));
         assert_eq!(millis("1969-12-31T23:59:59.999Z"), Some(-1));
+        for text in [
+            "2006-12-16T17:24Z",
+            "2006-12-16T17:24",
+            "2006-12-16 18:24+01:00",
+            "2006-12-16 18:24:00+01",
+            "2006-12-16 17:24:00,000",
+        ] {
+            assert_eq!(millis(text), Some(1_166_289_840_000), "{text}");
+        }
         assert_eq!(millis("0000-03-01T00:00:00Z"), Some(-62_162_035_200_000));
         assert_eq!(
             parse("2000-02-29T12:00:00.123456789Z")
@@ -167,6 +209,28 @@ mod tests {
             1_166_289_840
         );
         assert_eq!(parse_format("2006", "%d/%m/%Y"), None);
+        // The hour counts, though no minutes follow; a zone counts, though no time does.
+        let hours = [
+            ("2006-12-16 17", "%Y-%m-%d %H"),
+            ("2006-12-16 05 PM", "%Y-%m-%d %I %p"),
+        ];
+        for (text, format) in hours {
+            assert_eq!(
+                parse_format(text, format).unwrap().timestamp(),
+                1_166_288_400
+            );
+        }
+        assert_eq!(
+            parse_format("2006-12-16 +0100", "%Y-%m-%d %z")
+                .unwrap()
+                .timestamp(),
+            1_166_223_600
+        );
+        assert_eq!(
+            parse_format("1166289840", "%s").unwrap().timestamp(),
+            1_166_289_840
+        );
+        assert_eq!(parse_format("2006-12-16 05:24", "%Y-%m-%d %I:%M"), None);
     }
 
     proptest! {

@@ -78,10 +78,30 @@ fn refused<T: DeserializeOwned>(
     {
         text.truncate(place); // the field says it better
     }
+    let no_time = is_no_rfc3339(&text);
     if sensitive {
         text = masked(text);
     }
+    if no_time {
+        text.push_str(
+            "; a `DateTime<Utc>` is RFC 3339 (2006-12-16T17:24:00Z); with `#[field(coerce)]` it also reads \"2006-12-16 17:24:00\" and integer \
+             milliseconds, with `#[field(date_format = \"..\")]` any other form",
+        );
+    }
     DecodeError::form(record, field, text, (!sensitive).then_some(bytes))
+}
+
+/// Whether a problem is what chrono says of a text that is no time by RFC 3339, or serde of a number in its place.
+fn is_no_rfc3339(text: &str) -> bool {
+    const CHRONO: [&str; 6] = [
+        "premature end of input",
+        "input contains invalid characters",
+        "trailing input",
+        "input is out of range",
+        "no possible date and time matching input",
+        "input is not enough for unique date and time",
+    ];
+    CHRONO.contains(&text) || text.ends_with("expected an RFC 3339 formatted date and time string")
 }
 
 /// Takes out what serde's messages quote of the value.
@@ -280,6 +300,31 @@ mod tests {
             error("{\"name\":", false).problem(),
             "EOF while parsing a value at line 1 column 8"
         );
+    }
+
+    #[test]
+    fn a_time_in_another_form_leads_to_coerce() {
+        #[derive(Debug, serde::Deserialize)]
+        struct At {
+            #[allow(dead_code)]
+            at: chrono::DateTime<chrono::Utc>,
+        }
+        for value in [
+            r#""2006-12-16 17:24:00""#,
+            r#""16/12/2006""#,
+            r#""2006-12-16T17:24:00""#,
+            r#""2006-12-16T17:24:00Z and more""#,
+            r#""2006-13-16T17:24:00Z""#,
+            "\"\"",
+            "1166289840000",
+        ] {
+            let json = format!(r#"{{"at":{value}}}"#);
+            for sensitive in [false, true] {
+                let error = decode_json::<At>("At", Some(json.as_bytes()), sensitive).unwrap_err();
+                assert_eq!(error.field(), Some("at"));
+                assert!(error.problem().contains("`#[field(coerce)]`"), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -28,11 +28,12 @@ impl fmt::Display for Bound {
     }
 }
 
-/// A type that `min` and `max` may stand on: a number, or an `Option` of one (`None` breaks no rule).
+/// A type that `min` and `max` may stand on: a number, or an `Option` of one (`None` breaks no rule). Implement it for a type
+/// of your own: [`Coerce`](super::coerce::Coerce) has an example.
 #[diagnostic::on_unimplemented(
     message = "`min` and `max` need a number, `{Self}` is none",
     label = "not a number",
-    note = "for the length of a text or a list use `min_length` and `max_length`"
+    note = "for the length of a text or a list use `min_length` and `max_length`; for a type of your own: `impl Number`"
 )]
 pub trait Number {
     /// How the value compares; `None` when it does not (NaN), `Some(None)` when there is no value.
@@ -60,13 +61,19 @@ macro_rules! numbers {
         Bound::Int(bound) => Some(i128::from(number).cmp(&bound)),
         Bound::Float(bound) => (number as f64).partial_cmp(&bound),
     };)* } };
+    // What is beyond an i128 is above all bounds.
+    (wide $($t:ident)*) => { numbers! { $($t: |number, bound| match bound {
+        Bound::Int(bound) => Some(i128::try_from(number).map_or(Ordering::Greater, |number| number.cmp(&bound))),
+        Bound::Float(bound) => (number as f64).partial_cmp(&bound),
+    };)* } };
     (floats $($t:ident)*) => { numbers! { $($t: |number, bound| match bound {
         Bound::Int(bound) => f64::from(number).partial_cmp(&(bound as f64)),
         Bound::Float(bound) => f64::from(number).partial_cmp(&bound),
     };)* } };
 }
 
-numbers! { ints i8 i16 i32 i64 u8 u16 u32 u64 }
+numbers! { ints i8 i16 i32 i64 i128 u8 u16 u32 u64 }
+numbers! { wide isize usize u128 }
 numbers! { floats f32 f64 }
 
 impl<T: Number> Number for Option<T> {
@@ -198,6 +205,10 @@ mod tests {
             text(max(&u64::MAX, Bound::Int(i128::from(u64::MAX) - 1), false)),
             "must be at most 18446744073709551614, is 18446744073709551615"
         );
+        assert!(min::<_, Json>(&1_usize, Bound::Int(1), false).is_ok());
+        assert!(min::<_, Json>(&0_isize, Bound::Int(1), false).is_err());
+        assert!(max::<_, Json>(&u128::MAX, Bound::Int(i128::MAX), false).is_err());
+        assert!(min::<_, Json>(&i128::MIN, Bound::Int(0), false).is_err());
         assert_eq!(
             text(max(&234.84, Bound::Float(0.5), true)),
             "must be at most 0.5"

@@ -8,7 +8,7 @@ struct Reading {
     count: u64,
     #[field(coerce)]
     place: Place,
-    #[field(date_format = "%Y")]
+    #[field(date_format = "%F")]
     year: u16,
 }
 

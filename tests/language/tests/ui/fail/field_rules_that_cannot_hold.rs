@@ -10,6 +10,10 @@ struct Reading {
     at: DateTime<Utc>,
     #[field(date_format = "100%")]
     then: DateTime<Utc>,
+    #[field(date_format = "%Y")]
+    year: DateTime<Utc>,
+    #[field(date_format = "%d.%m.%Y %I:%M")]
+    half_a_day: DateTime<Utc>,
 }
 
 fn main() {}

@@ -6,12 +6,14 @@ struct Hour {
     n: u64,
 }
 
+fn add(hour: &mut Hour) -> u64 {
+    hour.n += 1;
+    hour.n
+}
+
 #[agent(topic = "words")]
 async fn count(word: Event<String>, mut hours: Table<Hour>) {
-    hours.update(word.key(), |hour| {
-        hour.n += 1;
-        hour.n
-    });
+    hours.update(word.key(), add);
 }
 
 fn main() {}
