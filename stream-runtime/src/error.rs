@@ -23,6 +23,14 @@ struct Inner {
     message: Cow<'static, str>,
 }
 
+/// A count and what is counted: `1 record`, `2 records`.
+pub(crate) fn counted(count: usize, one: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {one}s"),
+    }
+}
+
 /// What went wrong, as far as a caller can act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {

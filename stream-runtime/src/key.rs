@@ -3,9 +3,14 @@
 mod compound;
 mod partition;
 mod scalar;
+mod text;
 
 pub(crate) use partition::{partition_of, partition_of_none};
+pub use text::KeyForm;
+pub(crate) use text::{hex, show_bytes};
 
+use crate::error::counted;
+use serde_json::Value;
 use std::{fmt, hash::Hash};
 
 /// A type that can be the key of a topic or a table.
@@ -120,6 +125,26 @@ pub trait StreamKey: Clone + Eq + Hash + Ord + 'static {
         false
     }
 
+    /// The key as JSON, for people and programs that do not know its type: text, a number, the list of a tuple's parts.
+    ///
+    /// Default: the wire form as text, in hexadecimal if it is none.
+    fn to_json(&self) -> Value {
+        let mut wire = Vec::new();
+        self.encode(&mut wire);
+        Value::from(show_bytes(&wire))
+    }
+
+    /// Reads what [`to_json`](Self::to_json) gives, and the same as one text, as a command line has it: `7`, `["ann",7]`.
+    ///
+    /// Default: the wire form as text.
+    ///
+    /// # Errors
+    ///
+    /// When that is no key of the type.
+    fn from_json(value: &Value) -> Result<Self, KeyError> {
+        Self::decode(Some(&text::read_bytes(&text::scalar(value, Self::NAME)?)?))
+    }
+
     /// Returns the key as a message shows it: text in quotes, a number as it is, other bytes in hex.
     fn show(&self) -> String {
         let mut wire = Vec::new();
@@ -163,6 +188,11 @@ enum Kind {
     Form {
         name: &'static str,
     },
+    Text {
+        name: &'static str,
+        written: String,
+        problem: String,
+    },
 }
 
 impl KeyError {
@@ -188,6 +218,14 @@ impl KeyError {
     pub fn form(name: &'static str) -> Self {
         Self(Kind::Form { name })
     }
+
+    pub(crate) fn text(name: &'static str, written: &str, problem: &str) -> Self {
+        Self(Kind::Text {
+            name,
+            written: written.to_owned(),
+            problem: problem.to_owned(),
+        })
+    }
 }
 
 impl fmt::Display for KeyError {
@@ -196,9 +234,18 @@ impl fmt::Display for KeyError {
             Kind::Missing => f.write_str("the record has no key"),
             Kind::Utf8 => f.write_str("the key is not valid UTF-8"),
             Kind::Length { name, want, got } => {
-                write!(f, "the key has {got} bytes, a {name} has {want}")
+                write!(
+                    f,
+                    "the key has {}, a {name} has {want}",
+                    counted(*got, "byte")
+                )
             }
             Kind::Form { name } => write!(f, "the key is not the encoding of a {name}"),
+            Kind::Text {
+                name,
+                written,
+                problem,
+            } => write!(f, "`{written}` is no {name}: {problem}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Stream processing on Apache Kafka from annotated async functions and structs.
+#![doc = include_str!("docs/guide.md")]
 
 // So that the attributes work in this crate as they do in a user's.
 #[allow(unused_extern_crates)]
@@ -116,6 +116,9 @@ pub use task::TopicSpec;
 pub use task::Unacked;
 pub use window::Window;
 
+#[doc = include_str!("docs/recipes.md")]
+pub mod recipes {}
+
 /// How the values of messages are written: what `#[record(codec = ..)]` names, and the trait for one of your own.
 pub mod codecs {
     pub use crate::codec::{Binary, Codec, CodecError, MessagePack, Raw, Text};
@@ -230,6 +233,7 @@ pub mod __private {
     pub use crate::table::TableSpec;
     pub use crate::table::Tumbling;
     pub use crate::table::changelog_replica;
+    pub use crate::table::key_form;
     pub use crate::table::key_name;
     pub use crate::table::open as open_table;
     pub use crate::table::open_buffer;

@@ -4,6 +4,7 @@ mod builtin;
 pub(crate) mod coerce;
 pub(crate) mod datetime;
 pub(crate) mod decode;
+mod form;
 pub(crate) mod path;
 mod payload;
 pub mod rules;
@@ -14,6 +15,7 @@ mod time;
 
 pub use coerce::Coerce;
 pub use decode::{DecodeError, EncodeError};
+pub use form::RecordForm;
 pub use payload::Payload;
 pub use time::EventTime;
 pub(crate) use time::date;

@@ -25,8 +25,18 @@ pub struct Line {
     pub partition: i32,
     pub offset: i64,
     pub timestamp: Option<i64>,
+    #[serde(deserialize_with = "text")]
     pub key: Option<String>,
     pub value: serde_json::Value,
+}
+
+/// Keys that are text as they are, others as their JSON.
+fn text<'de, D: serde::Deserializer<'de>>(key: D) -> Result<Option<String>, D::Error> {
+    Ok(match Deserialize::deserialize(key)? {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    })
 }
 
 /// An app's program in a directory of its own, pointed at a broker.

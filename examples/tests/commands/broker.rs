@@ -17,7 +17,7 @@ fn one_broker_a_directory_and_its_data_stay() {
         second.err
     );
 
-    app.ok(&["send", "notes", "\"first\""]);
+    app.ok(&["send", "--create", "notes", "\"first\""]);
     assert_eq!(broker.interrupt(), Some(0));
     let _again = app.start(&["broker"]);
     eventually("the broker is back", || {
@@ -94,4 +94,42 @@ fn without_a_broker_the_way_to_one_is_named() {
         !Path::new(&app.dir().join(".stream")).exists(),
         "looking for a broker leaves nothing behind"
     );
+}
+
+#[test]
+fn a_worker_s_own_broker_heeds_the_port_of_the_environment() {
+    let app = Program::voltage();
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = free.local_addr().unwrap().port().to_string();
+    drop(free);
+    let mut worker = app.command(&["worker", "--until-caught-up", "--without-web"]);
+    let done = worker.env("STREAM_BROKER_PORT", &port).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}");
+    assert!(said.contains(&format!("127.0.0.1:{port}")), "{said}");
+}
+
+#[test]
+fn what_kubernetes_puts_into_the_environment_breaks_no_start() {
+    let app = Program::voltage();
+    app.broker().interrupt();
+    let mut worker = app.command(&["worker", "--until-caught-up"]);
+    let done = worker
+        .env("STREAM_WEB_PORT", "tcp://10.0.0.1:80")
+        .env("STREAM_BROKER_PORT", "tcp://10.0.0.2:9092")
+        .env("STREAM_BROKER_SERVICE_HOST", "10.0.0.2")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}");
+    for line in [
+        "STREAM_WEB_PORT=tcp://10.0.0.1:80 is not taken for an option: Kubernetes sets it for a service named stream-web",
+        "STREAM_BROKER_PORT=tcp://10.0.0.2:9092 is not taken for an option: Kubernetes sets it for a service named stream-broker",
+    ] {
+        assert_eq!(said.matches(line).count(), 1, "{said}");
+    }
+    // A slip is still one.
+    let mut worker = app.command(&["worker", "--until-caught-up"]);
+    let done = worker.env("STREAM_WEB_PORT", "http").output().unwrap();
+    assert_eq!(done.status.code(), Some(2));
 }

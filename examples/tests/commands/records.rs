@@ -14,6 +14,7 @@ fn what_is_sent_is_read() {
     let _broker = app.broker();
     app.ok(&[
         "send",
+        "--create",
         "clicks",
         r#"{"user":"ann","price":1.50}"#,
         "--key",
@@ -79,7 +80,7 @@ fn lines_of_standard_input() {
     let app = Program::voltage();
     let _broker = app.broker();
     let mut sending = app
-        .command(&["send", "numbers"])
+        .command(&["send", "--create", "numbers"])
         .stdin(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -123,7 +124,7 @@ fn what_comes_later_is_seen_at_once() {
         .unwrap();
     let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
     for n in ["1", "2"] {
-        app.ok(&["send", "later", n]);
+        app.ok(&["send", "--create", "later", n]);
         let line: serde_json::Value =
             serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         assert_eq!(line["value"].to_string(), n);
@@ -142,7 +143,7 @@ fn a_reader_that_goes_away_is_no_failure() {
     let _broker = app.broker();
     let lines: String = (0..50_000).map(|n| format!("{n}\n")).collect();
     fs::write(app.dir().join("lines"), lines).unwrap();
-    app.ok(&["send", "many", "--file", "lines"]);
+    app.ok(&["send", "many", "--create", "--file", "lines"]);
     let mut tail = app
         .command(&["tail", "many", "--from-beginning"])
         .stdout(Stdio::piped())
@@ -172,7 +173,15 @@ fn a_line_that_cannot_be_sent_is_named() {
         "{\"user\":\"ann\"}\n{\"user\":null}\n",
     )
     .unwrap();
-    let done = app.run(&["send", "clicks", "--file", "lines", "--key-field", "user"]);
+    let done = app.run(&[
+        "send",
+        "clicks",
+        "--create",
+        "--file",
+        "lines",
+        "--key-field",
+        "user",
+    ]);
     assert_eq!(done.code, Some(1));
     assert!(
         done.err.contains("lines:2: the field `user` is null"),

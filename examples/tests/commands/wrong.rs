@@ -128,7 +128,7 @@ fn the_environment_says_what_flags_say() {
     let broker = app.broker();
     let address = app.address().unwrap();
     let elsewhere = Program::voltage();
-    let mut send = elsewhere.command(&["send", "x", "1"]);
+    let mut send = elsewhere.command(&["send", "--create", "x", "1"]);
     assert!(
         send.env("STREAM_BROKER", &address)
             .status()

@@ -114,6 +114,7 @@ pub fn expand(table: &Table) -> TokenStream {
     };
     let key = quote_spanned!(at=> type Key = #key;);
     let key_name = quote_spanned!(at=> #here::key_name::<Self>());
+    let key_form = quote_spanned!(at=> #here::key_form::<Self>());
     let open = quote_spanned!(at=> #here::open_table::<Self>);
     let (global, more) = rows_from(table, &value_place(table), &p);
     quote! {
@@ -131,6 +132,7 @@ pub fn expand(table: &Table) -> TokenStream {
                     name: #name,
                     place: #place,
                     key: #key_name,
+                    keys: #key_form,
                     value: #value_name,
                     row: || #row,
                     window: #window,

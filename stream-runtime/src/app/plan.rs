@@ -146,6 +146,11 @@ impl App {
         problems
     }
 
+    /// The tables of the app, whether or not somebody uses them.
+    pub(crate) fn all_tables(&self) -> Vec<&'static TableDescriptor> {
+        self.tables(&self.agents_in())
+    }
+
     /// The tables of the app; of one that is narrowed to some agents, those that they use.
     fn tables(&self, agents: &[&'static AgentDescriptor]) -> Vec<&'static TableDescriptor> {
         let mut all = registry::tables();

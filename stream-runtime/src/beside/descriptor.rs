@@ -4,7 +4,10 @@ use std::any::TypeId;
 use std::future::Future;
 use std::pin::Pin;
 
+use chrono::{DateTime, Utc};
+
 use super::BesideCx;
+use super::schedule::Schedule;
 use crate::error::{Action, Failure};
 use crate::task::backoff;
 use crate::topology::{Edge, Place, TopicDescriptor, registry};
@@ -104,6 +107,17 @@ impl When {
             When::Every { .. } => "timer",
             When::Crontab { .. } => "crontab",
             When::Start | When::Stop => "task",
+        }
+    }
+
+    /// When it is called next; `None` where no calendar says so.
+    pub(crate) fn next(self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            When::Crontab {
+                expression,
+                timezone,
+            } => Schedule::new(expression, timezone).ok()?.next(from),
+            When::Every { .. } | When::Start | When::Stop => None,
         }
     }
 

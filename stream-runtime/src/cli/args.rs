@@ -132,6 +132,11 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "HOST:PORT", env = "STREAM_ADVERTISE", value_parser = host_and_port)]
     pub(crate) advertise: Option<String>,
 
+    /// The port of the broker that the worker starts where none is named and none runs; 0 takes a free one
+    /// [default: the last one, else 9092]
+    #[arg(long, value_name = "PORT", env = "STREAM_BROKER_PORT")]
+    pub(crate) broker_port: Option<u16>,
+
     /// Serve no pages and no metrics; other workers' questions for rows are answered on a free port
     #[arg(long, env = "STREAM_WITHOUT_WEB", conflicts_with = "web_port")]
     pub(crate) without_web: bool,
@@ -154,7 +159,7 @@ pub(crate) struct WorkerArgs {
     pub(crate) shutdown_timeout: Option<std::time::Duration>,
 
     /// End with exit code 0 once everything there is has been processed and committed
-    #[arg(long)]
+    #[arg(long, env = "STREAM_UNTIL_CAUGHT_UP")]
     pub(crate) until_caught_up: bool,
 
     /// Events after which a partition commits before its time; for fault tests, which want many small commits
@@ -188,7 +193,7 @@ pub(crate) struct BrokerArgs {
 /// `send`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SendArgs {
-    /// The topic; it is made if it does not exist
+    /// The topic; one of the app's is made if it does not exist
     pub(crate) topic: String,
 
     /// The value of one record; without it and without --file, lines of standard input
@@ -199,8 +204,13 @@ pub(crate) struct SendArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 
-    /// The key of every record
-    #[arg(short, long, conflicts_with = "key_field")]
+    /// The key of every record, in the type of the topic's keys [default: what the record carries]
+    #[arg(
+        short,
+        long,
+        conflicts_with = "key_field",
+        allow_negative_numbers = true
+    )]
     pub(crate) key: Option<String>,
 
     /// The field of the value that is the key, as `user` or `user.id`
@@ -208,8 +218,20 @@ pub(crate) struct SendArgs {
     pub(crate) key_field: Option<String>,
 
     /// A header of every record; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    #[arg(short = 'H', long, value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub(crate) header: Vec<(String, String)>,
+
+    /// The Kafka time of every record: RFC 3339, or milliseconds since 1970 [default: now]
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    pub(crate) timestamp: Option<i64>,
+
+    /// Make the topic if neither the broker nor the app has it
+    #[arg(long)]
+    pub(crate) create: bool,
+
+    /// Ask nothing of the app: send what is given, unchecked and the key as text, whatever the topic
+    #[arg(long)]
+    pub(crate) raw: bool,
 
     /// Send a tombstone: the key with no value
     #[arg(long, requires = "key", conflicts_with_all = ["value", "file"])]
@@ -241,6 +263,14 @@ pub(crate) struct TailArgs {
     /// Show records of open and aborted transactions too
     #[arg(long)]
     pub(crate) read_uncommitted: bool,
+
+    /// Show the headers too; `-o json` always has them
+    #[arg(short = 'H', long)]
+    pub(crate) headers: bool,
+
+    /// Ask nothing of the app: keys are text, or bytes in hexadecimal
+    #[arg(long)]
+    pub(crate) raw: bool,
 }
 
 /// `topics`.
@@ -275,7 +305,7 @@ pub(crate) struct PlanArgs {
 /// `describe`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DescribeArgs {
-    /// An agent, a table or a topic; without one, all of them
+    /// An agent, a table, a timer, a crontab, a task, a page or a topic; without one, all of them
     pub(crate) name: Option<String>,
 }
 
@@ -313,6 +343,19 @@ fn host_and_port(text: &str) -> Result<String, String> {
         return Err("expected HOST:PORT, or HOST for the port that is listened on".to_owned());
     }
     Ok(text.to_owned())
+}
+
+/// Milliseconds since the epoch. Kafka has no time before 1970.
+fn timestamp(text: &str) -> Result<i64, String> {
+    let written = text.parse().ok().or_else(|| {
+        let time = crate::record::datetime::parse(text)?;
+        Some(time.timestamp_millis())
+    });
+    match written {
+        Some(ms) if ms >= 0 => Ok(ms),
+        Some(_) => Err("Kafka has no time before 1970".to_owned()),
+        None => Err("expected RFC 3339, as 2026-03-28T12:00:00Z, or milliseconds".to_owned()),
+    }
 }
 
 fn instance_id(text: &str) -> Result<String, &'static str> {

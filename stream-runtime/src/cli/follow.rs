@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::error::{CliError, CliResult};
+use super::known::no_topic;
 use crate::kafka::{
     Admin, Batch, Fault, Fetched, Isolation, Place, Properties, Reader, RecordView, Wake,
 };
@@ -136,10 +137,10 @@ impl Follow {
                 break topic.partitions;
             }
             if self.until_end {
-                return Err(
-                    CliError::failure(format_args!("there is no topic {}", self.topic))
-                        .next("`topics --all` lists those there are"),
-                );
+                let others = admin.topics()?;
+                let names = others.keys().map(String::as_str);
+                let next = "`topics --all` lists those there are";
+                return Err(no_topic(&self.topic, names, next));
             }
             if see(Step::NoTopic)?.is_break() {
                 return Ok(None);

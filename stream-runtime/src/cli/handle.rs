@@ -102,6 +102,7 @@ impl AppHandle {
             shutdown_timeout: None,
             plan_lock: "plan.lock".into(),
             instance_id: None,
+            broker_port: None,
             web_port: None,
             web_bind: None,
             advertise: None,

@@ -110,17 +110,21 @@ impl Place {
         match failed {
             None => Err(CliError::failure("no port to listen on")),
             Some((port, error)) if error.is_address_in_use() => Err(CliError::failure(error).next(
-                format_args!("port {port} is taken: give another with --port"),
+                format_args!(
+                    "port {port} is taken: give another with `broker --port` or `worker --broker-port`"
+                ),
             )),
             Some((_, error)) => Err(CliError::failure(error).next("or give another --data-dir")),
         }
     }
 
     /// Joins the broker that runs for this directory, or runs it here; watches over it from then on.
-    pub(crate) fn join(&self) -> CliResult<Joined> {
+    ///
+    /// Without a `port`: as [`host`](Place::host). One that runs already keeps its own.
+    pub(crate) fn join(&self, port: Option<u16>) -> CliResult<Joined> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            if let Some(host) = self.host(None)? {
+            if let Some(host) = self.host(port)? {
                 return Ok(Joined {
                     address: host.address,
                     host: Some(host),
@@ -336,7 +340,7 @@ mod tests {
     fn a_joined_worker_takes_over_at_the_same_port() {
         let (_dir, place) = place();
         let host = place.host(Some(0)).unwrap().expect("hosted here");
-        let joined = place.join().unwrap();
+        let joined = place.join(None).unwrap();
         assert!(!joined.is_host());
         assert_eq!(joined.address(), host.address());
         let address = host.address();

@@ -14,8 +14,11 @@ use super::context::Context;
 use super::dead_letters::{self, DeadLettersArgs};
 use super::error::{CliError, CliResult};
 use super::handle::AppHandle;
+use super::service_links::ServiceLink;
 use super::style::Style;
-use super::{broker, logging, plan, reset, send, settings, tail, topics, worker};
+use super::{
+    broker, functions, logging, plan, reset, send, service_links, settings, tail, topics, worker,
+};
 use crate::app::App;
 use crate::error::{Error, Kind};
 
@@ -29,6 +32,13 @@ struct Builtin {
     run: fn(&Context<'_>, &ArgMatches) -> CliResult,
     /// The level of the log unless another is asked for.
     log: &'static str,
+}
+
+impl Builtin {
+    /// With its options; and what of the environment looks like one and is not.
+    fn command(&self) -> (Command, Vec<ServiceLink>) {
+        service_links::without((self.augment)(Command::new(self.name)))
+    }
 }
 
 const BUILTINS: &[Builtin] = &[
@@ -94,10 +104,18 @@ const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "tables",
-        about: "List the app's tables: keys, windows, changelogs",
+        about: "List the app's tables, global ones too: keys, windows, changelogs",
         examples: &["tables", "tables -o json"],
         augment: |command| command,
         run: |cx, _| plan::tables(cx),
+        log: "error",
+    },
+    Builtin {
+        name: "functions",
+        about: "List what runs beside the agents: timers, crontabs with their next call, tasks, pages",
+        examples: &["functions", "functions -o json"],
+        augment: |command| command,
+        run: |cx, _| functions::run(cx),
         log: "error",
     },
     Builtin {
@@ -110,7 +128,7 @@ const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "describe",
-        about: "Tell all about an agent, a table or a topic",
+        about: "Tell all about an agent, a table, a function or a topic",
         examples: &["describe", "describe voltage_input"],
         augment: DescribeArgs::augment_args,
         run: |cx, matches| plan::describe(cx, &parse(matches)?),
@@ -181,6 +199,10 @@ fn dispatch(app: &App, global: Global, matches: &ArgMatches) -> CliResult<ExitCo
         level,
         Style::stderr(global.color),
     )?;
+    if let Some(builtin) = builtin {
+        let (_, links) = builtin.command();
+        links.iter().for_each(|link| tracing::warn!("{link}"));
+    }
     let names: Vec<&str> = BUILTINS.iter().map(|builtin| builtin.name).collect();
     let mut mistakes = app.mistakes.clone();
     mistakes.extend(command::clashes(&names));
@@ -283,7 +305,7 @@ fn root(app: &App, program: &str) -> Command {
             .iter()
             .map(|example| example_line(program, example))
             .collect();
-        let command = (builtin.augment)(Command::new(builtin.name));
+        let (command, _) = builtin.command();
         // The arguments' own descriptions are for readers of the source.
         let command = command.about(builtin.about).long_about(None);
         root = root.subcommand(command.after_help(format!("Examples:\n{}", examples.join("\n"))));
@@ -314,6 +336,33 @@ mod tests {
     #[test]
     fn every_command_s_arguments_fit_together() {
         root(&App::new("voltage"), "voltage").debug_assert();
+    }
+
+    #[test]
+    fn every_option_of_the_worker_can_stand_in_the_environment() {
+        let app = App::new("voltage");
+        let root = root(&app, "voltage");
+        let worker = root.find_subcommand("worker").unwrap();
+        let own = root.get_arguments().chain(worker.get_arguments());
+        for arg in own.filter(|arg| !["help", "version"].contains(&arg.get_id().as_str())) {
+            assert!(arg.get_env().is_some(), "{} has no variable", arg.get_id());
+        }
+    }
+
+    /// Kubernetes sets `{SERVICE}_PORT`, which the value tells from ours, and more, which nothing would.
+    #[test]
+    fn no_option_s_variable_is_one_of_a_kubernetes_service() {
+        let app = App::new("voltage");
+        let root = root(&app, "voltage");
+        let commands = std::iter::once(&root).chain(root.get_subcommands());
+        let args = commands.flat_map(Command::get_arguments);
+        let names: Vec<&str> = args.filter_map(|arg| arg.get_env()?.to_str()).collect();
+        assert!(names.contains(&"STREAM_BROKER_PORT"), "{names:?}");
+        let of_a_service =
+            regex::Regex::new("_SERVICE_(HOST|PORT)(_.*)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)").unwrap();
+        for name in names {
+            assert!(!of_a_service.is_match(name), "{name}");
+        }
     }
 
     #[test]

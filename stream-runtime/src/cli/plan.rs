@@ -3,6 +3,8 @@
 use super::args::{DescribeArgs, Output, PlanArgs};
 use super::context::Context;
 use super::error::{CliError, CliResult};
+use super::functions::every;
+use super::known::meant;
 use super::lock;
 use super::print::{Columns, json, line};
 use super::style::Style;
@@ -17,7 +19,7 @@ pub(super) fn plan(cx: &Context<'_>, args: &PlanArgs) -> CliResult {
     if args.check {
         return lock::check(cx, &cx.plan()?, &args.plan_lock);
     }
-    let view = AppView::of(&cx.found_plan()?);
+    let view = AppView::of(cx.app(), &cx.found_plan()?);
     if cx.output() == Output::Json {
         return json(&view);
     }
@@ -32,6 +34,13 @@ pub(super) fn plan(cx: &Context<'_>, args: &PlanArgs) -> CliResult {
         ))?;
         for agent in &task.agents {
             line(format_args!("  {}", flow(agent, style)))?;
+        }
+    }
+    if !view.functions.is_empty() {
+        line("")?;
+        line(style.bold("beside the agents"))?;
+        for one in &view.functions {
+            line(format_args!("  {}: {}", style.bold(&one.name), one.line()))?;
         }
     }
     line("")?;
@@ -123,15 +132,9 @@ fn read_by(agent: &AgentView, between: &str) -> String {
     }
 }
 
-/// What calls a timer.
-fn every(ms: u64) -> String {
-    let interval = duration::format(i64::try_from(ms).unwrap_or(i64::MAX));
-    format!("every {interval}")
-}
-
 /// `agents`.
 pub(super) fn agents(cx: &Context<'_>) -> CliResult {
-    let view = AppView::of(&cx.found_plan()?);
+    let view = AppView::of(cx.app(), &cx.found_plan()?);
     if cx.output() == Output::Json {
         return json(&view.agents().collect::<Vec<_>>());
     }
@@ -167,7 +170,7 @@ pub(super) fn agents(cx: &Context<'_>) -> CliResult {
 
 /// `tables`.
 pub(super) fn tables(cx: &Context<'_>) -> CliResult {
-    let view = AppView::of(&cx.plan()?);
+    let view = AppView::of(cx.app(), &cx.plan()?);
     if cx.output() == Output::Json {
         return json(&view.tables().collect::<Vec<_>>());
     }
@@ -178,6 +181,7 @@ pub(super) fn tables(cx: &Context<'_>) -> CliResult {
         "value",
         "grace",
         "idle",
+        "ttl",
         "changelog",
         "place",
     ];
@@ -185,15 +189,16 @@ pub(super) fn tables(cx: &Context<'_>) -> CliResult {
     for table in view.tables() {
         columns.row([
             table.name.clone(),
-            table.kind.clone(),
+            match table.global {
+                true => format!("{}, global", table.kind),
+                false => table.kind.clone(),
+            },
             table.key.clone(),
             table.value.clone(),
             duration::format(table.grace_ms),
             idle(table).unwrap_or_default(),
-            table
-                .changelog
-                .clone()
-                .unwrap_or_else(|| "none, in memory".to_owned()),
+            table.ttl_ms.map(duration::format).unwrap_or_default(),
+            table.kept(),
             table.place.clone(),
         ]);
     }
@@ -208,7 +213,7 @@ fn idle(table: &TableView) -> Option<String> {
 
 /// `describe`: all there is to say about one thing, or about everything.
 pub(super) fn describe(cx: &Context<'_>, args: &DescribeArgs) -> CliResult {
-    let view = AppView::of(&cx.found_plan()?);
+    let view = AppView::of(cx.app(), &cx.found_plan()?);
     let wanted = |name: &str| args.name.as_deref().is_none_or(|wanted| wanted == name);
     let agents: Vec<&AgentView> = view.agents().filter(|agent| wanted(&agent.name)).collect();
     let tables: Vec<&TableView> = view.tables().filter(|table| wanted(&table.name)).collect();
@@ -217,16 +222,25 @@ pub(super) fn describe(cx: &Context<'_>, args: &DescribeArgs) -> CliResult {
         .iter()
         .filter(|topic| wanted(&topic.name))
         .collect();
-    if agents.is_empty() && tables.is_empty() && topics.is_empty() {
+    let functions: Vec<_> = view
+        .functions
+        .iter()
+        .filter(|one| wanted(&one.name))
+        .collect();
+    if agents.is_empty() && tables.is_empty() && topics.is_empty() && functions.is_empty() {
         let name = args.name.as_deref().unwrap_or_default();
-        return Err(CliError::failure(format_args!(
-            "there is no agent, table or topic named {name}"
-        ))
-        .next("`agents`, `tables` and `topics` list those there are"));
+        let error = CliError::failure(format_args!(
+            "there is no agent, table, function or topic named {name}"
+        ));
+        let list = "`agents`, `tables`, `functions` and `topics` list those there are";
+        return Err(match meant(name, view.names()) {
+            Some(other) => error.next(format_args!("did you mean `{other}`? {list}")),
+            None => error.next(list),
+        });
     }
     if cx.output() == Output::Json {
         return json(
-            &serde_json::json!({ "app": view.app, "agents": agents, "tables": tables, "topics": topics }),
+            &serde_json::json!({ "app": view.app, "agents": agents, "tables": tables, "functions": functions, "topics": topics }),
         );
     }
     let style = cx.style();
@@ -249,6 +263,10 @@ pub(super) fn describe(cx: &Context<'_>, args: &DescribeArgs) -> CliResult {
     for table in tables {
         heading("table", &table.name, &table.place)?;
         self::table(table)?;
+    }
+    for one in functions {
+        heading(one.kind, &one.name, &one.place)?;
+        one.describe()?;
     }
     for topic in topics {
         heading(
@@ -303,6 +321,11 @@ fn agent(agent: &AgentView) -> CliResult {
         .and_then(|ms| i64::try_from(ms).ok())
         .map(duration::format);
     field("timeout", timeout.as_deref().unwrap_or_default())?;
+    let at_once = match agent.concurrency {
+        1 => String::new(),
+        several => format!("{several} events"),
+    };
+    field("at once", &at_once)?;
     field("then", agent.on_error)?;
     field("bad records", agent.on_decode_error)?;
     field("dead letters", &agent.dead_letter_topic)
@@ -310,6 +333,12 @@ fn agent(agent: &AgentView) -> CliResult {
 
 fn table(table: &TableView) -> CliResult {
     field("kind", &table.kind)?;
+    let everywhere = if table.global {
+        "all rows, on every worker"
+    } else {
+        ""
+    };
+    field("global", everywhere)?;
     field("key", &table.key)?;
     field("value", &table.value)?;
     if table.kind != "plain" {
@@ -317,12 +346,18 @@ fn table(table: &TableView) -> CliResult {
         field("idle", idle(table).as_deref().unwrap_or("off"))?;
         field("retention", &duration::format(table.retention_ms))?;
     }
+    let ttl = table.ttl_ms.map(duration::format).unwrap_or_default();
+    field("ttl", &ttl)?;
     field("written by", &table.written_by.join(", "))?;
-    field("read by", &table.read_by.join(", "))?;
-    field(
-        "changelog",
-        table.changelog.as_deref().unwrap_or("none, in memory"),
-    )?;
+    let read_by = table.read_by.join(", ");
+    match table.written_by.is_empty() && table.read_by.is_empty() {
+        true => field("used by", "nobody")?,
+        false => field("read by", &read_by)?,
+    }
+    match &table.source {
+        Some(source) => field("rows of topic", source)?,
+        None => field("changelog", &table.kept())?,
+    }
     field(
         "rows",
         if table.local {
@@ -334,7 +369,7 @@ fn table(table: &TableView) -> CliResult {
 }
 
 /// A line of `describe`; nothing for what there is not.
-fn field(name: &str, value: &str) -> CliResult {
+pub(super) fn field(name: &str, value: &str) -> CliResult {
     if value.is_empty() {
         return Ok(());
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::error::{CliResult, output_error};
 use super::style::Style;
+use crate::key::hex;
 
 /// Rows under a heading, in columns.
 pub(super) struct Columns {
@@ -62,9 +63,7 @@ pub(super) fn line(text: impl std::fmt::Display) -> CliResult {
 pub(super) fn readable(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(|c| c.is_control() && !c.is_whitespace()) => text.to_owned(),
-        _ => bytes
-            .iter()
-            .fold("0x".to_owned(), |hex, byte| hex + &format!("{byte:02x}")),
+        _ => hex(bytes),
     }
 }
 

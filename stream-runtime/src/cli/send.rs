@@ -9,8 +9,10 @@ use serde_json::Value;
 use super::args::SendArgs;
 use super::context::Context;
 use super::error::{CliError, CliResult};
+use super::known::{Known, Topic, no_topic};
 use super::progress::Progress;
-use crate::kafka::{Deliveries, OutHeaders, Outgoing, Sender};
+use crate::error::counted;
+use crate::kafka::{Deliveries, OutHeaders, Outgoing, Properties, Sender};
 
 /// The longest line that is read; Kafka takes 1 MiB by default.
 const LONGEST_LINE: u64 = 64 << 20;
@@ -19,19 +21,26 @@ const DELIVERY: Duration = Duration::from_secs(120);
 
 pub(crate) fn run(cx: &Context<'_>, args: &SendArgs) -> CliResult {
     let properties = cx.client()?;
+    let topic = find(cx, &properties, args)?;
+    // Before the topic is made: what is not sent leaves nothing behind.
+    let single = match (args.tombstone, &args.value) {
+        (true, _) => Some(None),
+        (false, Some(value)) => Some(Some(value.as_bytes())),
+        (false, None) => None,
+    };
+    let prepared = single
+        .map(|value| prepare(topic.as_ref(), args, value).map_err(|why| bad_record(args, &why)))
+        .transpose()?;
     cx.make_topic(&properties, &args.topic)?;
     let sender = Sender::new(&properties)?;
     let mut sending = Sending {
         sender: &sender,
         args,
+        topic,
         sent: 0,
     };
-    if args.tombstone {
-        sending.send(None, None, "the tombstone")?;
-        return sending.finish(cx);
-    }
-    if let Some(value) = &args.value {
-        sending.send(Some(value.as_bytes()), None, "the value")?;
+    if let (Some(value), Some(key)) = (single, prepared) {
+        sending.send(key.as_deref(), value)?;
         return sending.finish(cx);
     }
     let read = sending.read(cx);
@@ -43,10 +52,105 @@ pub(crate) fn run(cx: &Context<'_>, args: &SendArgs) -> CliResult {
     sending.finish(cx)
 }
 
+/// What is known of the topic; nothing with `--raw`. A topic that there is not, neither on the broker nor in the app, is
+/// most often a slip.
+fn find(cx: &Context<'_>, properties: &Properties, args: &SendArgs) -> CliResult<Option<Topic>> {
+    if args.raw {
+        return Ok(None);
+    }
+    let name = args.topic.as_str();
+    let known = Known::of(cx, name).map_err(|error| {
+        let around = "mend it, or send with --raw, which asks nothing of the app";
+        error.next(around)
+    })?;
+    let admin = cx.admin(properties)?;
+    let exists = admin.topic(name)?.is_some();
+    let mut topic = match known.topic(name) {
+        Some(topic) => topic.clone(),
+        None if exists || args.create => Topic::default(),
+        None => {
+            let others = admin.topics()?;
+            let all = known.names().chain(others.keys().map(String::as_str));
+            let next = "--create makes it, `topics --all` lists those there are";
+            return Err(no_topic(name, all, next));
+        }
+    };
+    if let Some(what) = topic.inner {
+        return Err(CliError::failure(format_args!(
+            "{name} is a {what} of the app, which nobody else writes"
+        ))
+        .next("--raw sends there all the same"));
+    }
+    if topic.external && !exists {
+        return Err(CliError::failure(format_args!(
+            "topic {name} does not exist, and as an `external` one it is not made here"
+        )));
+    }
+    if exists && !topic.compact {
+        // Who may send may not always ask.
+        let config = admin.config(name).unwrap_or_default();
+        let policy = config.get("cleanup.policy");
+        topic.compact = policy.is_some_and(|policy| policy.contains("compact"));
+    }
+    Ok(Some(topic))
+}
+
+/// The key of a record that may be sent; why it may not be.
+fn prepare(
+    topic: Option<&Topic>,
+    args: &SendArgs,
+    value: Option<&[u8]>,
+) -> Result<Option<Vec<u8>>, String> {
+    let unknown = Topic::default();
+    let own = match (topic, value) {
+        (Some(topic), Some(value)) => topic.check(value)?,
+        _ => None,
+    };
+    let written = match (&args.key, &args.key_field, value) {
+        (Some(key), ..) => Some(Value::from(key.as_str())),
+        (None, Some(field), Some(value)) => match field_of(value, field)? {
+            Value::Null
+                if !topic
+                    .and_then(Topic::keys)
+                    .is_some_and(|keys| keys.optional) =>
+            {
+                return Err(format!("the field `{field}` is null"));
+            }
+            found => Some(found),
+        },
+        _ => None,
+    };
+    let key = match written {
+        Some(written) => topic.unwrap_or(&unknown).key(&written)?,
+        None => own,
+    };
+    match (topic, &key) {
+        (Some(topic), None) => topic.without_key().map(|()| None),
+        _ => Ok(key),
+    }
+}
+
+/// A record that was not sent, and the ways out.
+fn bad_record(args: &SendArgs, why: &str) -> CliError {
+    CliError::failure(format_args!("topic {}: {why}", args.topic)).next(way_out(args, why))
+}
+
+fn way_out(args: &SendArgs, why: &str) -> &'static str {
+    match () {
+        () if args.raw => "",
+        () if why.starts_with("the record has no key") => {
+            "give one with --key or --key-field; --raw sends it as it is"
+        }
+        () => "--raw sends it unchecked, the key as text",
+    }
+}
+
 struct Sending<'a> {
     sender: &'a Sender,
     args: &'a SendArgs,
-    sent: u64,
+    /// `None`: nothing is checked.
+    topic: Option<Topic>,
+    sent: usize,
 }
 
 impl Sending<'_> {
@@ -109,7 +213,9 @@ impl Sending<'_> {
             if value.is_empty() {
                 continue;
             }
-            self.send(Some(value), Some(&place), "the value")?;
+            let key = prepare(self.topic.as_ref(), self.args, Some(value))
+                .map_err(|why| self.bad_line(&place(), &why))?;
+            self.send(key.as_deref(), Some(value))?;
             if number.is_multiple_of(1_000) {
                 self.check()?;
             }
@@ -118,26 +224,18 @@ impl Sending<'_> {
         Ok(())
     }
 
-    fn send(
-        &mut self,
-        value: Option<&[u8]>,
-        place: Option<&dyn Fn() -> String>,
-        what: &str,
-    ) -> CliResult {
-        let from_field = match (&self.args.key_field, value) {
-            (Some(field), Some(value)) => Some(key_of(value, field).map_err(|error| {
-                let place = place.map_or_else(|| what.to_owned(), |place| place());
-                let sent = if self.sent == 1 {
-                    "1 record was".to_owned()
-                } else {
-                    format!("{} records were", self.sent)
-                };
-                CliError::failure(format_args!("{place}: {error}"))
-                    .next(format_args!("{sent} sent before it"))
-            })?),
-            _ => None,
+    fn bad_line(&self, place: &str, why: &str) -> CliError {
+        let were = if self.sent == 1 { "was" } else { "were" };
+        let sent = format!("{} {were}", counted(self.sent, "record"));
+        let around = match way_out(self.args, why) {
+            "" => String::new(),
+            way => format!("; {way}"),
         };
-        let key = from_field.as_deref().or(self.args.key.as_deref());
+        CliError::failure(format_args!("{place}: {why}"))
+            .next(format_args!("{sent} sent before it{around}"))
+    }
+
+    fn send(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> CliResult {
         let headers = (!self.args.header.is_empty()).then(|| {
             OutHeaders::new(
                 self.args
@@ -149,9 +247,9 @@ impl Sending<'_> {
         let record = Outgoing {
             topic: &self.args.topic,
             partition: None,
-            key: key.map(str::as_bytes),
+            key,
             value,
-            timestamp: None,
+            timestamp: self.args.timestamp,
             headers,
             slot: 0,
         };
@@ -169,11 +267,7 @@ impl Sending<'_> {
     fn finish(self, cx: &Context<'_>) -> CliResult {
         let deliveries = self.sender.flush(DELIVERY)?;
         refused(&deliveries)?;
-        let records = if self.sent == 1 {
-            "1 record".to_owned()
-        } else {
-            format!("{} records", self.sent)
-        };
+        let records = counted(self.sent, "record");
         cx.note(format_args!("Sent {records} to {}.", self.args.topic));
         Ok(())
     }
@@ -192,8 +286,8 @@ fn refused(deliveries: &Deliveries) -> CliResult {
     }
 }
 
-/// The key in the field at `path` of a JSON value: text as it is, numbers and booleans as they are written.
-fn key_of(value: &[u8], path: &str) -> Result<String, String> {
+/// The field at `path` of a JSON value.
+fn field_of(value: &[u8], path: &str) -> Result<Value, String> {
     let document: Value =
         serde_json::from_slice(value).map_err(|error| format!("not JSON: {error}"))?;
     let mut found = &document;
@@ -202,12 +296,16 @@ fn key_of(value: &[u8], path: &str) -> Result<String, String> {
             .get(name)
             .ok_or_else(|| format!("there is no field `{path}`"))?;
     }
-    match found {
+    Ok(found.clone())
+}
+
+/// A key of no type that is known: text as it is, numbers and booleans as they are written.
+pub(super) fn text_of(written: &Value) -> Result<String, String> {
+    match written {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(value) => Ok(value.to_string()),
-        Value::Null => Err(format!("the field `{path}` is null")),
-        _ => Err(format!("the field `{path}` is neither text nor a number")),
+        _ => Err("the key's field is neither text nor a number".to_owned()),
     }
 }
 
@@ -217,7 +315,8 @@ mod tests {
 
     #[test]
     fn a_key_comes_out_of_the_value() {
-        let key = |value: &str, path| key_of(value.as_bytes(), path);
+        let key =
+            |value: &str, path| field_of(value.as_bytes(), path).and_then(|field| text_of(&field));
         assert_eq!(key(r#"{"user":"ann","n":7}"#, "user"), Ok("ann".to_owned()));
         assert_eq!(
             key(r#"{"user":{"id":12345678901234567890}}"#, "user.id"),
@@ -226,7 +325,6 @@ mod tests {
         assert_eq!(key(r#"{"ok":true}"#, "ok"), Ok("true".to_owned()));
         assert!(key("nonsense", "user").unwrap_err().contains("not JSON"));
         assert!(key(r#"{"a":1}"#, "b").unwrap_err().contains("no field `b`"));
-        assert!(key(r#"{"a":null}"#, "a").unwrap_err().contains("null"));
         assert!(key(r#"{"a":[1]}"#, "a").unwrap_err().contains("neither"));
     }
 }

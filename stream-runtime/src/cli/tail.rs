@@ -7,9 +7,10 @@ use super::args::{Output, TailArgs};
 use super::context::Context;
 use super::error::{CliResult, output_error};
 use super::follow::{Follow, Step};
+use super::known::{Known, Topic, meant};
 use super::print::{json_or_text, readable, time};
 use super::style::Style;
-use crate::kafka::{Isolation, RecordView};
+use crate::kafka::{Admin, Isolation, RecordView};
 
 pub(crate) fn run(cx: &Context<'_>, args: &TailArgs) -> CliResult {
     let properties = cx.client()?;
@@ -26,15 +27,22 @@ pub(crate) fn run(cx: &Context<'_>, args: &TailArgs) -> CliResult {
         },
         group: cx.id().to_owned(),
     };
-    let mut printer = Printer::new(cx, args);
+    // A plan with problems is the worker's to report.
+    let known = match args.raw {
+        true => None,
+        false => Known::of(cx, &args.topic).ok(),
+    };
+    let topic = known.as_ref().and_then(|known| known.topic(&args.topic));
+    let mut printer = Printer::new(cx, args, topic.cloned().unwrap_or_default());
     let mut left = args.max_records.unwrap_or(u64::MAX);
     let mut waiting = false;
     let mut said = None;
     follow.run(&properties, &admin, &mut |step| {
         match step {
             Step::NoTopic if !waiting => {
+                let meant = meant_else(&admin, known.as_ref(), &args.topic);
                 cx.note(format_args!(
-                    "There is no topic {} yet; waiting for it.",
+                    "There is no topic {} yet; waiting for it.{meant}",
                     args.topic
                 ));
                 waiting = true;
@@ -64,21 +72,38 @@ pub(crate) fn run(cx: &Context<'_>, args: &TailArgs) -> CliResult {
     printer.flush()
 }
 
+/// Another topic that may be meant, where the app has none of that name.
+fn meant_else(admin: &Admin, known: Option<&Known>, topic: &str) -> String {
+    if known.is_some_and(|known| known.topic(topic).is_some()) {
+        return String::new();
+    }
+    let others = admin.topics().unwrap_or_default();
+    let own = known.into_iter().flat_map(Known::names);
+    match meant(topic, own.chain(others.keys().map(String::as_str))) {
+        Some(other) => format!(" Did you mean {other}?"),
+        None => String::new(),
+    }
+}
+
 struct Printer {
     out: BufWriter<std::io::Stdout>,
     output: Output,
     style: Style,
     topic: String,
+    known: Topic,
+    headers: bool,
 }
 
 impl Printer {
-    fn new(cx: &Context<'_>, args: &TailArgs) -> Self {
+    fn new(cx: &Context<'_>, args: &TailArgs, known: Topic) -> Self {
         let topic = serde_json::Value::from(args.topic.as_str()).to_string();
         Printer {
             out: BufWriter::new(std::io::stdout()),
             output: cx.output(),
             style: cx.style(),
             topic,
+            known,
+            headers: args.headers,
         }
     }
 
@@ -93,29 +118,44 @@ impl Printer {
     fn json(&mut self, partition: i32, record: &RecordView<'_>) -> std::io::Result<()> {
         write!(
             self.out,
-            r#"{{"topic":{},"partition":{partition},"offset":{},"timestamp":{},"key":"#,
+            r#"{{"topic":{},"partition":{partition},"offset":{},"timestamp":{},"headers":["#,
             self.topic, record.offset, record.timestamp
         )?;
-        match record.key {
-            None => self.out.write_all(b"null")?,
-            Some(key) => write!(self.out, "{}", serde_json::Value::from(readable(key)))?,
+        for (at, (name, value)) in record.headers.iter().enumerate() {
+            let value = value.map(readable);
+            let header = serde_json::json!({ "name": name, "value": value });
+            write!(self.out, "{}{header}", if at > 0 { "," } else { "" })?;
         }
-        self.out.write_all(b",\"value\":")?;
-        match record.value {
-            None => self.out.write_all(b"null")?,
+        self.out.write_all(b"],")?;
+        let shown = record.key.map(|key| self.known.shown(key));
+        if let Some(end) = shown.as_ref().and_then(|shown| shown.window_end) {
+            write!(self.out, r#""window_end":{end},"#)?;
+        }
+        let key = shown.map_or(serde_json::Value::Null, |shown| shown.key);
+        write!(self.out, r#""key":{key},"value":"#)?;
+        let row = record.value.and_then(|value| self.known.shown_value(value));
+        match (record.value, row) {
+            (None, _) => self.out.write_all(b"null")?,
+            (Some(_), Some(row)) => write!(self.out, "{row}")?,
             // As it was sent: reading and writing it would change numbers.
-            Some(value) if is_one_line_of_json(value) => self.out.write_all(value)?,
-            Some(value) => write!(self.out, "{}", json_or_text(value))?,
+            (Some(value), None) if is_one_line_of_json(value) => self.out.write_all(value)?,
+            (Some(value), None) => write!(self.out, "{}", json_or_text(value))?,
         }
         self.out.write_all(b"}\n")
     }
 
     fn text(&mut self, partition: i32, record: &RecordView<'_>) -> std::io::Result<()> {
         let time = time(record.timestamp);
-        let key = record.key.map_or_else(|| "-".to_owned(), readable);
-        let value = record
-            .value
-            .map_or_else(|| "(tombstone)".to_owned(), readable);
+        let key = record
+            .key
+            .map_or_else(|| "-".to_owned(), |key| self.known.shown(key).text());
+        let value = record.value.map_or_else(
+            || "(tombstone)".to_owned(),
+            |value| match self.known.shown_value(value) {
+                Some(row) => row.to_string(),
+                None => readable(value),
+            },
+        );
         let style = self.style;
         let place = format!("{partition}:{}", record.offset);
         writeln!(
@@ -124,7 +164,14 @@ impl Printer {
             style.dim(place),
             style.dim(time),
             style.cyan(key)
-        )
+        )?;
+        if self.headers {
+            for (name, value) in record.headers.iter() {
+                let value = value.map_or_else(|| "(null)".to_owned(), readable);
+                writeln!(self.out, "    {}: {value}", style.dim(name))?;
+            }
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> CliResult {

@@ -29,7 +29,7 @@ pub(super) fn run(cx: &Context<'_>, args: &TopicsArgs) -> CliResult {
     let admin = cx.admin(&properties)?;
     let existing = admin.topics()?;
     let names: Vec<String> = existing.keys().cloned().collect();
-    let view = AppView::of(&cx.plan_among(&names)?);
+    let view = AppView::of(cx.app(), &cx.plan_among(&names)?);
     let mut roles: BTreeMap<&str, Vec<&'static str>> = view
         .topics
         .iter()

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::functions::{self, FunctionView};
+use crate::app::App;
 use crate::beside::BesideDescriptor;
 use crate::duration;
 use crate::topology::{
-    AgentDescriptor, AgentPlan, Edge, JoinShape, OnError, OutputKind, Plan, Source, SubTopology,
-    TableDescriptor, TablePlan, pattern, registry,
+    AgentDescriptor, AgentPlan, Edge, JoinShape, OnError, OutputKind, Plan, RecordInfo, Source,
+    SubTopology, TableDescriptor, TablePlan, pattern, registry,
 };
 use crate::web::PageDescriptor;
 use crate::window::Window;
@@ -18,6 +20,10 @@ use crate::window::Window;
 pub(super) struct AppView {
     pub(super) app: String,
     pub(super) tasks: Vec<TaskView>,
+    /// Tables that no task keeps: global ones of a topic, and those that nobody uses.
+    pub(super) other_tables: Vec<TableView>,
+    /// Timers, crontabs, tasks, pages.
+    pub(super) functions: Vec<FunctionView>,
     pub(super) topics: Vec<TopicView>,
 }
 
@@ -56,6 +62,8 @@ pub(super) struct AgentView {
     pub(super) states: Vec<String>,
     pub(super) sends: Vec<String>,
     pub(super) sink: Option<String>,
+    /// How many events it handles at once.
+    pub(super) concurrency: u32,
     pub(super) retries: u32,
     pub(super) backoff_ms: u64,
     pub(super) timeout_ms: Option<u64>,
@@ -74,6 +82,11 @@ pub(super) struct TableView {
     pub(super) grace_ms: i64,
     pub(super) idle_ms: Option<u64>,
     pub(super) retention_ms: i64,
+    pub(super) ttl_ms: Option<i64>,
+    /// Every worker has all rows of it.
+    pub(super) global: bool,
+    /// Of a global table: the topic whose records are its rows.
+    pub(super) source: Option<String>,
     pub(super) changelog: Option<String>,
     pub(super) local: bool,
     pub(super) written_by: Vec<String>,
@@ -93,11 +106,29 @@ pub(super) struct TopicView {
 }
 
 impl AppView {
-    pub(super) fn of(plan: &Plan) -> AppView {
-        let tasks = plan.topologies.iter().map(task).collect();
+    pub(super) fn of(app: &App, plan: &Plan) -> AppView {
+        let functions = functions::of(app);
+        let mut tasks: Vec<TaskView> = plan.topologies.iter().map(task).collect();
+        let in_tasks = plan.topologies.iter().flat_map(|topology| &topology.tables);
+        let in_tasks: Vec<_> = in_tasks.map(|table| table.descriptor).collect();
+        let mut other_tables = app.all_tables();
+        other_tables.retain(|table| !in_tasks.contains(table));
+        other_tables.sort_by_key(|table| table.name);
+        let mut other_tables: Vec<TableView> =
+            other_tables.into_iter().map(TableView::of).collect();
+        // Rows are read from outside the task too: of global tables by agents, of all by pages and their like.
+        let tables = tasks.iter_mut().flat_map(|task| &mut task.tables);
+        for table in tables.chain(&mut other_tables) {
+            let mut read = global_readers(plan, &table.name);
+            read.extend(readers(&functions, &table.name));
+            read.retain(|reader| !table.read_by.contains(reader));
+            table.read_by.extend(read);
+        }
         AppView {
             app: plan.app.clone(),
             tasks,
+            other_tables,
+            functions,
             topics: topics(plan),
         }
     }
@@ -109,7 +140,69 @@ impl AppView {
     }
 
     pub(super) fn tables(&self) -> impl Iterator<Item = &TableView> {
-        self.tasks.iter().flat_map(|task| &task.tables)
+        let tables = self.tasks.iter().flat_map(|task| &task.tables);
+        tables.chain(&self.other_tables)
+    }
+
+    /// The names of all that can be described.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let agents = self.agents().map(|agent| agent.name.as_str());
+        let tables = self.tables().map(|table| table.name.as_str());
+        let functions = self.functions.iter().map(|one| one.name.as_str());
+        let topics = self.topics.iter().map(|topic| topic.name.as_str());
+        agents.chain(tables).chain(functions).chain(topics)
+    }
+}
+
+fn global_readers(plan: &Plan, table: &str) -> Vec<String> {
+    let agents = plan.topologies.iter().flat_map(|topology| &topology.agents);
+    let readers = agents.filter(|agent| {
+        let mut edges = agent.shape.edges.iter();
+        edges.any(|edge| matches!(edge, Edge::Global(read) if read.name == table))
+    });
+    readers
+        .map(|agent| agent.descriptor.name.to_owned())
+        .collect()
+}
+
+fn readers(functions: &[FunctionView], table: &str) -> impl Iterator<Item = String> {
+    let readers = functions
+        .iter()
+        .filter(move |one| one.tables_read.iter().any(|read| read == table));
+    readers.map(|one| format!("{} {}", one.kind, one.name))
+}
+
+impl TableView {
+    /// Without those who use it.
+    fn of(descriptor: &'static TableDescriptor) -> TableView {
+        let source = descriptor.global.and_then(|global| global.source);
+        TableView {
+            name: descriptor.name.to_owned(),
+            kind: kind(descriptor.window),
+            key: descriptor.key.to_owned(),
+            value: descriptor.value.to_owned(),
+            grace_ms: descriptor.grace,
+            idle_ms: descriptor.idle,
+            retention_ms: descriptor.retention,
+            ttl_ms: descriptor.ttl,
+            global: descriptor.global.is_some(),
+            source: source.map(|topic| topic.name.to_owned()),
+            changelog: None,
+            local: descriptor.local,
+            written_by: Vec::new(),
+            read_by: Vec::new(),
+            place: descriptor.place.to_string(),
+        }
+    }
+
+    /// Where its rows are kept.
+    pub(super) fn kept(&self) -> String {
+        match (&self.changelog, &self.source) {
+            (Some(changelog), _) => changelog.clone(),
+            (None, Some(source)) => format!("topic {source}"),
+            (None, None) if self.written_by.is_empty() => "none, nobody writes it".to_owned(),
+            (None, None) => "none, in memory".to_owned(),
+        }
     }
 }
 
@@ -181,6 +274,7 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
         states: agent.shape.edges.iter().filter_map(state).collect(),
         sends: agent.shape.edges.iter().filter_map(sends).collect(),
         sink: agent.sink.and_then(topic),
+        concurrency: descriptor.options.concurrency,
         retries: descriptor.options.retries,
         backoff_ms: descriptor.options.backoff_ms,
         timeout_ms: descriptor.options.timeout_ms,
@@ -193,10 +287,10 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
 
 /// What arrives; of a join the left record and the right one.
 fn records(agent: &AgentPlan) -> Option<String> {
-    let name = agent.shape.input?.name;
+    let name = agent.shape.input?.full_name();
     Some(match &agent.shape.join {
-        Some(join) => format!("{name}, {}", join.right.name),
-        None => name.to_owned(),
+        Some(join) => format!("{name}, {}", join.right.full_name()),
+        None => name,
     })
 }
 
@@ -262,7 +356,6 @@ fn table(topology: &SubTopology, table: &TablePlan) -> TableView {
             .collect()
     };
     TableView {
-        name: descriptor.name.to_owned(),
         kind: match topology
             .agents
             .iter()
@@ -271,16 +364,10 @@ fn table(topology: &SubTopology, table: &TablePlan) -> TableView {
             Some(join) => format!("side of join {join}"),
             None => kind(descriptor.window),
         },
-        key: descriptor.key.to_owned(),
-        value: descriptor.value.to_owned(),
-        grace_ms: descriptor.grace,
-        idle_ms: descriptor.idle,
-        retention_ms: descriptor.retention,
         changelog: table.changelog.clone(),
-        local: descriptor.local,
         written_by: users(true),
         read_by: users(false),
-        place: descriptor.place.to_string(),
+        ..TableView::of(descriptor)
     }
 }
 
@@ -307,14 +394,14 @@ fn kind(window: Option<Window>) -> String {
 
 fn topics(plan: &Plan) -> Vec<TopicView> {
     let mut topics: BTreeMap<String, TopicView> = BTreeMap::new();
-    let mut add = |name: &str, role: &'static str, record: Option<(&str, &str)>| {
+    let mut add = |name: &str, role: &'static str, record: Option<RecordInfo>| {
         let declared = plan.topics.get(name);
         let topic = topics.entry(name.to_owned()).or_insert_with(|| {
             let own = declared.map(|topic| (topic.record)());
             TopicView {
                 name: name.to_owned(),
                 roles: Vec::new(),
-                record: own.map(|own| own.name.to_owned()),
+                record: own.map(|own| own.full_name()),
                 key: own.map(|own| own.key.to_owned()),
                 external: declared.is_some_and(|topic| topic.external),
                 place: declared.map(|topic| topic.place.to_string()),
@@ -323,9 +410,9 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
         if !topic.roles.contains(&role) {
             topic.roles.push(role);
         }
-        if let (None, Some((record, key))) = (&topic.record, record) {
-            topic.record = Some(record.to_owned());
-            topic.key = Some(key.to_owned());
+        if let (None, Some(record)) = (&topic.record, record) {
+            topic.record = Some(record.full_name());
+            topic.key = Some(record.key.to_owned());
         }
     };
     for topology in &plan.topologies {
@@ -338,18 +425,14 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
                 } else {
                     "input"
                 },
-                Some((input.record.name, input.record.key)),
+                Some(input.record),
             );
         }
         for agent in &topology.agents {
             if let Some(sink) = agent.sink.and_then(|ix| topology.outputs.get(ix))
                 && agent.feeds.is_none()
             {
-                add(
-                    &sink.topic,
-                    "output",
-                    agent.shape.output.map(|record| (record.name, record.key)),
-                );
+                add(&sink.topic, "output", agent.shape.output);
             }
         }
         for output in &topology.outputs {

@@ -14,7 +14,7 @@ use super::lock;
 use super::partitions::Shown;
 use crate::app::{App, OnGap, Outlet, ProcessingGuarantee, Start, States};
 use crate::beside::{BesideCx, Client};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, counted};
 use crate::kafka::Properties;
 use crate::topology::{Plan, Problem, TopicDescriptor};
 use crate::web::{Door, Port, Server, Token};
@@ -35,7 +35,7 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
         .build()
         .map_err(|error| CliError::failure(format_args!("cannot start: {error}")))?;
     let states = runtime.block_on(cx.app().all_states().make())?;
-    let broker = Broker::find(cx.configured(), cx.data_dir())?;
+    let broker = Broker::find(cx.configured(), cx.data_dir(), args.broker_port)?;
     let settings = settings(cx.app(), args, broker.properties(), cx.data_dir());
     let token = cx.token()?;
     let web = Server::new(door(args, token.clone()))?;
@@ -74,11 +74,15 @@ pub(super) enum Broker {
 }
 
 impl Broker {
-    pub(super) fn find(configured: &Properties, data_dir: &Path) -> CliResult<Broker> {
+    pub(super) fn find(
+        configured: &Properties,
+        data_dir: &Path,
+        port: Option<u16>,
+    ) -> CliResult<Broker> {
         if configured.bootstrap().is_some() {
             return Ok(Broker::Configured(configured.clone()));
         }
-        let joined = Place::new(data_dir).join()?;
+        let joined = Place::new(data_dir).join(port)?;
         let mut properties = configured.clone();
         properties.set_broker(&joined.address().to_string());
         Ok(Broker::Local(properties, joined))
@@ -232,10 +236,7 @@ fn banner(cx: &Context<'_>, settings: &WorkerSettings, broker: &Broker, web: &Se
     } else {
         "at-least-once"
     };
-    let threads = match settings.threads {
-        1 => "1 stream thread".to_owned(),
-        threads => format!("{threads} stream threads"),
-    };
+    let threads = counted(settings.threads, "stream thread");
     let web = web.address().map_or_else(String::new, |address| {
         format!(", web {}", style.cyan(address))
     });
@@ -265,11 +266,7 @@ fn failures(ended: &Ended) -> Option<String> {
         .iter()
         .map(|(partition, why)| format!("\n  {partition}: {why}"))
         .collect();
-    let partitions = if lines.len() == 1 {
-        "1 partition".to_owned()
-    } else {
-        format!("{} partitions", lines.len())
-    };
+    let partitions = counted(lines.len(), "partition");
     Some(format!("{partitions} stopped:{}", lines.concat()))
 }
 
@@ -300,7 +297,8 @@ pub(super) async fn beside(
     let (asked, runtime) = (stop.0.clone(), Handle::current());
     let running = tokio::task::spawn_blocking(move || {
         let plan = app.plan().map_err(not_together)?;
-        let broker = Broker::find(&configured, &data_dir).map_err(CliError::into_error)?;
+        let broker =
+            Broker::find(&configured, &data_dir, args.broker_port).map_err(CliError::into_error)?;
         let settings = settings(&app, &args, broker.properties(), &data_dir);
         let beside = Beside {
             app: &app,

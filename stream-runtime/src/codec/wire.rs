@@ -109,7 +109,7 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Binary {
     fn decode(bytes: &[u8]) -> Result<T, CodecError> {
         match postcard::take_from_bytes(bytes)? {
             (value, []) => Ok(value),
-            (_, rest) => Err(format!("{} bytes are left over", rest.len()).into()),
+            (_, rest) => Err(left_over(rest.len())),
         }
     }
 
@@ -126,12 +126,19 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for MessagePack {
         let value = T::deserialize(&mut reader)?;
         match rest.len() {
             0 => Ok(value),
-            left => Err(format!("{left} bytes are left over").into()),
+            left => Err(left_over(left)),
         }
     }
 
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
         Ok(rows::encode(value, out)?)
+    }
+}
+
+fn left_over(bytes: usize) -> CodecError {
+    match bytes {
+        1 => "1 byte is left over".into(),
+        bytes => format!("{bytes} bytes are left over").into(),
     }
 }
 

@@ -14,6 +14,7 @@ use super::raw::{Alarm, EventQueue};
 use super::report::Reporter;
 use super::roles::Role;
 use super::{Fault, FaultKind, Properties};
+use crate::error::counted;
 
 /// A record to send. Borrowed: librdkafka copies it.
 pub(crate) struct Outgoing<'a> {
@@ -312,8 +313,8 @@ impl Sender {
                 FaultKind::Retriable,
                 "deliver what was sent",
                 format!(
-                    "{} records are still waiting after {timeout:?}",
-                    self.in_flight()
+                    "{} still on the way after {timeout:?}",
+                    counted(self.in_flight(), "record")
                 ),
             );
             return Err(match self.trouble() {

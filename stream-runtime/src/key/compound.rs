@@ -3,7 +3,8 @@
 //! A tuple is its parts in ordered form. All but the last are escaped (`00` becomes `00 FF`) and end in `00 00`, so that
 //! no part runs into the next and a short part sorts before a longer one that it starts.
 
-use super::{KeyError, StreamKey, present};
+use super::{KeyError, StreamKey, present, text};
+use serde_json::Value;
 
 const ESCAPE: u8 = 0xff;
 
@@ -47,6 +48,17 @@ impl<K: StreamKey> StreamKey for Option<K> {
     fn has_part(&self, wire: &[u8]) -> bool {
         self.as_ref().is_some_and(|key| key.has_part(wire))
     }
+
+    fn to_json(&self) -> Value {
+        self.as_ref().map_or(Value::Null, K::to_json)
+    }
+
+    fn from_json(value: &Value) -> Result<Self, KeyError> {
+        match value {
+            Value::Null => Ok(None),
+            value => K::from_json(value).map(Some),
+        }
+    }
 }
 
 impl<A: StreamKey, B: StreamKey> StreamKey for (A, B) {
@@ -69,6 +81,15 @@ impl<A: StreamKey, B: StreamKey> StreamKey for (A, B) {
 
     fn has_part(&self, wire: &[u8]) -> bool {
         is_part(&self.0, wire) || is_part(&self.1, wire)
+    }
+
+    fn to_json(&self) -> Value {
+        Value::from(vec![self.0.to_json(), self.1.to_json()])
+    }
+
+    fn from_json(value: &Value) -> Result<Self, KeyError> {
+        let parts = text::parts(value, Self::NAME, 2)?;
+        Ok((A::from_json(&parts[0])?, B::from_json(&parts[1])?))
     }
 }
 
@@ -95,6 +116,19 @@ impl<A: StreamKey, B: StreamKey, C: StreamKey> StreamKey for (A, B, C) {
 
     fn has_part(&self, wire: &[u8]) -> bool {
         is_part(&self.0, wire) || is_part(&self.1, wire) || is_part(&self.2, wire)
+    }
+
+    fn to_json(&self) -> Value {
+        Value::from(vec![self.0.to_json(), self.1.to_json(), self.2.to_json()])
+    }
+
+    fn from_json(value: &Value) -> Result<Self, KeyError> {
+        let parts = text::parts(value, Self::NAME, 3)?;
+        Ok((
+            A::from_json(&parts[0])?,
+            B::from_json(&parts[1])?,
+            C::from_json(&parts[2])?,
+        ))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Keys of one part: text, bytes, identifiers, integers.
 
-use super::{KeyError, StreamKey, present};
+use super::{KeyError, StreamKey, present, text};
 use bytes::Bytes;
+use serde_json::Value;
 use uuid::Uuid;
 
 impl StreamKey for String {
@@ -16,6 +17,14 @@ impl StreamKey for String {
             .map(str::to_owned)
             .map_err(|_| KeyError::utf8())
     }
+
+    fn to_json(&self) -> Value {
+        Value::from(self.as_str())
+    }
+
+    fn from_json(value: &Value) -> Result<Self, KeyError> {
+        text::scalar(value, Self::NAME)
+    }
 }
 
 impl StreamKey for Bytes {
@@ -27,6 +36,11 @@ impl StreamKey for Bytes {
 
     fn decode(bytes: Option<&[u8]>) -> Result<Self, KeyError> {
         present(bytes).map(Bytes::copy_from_slice)
+    }
+
+    fn from_json(value: &Value) -> Result<Self, KeyError> {
+        let text = text::scalar(value, Self::NAME)?;
+        text::read_bytes(&text).map(Bytes::from)
     }
 }
 
@@ -43,6 +57,12 @@ impl StreamKey for Uuid {
 
     fn decode(bytes: Option<&[u8]>) -> Result<Self, KeyError> {
         Uuid::try_parse_ascii(present(bytes)?).map_err(|_| KeyError::form(Self::NAME))
+    }
+
+    fn from_json(value: &Value) -> Result<Self, KeyError> {
+        let text = text::scalar(value, Self::NAME)?;
+        text.parse()
+            .map_err(|error: uuid::Error| KeyError::text(Self::NAME, &text, &error.to_string()))
     }
 }
 
@@ -64,6 +84,16 @@ impl StreamKey for bool {
 
     fn show(&self) -> String {
         self.to_string()
+    }
+
+    fn to_json(&self) -> Value {
+        Value::from(*self)
+    }
+
+    fn from_json(value: &Value) -> Result<Self, KeyError> {
+        let text = text::scalar(value, Self::NAME)?;
+        text.parse()
+            .map_err(|_| KeyError::text(Self::NAME, &text, "it is written true or false"))
     }
 }
 
@@ -92,6 +122,17 @@ macro_rules! integers {
 
             fn show(&self) -> String {
                 self.to_string()
+            }
+
+            fn to_json(&self) -> Value {
+                Value::from(*self)
+            }
+
+            fn from_json(value: &Value) -> Result<Self, KeyError> {
+                let text = text::scalar(value, Self::NAME)?;
+                text.parse().map_err(|error: std::num::ParseIntError| {
+                    KeyError::text(Self::NAME, &text, &error.to_string())
+                })
             }
         }
     )*};

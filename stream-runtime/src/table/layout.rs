@@ -1,6 +1,6 @@
 //! How a row's key is laid out in changelog and store: `[end, sign flipped, big-endian][ordered key]`, plain tables without the end.
 
-use crate::error::Error;
+use crate::error::{Error, counted};
 use crate::key::StreamKey;
 
 /// Appends the end of a window so that byte order is time order.
@@ -22,6 +22,11 @@ pub(super) fn end_of(layout: &[u8]) -> Option<i64> {
     Some((u64::from_be_bytes(*head) ^ (1 << 63)) as i64)
 }
 
+/// The window's end and the key, in its ordered form, in a layout key of aligned windows.
+pub(crate) fn window_and_key(layout: &[u8]) -> Option<(i64, &[u8])> {
+    Some((end_of(layout)?, &layout[8..]))
+}
+
 /// Reads a layout key.
 pub(super) fn parse<K: StreamKey>(
     windowed: bool,
@@ -31,8 +36,8 @@ pub(super) fn parse<K: StreamKey>(
     let (end, key) = if windowed {
         let end = end_of(layout).ok_or_else(|| {
             Error::table(format!(
-                "table `{table}`: a row's key is {} bytes long and has no window",
-                layout.len()
+                "table `{table}`: a row's key is {} long and has no window",
+                counted(layout.len(), "byte")
             ))
         })?;
         (end, &layout[8..])

@@ -41,17 +41,18 @@ pub use global::{AnyReplica, GlobalSpec, GlobalTable, Replica, changelog_replica
 pub use handle::Table;
 pub use iter::Iter;
 pub use kept::{BufferKey, Kept};
+pub(crate) use layout::window_and_key;
 pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};
 pub use partition::{OpenTable, TablePartition, open, open_described};
 pub use reading::AllKind;
-pub(crate) use reading::{row_key, row_of, windows_of};
+pub(crate) use reading::{row_as_json, row_key, row_of, windows_of};
 pub use scan::{Chunk, Scan};
 pub use slot::RowBatch;
 #[cfg(test)]
 pub(crate) use spans::Spans;
 pub use spec::{
     Hopping, Merge, MergeFn, Plain, PlainKind, Session, Sliding, TableKind, TableSpec, Tumbling,
-    WindowedKind, key_name,
+    WindowedKind, key_form, key_name,
 };
 pub use typed::{HeadRow, InWindow, TypedPartition};
 pub use update::Updates;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::de::DeserializeOwned;
 
 use super::layout;
-use super::row::RowSpec;
+use super::row::{RowSpec, split};
 use super::spans::Spans;
 use super::spec::{Hopping, Plain, Session, Sliding, TableKind, TableSpec, Tumbling};
 use super::typed::InWindow;
@@ -32,6 +32,11 @@ pub(crate) fn windows_of<S: TableSpec>(bytes: &[u8]) -> Result<Vec<InWindow<S::V
         InWindow::new(start, end, span.closed_as.unwrap_or(span.value))
     });
     Ok(windows.collect())
+}
+
+/// A row for people, whatever its type: JSON, where it has that form.
+pub(crate) fn row_as_json(bytes: &[u8]) -> Option<serde_json::Value> {
+    codec::decode(split(bytes).1).ok()
 }
 
 fn read<S: TableSpec, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {

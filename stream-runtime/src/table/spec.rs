@@ -7,7 +7,7 @@ use super::cell::TableCell;
 use super::partition::OpenTable;
 use super::span_cell::SpanCell;
 use super::typed::TypedPartition;
-use crate::key::StreamKey;
+use crate::key::{KeyForm, StreamKey};
 use crate::topology::TableDescriptor;
 
 /// Implemented by `#[table]` for the type it stands on.
@@ -61,6 +61,11 @@ pub trait Merge: Sized {
 /// Name of a table's key type, for its descriptor.
 pub const fn key_name<S: TableSpec>() -> &'static str {
     S::Key::NAME
+}
+
+/// What can be done with a table's keys, for its descriptor.
+pub const fn key_form<S: TableSpec>() -> KeyForm {
+    KeyForm::of::<S::Key>()
 }
 
 /// Marks a table without windows.

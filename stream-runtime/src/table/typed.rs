@@ -37,7 +37,8 @@ impl<S: TableSpec> HeadRow<S> {
     }
 }
 
-/// The row of one window, as [`Table::windows`](crate::Table::windows) lists it.
+/// The row of one window, as [`Table::windows`](crate::Table::windows) lists it; derefs to the row, as
+/// [`Closed`](crate::Closed) does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InWindow<V> {
     /// First instant of the window.
@@ -55,6 +56,24 @@ impl<V> InWindow<V> {
             end: date(end),
             value,
         }
+    }
+
+    /// First instant of the window.
+    pub fn start(&self) -> DateTime<Utc> {
+        self.start
+    }
+
+    /// First instant after the window.
+    pub fn end(&self) -> DateTime<Utc> {
+        self.end
+    }
+}
+
+impl<V> std::ops::Deref for InWindow<V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        &self.value
     }
 }
 

@@ -11,7 +11,7 @@ use super::held::HeldState;
 use super::inbox::HOLD_BYTES;
 use super::shared::{Current, Shared};
 use super::stream::{Source, Stream};
-use crate::error::{Error, raise};
+use crate::error::{Error, counted, raise};
 
 /// A stream whose events are acknowledged by [`Unacked::ack`]; made by [`Stream::noack`].
 pub struct NoAck<T, K = String> {
@@ -150,9 +150,9 @@ impl AgentCx {
             let held: usize = shared.inputs.iter().map(|i| i.borrow().held_bytes()).sum();
             if held >= HOLD_BYTES {
                 raise(Error::agent(format!(
-                    "agent `{}` holds {} events of {} MiB without `ack()`: acknowledge earlier",
+                    "agent `{}` holds {} of {} MiB without `ack()`: acknowledge earlier",
                     state.name,
-                    shared.held.borrow().len(),
+                    counted(shared.held.borrow().len(), "event"),
                     held >> 20
                 )));
             }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::descriptor::{Edge, JoinShape, Place, RecordInfo, Source, TableDescriptor};
 use super::draft::AgentView;
 use super::plan::{Plan, PlanParts, Problem};
+use crate::error::counted;
 
 /// Appends every problem.
 pub(super) fn check(agents: &[AgentView<'_>], parts: &PlanParts<'_>, problems: &mut Vec<Problem>) {
@@ -360,8 +361,9 @@ pub(super) fn partitions(plan: &Plan, problems: &mut Vec<Problem>) {
         {
             problems.push(Problem {
                 message: format!(
-                    "{what} `{name}` asks for {count} partitions and {other} `{second}` for {found}; what is read \
-                     together has the same number"
+                    "{what} `{name}` asks for {} and {other} `{second}` for {found}; what is read together has the \
+                     same number",
+                    counted(usize::try_from(count).unwrap_or_default(), "partition")
                 ),
                 places: vec![place, at],
             });

@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::key::StreamKey;
-use crate::record::Record;
+use crate::key::{KeyForm, StreamKey};
 use crate::record::shape::Shape;
+use crate::record::{Record, RecordForm};
 use crate::window::Window;
 
 /// Where an item stands in the user's source.
@@ -39,6 +39,10 @@ pub struct RecordInfo {
     pub key: &'static str,
     /// What it looks like on the wire.
     pub shape: &'static Shape,
+    /// What can be done with those keys; `None` where nobody asks for them.
+    pub keys: Option<KeyForm>,
+    /// What can be asked of bytes that may be such a record.
+    pub form: RecordForm,
 }
 
 impl RecordInfo {
@@ -46,6 +50,7 @@ impl RecordInfo {
     pub fn of<T: Record, K: StreamKey>() -> Self {
         RecordInfo {
             key: K::NAME,
+            keys: Some(KeyForm::of::<K>()),
             ..Self::keyless::<T>()
         }
     }
@@ -57,6 +62,17 @@ impl RecordInfo {
             name: T::NAME,
             key: "",
             shape: T::SHAPE,
+            keys: None,
+            form: RecordForm::of::<T>(),
+        }
+    }
+
+    /// Its name for people: that of a generic record with its arguments.
+    pub fn full_name(&self) -> String {
+        let full = self.form.full_name();
+        match full.contains('<') {
+            true => full,
+            false => self.name.to_owned(),
         }
     }
 }
@@ -249,6 +265,8 @@ pub struct TableDescriptor {
     pub place: Place,
     /// Key type's name.
     pub key: &'static str,
+    /// What can be done with its keys.
+    pub keys: KeyForm,
     /// Value type's name.
     pub value: &'static str,
     /// What a row looks like in the changelog.
@@ -289,6 +307,7 @@ impl TableDescriptor {
             line: 0,
         },
         key: "String",
+        keys: KeyForm::of::<bytes::Bytes>(),
         value: "",
         row: || &Shape::OPAQUE,
         window: None,

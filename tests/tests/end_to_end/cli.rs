@@ -35,7 +35,7 @@ fn send_takes_values_files_and_standard_input() {
     let broker = Broker::embedded();
     let app = App::voltage(&broker.bootstrap());
     good(
-        &mut app.command(&["send", "things", r#"{"n":1}"#, "--key", "k"]),
+        &mut app.command(&["send", "things", r#"{"n":1}"#, "--key", "k", "--create"]),
         "",
     );
     good(
@@ -76,7 +76,7 @@ fn send_names_the_line_that_is_wrong() {
     let app = App::voltage(&broker.bootstrap());
     for input in ["{\"u\":\"a\"}\nno json\n", "{\"u\":\"a\"}\n{\"other\":1}\n"] {
         let output = piped(
-            &mut app.command(&["send", "things", "--key-field", "u"]),
+            &mut app.command(&["send", "things", "--key-field", "u", "--create"]),
             input,
         );
         assert_eq!(output.status.code(), Some(1), "{}", all(&output));
@@ -108,9 +108,10 @@ fn tail_prints_one_json_object_a_record() {
         let mut rest = record.clone();
         rest.as_object_mut().unwrap().remove("timestamp");
         rest.as_object_mut().unwrap().remove("value");
+        let headers: [Value; 0] = [];
         assert_eq!(
             rest,
-            json!({"topic": "things", "partition": 0, "offset": offset, "key": "k"})
+            json!({"topic": "things", "partition": 0, "offset": offset, "headers": headers, "key": "k"})
         );
     }
     assert_eq!(records[0]["value"], json!({"n": 1}));
@@ -153,8 +154,19 @@ fn every_command_has_help() {
     let app = App::voltage("");
     let help = good(&mut app.bare(&["--help"]), "");
     for command in [
-        "worker", "broker", "send", "tail", "topics", "agents", "tables", "plan", "describe",
-        "reset", "produce", "demo",
+        "worker",
+        "broker",
+        "send",
+        "tail",
+        "topics",
+        "agents",
+        "tables",
+        "functions",
+        "plan",
+        "describe",
+        "reset",
+        "produce",
+        "demo",
     ] {
         assert!(
             help.lines()
@@ -185,7 +197,7 @@ fn exit_codes_tell_not_done_from_not_understood() {
     for args in [
         &["tail", "nowhere", "--until-end"][..],
         &["describe", "nothing"],
-        &["send", "things", "--file", "none.jsonl"],
+        &["send", "things", "--create", "--file", "none.jsonl"],
     ] {
         let output = piped(&mut app.command(args), "");
         assert_eq!(output.status.code(), Some(1), "{args:?}: {}", all(&output));

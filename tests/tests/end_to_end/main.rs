@@ -24,6 +24,7 @@ mod mutants;
 mod patterns;
 mod reads;
 mod tutorial;
+mod typed;
 mod verifier;
 mod web;
 

@@ -139,8 +139,8 @@ fn a_worker_with_a_failed_partition_is_not_ready() {
     let mut worker = app.start(&["worker", "--web-port", "0"]);
     let address = http::address_of(&mut worker).unwrap();
     until(&address, "/ready", |answer| answer.status == 200);
-    app.run(&["send", "strict_orders", "garbage", "--key", "k"], WITHIN)
-        .unwrap();
+    let send = ["send", "strict_orders", "garbage", "--key", "k", "--raw"];
+    app.run(&send, WITHIN).unwrap();
     let answer = until(&address, "/ready", |answer| answer.status == 503);
     assert!(
         answer.body.contains("not ready") && answer.body.contains("strict"),

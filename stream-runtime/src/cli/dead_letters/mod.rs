@@ -15,6 +15,7 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::follow::{Follow, Step};
 use super::view::{AgentView, AppView};
+use crate::error::counted;
 use crate::kafka::{Admin, Isolation, Properties, TopicPartition};
 use letter::Letter;
 use place::Place;
@@ -104,7 +105,7 @@ struct Tray {
 
 impl<'a> Desk<'a> {
     fn open(cx: &'a Context<'a>) -> CliResult<Self> {
-        let view = AppView::of(&cx.plan()?);
+        let view = AppView::of(cx.app(), &cx.plan()?);
         let properties = cx.client()?;
         let admin = cx.admin(&properties)?;
         Ok(Self {
@@ -186,8 +187,5 @@ impl<'a> Desk<'a> {
 
 /// "1 dead letter", "2 dead letters".
 fn count(number: usize) -> String {
-    match number {
-        1 => "1 dead letter".to_owned(),
-        number => format!("{number} dead letters"),
-    }
+    counted(number, "dead letter")
 }

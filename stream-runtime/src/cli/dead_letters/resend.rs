@@ -173,16 +173,21 @@ fn announce(desk: &Desk<'_>, args: &ResendArgs, letters: &[Letter]) -> CliResult
             *topics.entry(topic).or_default() += 1;
         }
     }
-    let mut text = format!("{} go again as they came:", count(letters.len()));
+    let mut text = match letters.len() {
+        1 => "1 dead letter goes again as it came:".to_owned(),
+        several => format!("{several} dead letters go again as they came:"),
+    };
     for (topic, number) in topics {
         let mut readers = Vec::new();
         for agent in desk.view.agents() {
             if !agent.reads.iter().any(|read| read == topic) {
                 continue;
             }
-            let how = match agent.name == args.agent {
-                true => "failed on them",
-                false => "has seen them, and will see them again",
+            let how = match (agent.name == args.agent, number) {
+                (true, 1) => "failed on it",
+                (true, _) => "failed on them",
+                (false, 1) => "has seen it, and will see it again",
+                (false, _) => "has seen them, and will see them again",
             };
             readers.push(format!("`{}` ({how})", agent.name));
         }
@@ -192,7 +197,10 @@ fn announce(desk: &Desk<'_>, args: &ResendArgs, letters: &[Letter]) -> CliResult
         };
         text += &format!("\n  {number} to {topic}, {readers}");
     }
-    text += "\nTheir times stay: windows that have closed do not open again.";
+    text += match letters.len() {
+        1 => "\nIts time stays: windows that have closed do not open again.",
+        _ => "\nTheir times stay: windows that have closed do not open again.",
+    };
     match desk.cx.output() {
         Output::Text => line(text),
         Output::Json => {

@@ -95,6 +95,7 @@ impl TableSpec for Sums {
         name: "sums",
         place: HERE,
         key: "String",
+        keys: crate::key::KeyForm::of::<String>(),
         value: "Agg",
         row: || &crate::record::shape::Shape::OPAQUE,
         window: None,

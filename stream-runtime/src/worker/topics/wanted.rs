@@ -216,7 +216,7 @@ pub(in crate::worker) fn check(topology: &SubTopology, existing: &Existing) -> R
         return Err(Error::new(
             Kind::Topology,
             format!(
-                "topics `{first}` ({expected} partitions) and `{other}` ({found}) are read together and need the same number of partitions: {cure}"
+                "topics `{first}` (of {expected} partitions) and `{other}` (of {found}) are read together and need the same number of partitions: {cure}"
             ),
         ));
     }
