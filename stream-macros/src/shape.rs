@@ -18,7 +18,7 @@ pub fn of(item: &DeriveInput, p: &TokenStream) -> TokenStream {
             let variants = data.variants.iter().map(|variant| {
                 let cfgs = item::cfgs(&variant.attrs);
                 let name = variant.ident.unraw().to_string();
-                let parts = text(&variant.fields);
+                let parts = text(&serde_only(&variant.fields));
                 let serde = Words::of(&variant.attrs).rest;
                 quote! { #(#cfgs)* #p::FieldShape { name: #name, ty: #parts, serde: #serde, optional: true } }
             });
@@ -86,6 +86,15 @@ impl Words {
         words.rest = rest.join(",");
         words
     }
+}
+
+/// A variant's fields with serde's words alone: what else stands on them is not on the wire.
+fn serde_only(fields: &Fields) -> Fields {
+    let mut fields = fields.clone();
+    for field in &mut fields {
+        field.attrs.retain(|attr| attr.path().is_ident("serde"));
+    }
+    fields
 }
 
 /// As it is written, without spaces.

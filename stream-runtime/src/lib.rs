@@ -272,6 +272,7 @@ pub mod __private {
     pub use crate::topology::RecordInfo;
     pub use crate::topology::RegisteredTable;
     pub use crate::topology::RegisteredTopic;
+    pub use crate::topology::RowsFrom;
     pub use crate::topology::Source;
     pub use crate::topology::Start;
     pub use crate::topology::StateDescriptor;

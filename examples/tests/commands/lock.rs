@@ -8,7 +8,11 @@ use crate::program::Program;
 
 /// Changes the file as another version of the app would have written it.
 fn edit(app: &Program, change: impl FnOnce(&mut Value)) {
-    let path = app.dir().join("plan.lock");
+    edit_at(app, "plan.lock", change);
+}
+
+fn edit_at(app: &Program, name: &str, change: impl FnOnce(&mut Value)) {
+    let path = app.dir().join(name);
     let mut lock: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     change(&mut lock["apps"]["voltage"]);
     fs::write(&path, serde_json::to_string_pretty(&lock).unwrap()).unwrap();
@@ -90,4 +94,67 @@ fn a_row_that_grew_and_a_file_that_is_none_are_refused() {
     let done = app.run(&["worker", "--until-caught-up"]);
     assert_eq!(done.code, Some(1));
     assert!(done.err.contains("is no plan.lock"), "{}", done.err);
+}
+
+#[test]
+fn on_the_development_broker_a_worker_keeps_the_plan_by_itself_and_compares_at_each_start() {
+    const KEPT: &str = ".stream/voltage/plan.lock";
+    let app = Program::voltage();
+    let _broker = app.broker();
+    let worker = ["worker", "--until-caught-up"];
+    app.ok(&worker);
+    assert!(app.dir().join(KEPT).exists());
+    edit_at(&app, KEPT, |lock| {
+        lock["tables"]["hourly_voltage"]["windows"] = "Tumbling { size: 600000 }".into();
+        let mut gone = lock["agents"]["average"].clone();
+        gone["place"] = "src/gone.rs:7".into();
+        lock["agents"]["gone"] = gone;
+    });
+    let done = app.run(&worker);
+    assert_eq!(done.code, Some(1), "{}{}", done.out, done.err);
+    for text in [
+        "the windows of table `hourly_voltage` were Tumbling { size: 600000 }",
+        "now:  examples/src/bin/voltage/main.rs:",
+        KEPT,
+        "`plan --write`",
+    ] {
+        assert!(done.err.contains(text), "no {text} in {}", done.err);
+    }
+    assert!(
+        !done.err.contains("agent `gone`"),
+        "agents come and go: {}",
+        done.err
+    );
+    // One of their own wins.
+    app.ok(&["plan", "--write"]);
+    app.ok(&worker);
+    fs::remove_file(app.dir().join("plan.lock")).unwrap();
+    app.ok(&worker);
+    app.ok(&["reset", "--yes"]);
+    assert!(
+        !app.dir().join(KEPT).exists(),
+        "what is anew is compared with nothing"
+    );
+    app.ok(&worker);
+}
+
+#[test]
+fn a_start_without_a_kept_plan_on_a_named_broker_says_in_one_line_what_it_would_guard_against() {
+    let host = Program::voltage();
+    let _broker = host.broker();
+    let app = Program::voltage();
+    let address = host.address().unwrap();
+    let worker = ["worker", "--until-caught-up", "--broker", &address];
+    let done = app.run(&worker);
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    let said = |err: &str| {
+        err.lines()
+            .filter(|line| line.contains("plan.lock"))
+            .count()
+    };
+    assert_eq!(said(&done.err), 1, "{}", done.err);
+    assert!(done.err.contains("`plan --write` makes it"), "{}", done.err);
+    assert!(!app.dir().join(".stream/voltage/plan.lock").exists());
+    app.ok(&["plan", "--write"]);
+    assert_eq!(said(&app.run(&worker).err), 0, "once there is one");
 }

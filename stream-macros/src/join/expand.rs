@@ -162,6 +162,7 @@ fn buffer(join: &Join, side: &str, parameter: &Parameter, p: &TokenStream) -> To
                 place: #place,
                 key: "Bytes",
                 value: #value,
+                rows_from: #p::RowsFrom::Join,
                 grace: #grace,
                 idle: #idle,
                 late: #late,

@@ -66,6 +66,10 @@ pub fn expand(table: &Table) -> TokenStream {
             quote!(&#shape)
         }
     };
+    let origin = match table.source {
+        Some(_) => quote!(Topic),
+        None => quote!(Agents),
+    };
     let (kind, window) = match table.window {
         None => (quote!(Plain), quote!(::core::option::Option::None)),
         Some(Window::Tumbling { size }) => (
@@ -135,6 +139,7 @@ pub fn expand(table: &Table) -> TokenStream {
                     keys: #key_form,
                     value: #value_name,
                     row: || #row,
+                    rows_from: #p::RowsFrom::#origin,
                     window: #window,
                     grace: #grace,
                     idle: #idle,

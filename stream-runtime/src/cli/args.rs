@@ -292,6 +292,10 @@ pub(crate) struct PlanArgs {
     #[arg(long)]
     pub(crate) check: bool,
 
+    /// With --write: do not ask about fields that may have been renamed
+    #[arg(short, long, requires = "write")]
+    pub(crate) yes: bool,
+
     /// The file of --write and --check
     #[arg(
         long,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::args::{Global, WorkerArgs};
 use super::connection;
 use super::error::CliError;
+use super::lock::Guard;
 use super::readers::Readers;
 use super::records::{ReadRecord, Records};
 use super::worker;
@@ -247,6 +248,17 @@ impl WorkerRun {
     pub async fn run(self) -> Result<(), Error> {
         let inner = &self.handle.inner;
         let (app, states) = (inner.app.clone(), inner.states.clone());
+        let scratch = inner
+            .scratch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some();
+        let guard = match scratch {
+            // Its state is gone with it.
+            true => Guard::default(),
+            false => worker::guard(&app, &self.args, &inner.properties, &inner.global.data_dir)
+                .map_err(CliError::into_error)?,
+        };
         worker::beside(
             app,
             states,
@@ -254,6 +266,7 @@ impl WorkerRun {
             inner.properties.clone(),
             inner.global.data_dir.clone(),
             inner.global.token()?,
+            guard,
         )
         .await
     }

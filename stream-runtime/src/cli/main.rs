@@ -243,10 +243,11 @@ pub(crate) async fn run(app: App) -> Result<(), Error> {
         return Err(Error::new(Kind::Configuration, app.mistakes.join("\n")));
     }
     let properties = settings::properties(&app, &global, &matches).map_err(CliError::into_error)?;
-    worker::check_lock(&app, &args).map_err(CliError::into_error)?;
+    let guard =
+        worker::guard(&app, &args, &properties, &global.data_dir).map_err(CliError::into_error)?;
     let states = app.all_states().make().await?;
     let token = global.token()?;
-    worker::beside(app, states, args, properties, global.data_dir, token).await
+    worker::beside(app, states, args, properties, global.data_dir, token, guard).await
 }
 
 /// Runs a command of the app's own.

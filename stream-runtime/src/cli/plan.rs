@@ -14,7 +14,7 @@ use crate::duration;
 /// `plan`: which agent feeds what.
 pub(super) fn plan(cx: &Context<'_>, args: &PlanArgs) -> CliResult {
     if args.write {
-        return lock::write(cx, &cx.plan()?, &args.plan_lock);
+        return lock::write(cx, &cx.plan()?, &args.plan_lock, args.yes);
     }
     if args.check {
         return lock::check(cx, &cx.plan()?, &args.plan_lock);

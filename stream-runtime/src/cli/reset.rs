@@ -8,6 +8,7 @@ use super::args::{Output, ResetArgs};
 use super::ask::confirmed;
 use super::context::Context;
 use super::error::{CliError, CliResult};
+use super::lock;
 use super::print::{json, line};
 use crate::app::Start;
 use crate::kafka::{Admin, Place, TopicPartition};
@@ -69,6 +70,7 @@ pub(super) fn run(cx: &Context<'_>, args: &ResetArgs) -> CliResult {
     for store in &stores {
         remove_store(store)?;
     }
+    lock::forget(cx.data_dir(), cx.id())?;
     // With a repartition topic go the group's offsets in it; the workers tell anew where they are.
     let workers: Vec<String> = Some(plan.workers_topic())
         .filter(|topic| existing.contains_key(topic))

@@ -10,7 +10,7 @@ use super::args::{GuaranteeArg, WorkerArgs};
 use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::local::{Joined, Place};
-use super::lock;
+use super::lock::{self, Guard, On};
 use super::partitions::Shown;
 use crate::app::{App, OnGap, Outlet, ProcessingGuarantee, Start, States};
 use crate::beside::{BesideCx, Client};
@@ -26,7 +26,8 @@ const STUCK: Duration = Duration::from_secs(10);
 /// `worker` of the command line.
 pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     let plan = cx.plan()?;
-    lock::at_start(&cx.app().name, &plan, &args.plan_lock)?;
+    let on = on(cx.configured());
+    let guard = lock::at_start(cx.app(), &plan, &args.plan_lock, cx.data_dir(), on)?;
     // For what runs beside the streams; and the states' own tasks (of a connection pool, say) live as long as the worker.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -36,7 +37,12 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
         .map_err(|error| CliError::failure(format_args!("cannot start: {error}")))?;
     let states = runtime.block_on(cx.app().all_states().make())?;
     let broker = Broker::find(cx.configured(), cx.data_dir(), args.broker_port)?;
-    let settings = settings(cx.app(), args, broker.properties(), cx.data_dir());
+    let mut settings = settings(cx.app(), args, broker.properties(), cx.data_dir());
+    settings.rows_confirmed = guard.confirmed;
+    if let Err(error) = guard.keep() {
+        broker.leave();
+        return Err(error);
+    }
     let token = cx.token()?;
     let web = Server::new(door(args, token.clone()))?;
     banner(cx, &settings, &broker, &web);
@@ -57,11 +63,24 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     failed_partitions(&ended?)
 }
 
-/// The comparison with `plan.lock` for a worker that runs inside a program; what does not fit together is told later.
-pub(super) fn check_lock(app: &App, args: &WorkerArgs) -> CliResult {
+fn on(configured: &Properties) -> On {
+    match configured.bootstrap() {
+        Some(_) => On::Named,
+        None => On::Development,
+    }
+}
+
+/// The comparison with the plan that was kept, for a worker that runs inside a program; what does not fit together is
+/// told later.
+pub(super) fn guard(
+    app: &App,
+    args: &WorkerArgs,
+    configured: &Properties,
+    data_dir: &Path,
+) -> CliResult<Guard> {
     match app.plan() {
-        Ok(plan) => lock::at_start(&app.name, &plan, &args.plan_lock),
-        Err(_) => Ok(()),
+        Ok(plan) => lock::at_start(app, &plan, &args.plan_lock, data_dir, on(configured)),
+        Err(_) => Ok(Guard::default()),
     }
 }
 
@@ -292,6 +311,7 @@ pub(super) async fn beside(
     configured: Properties,
     data_dir: std::path::PathBuf,
     token: Option<Token>,
+    guard: Guard,
 ) -> Result<(), Error> {
     let stop = StopOnDrop(Stop::new());
     let (asked, runtime) = (stop.0.clone(), Handle::current());
@@ -299,7 +319,9 @@ pub(super) async fn beside(
         let plan = app.plan().map_err(not_together)?;
         let broker =
             Broker::find(&configured, &data_dir, args.broker_port).map_err(CliError::into_error)?;
-        let settings = settings(&app, &args, broker.properties(), &data_dir);
+        let mut settings = settings(&app, &args, broker.properties(), &data_dir);
+        settings.rows_confirmed = guard.confirmed;
+        guard.keep().map_err(CliError::into_error)?;
         let beside = Beside {
             app: &app,
             web: Server::new(door(&args, token.clone()))?,

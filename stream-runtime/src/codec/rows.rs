@@ -5,6 +5,10 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+/// Version of the form in which rows are written, as a table's mark names it. A program that knows a later one reads the
+/// rows of all before it; one that does not know it refuses them.
+pub(crate) const FORMAT: u8 = 1;
+
 /// Reads a row.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, rmp_serde::decode::Error> {

@@ -204,7 +204,10 @@ impl<S: RowSpec> Closing<S> {
         self.active = false;
         rows.windows.remove(&self.end);
         if rows.disk.0 <= self.end && rows.disk.0 <= rows.disk.1 {
-            rows.disk = first_disk(rows, Some(self.end.saturating_add(1)))?;
+            rows.disk = match self.end.checked_add(1) {
+                Some(after) => first_disk(rows, Some(after))?,
+                None => NO_DISK,
+            };
         }
         Ok(())
     }
@@ -232,9 +235,9 @@ pub(super) fn first_disk<S: RowSpec>(
     match tree.scan(&start, None).next() {
         Some(first) => {
             let (key, _) = first.map_err(Error::from)?;
-            let first = layout::end_of(&key).unwrap_or(i64::MIN);
+            let first = layout::end_in::<S>(&key)?;
             let last = match rows.disk.1 {
-                i64::MIN => last_disk(&**tree, first)?,
+                i64::MIN => last_disk::<S>(&**tree, first)?,
                 last => last,
             };
             Ok(if first <= last {
@@ -248,7 +251,7 @@ pub(super) fn first_disk<S: RowSpec>(
 }
 
 /// The last window end in the store, found by stepping from end to end: as many looks as there are open windows.
-fn last_disk(tree: &dyn Tree, first: i64) -> Result<i64, Error> {
+fn last_disk<S: RowSpec>(tree: &dyn Tree, first: i64) -> Result<i64, Error> {
     let (mut last, mut start) = (first, Vec::new());
     loop {
         let Some(after) = last.checked_add(1) else {
@@ -257,7 +260,7 @@ fn last_disk(tree: &dyn Tree, first: i64) -> Result<i64, Error> {
         start.clear();
         layout::push_end(after, &mut start);
         match tree.scan(&start, None).next() {
-            Some(row) => last = layout::end_of(&row.map_err(Error::from)?.0).unwrap_or(i64::MAX),
+            Some(row) => last = layout::end_in::<S>(&row.map_err(Error::from)?.0)?,
             None => return Ok(last),
         }
     }
@@ -319,13 +322,17 @@ pub(super) fn note_retained<S: RowSpec>(
     let mut from = Vec::new();
     // One look per window: from the first row of a window straight to the next window.
     while let Some(row) = tree.scan(&from, None).next() {
-        let Some(end) = layout::end_of(&row?.0).filter(|end| end <= last) else {
+        let end = layout::end_in::<S>(&row?.0)?;
+        if end > *last {
             break;
-        };
+        }
         rows.retained.entry(end).or_default();
         rows.retained_on_disk = true;
+        let Some(after) = end.checked_add(1) else {
+            break;
+        };
         from.clear();
-        layout::push_end(end.saturating_add(1), &mut from);
+        layout::push_end(after, &mut from);
     }
     Ok(())
 }
@@ -377,12 +384,16 @@ pub(super) fn ends<S: RowSpec>(rows: &Rows<S>) -> Result<Vec<i64>, Error> {
         let mut from = Vec::new();
         layout::push_end(rows.disk.0, &mut from);
         while let Some(row) = tree.scan(&from, None).next() {
-            let Some(end) = layout::end_of(&row?.0).filter(|end| *end <= rows.disk.1) else {
+            let end = layout::end_in::<S>(&row?.0)?;
+            if end > rows.disk.1 {
+                break;
+            }
+            ends.push(end);
+            let Some(after) = end.checked_add(1) else {
                 break;
             };
-            ends.push(end);
             from.clear();
-            layout::push_end(end.saturating_add(1), &mut from);
+            layout::push_end(after, &mut from);
         }
     }
     ends.sort_unstable();

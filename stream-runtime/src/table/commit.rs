@@ -239,6 +239,9 @@ impl<S: RowSpec> Rows<S> {
 
     /// A row as the changelog has it, during recovery. `None` is a tombstone.
     pub(super) fn restore(&mut self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
+        if S::ALIGNED {
+            layout::end_in::<S>(layout_key)?;
+        }
         let (end, key) = layout::parse::<S::Key>(S::ALIGNED, layout_key, S::DESCRIPTOR.name)?;
         self.weigh(1, layout_key.len() + value.map_or(0, <[u8]>::len));
         let known = self.cached();

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use papaya::HashMap;
 
+use super::description::Description;
 use super::layout;
-use super::mark::{MARK_TAG, ROW_TAG};
+use super::mark::{MARK_TAG, Mark, ROW_TAG};
 use super::reading::row_of;
 use super::spec::{Plain, TableSpec};
 use crate::error::{Error, raise};
@@ -218,7 +219,16 @@ pub fn changelog_replica<S: GlobalSpec>() -> Box<dyn Any> {
                 let (_, key) = layout::parse::<S::Key>(false, layout, table)?;
                 Ok(Some((key, value.map(row_of::<S>).transpose()?)))
             }
-            Some((&MARK_TAG, _)) => Ok(None),
+            Some((&MARK_TAG, _)) => {
+                let mark = value.map(Mark::decode).transpose()?;
+                if let Some(was) = mark.and_then(|mark| mark.table) {
+                    // The task that owns the rows has asked whether something was renamed.
+                    let own = Description::of(S::DESCRIPTOR);
+                    own.takes(&Description::decode(&was)?, true)
+                        .map_err(|why| Error::table(format!("table `{table}`: {why}")))?;
+                }
+                Ok(None)
+            }
             _ => Err(Error::table(format!(
                 "the changelog of table `{table}` holds a record that is not this framework's"
             ))),

@@ -1,6 +1,7 @@
 //! The mark: one record per changelog partition that says what the rows are true for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,14 @@ pub struct Mark {
     pub inputs: BTreeMap<String, i64>,
     /// Whether it was written in a transaction together with the offsets.
     pub exactly_once: bool,
+    /// What the table is: a [`Description`](super::Description), encoded. `None` in marks of programs that did not say
+    /// it; they skip it where they find it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "serde_bytes_opt"
+    )]
+    pub table: Option<Arc<[u8]>>,
 }
 
 impl Mark {
@@ -43,6 +52,7 @@ impl Mark {
             closed: None,
             inputs: BTreeMap::new(),
             exactly_once,
+            table: None,
         }
     }
 
@@ -66,27 +76,36 @@ impl Mark {
     }
 }
 
-/// `Option<Vec<u8>>` as one byte string instead of a list of numbers.
+/// Bytes or nothing, as one byte string instead of a list of numbers.
 mod serde_bytes_opt {
+    use std::marker::PhantomData;
+
     use serde::de::Visitor;
     use serde::{Deserializer, Serializer};
 
-    pub fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, s: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<B: AsRef<[u8]>, S: Serializer>(
+        bytes: &Option<B>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
         match bytes {
-            Some(b) => s.serialize_bytes(b),
+            Some(b) => s.serialize_bytes(b.as_ref()),
             None => s.serialize_none(),
         }
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<u8>>, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Option<Vec<u8>>;
+    pub fn deserialize<'de, B, D>(d: D) -> Result<Option<B>, D::Error>
+    where
+        B: for<'a> From<&'a [u8]>,
+        D: Deserializer<'de>,
+    {
+        struct Bytes<B>(PhantomData<B>);
+        impl<B: for<'a> From<&'a [u8]>> Visitor<'_> for Bytes<B> {
+            type Value = Option<B>;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("bytes or nothing")
             }
             fn visit_bytes<E>(self, v: &[u8]) -> Result<Self::Value, E> {
-                Ok(Some(v.to_vec()))
+                Ok(Some(v.into()))
             }
             fn visit_unit<E>(self) -> Result<Self::Value, E> {
                 Ok(None)
@@ -95,13 +114,15 @@ mod serde_bytes_opt {
                 Ok(None)
             }
         }
-        d.deserialize_any(Bytes)
+        d.deserialize_any(Bytes(PhantomData))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Description;
+    use crate::topology::TableDescriptor;
 
     #[test]
     fn a_mark_reads_back() {
@@ -112,6 +133,62 @@ mod tests {
         let mut bytes = Vec::new();
         mark.encode(&mut bytes).unwrap();
         assert_eq!(Mark::decode(&bytes).unwrap(), mark);
+    }
+
+    /// As a worker of commit 4a75343 wrote it.
+    const BEFORE: &[u8] = b"\
+        \x86\xa6format\x01\xabincarnation\xdc\x00\x10\
+        \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\xabstream_\
+        time\xcf\x00\x00\x01\x0f\x8cJ\xa7\x80\xa6closed\xc4\x03\x00\x01\
+        \xff\xa6inputs\x81\xadvoltage_input*\
+        \xacexactly_once\xc3";
+
+    /// The mark as that commit reads it.
+    #[derive(serde::Deserialize)]
+    struct ReadBefore {
+        format: u8,
+        incarnation: [u8; 16],
+        stream_time: Option<i64>,
+        #[serde(with = "serde_bytes_opt")]
+        closed: Option<Vec<u8>>,
+        inputs: BTreeMap<String, i64>,
+        exactly_once: bool,
+    }
+
+    fn mark() -> Mark {
+        let mut mark = Mark::begin([7; 16], true);
+        mark.stream_time = Some(1_166_289_840_000);
+        mark.closed = Some(vec![0, 1, 255]);
+        mark.inputs.insert("voltage_input".into(), 42);
+        mark
+    }
+
+    #[test]
+    fn a_mark_of_a_worker_built_before_is_read_and_says_nothing_of_the_table() {
+        assert_eq!(Mark::decode(BEFORE).unwrap(), mark());
+        let mut bytes = Vec::new();
+        mark().encode(&mut bytes).unwrap();
+        assert_eq!(bytes, BEFORE, "nor is it written otherwise");
+    }
+
+    #[test]
+    fn a_worker_built_before_reads_a_mark_that_says_what_the_table_is() {
+        let described = Description::of(&TableDescriptor::DEFAULT);
+        let mut mark = mark();
+        mark.table = Some(described.encoded().unwrap());
+        let mut bytes = Vec::new();
+        mark.encode(&mut bytes).unwrap();
+        let back = Mark::decode(&bytes).unwrap();
+        assert_eq!(back, mark);
+        assert_eq!(
+            Description::decode(&back.table.unwrap()).unwrap(),
+            described
+        );
+        let before: ReadBefore = rows::decode(&bytes).unwrap();
+        assert_eq!((before.format, before.incarnation), (1, [7; 16]));
+        assert_eq!(before.stream_time, Some(1_166_289_840_000));
+        assert_eq!(before.closed, mark.closed);
+        assert_eq!((before.inputs, before.exactly_once), (mark.inputs, true));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::task::Task;
 use super::tick::Timer;
 use crate::error::Error;
 use crate::store::Tree;
-use crate::table::{Clock, OpenTable, TablePartition, open_described};
+use crate::table::{Clock, Description, OpenTable, TablePartition, open_described};
 use crate::topology::{AgentPlan, Source, SubTopology};
 
 /// What a task is made of.
@@ -68,6 +68,12 @@ impl Task {
                 )
             })
             .collect::<Result<_, _>>()?;
+        let described = topology.tables.iter().map(|table| {
+            let own = Description::of(table.descriptor);
+            let encoded = own.encoded()?;
+            Ok((own, encoded))
+        });
+        let described = described.collect::<Result<_, Error>>()?;
         let agents: Vec<AgentState> = topology
             .agents
             .iter()
@@ -186,6 +192,7 @@ impl Task {
         }));
         let mut task = Task {
             marks: vec![None; topology.tables.len()],
+            described,
             futures: Vec::new(),
             topology,
             shared,

@@ -1,5 +1,7 @@
 //! What one commit takes from a task, and what becomes of it.
 
+use std::sync::Arc;
+
 use super::outbuf::Outgoing;
 use super::task::Task;
 use crate::error::Error;
@@ -56,6 +58,7 @@ impl Task {
                 )
             });
             mark.exactly_once = shared.settings.exactly_once;
+            mark.table = Some(Arc::clone(&self.described[i].1));
             mark.stream_time = (prepared.stream_time != NO_TIME).then_some(prepared.stream_time);
             let mut cursor = Vec::new();
             mark.closed = table.cursor(&mut cursor).then_some(cursor);

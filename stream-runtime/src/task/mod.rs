@@ -57,7 +57,7 @@ pub use outputs::{Emitter, Outputs};
 pub use parts::{
     Agent, AgentParts, IsClosed, Parameter, Returned, Returns, SameRecord, TopicForm, item_id,
 };
-pub use pulse::Pulse;
+pub use pulse::{Beat, Pulse, Stand};
 pub use recover::{Committed, StartAt};
 pub use shared::{States, TaskFailure, TaskSettings};
 pub use source::{source_agent, source_item, source_replica};

@@ -1,7 +1,7 @@
 //! Bringing a task back to its last commit: rows and marks from the changelogs, then the check against the group's offsets.
 
 use crate::error::Error;
-use crate::table::{MARK_TAG, Mark, NO_TIME, ROW_TAG};
+use crate::table::{Description, MARK_TAG, Mark, NO_TIME, ROW_TAG};
 
 use super::task::Task;
 
@@ -33,7 +33,7 @@ impl Task {
             Some((&ROW_TAG, layout_key)) => self.shared.tables[table].restore(layout_key, value),
             Some((&MARK_TAG, _)) => {
                 if let Some(bytes) = value {
-                    self.marks[table] = Some(Mark::decode(bytes)?);
+                    self.set_mark(table, bytes)?;
                 }
                 Ok(())
             }
@@ -44,13 +44,35 @@ impl Task {
         }
     }
 
-    /// Takes the mark of the store's checkpoint.
+    /// Takes a mark, of the changelog or of the store's checkpoint.
     ///
     /// # Errors
-    /// It does not read.
+    /// It does not read, or the state is not what the program has.
     pub fn set_mark(&mut self, table: usize, bytes: &[u8]) -> Result<(), Error> {
-        self.marks[table] = Some(Mark::decode(bytes)?);
+        let named = |error: Error| error.context(self.name_of(table));
+        let mark = Mark::decode(bytes).map_err(named)?;
+        let (own, encoded) = &self.described[table];
+        // Programs that did not say what a table is: taken as it is, and described with the next commit.
+        if let Some(was) = mark.table.as_deref()
+            && *was != **encoded
+        {
+            let was = Description::decode(was).map_err(named)?;
+            let confirmed = self.shared.settings.rows_confirmed;
+            let taken = own.takes(&was, confirmed);
+            taken.map_err(|why| named(Error::table(why)))?;
+        }
+        self.marks[table] = Some(mark);
         Ok(())
+    }
+
+    /// A table for messages: its name, where it stands, its changelog partition.
+    fn name_of(&self, table: usize) -> String {
+        let plan = &self.topology.tables[table];
+        let changelog = plan.changelog.as_deref().unwrap_or_default();
+        format!(
+            "table `{}` ({}), changelog {changelog}[{}]",
+            plan.descriptor.name, plan.descriptor.place, self.shared.partition
+        )
     }
 
     /// The mark of a table as of the last commit or as restored so far.

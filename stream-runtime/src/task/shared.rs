@@ -63,6 +63,8 @@ pub struct TaskSettings {
     pub commit_rows: usize,
     /// Whether commits are transactions.
     pub exactly_once: bool,
+    /// A person has said, by `plan --write`, that fields of rows which may have been renamed were not.
+    pub rows_confirmed: bool,
 }
 
 /// Shared by a task, its agents and their handles.

@@ -11,7 +11,7 @@ use super::inbox::Inbox;
 use super::pulse::Pulse;
 use super::shared::{Current, Shared, TaskFailure};
 use crate::error::{Error, Failure};
-use crate::table::{Hand, Mark};
+use crate::table::{Description, Hand, Mark};
 use crate::topology::{AgentFuture, SubTopology};
 
 /// The times of one turn.
@@ -44,6 +44,8 @@ pub struct Task {
     pub(super) futures: Vec<Option<AgentFuture>>,
     pub(super) wakers: Vec<Waker>,
     pub(super) marks: Vec<Option<Mark>>,
+    /// What each table is, and the same as its marks hold it.
+    pub(super) described: Vec<(Description, Arc<[u8]>)>,
     pub(super) prepared: super::commit::Prepared,
     pub(super) pulse: Arc<Pulse>,
 }
@@ -176,6 +178,12 @@ impl Task {
                 // The window had no rows left; look again which table is first.
                 continue;
             }
+            if shared.tables[table].due_at() <= at {
+                return Err(Error::table(format!(
+                    "table `{}`, partition {}: a window is due at {at} and none of its rows closes; this is a bug",
+                    self.topology.tables[table].descriptor.name, shared.partition
+                )));
+            }
         }
     }
 
@@ -205,8 +213,7 @@ impl Task {
             let Some(future) = self.futures[agent].as_mut() else {
                 continue;
             };
-            self.pulse
-                .enter(self.topology.agents[agent].number, self.shared.mono.get());
+            self.pulse.enter(self.topology.agents[agent].number);
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 future
                     .as_mut()

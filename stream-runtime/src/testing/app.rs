@@ -263,6 +263,7 @@ impl TestApp {
             commit_bytes: 16 << 20,
             commit_rows: 50_000,
             exactly_once: self.app.guarantee == crate::app::ProcessingGuarantee::ExactlyOnce,
+            rows_confirmed: false,
         };
         let globals = Globals::of(&plan)?;
         let states = Arc::new(states.into_map());

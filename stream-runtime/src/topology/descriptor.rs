@@ -43,6 +43,8 @@ pub struct RecordInfo {
     pub keys: Option<KeyForm>,
     /// What can be asked of bytes that may be such a record.
     pub form: RecordForm,
+    /// How it is written: [`Record::CODEC`].
+    pub codec: &'static str,
 }
 
 impl RecordInfo {
@@ -64,6 +66,7 @@ impl RecordInfo {
             shape: T::SHAPE,
             keys: None,
             form: RecordForm::of::<T>(),
+            codec: T::CODEC,
         }
     }
 
@@ -256,6 +259,18 @@ pub struct AgentDescriptor {
     pub feeders: &'static [AgentDescriptor],
 }
 
+/// Who makes a table's rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RowsFrom {
+    /// Agents.
+    #[default]
+    Agents,
+    /// The records of a topic, each under its key: `source`.
+    Topic,
+    /// A join, which keeps the records of one side.
+    Join,
+}
+
 /// Registered by `#[table]`.
 #[derive(Debug)]
 pub struct TableDescriptor {
@@ -271,6 +286,8 @@ pub struct TableDescriptor {
     pub value: &'static str,
     /// What a row looks like in the changelog.
     pub row: fn() -> &'static Shape,
+    /// Who makes its rows.
+    pub rows_from: RowsFrom,
     /// Its windows; `None` for a plain table.
     pub window: Option<Window>,
     /// Lateness allowed after a window's end, in milliseconds of stream time. Default 0.
@@ -310,6 +327,7 @@ impl TableDescriptor {
         keys: KeyForm::of::<bytes::Bytes>(),
         value: "",
         row: || &Shape::OPAQUE,
+        rows_from: RowsFrom::Agents,
         window: None,
         grace: 0,
         idle: None,

@@ -3,16 +3,19 @@
 mod diff;
 #[cfg(test)]
 mod tests;
+mod types;
+mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::descriptor::{Edge, RecordInfo};
-use super::plan::Plan;
+use super::descriptor::{Edge, RecordInfo, RowsFrom, TableDescriptor};
+use super::plan::{OutputKind, Plan};
 use crate::record::shape::Shape;
 
-pub use diff::{Difference, differences};
+pub use diff::{Difference, Weight, differences};
+pub use types::{Changes, changes};
 
 /// An app as `plan.lock` keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +69,15 @@ pub struct TopicLock {
     /// Type of its keys, where somebody asks for them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<String>,
+    /// How its records are written; `None` in plans that were kept before it was in them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub codec: Option<String>,
+    /// Whether agents of the app both send to it and read it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub between: bool,
+    /// Whether no agent of the app reads it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub only_sent: bool,
     /// Its records.
     pub record: TypeLock,
 }
@@ -84,6 +96,9 @@ pub struct TypeLock {
     /// Whether it is an enum.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub variants: bool,
+    /// What `#[serde(..)]` says of the whole; `None` in plans that were kept before it was in them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub serde: Option<String>,
 }
 
 /// Ends the text of a field that may be missing.
@@ -129,7 +144,7 @@ impl Lock {
                         key: descriptor.key.to_owned(),
                         windows: descriptor.window.map(|window| format!("{window:?}")),
                         changelog: table.changelog.clone(),
-                        row: TypeLock::of(descriptor.value, (descriptor.row)()),
+                        row: TypeLock::of_rows(descriptor),
                     },
                 );
             }
@@ -146,6 +161,20 @@ impl Lock {
                 }
             }
         }
+        let inputs = plan.topologies.iter().flat_map(|topology| &topology.inputs);
+        let read: BTreeSet<&str> = inputs.map(|input| input.topic.as_str()).collect();
+        let outputs = plan
+            .topologies
+            .iter()
+            .flat_map(|topology| &topology.outputs);
+        let sent: BTreeSet<&str> = outputs
+            .filter(|output| output.kind != OutputKind::DeadLetters)
+            .map(|output| output.topic.as_str())
+            .collect();
+        for (name, topic) in &mut lock.topics {
+            topic.only_sent = !read.contains(name.as_str());
+            topic.between = !topic.only_sent && sent.contains(name.as_str());
+        }
         lock
     }
 
@@ -159,6 +188,9 @@ impl Lock {
             .or_insert_with(|| TopicLock {
                 place,
                 key: None,
+                codec: Some(record.codec.to_owned()),
+                between: false,
+                only_sent: false,
                 record: TypeLock::of(record.name, record.shape),
             });
         topic.key = topic.key.take().or(key);
@@ -166,7 +198,16 @@ impl Lock {
 }
 
 impl TypeLock {
-    fn of(name: &str, shape: &Shape) -> TypeLock {
+    /// Of a table's rows. What a join keeps is records as they came, which it reads anew: nothing of them is state.
+    pub fn of_rows(table: &TableDescriptor) -> TypeLock {
+        match table.rows_from {
+            RowsFrom::Join => TypeLock::of("", &Shape::OPAQUE),
+            RowsFrom::Agents | RowsFrom::Topic => TypeLock::of(table.value, (table.row)()),
+        }
+    }
+
+    /// Of a type and its shape.
+    pub fn of(name: &str, shape: &Shape) -> TypeLock {
         let field = |field: &crate::record::shape::FieldShape| {
             let mut text = field.ty.to_owned();
             if !field.serde.is_empty() {
@@ -186,6 +227,7 @@ impl TypeLock {
             fingerprint: fingerprint(&whole),
             fields,
             variants: shape.variants,
+            serde: Some(shape.serde.to_owned()),
         }
     }
 }

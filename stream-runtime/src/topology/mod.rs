@@ -11,7 +11,7 @@ pub mod registry;
 
 pub use descriptor::{
     AgentDescriptor, AgentFuture, AgentOptions, AgentShape, Edge, GlobalDescriptor, JoinShape,
-    OnError, OnGap, Place, RecordInfo, RegisteredTable, RegisteredTopic, Source, Start,
+    OnError, OnGap, Place, RecordInfo, RegisteredTable, RegisteredTopic, RowsFrom, Source, Start,
     StateDescriptor, StateFuture, TableDescriptor, TopicDescriptor,
 };
 pub use plan::{

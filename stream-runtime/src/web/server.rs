@@ -276,13 +276,16 @@ fn answers(page: &'static PageDescriptor) -> MethodRouter<BesideCx> {
     )
 }
 
-/// 200 when all partitions of this worker run, else 503 and what they do.
+/// 200 when all partitions of this worker run and its threads turn, else 503 and what they do.
 async fn ready(State(cx): State<BesideCx>) -> Response {
     let worker = cx.worker();
     if worker.is_ready() {
         return "ready\n".into_response();
     }
     let mut text = "not ready\n".to_owned();
+    for (thread, place) in worker.stuck() {
+        text += &format!("stream thread {thread} does not turn: it stands in {place}\n");
+    }
     for view in worker.status.snapshot() {
         text += &format!("{}: {}\n", view.label, view.state);
     }

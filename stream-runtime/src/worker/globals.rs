@@ -11,7 +11,7 @@ use crate::error::{Error, Kind};
 use crate::kafka::{
     Admin, Batch, Fault, Fetched, Isolation, PartitionQueue, Place, Reader, TopicPartition, Wake,
 };
-use crate::table::{AnyReplica, replica_of};
+use crate::table::{AnyReplica, MARK_KEY, replica_of};
 use crate::task::States;
 use crate::topology::{GlobalPlan, Plan};
 
@@ -28,6 +28,8 @@ pub(super) struct Global {
     topic: Arc<str>,
     replica: Arc<dyn AnyReplica>,
     partitions: i32,
+    /// It follows a changelog, whose marks say what its rows are.
+    marked: bool,
 }
 
 impl Global {
@@ -40,6 +42,7 @@ impl Global {
             Ok(Global {
                 name: planned.table.name,
                 replica: replica_of(planned.table, planned.global)?,
+                marked: planned.global.source.is_none(),
                 partitions: partitions.get(&planned.topic).copied().unwrap_or(1),
                 topic: planned.topic.into(),
             })
@@ -59,6 +62,8 @@ pub(super) struct Globals {
     next: HashMap<TopicPartition, i64>,
     /// Records that did not read, by table.
     bad: HashMap<&'static str, u64>,
+    /// Where the last mark says that the rows are not what the program has.
+    refused: HashMap<TopicPartition, Error>,
 }
 
 /// Partitions that are being read.
@@ -93,6 +98,7 @@ impl Globals {
             stop: stop.clone(),
             next: HashMap::new(),
             bad: HashMap::new(),
+            refused: HashMap::new(),
         }
     }
 
@@ -123,7 +129,11 @@ impl Globals {
             }
             let left = left(reading);
             if left == 0 {
-                return Ok(true);
+                return self
+                    .refused
+                    .drain()
+                    .next()
+                    .map_or(Ok(true), |(_, error)| Err(error));
             }
             if self.stop.is_asked() {
                 return Ok(false);
@@ -216,12 +226,22 @@ impl Globals {
         for (at, part) in reading.parts.iter_mut().enumerate() {
             let global = &self.globals[part.global];
             let (next, bad) = (&mut part.next, &mut self.bad);
+            let refused = &mut self.refused;
             count += part
                 .queue
                 .read(&mut reading.batch, |fetched| match fetched {
                     Fetched::Record(record) => {
                         *next = (*next).max(record.offset + 1);
-                        if let Err(error) = global.replica.take(record.key, record.value) {
+                        let taken = global.replica.take(record.key, record.value);
+                        if global.marked && record.key == Some(MARK_KEY) {
+                            refused.remove(&part.place);
+                            if let Err(error) = taken {
+                                let (topic, partition) = &part.place;
+                                let at =
+                                    format!("{topic}[{partition}] at offset {}", record.offset);
+                                refused.insert(part.place.clone(), error.context(at));
+                            }
+                        } else if let Err(error) = taken {
                             let bad = bad.entry(global.name).or_default();
                             *bad += 1;
                             // The first, then ever more seldom.
@@ -287,7 +307,11 @@ impl Globals {
     fn follow(&mut self, mut reading: Reading, runtime: &tokio::runtime::Runtime) {
         let mut backoff = Backoff::default();
         while !self.stop.is_asked() {
-            match self.read(&mut reading) {
+            let read = self.read(&mut reading);
+            for (_, error) in self.refused.drain() {
+                tracing::warn!("global tables: {error}");
+            }
+            match read {
                 Ok(0) => {
                     backoff.succeed();
                     let wake = reading.wake.clone();

@@ -47,6 +47,8 @@ struct Thread {
     generation: i32,
     /// The tasks that it runs.
     tasks: Vec<TaskName>,
+    /// Where it stands, and for how long, when it does not turn.
+    stands: Option<String>,
 }
 
 /// What a worker has, for the others.
@@ -137,6 +139,18 @@ impl WorkerHandle {
             (thread.assigned, thread.leads) = (false, false);
             thread.tasks.clear();
         });
+    }
+
+    /// It does not turn and stands there; `None`: it turns again.
+    pub(super) fn stands(&self, thread: usize, place: Option<String>) {
+        self.of(thread, |thread| thread.stands = place);
+    }
+
+    /// The stream threads that do not turn: what they stand in, and for how long.
+    pub(crate) fn stuck(&self) -> Vec<(usize, String)> {
+        let threads = self.threads();
+        let stuck = |(number, thread): (usize, &Thread)| Some((number, thread.stands.clone()?));
+        threads.iter().enumerate().filter_map(stuck).collect()
     }
 
     /// The task's tables are back, and its events are processed.
@@ -249,12 +263,12 @@ impl WorkerHandle {
             })
     }
 
-    /// Whether all partitions that this worker has are running.
+    /// Whether all partitions that this worker has are running, and all its threads turn.
     pub(crate) fn is_ready(&self) -> bool {
         let runs = |state: &PartitionState| {
             matches!(state, PartitionState::Running | PartitionState::Revoked)
         };
-        self.has_recovered() && !self.is_any(|state| !runs(state))
+        self.has_recovered() && !self.is_any(|state| !runs(state)) && self.stuck().is_empty()
     }
 
     fn is_any(&self, so: impl Fn(&PartitionState) -> bool) -> bool {
@@ -288,6 +302,11 @@ mod tests {
         assert!(handle.is_leader());
         handle.status.set((0, 1), PartitionState::Running);
         assert!(handle.is_ready());
+        handle.stands(1, Some("a commit, for 10 s".into()));
+        assert!(!handle.is_ready() && handle.has_recovered());
+        assert_eq!(handle.stuck(), [(1, "a commit, for 10 s".to_owned())]);
+        handle.stands(1, None);
+        assert!(handle.is_ready(), "it turns again");
         handle
             .status
             .set((0, 1), PartitionState::Failed("why".into()));

@@ -217,7 +217,7 @@ impl Ground<'_> {
             let watchdog = std::thread::Builder::new()
                 .name("watchdog".to_owned())
                 .spawn_scoped(scope, || {
-                    watchdog::watch(&pulses, worker.began, names, &over)
+                    watchdog::watch(&pulses, self.handle, names, &over)
                 })
                 .map_err(no_thread)?;
             let mut streams = Vec::with_capacity(threads);

@@ -7,6 +7,7 @@ use super::status::Progress;
 use crate::error::{Error, Kind};
 use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place};
 use crate::store::{Checkpoint, Tree};
+use crate::table::MARK_TAG;
 use crate::task::Task;
 
 /// The replay of a task's changelogs.
@@ -32,6 +33,10 @@ struct Replay {
     incarnation: Option<[u8; 16]>,
     /// Why the store is to be emptied.
     distrusted: Option<&'static str>,
+    /// The first row that does not read, and its offset. What the last mark, behind the rows, says of them comes first.
+    odd: Option<(i64, Error)>,
+    /// Why the last mark is refused, and its offset.
+    refused: Option<(i64, Error)>,
 }
 
 /// What a turn of a recovery came to.
@@ -104,7 +109,7 @@ impl Recovery {
         let mut replays = Vec::with_capacity(changelogs.len());
         for log in changelogs {
             let mut from = log.low;
-            let mut incarnation = None;
+            let (mut incarnation, mut refused) = (None, None);
             if let Some(tree) = &log.tree {
                 match tree.checkpoint()? {
                     Some(checkpoint) => {
@@ -119,8 +124,10 @@ impl Recovery {
                             None => {
                                 from = checkpoint.changelog_offset;
                                 if !checkpoint.mark.is_empty() {
-                                    task.set_mark(log.table, &checkpoint.mark)?;
                                     incarnation = Some(checkpoint.incarnation);
+                                    let taken = task.set_mark(log.table, &checkpoint.mark);
+                                    // A later one, in the changelog, may say otherwise.
+                                    refused = taken.err().map(|error| (from, error));
                                 }
                             }
                             Some(why) => {
@@ -147,6 +154,8 @@ impl Recovery {
                 moved: now,
                 incarnation,
                 distrusted: None,
+                odd: None,
+                refused,
             });
         }
         let total = replays.iter().map(|replay| replay.left()).sum();
@@ -194,7 +203,10 @@ impl Recovery {
 
     /// Whether every changelog is read to its target.
     pub(super) fn is_done(&self) -> bool {
-        let done = |replay: &Replay| replay.left() == 0 && replay.distrusted.is_none();
+        let done = |replay: &Replay| {
+            let open = replay.distrusted.is_some() || replay.refused.is_some();
+            replay.left() == 0 && !open
+        };
         self.replays.iter().all(done)
     }
 
@@ -251,22 +263,27 @@ impl Replay {
             };
         }
         let Some(queue) = &self.queue else {
-            return Ok(Turned::Waits);
+            return self.verdict().map_or(Ok(Turned::Waits), Err);
         };
         if task.is_full() {
             self.moved = Instant::now();
             return Ok(Turned::Waits);
         }
-        let (mut error, mut fault) = (None::<Error>, None::<Fault>);
+        let mut fault = None::<Fault>;
         let (next, table) = (&mut self.next, self.table);
+        let (odd, refused) = (&mut self.odd, &mut self.refused);
         let count = queue.read(batch, |fetched| match fetched {
             Fetched::Record(record) => {
                 // Rows behind the target are newer than our takeover: nobody else may write them.
-                if error.is_none()
-                    && let Err(cause) =
-                        task.restore(table, record.key.unwrap_or_default(), record.value)
+                let key = record.key.unwrap_or_default();
+                let offset = record.offset;
+                if key.first() == Some(&MARK_TAG) {
+                    let taken = task.restore(table, key, record.value);
+                    *refused = taken.err().map(|cause| (offset, cause));
+                } else if odd.is_none()
+                    && let Err(cause) = task.restore(table, key, record.value)
                 {
-                    error = Some(cause);
+                    *odd = Some((offset, cause));
                 }
                 *next = (*next).max(record.offset + 1);
             }
@@ -275,6 +292,9 @@ impl Replay {
                 fault.get_or_insert(Fault::of_code("read the changelog", code).because(&text));
             }
         });
+        if let Some(error) = self.verdict() {
+            return Err(error);
+        }
         let name = task.topology().tables[self.table].descriptor.name;
         let place = || {
             format!(
@@ -282,9 +302,6 @@ impl Replay {
                 self.topic, self.partition, self.next, self.target
             )
         };
-        if let Some(error) = error {
-            return Err(error.context(place()));
-        }
         if count > 0 {
             self.moved = Instant::now();
         }
@@ -313,6 +330,16 @@ impl Replay {
         } else {
             Turned::Waits
         })
+    }
+
+    /// Why the state cannot be taken, once all of it has been read.
+    fn verdict(&mut self) -> Option<Error> {
+        if self.left() > 0 {
+            return None;
+        }
+        let (offset, error) = self.refused.take().or(self.odd.take())?;
+        let place = format!("{}[{}] at offset {offset}", self.topic, self.partition);
+        Some(error.context(place))
     }
 
     /// The store is not what it said.

@@ -42,6 +42,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) until_caught_up: bool,
     /// The topic whose owner leads; `None` when nobody asks who does.
     pub(crate) leader_topic: Option<String>,
+    /// A plan that a person kept fits: fields of rows which may have been renamed were not.
+    pub(crate) rows_confirmed: bool,
     /// Static membership: this id, with the thread's number, names the members.
     pub(crate) instance_id: Option<String>,
     /// Where other workers ask this one for rows, as `host:port`; `None`: nobody can.
@@ -69,6 +71,7 @@ impl WorkerSettings {
             replication_factor: None,
             until_caught_up: false,
             leader_topic: None,
+            rows_confirmed: false,
             instance_id: None,
             address: None,
         }

@@ -308,6 +308,7 @@ impl StreamThread {
             commit_bytes: 16 << 20,
             commit_rows: COMMIT_ROWS,
             exactly_once: settings.exactly_once,
+            rows_confirmed: settings.rows_confirmed,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod hops;
 mod keyless;
+mod shapes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -22,7 +22,7 @@ use crate::kafka::{
     Batch, Fault, FaultKind, GroupConsumer, GroupEvent, Reader, TopicPartition, Wake,
 };
 use crate::store::StorerClient;
-use crate::task::{Pulse, TaskFailure};
+use crate::task::{Pulse, Stand, TaskFailure};
 
 /// Records read from a queue at once.
 const BATCH: usize = 1_024;
@@ -199,14 +199,19 @@ impl StreamThread {
     pub(super) async fn run(&mut self) -> Result<(), Error> {
         self.join()?;
         loop {
+            self.pulse.at(Stand::Group);
             self.serve_group().await?;
             if self.worker.stop.is_asked() {
+                self.pulse.at(Stand::Ends);
                 self.leave().await?;
                 return self.fatal.take().map_or(Ok(()), Err);
             }
+            self.pulse.at(Stand::Answers);
             self.take_replies()?;
             self.take_stored();
+            self.pulse.at(Stand::Recovery);
             let mut busy = self.recover()?;
+            self.pulse.at(Stand::Work);
             if self.backoff.waits(Instant::now()).is_none() {
                 let (moved, commit_due) = self.process();
                 busy |= moved;
@@ -214,12 +219,15 @@ impl StreamThread {
                     && (commit_due
                         || self.last_commit.elapsed() >= self.worker.settings.commit_interval)
                 {
+                    self.pulse.at(Stand::Commit);
                     self.commit()?;
                     self.purge();
                 }
             }
+            self.pulse.at(Stand::Store);
             self.bring_back();
             self.write_rounds();
+            self.pulse.at(Stand::Rest);
             if busy {
                 self.unsettle();
                 // Lets timers and sockets that agents wait for come in.

@@ -329,3 +329,40 @@ fn a_worker_says_how_many_records_came_too_late() {
         "{text}"
     );
 }
+
+/// A field that may have been renamed: refused by check and worker until a person says that it was not.
+#[test]
+fn a_field_that_may_have_been_renamed_is_confirmed_by_a_person_only() {
+    let broker = Broker::embedded();
+    let faulty = std::path::PathBuf::from(env!("CARGO_BIN_EXE_faulty"));
+    let app = App::of(faulty, &broker.bootstrap());
+    good(&mut app.command(&["plan", "--write"]), "");
+    let path = app.dir().join("plan.lock");
+    let mut lock: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let record = &mut lock["apps"]["faulty"]["topics"]["orders"]["record"];
+    let padding = record["fields"].as_object_mut().unwrap().remove("padding");
+    record["fields"]["filler"] = padding.unwrap();
+    record["fingerprint"] = "0".into();
+    fs::write(&path, serde_json::to_string_pretty(&lock).unwrap()).unwrap();
+    for command in [&["plan", "--check"][..], &["worker", "--until-caught-up"]] {
+        let output = piped(&mut app.command(command), "");
+        let said = all(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        for text in [
+            "if `padding` is what was `filler`: `#[serde(alias = \"filler\")]`",
+            "when nothing was renamed, `plan --write` confirms it",
+        ] {
+            assert!(said.contains(text), "no {text} in {said}");
+        }
+    }
+    let output = piped(&mut app.command(&["plan", "--write"]), "");
+    assert_eq!(output.status.code(), Some(2), "{}", all(&output));
+    assert!(all(&output).contains("--yes"), "{}", all(&output));
+    piped(&mut app.command(&["plan", "--check"]), "")
+        .status
+        .code()
+        .filter(|code| *code == 1)
+        .expect("nothing was written");
+    good(&mut app.command(&["plan", "--write", "--yes"]), "");
+    good(&mut app.command(&["plan", "--check"]), "");
+}

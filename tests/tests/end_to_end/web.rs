@@ -172,3 +172,31 @@ fn a_taken_port_is_said_and_the_usual_one_has_neighbours() {
     silent.line_with("assigned", WITHIN).unwrap();
     assert!(!silent.output().contains("web"), "{}", silent.output());
 }
+
+/// A stream thread that does not turn for 10 s is not ready; when it turns again, it is. A handler that blocks it was named
+/// before, and is not named twice.
+#[test]
+fn a_worker_whose_stream_thread_does_not_turn_is_not_ready() {
+    let broker = Broker::embedded();
+    let faulty = PathBuf::from(env!("CARGO_BIN_EXE_faulty"));
+    let app = App::of(faulty, &broker.bootstrap());
+    let mut worker = app.start(&["worker", "--threads", "1", "--web-port", "0"]);
+    let address = http::address_of(&mut worker).unwrap();
+    until(&address, "/ready", |answer| answer.status == 200);
+    let order = tests::orders::order(1, "stall");
+    app.run(&["send", "strict_orders", &order, "--key", "k"], WITHIN)
+        .unwrap();
+    let not_ready = until(&address, "/ready", |answer| answer.status == 503);
+    for text in ["does not turn", "the handler of agent `strict`, for 10 s"] {
+        assert!(not_ready.body.contains(text), "no {text} in {not_ready:?}");
+    }
+    assert_eq!(http::get(&address, "/health").unwrap().status, 200);
+    until(&address, "/ready", |answer| answer.status == 200);
+    worker.signal("TERM").unwrap();
+    assert!(worker.wait(WITHIN).unwrap().success());
+    let output = worker.output();
+    let lines = |text: &str| output.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(lines("handler blocks its stream thread"), 1, "{output}");
+    assert_eq!(lines("stream thread does not turn"), 0, "{output}");
+    assert_eq!(lines("stream thread turns again"), 1, "{output}");
+}

@@ -91,6 +91,7 @@ pub fn settings() -> TaskSettings {
         commit_bytes: 16 << 20,
         commit_rows: 50_000,
         exactly_once: true,
+        rows_confirmed: false,
     }
 }
 

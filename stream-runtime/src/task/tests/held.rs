@@ -98,6 +98,7 @@ impl TableSpec for Sums {
         keys: crate::key::KeyForm::of::<String>(),
         value: "Agg",
         row: || &crate::record::shape::Shape::OPAQUE,
+        rows_from: crate::topology::RowsFrom::Agents,
         window: None,
         grace: 0,
         idle: None,

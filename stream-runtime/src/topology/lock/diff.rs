@@ -1,20 +1,43 @@
 //! How an app differs from what was kept of it.
 
-use super::{Lock, OPTIONAL, TypeLock};
+use super::types::{Changes, changes};
+use super::{Lock, TableLock};
+
+/// How much a difference matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// Nothing is lost.
+    Told,
+    /// Something vanished, or only its name did: what it had is in Kafka, and nobody looks there any more.
+    Gone,
+    /// A field may have been renamed, and what it held be lost: a person has to say.
+    Doubtful,
+    /// State or topics in Kafka would be lost, or not be read any more.
+    Breaks,
+}
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// What differs, and what to do.
     pub message: String,
-    /// Whether state or topics in Kafka would be lost or not be read any more.
-    pub breaks: bool,
+    /// How much it matters.
+    pub weight: Weight,
+    /// What is on its way between agents of the app would be bad.
+    pub in_flight: bool,
     /// Where it stands in the lock: `["tables", "hours"]`.
     pub path: Vec<String>,
     /// File and line as they were.
     pub then: String,
     /// File and line as they are, where there is anything left.
     pub now: Option<String>,
+}
+
+impl Difference {
+    /// Whether the app is not to start like this.
+    pub fn breaks(&self) -> bool {
+        self.weight > Weight::Told
+    }
 }
 
 /// Everything that differs; first what breaks.
@@ -25,7 +48,8 @@ pub fn differences(then: &Lock, now: &Lock) -> Vec<Difference> {
                 "it was `{}` and is `{}`, which begins anew, with tables and offsets of its own",
                 then.id, now.id
             ),
-            breaks: false,
+            weight: Weight::Told,
+            in_flight: false,
             path: vec!["id".to_owned()],
             then: String::new(),
             now: None,
@@ -35,7 +59,7 @@ pub fn differences(then: &Lock, now: &Lock) -> Vec<Difference> {
     agents(then, now, &mut found);
     tables(then, now, &mut found);
     topics(then, now, &mut found);
-    found.sort_by_key(|difference| !difference.breaks);
+    found.sort_by_key(|difference| std::cmp::Reverse(difference.weight));
     found
 }
 
@@ -80,7 +104,8 @@ fn agents(then: &Lock, now: &Lock, found: &mut Vec<Difference>) {
         };
         found.push(Difference {
             message,
-            breaks: true,
+            weight: Weight::Gone,
+            in_flight: false,
             path: path("agents", name),
             then: was.place.clone(),
             now: renamed.map(|(_, is)| is.place.clone()),
@@ -90,10 +115,11 @@ fn agents(then: &Lock, now: &Lock, found: &mut Vec<Difference>) {
 
 fn tables(then: &Lock, now: &Lock, found: &mut Vec<Difference>) {
     for (name, was) in &then.tables {
-        let mut say = |message: String, breaks: bool, place: Option<&String>| {
+        let mut say = |message: String, weight: Weight, place: Option<&String>| {
             found.push(Difference {
                 message,
-                breaks,
+                weight,
+                in_flight: false,
                 path: path("tables", name),
                 then: was.place.clone(),
                 now: place.cloned(),
@@ -123,12 +149,12 @@ fn tables(then: &Lock, now: &Lock, found: &mut Vec<Difference>) {
                     format!(
                         "table `{name}` was renamed to `{new}`, which begins empty: {rows}; `name = \"{name}\"` keeps them"
                     ),
-                    was.changelog.is_some(),
+                    kept(was, Weight::Breaks),
                     Some(&is.place),
                 ),
                 None => say(
                     format!("table `{name}` vanished; {rows}"),
-                    was.changelog.is_some(),
+                    kept(was, Weight::Gone),
                     None,
                 ),
             }
@@ -142,7 +168,7 @@ fn tables(then: &Lock, now: &Lock, found: &mut Vec<Difference>) {
                      table another name, or `reset` the app",
                     was.key, is.key
                 ),
-                true,
+                Weight::Breaks,
                 place,
             );
         }
@@ -156,40 +182,58 @@ fn tables(then: &Lock, now: &Lock, found: &mut Vec<Difference>) {
                     text(&was.windows),
                     text(&is.windows)
                 ),
-                true,
+                Weight::Breaks,
                 place,
             );
         }
         if was.changelog.is_some() && is.changelog.is_none() {
             say(
                 format!("table `{name}` keeps its rows in memory only now; {rows}"),
-                true,
+                Weight::Breaks,
                 place,
             );
         }
-        let changes = of_type(&was.row, &is.row);
-        let breaking: Vec<String> = changes.iter().map(|change| change.to_string()).collect();
-        if !breaking.is_empty() {
-            say(
-                format!(
-                    "the row `{}` of table `{name}` changed so that old rows cannot be read: {}; {rows}",
-                    is.row.name,
-                    breaking.join("; ")
-                ),
-                true,
+        let row =
+            |text: &str| format!("the row `{}` of table `{name}` changed {text}", is.row.name);
+        match said(&changes(&was.row, &is.row)) {
+            Some((Weight::Breaks, why)) => say(
+                row(&format!("so that old rows cannot be read: {why}; {rows}")),
+                Weight::Breaks,
                 place,
-            );
-        } else if is.row.fingerprint != was.row.fingerprint {
-            say(
-                format!(
+            ),
+            Some((weight, why)) => say(
+                row(&format!(
+                    "so that what old rows hold may be lost: {why}; {rows}"
+                )),
+                weight,
+                place,
+            ),
+            None if is.row.fingerprint != was.row.fingerprint && !is.row.name.is_empty() => {
+                let message = format!(
                     "the row `{}` of table `{name}` changed, and old rows can be read",
                     is.row.name
-                ),
-                false,
-                place,
-            );
+                );
+                say(message, Weight::Told, place);
+            }
+            None => {}
         }
     }
+}
+
+/// The weight of what happens to a table's rows: those in memory are lost with every restart.
+fn kept(was: &TableLock, weight: Weight) -> Weight {
+    match was.changelog {
+        Some(_) => weight,
+        None => Weight::Told,
+    }
+}
+
+/// What is to be said of a type's change, unless old values are read as before.
+fn said(changes: &Changes) -> Option<(Weight, String)> {
+    if !changes.breaking.is_empty() {
+        return Some((Weight::Breaks, changes.breaking.join("; ")));
+    }
+    (!changes.doubtful.is_empty()).then(|| (Weight::Doubtful, changes.doubtful.join("; ")))
 }
 
 fn topics(then: &Lock, now: &Lock, found: &mut Vec<Difference>) {
@@ -197,10 +241,11 @@ fn topics(then: &Lock, now: &Lock, found: &mut Vec<Difference>) {
         let Some(is) = now.topics.get(name) else {
             continue; // who read it has vanished, or reads another on purpose
         };
-        let mut say = |message: String, breaks: bool| {
+        let mut say = |message: String, weight: Weight, in_flight: bool| {
             found.push(Difference {
                 message,
-                breaks,
+                weight,
+                in_flight,
                 path: path("topics", name),
                 then: was.place.clone(),
                 now: Some(is.place.clone()),
@@ -213,63 +258,59 @@ fn topics(then: &Lock, now: &Lock, found: &mut Vec<Difference>) {
                 format!(
                     "the keys of topic `{name}` were {old} and are {new}: those that are there would not be read"
                 ),
-                true,
-            );
-        }
-        if is.record.fingerprint != was.record.fingerprint {
-            let changes = of_type(&was.record, &is.record);
-            let text = match changes.is_empty() {
-                true => "old records can be read".to_owned(),
-                false => format!("old records would be bad: {}", changes.join("; ")),
-            };
-            say(
-                format!(
-                    "the record `{}` of topic `{name}` changed; {text}",
-                    is.record.name
-                ),
+                Weight::Breaks,
                 false,
             );
         }
-    }
-}
-
-/// What of a type's change keeps old values from being read.
-fn of_type(was: &TypeLock, is: &TypeLock) -> Vec<String> {
-    // Nothing is known of it but its name.
-    if was.fields.is_empty() && is.fields.is_empty() {
-        return match was.name == is.name || was.name.is_empty() {
-            true => Vec::new(),
-            false => vec![format!("it was `{}`", was.name)],
-        };
-    }
-    let mut changes = Vec::new();
-    for (name, new) in &is.fields {
-        match was.fields.get(name) {
-            None if is.variants || new.ends_with(OPTIONAL) => {}
-            None => changes.push(format!(
-                "field `{name}` is new and has no `#[serde(default)]`"
-            )),
-            Some(old) if bare(old) != bare(new) => {
-                let part = if is.variants { "variant" } else { "field" };
-                changes.push(format!(
-                    "{part} `{name}` was `{}` and is `{}`",
-                    bare(old),
-                    bare(new)
-                ));
-            }
-            Some(_) => {}
+        let codec = (was.codec.as_deref(), is.codec.as_deref());
+        let recoded = matches!(codec, (Some(then), Some(now)) if then != now);
+        if is.record.fingerprint == was.record.fingerprint && !recoded {
+            continue;
         }
+        let between = was.between || is.between;
+        let mut in_flight = false;
+        let mut changed = changes(&was.record, &is.record);
+        if let (true, (Some(then), Some(now))) = (recoded, codec) {
+            let text = |codec: &str| match codec {
+                "" => "a codec of its own".to_owned(),
+                codec => codec.to_owned(),
+            };
+            let why = format!(
+                "they were written as {} and are read as {}",
+                text(then),
+                text(now)
+            );
+            changed.breaking.push(why);
+        } else if is.codec.as_deref() == Some("binary") && changed.breaking.is_empty() {
+            // Neither names nor defaults are in it.
+            changed
+                .breaking
+                .push("`binary` knows fields by their places alone".to_owned());
+        }
+        let (weight, text) = match said(&changed) {
+            None => (Weight::Told, "old records can be read".to_owned()),
+            Some((Weight::Breaks, why)) => {
+                in_flight = between;
+                (Weight::Told, format!("old records would be bad: {why}"))
+            }
+            // Nobody here reads what it sends only.
+            Some((_, why)) if is.only_sent => (Weight::Told, format!("for who reads it: {why}")),
+            Some((weight, why)) => (weight, format!("what old records hold may be lost: {why}")),
+        };
+        let contract = match between {
+            true => {
+                "; it lies between agents of this app, so its record is a contract like a table's row: what is in flight \
+                 during a deploy was written by the old form, and workers not yet replaced read the new one"
+            }
+            false => "",
+        };
+        say(
+            format!(
+                "the record `{}` of topic `{name}` changed; {text}{contract}",
+                is.record.name
+            ),
+            weight,
+            in_flight,
+        );
     }
-    if was.variants {
-        let gone = was
-            .fields
-            .keys()
-            .filter(|name| !is.fields.contains_key(*name));
-        changes.extend(gone.map(|name| format!("variant `{name}` has gone")));
-    }
-    changes
-}
-
-fn bare(field: &str) -> &str {
-    field.strip_suffix(OPTIONAL).unwrap_or(field)
 }

@@ -1,6 +1,6 @@
 //! What is told of each kind of change, on plans of small apps.
 
-use super::{Difference, Lock, differences};
+use super::{Difference, Lock, Weight, differences};
 use crate::App;
 
 /// The lock of the app that a module below is.
@@ -21,7 +21,7 @@ fn changed(then: &str, now: &str) -> Vec<Difference> {
 #[track_caller]
 fn assert_breaks(now: &str, expected: &[&str]) {
     let found = changed("first", now);
-    let breaking: Vec<&Difference> = found.iter().filter(|d| d.breaks).collect();
+    let breaking: Vec<&Difference> = found.iter().filter(|d| d.breaks()).collect();
     assert_eq!(breaking.len(), expected.len(), "{found:#?}");
     for (difference, text) in breaking.iter().zip(expected) {
         assert!(
@@ -73,6 +73,10 @@ app!(new_fields, table(key = u64) Sold { n: u64, sum: f64, #[serde(default)] max
 app!(field_gone, table(key = u64) Sold { n: u64 }, agent() count, record { price: f64 });
 app!(field_changed, table(key = u64) Sold { n: u64, sum: i64 }, agent() count, record { price: f64 });
 app!(field_renamed, table(key = u64) Sold { n: u64, #[serde(rename = "total")] sum: f64 }, agent() count, record { price: f64 });
+app!(field_aliased, table(key = u64) Sold { n: u64, #[serde(alias = "sum")] total: f64 }, agent() count, record { price: f64 });
+app!(field_defaulted, table(key = u64) Sold { n: u64, #[serde(default)] total: f64 }, agent() count, record { price: f64 });
+app!(record_aliased, table(key = u64) Sold { n: u64, sum: f64 }, agent() count, record { #[serde(alias = "cost")] price: f64 });
+app!(record_renamed, table(key = u64) Sold { n: u64, sum: f64 }, agent() count, record { #[serde(default)] cost: f64 });
 app!(record_grows, table(key = u64) Sold { n: u64, sum: f64 }, agent() count, record { price: f64, shop: String });
 
 #[test]
@@ -132,11 +136,13 @@ fn a_row_that_old_rows_cannot_be_read_as_is_refused() {
     assert_breaks("field_changed", &["field `sum` was `f64` and is `i64`"]);
     assert_breaks(
         "field_renamed",
-        &["field `sum` was `f64` and is `f64 (rename=\"total\")`"],
+        &[
+            "field `total` is new and has no `#[serde(default)]`; if `total` is what was `sum`: `#[serde(alias = \"sum\")]`",
+        ],
     );
     for harmless in ["new_fields", "field_gone"] {
         let found = changed("first", harmless);
-        assert!(found.len() == 1 && !found[0].breaks, "{found:#?}");
+        assert!(found.len() == 1 && !found[0].breaks(), "{found:#?}");
         assert!(
             found[0].message.contains("old rows can be read"),
             "{found:#?}"
@@ -147,11 +153,133 @@ fn a_row_that_old_rows_cannot_be_read_as_is_refused() {
 #[test]
 fn a_record_that_grows_is_told_and_breaks_nothing() {
     let found = changed("first", "record_grows");
-    assert!(found.len() == 1 && !found[0].breaks, "{found:#?}");
+    assert!(found.len() == 1 && !found[0].breaks(), "{found:#?}");
     assert!(
         found[0].message.contains("field `shop` is new"),
         "{found:#?}"
     );
+}
+
+#[test]
+fn a_field_renamed_with_an_alias_is_fine_and_one_with_a_default_alone_is_asked_about() {
+    let found = changed("first", "field_aliased");
+    assert!(found.len() == 1 && !found[0].breaks(), "{found:#?}");
+    assert!(
+        found[0].message.contains("old rows can be read"),
+        "{found:#?}"
+    );
+    let found = changed("first", "field_defaulted");
+    assert_eq!(found[0].weight, Weight::Doubtful, "{found:#?}");
+    assert!(
+        found[0]
+            .message
+            .contains("if `total` is what was `sum`: `#[serde(alias = \"sum\")]`"),
+        "{found:#?}"
+    );
+    // Rows that were not written since still have the old name.
+    let found = changed("field_aliased", "field_defaulted");
+    assert_eq!(found[0].weight, Weight::Doubtful, "{found:#?}");
+    assert!(found[0].message.contains("`sum`"), "{found:#?}");
+}
+
+#[test]
+fn an_alias_of_a_topic_s_record_is_no_change_that_breaks_old_ones() {
+    let found = changed("first", "record_aliased");
+    assert!(found.len() == 1 && !found[0].breaks(), "{found:#?}");
+    assert!(
+        found[0].message.contains("old records can be read"),
+        "{found:#?}"
+    );
+    let found = changed("first", "record_renamed");
+    assert_eq!(found[0].weight, Weight::Doubtful, "{found:#?}");
+}
+
+mod hops {
+    pub mod then {
+        use crate::prelude::*;
+        #[record]
+        struct Step {
+            n: u64,
+        }
+        #[agent(topic = "begin", sink = "between")]
+        async fn first(_: String) -> Step {
+            Step { n: 1 }
+        }
+        #[agent(topic = "between", sink = "end")]
+        async fn second(step: Step) -> String {
+            step.n.to_string()
+        }
+    }
+    pub mod more {
+        use crate::prelude::*;
+        #[record]
+        struct Step {
+            n: u64,
+            more: u64,
+        }
+        #[agent(topic = "begin", sink = "between")]
+        async fn first(_: String) -> Step {
+            Step { n: 1, more: 2 }
+        }
+        #[agent(topic = "between", sink = "end")]
+        async fn second(step: Step) -> String {
+            (step.n + step.more).to_string()
+        }
+    }
+}
+
+#[test]
+fn a_topic_between_agents_of_the_app_is_said_to_be_a_contract() {
+    let found = changed("hops::then", "hops::more");
+    assert!(found.len() == 1 && !found[0].breaks(), "{found:#?}");
+    assert!(found[0].in_flight);
+    for text in ["topic `between`", "field `more` is new", "is a contract"] {
+        assert!(found[0].message.contains(text), "{found:#?}");
+    }
+    let lock = lock("hops::then");
+    assert!(lock.topics["between"].between && !lock.topics["between"].only_sent);
+    assert!(lock.topics["end"].only_sent && !lock.topics["end"].between);
+    assert!(!lock.topics["begin"].between);
+}
+
+#[test]
+fn what_is_written_by_another_codec_or_by_places_is_not_said_to_be_readable() {
+    let then = lock("first");
+    let told = |then: Option<&str>, now: &str, fingerprint: &str| {
+        let (mut a, mut b) = (then_with(&lock("first"), then), lock("first"));
+        let is = b.topics.get_mut("sales").unwrap();
+        (is.codec, is.record.fingerprint) = (Some(now.to_owned()), fingerprint.to_owned());
+        a.topics.get_mut("sales").unwrap().record.fingerprint = "0".to_owned();
+        differences(&a, &b)
+    };
+    fn then_with(lock: &Lock, codec: Option<&str>) -> Lock {
+        let mut lock = lock.clone();
+        lock.topics.get_mut("sales").unwrap().codec = codec.map(str::to_owned);
+        lock
+    }
+    assert_eq!(then.topics["sales"].codec.as_deref(), Some("json"));
+    let found = told(Some("json"), "msgpack", "0");
+    assert!(
+        found[0]
+            .message
+            .contains("written as json and are read as msgpack"),
+        "{found:#?}"
+    );
+    let found = told(Some("binary"), "binary", "1");
+    assert!(
+        found[0].message.contains("by their places alone"),
+        "{found:#?}"
+    );
+    assert_eq!(told(None, "binary", "0"), []);
+}
+
+#[test]
+fn a_plan_that_was_kept_before_is_read() {
+    let before = r#"{"name":"Sold","type":"Sold","fingerprint":"0","fields":{"n":"u64","sum":"f64 (rename=\"total\")"}}"#;
+    let was: super::TypeLock = serde_json::from_str(before).unwrap();
+    assert_eq!(was.serde, None);
+    let found = super::changes(&was, &lock("field_defaulted").tables["sold"].row);
+    assert_eq!(found, super::Changes::default());
 }
 
 #[test]
@@ -162,7 +290,7 @@ fn a_new_version_begins_anew() {
         ..lock("other_key")
     };
     let found = differences(&then, &now);
-    assert!(found.len() == 1 && !found[0].breaks, "{found:#?}");
+    assert!(found.len() == 1 && !found[0].breaks(), "{found:#?}");
 }
 
 #[test]
@@ -220,10 +348,10 @@ mod variants {
 #[test]
 fn an_enum_s_variants_are_known_and_may_become_more_but_not_fewer() {
     let found = changed("variants::then", "variants::more");
-    assert!(found.len() == 1 && !found[0].breaks, "{found:#?}");
+    assert!(found.len() == 1 && !found[0].breaks(), "{found:#?}");
     let found = changed("variants::more", "variants::then");
     assert!(
-        found[0].breaks && found[0].message.contains("variant `Sent` has gone"),
+        found[0].breaks() && found[0].message.contains("variant `Sent` has gone"),
         "{found:#?}"
     );
 }
