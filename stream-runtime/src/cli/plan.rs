@@ -375,3 +375,61 @@ pub(super) fn field(name: &str, value: &str) -> CliResult {
     }
     line(format_args!("  {:<18} {value}", format!("{name}:")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::style::ColorChoice;
+
+    mod ordered {
+        use crate::prelude::*;
+
+        #[table]
+        #[derive(Clone, Default)]
+        struct PlanTotals {
+            n: u64,
+        }
+
+        #[table]
+        #[derive(Clone, Default)]
+        struct PlanSeen {
+            n: u64,
+        }
+
+        #[agent(topic = "plan-words")]
+        async fn a_reader(word: Event<String>, totals: Table<PlanTotals>) {
+            let _ = totals.get(word.key());
+        }
+
+        #[agent(topic = "plan-words", name = "z_writer")]
+        async fn writer(word: Event<String>, mut totals: Table<PlanTotals>, seen: Table<PlanSeen>) {
+            let n = seen.get(word.key()).map_or(0, |row| row.n);
+            totals.update(word.key(), |row| row.n += n);
+        }
+
+        #[agent(topic = "plan-words", name = "b_other")]
+        async fn other(word: Event<String>, mut seen: Table<PlanSeen>, totals: Table<PlanTotals>) {
+            let n = totals.get(word.key()).map_or(1, |row| row.n);
+            seen.update(word.key(), |row| row.n += n);
+        }
+    }
+
+    #[test]
+    fn a_plan_says_which_agent_waits_for_which() {
+        let scope = format!("{}::ordered", module_path!());
+        let app = crate::App::new("a").scope(scope);
+        let view = AppView::of(&app, &app.plan().unwrap());
+        let style = Style::stdout(ColorChoice::Never);
+        let lines: Vec<String> = view.agents().map(|agent| flow(agent, style)).collect();
+        let circle = "by file and line: a circle by way of plan_seen, plan_totals)";
+        let expected = [
+            ("z_writer", format!("(first, {circle}")),
+            ("b_other", format!("(after z_writer, {circle}")),
+            ("a_reader", "(after z_writer)".to_owned()),
+        ];
+        assert_eq!(lines.len(), expected.len());
+        for (line, (name, end)) in lines.iter().zip(expected) {
+            assert!(line.contains(name) && line.ends_with(&end), "{line}");
+        }
+    }
+}

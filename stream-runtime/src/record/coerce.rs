@@ -59,6 +59,7 @@ use std::{fmt, marker::PhantomData};
 /// }
 ///
 /// #[record]
+/// #[derive(Debug)]
 /// struct Payment { #[field(coerce, min = 1)] amount: Cents }
 ///
 /// let payment = Payment::decode(Some(br#"{"amount":1.10}"#))?;
