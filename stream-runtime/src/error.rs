@@ -1,6 +1,7 @@
 //! What the framework returns ([`Error`]) and what handlers return ([`Failure`]).
 
 mod failure;
+pub(crate) mod quiet;
 
 pub use failure::{Action, Failure, ResultExt};
 

@@ -323,19 +323,41 @@ pub(crate) mod tests {
         timestamp: i64,
         records: &[(Option<&str>, Option<&str>)],
     ) -> Vec<u8> {
+        build(from, timestamp, records, &vec![0; records.len()])
+    }
+
+    /// A batch of records at these times.
+    pub(crate) fn batch_at(times: &[i64]) -> Vec<u8> {
+        let first = times[0];
+        let deltas: Vec<i64> = times.iter().map(|time| time - first).collect();
+        build(
+            NOBODY,
+            first,
+            &vec![(Some("k"), None); times.len()],
+            &deltas,
+        )
+    }
+
+    fn build(
+        from: From,
+        timestamp: i64,
+        records: &[(Option<&str>, Option<&str>)],
+        deltas: &[i64],
+    ) -> Vec<u8> {
+        let largest = timestamp + deltas.iter().max().unwrap_or(&0);
         let mut batch = vec![0; HEADER];
         batch[16] = 2;
         batch[21..23].copy_from_slice(&(if from.3 { TRANSACTIONAL } else { 0 }).to_be_bytes());
         batch[23..27].copy_from_slice(&(records.len() as i32 - 1).to_be_bytes());
         batch[27..35].copy_from_slice(&timestamp.to_be_bytes());
-        batch[35..43].copy_from_slice(&timestamp.to_be_bytes());
+        batch[35..43].copy_from_slice(&largest.to_be_bytes());
         batch[43..51].copy_from_slice(&from.0.to_be_bytes());
         batch[51..53].copy_from_slice(&from.1.to_be_bytes());
         batch[53..57].copy_from_slice(&from.2.to_be_bytes());
         batch[57..61].copy_from_slice(&(records.len() as i32).to_be_bytes());
         for (at, (key, value)) in records.iter().enumerate() {
             let mut record = vec![0];
-            put_varint(&mut record, 0);
+            put_varint(&mut record, deltas[at]);
             put_varint(&mut record, at as i64);
             put_sized(&mut record, key.map(str::as_bytes));
             put_sized(&mut record, value.map(str::as_bytes));

@@ -39,13 +39,23 @@ pub(crate) struct LogConfig {
     pub(crate) timestamp_after_max_ms: i64,
 }
 
+/// What a topic does not take about a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecordFault {
+    /// It has no key, and the topic is compacted.
+    Keyless,
+    /// Its time is out of the topic's bounds.
+    Timestamp,
+}
+
 /// Why a log refuses.
 #[derive(Debug)]
 pub(crate) enum LogError {
     Corrupt,
     UnsupportedFormat,
     InvalidRecord,
-    InvalidTimestamp,
+    /// Records of a batch, by their places in it, that the topic does not take.
+    Records(RecordFault, Vec<i32>),
     TooLarge,
     InvalidProducerEpoch,
     OutOfOrderSequence,

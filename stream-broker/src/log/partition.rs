@@ -5,11 +5,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::batch::{self, HEADER, Header, Outcome, Records};
+use super::batch::{self, HEADER, Header, Outcome, Record, Records};
 use super::checkpoint::Checkpoint;
 use super::producers::{Producers, Verdict};
 use super::segment::Segment;
-use super::{LogConfig, LogError};
+use super::{LogConfig, LogError, RecordFault};
 
 /// A checkpoint is written after this many bytes or batches, whichever comes first.
 const CHECKPOINT_BYTES: u64 = 16 * 1024 * 1024;
@@ -36,6 +36,27 @@ pub(crate) struct Appended {
     pub(crate) base_offset: i64,
     /// The time of arrival where the topic is stamped with it, else -1.
     pub(crate) append_time: i64,
+}
+
+/// A record's time when it has none.
+const NO_TIMESTAMP: i64 = -1;
+
+/// Refuses a batch that has such records, and says which they are.
+fn pick(
+    batch: &[u8],
+    fault: RecordFault,
+    bad: impl Fn(&Record<'_>) -> bool,
+) -> Result<(), LogError> {
+    let mut found = Vec::new();
+    for (at, record) in (0..).zip(Records::of(batch)) {
+        if bad(&record?) {
+            found.push(at);
+        }
+    }
+    match found.is_empty() {
+        true => Ok(()),
+        false => Err(LogError::Records(fault, found)),
+    }
 }
 
 impl Log {
@@ -144,13 +165,9 @@ impl Log {
         {
             return Err(LogError::TooLarge);
         }
-        self.check_timestamps(&header, now)?;
+        self.check_timestamps(&header, batch, now)?;
         if self.config.compact && !header.is_compressed() {
-            let keyed =
-                Records::of(batch).all(|record| record.is_ok_and(|record| record.key.is_some()));
-            if !keyed {
-                return Err(LogError::InvalidRecord);
-            }
+            pick(batch, RecordFault::Keyless, |record| record.key.is_none())?;
         }
         if let Verdict::Duplicate {
             base_offset,
@@ -215,16 +232,31 @@ impl Log {
         Ok(())
     }
 
-    fn check_timestamps(&self, header: &Header, now: i64) -> Result<(), LogError> {
-        let ahead = header.max_timestamp.saturating_sub(now);
-        let behind = now.saturating_sub(header.base_timestamp);
-        let bad = ahead > self.config.timestamp_after_max_ms
-            || behind > self.config.timestamp_before_max_ms;
-        if bad && !self.config.append_time {
-            Err(LogError::InvalidTimestamp)
-        } else {
-            Ok(())
+    /// Every record's time lies within the topic's bounds; "none" does. Of a compressed batch only the first and the
+    /// largest time are known.
+    fn check_timestamps(&self, header: &Header, batch: &[u8], now: i64) -> Result<(), LogError> {
+        let (before, after) = (
+            self.config.timestamp_before_max_ms,
+            self.config.timestamp_after_max_ms,
+        );
+        let bad = |time: i64| {
+            time != NO_TIMESTAMP
+                && (time.saturating_sub(now) > after || now.saturating_sub(time) > before)
+        };
+        let bounded = before < i64::MAX || bad(header.max_timestamp);
+        if self.config.append_time || !bounded {
+            return Ok(());
         }
+        if header.is_compressed() {
+            let any = bad(header.max_timestamp) || bad(header.base_timestamp);
+            return match any {
+                true => Err(LogError::Records(RecordFault::Timestamp, Vec::new())),
+                false => Ok(()),
+            };
+        }
+        pick(batch, RecordFault::Timestamp, |record| {
+            bad(header.base_timestamp.saturating_add(record.timestamp_delta))
+        })
     }
 
     fn roll_if_due(&mut self, more: u64, timestamp: i64) -> io::Result<()> {

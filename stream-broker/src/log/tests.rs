@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::batch::tests::{From, NOBODY, batch_of};
+use super::batch::tests::{From, NOBODY, batch_at, batch_of};
 use super::batch::{Header, Records};
-use super::{Log, LogConfig, LogError, Outcome, ReadOutcome};
+use super::{Log, LogConfig, LogError, Outcome, ReadOutcome, RecordFault};
 
 pub(super) const NOW: i64 = 1_700_000_000_000;
 
@@ -483,8 +483,18 @@ fn what_may_not_be_appended_is_refused() {
     let late = batch_of(NOBODY, NOW + 3_600_001, &one);
     assert!(matches!(
         refused(config(), late),
-        LogError::InvalidTimestamp
+        LogError::Records(RecordFault::Timestamp, _)
     ));
+    // The first record's time says nothing of the others', and "none" is within all bounds.
+    let bounded = LogConfig {
+        timestamp_before_max_ms: 1_000,
+        ..config()
+    };
+    let times = [NOW, NOW - 1_001, NOW - 1_000, -1];
+    let LogError::Records(RecordFault::Timestamp, at) = refused(bounded, batch_at(&times)) else {
+        panic!("not refused for its time");
+    };
+    assert_eq!(at, [1]);
     let compacted = LogConfig {
         compact: true,
         ..config()
@@ -492,7 +502,7 @@ fn what_may_not_be_appended_is_refused() {
     let keyless = batch_of(NOBODY, NOW, &[(None, Some("v"))]);
     assert!(matches!(
         refused(compacted, keyless),
-        LogError::InvalidRecord
+        LogError::Records(RecordFault::Keyless, at) if at == [0]
     ));
     let stray = batch_of(From(1, 0, 0, true), NOW, &one);
     assert!(matches!(

@@ -1,15 +1,22 @@
 //! Produce: batches are stamped in the frame they came in and written from there.
 
 use bytes::BytesMut;
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
 use kafka_protocol::messages::{ProduceResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
 
 use super::answer::{Answer, text};
 use super::node::{Node, now};
 use super::records::code_of;
+use crate::log::{LogError, RecordFault};
 use crate::wire::Code;
 use crate::wire::frame;
 use crate::wire::produce::{ProduceTopic, decode};
+
+/// The first version whose answer names the records that are refused.
+const WITH_RECORDS: i16 = 8;
 
 /// Answers Produce.
 pub(super) fn produce(
@@ -25,7 +32,7 @@ pub(super) fn produce(
     let mut responses = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let results = if acks {
-            append(node, &mut body, &topic)
+            append(node, &mut body, &topic, version)
         } else {
             topic
                 .partitions
@@ -56,7 +63,12 @@ pub(super) fn produce(
     )?))
 }
 
-fn append(node: &Node, body: &mut BytesMut, topic: &ProduceTopic) -> Vec<PartitionProduceResponse> {
+fn append(
+    node: &Node,
+    body: &mut BytesMut,
+    topic: &ProduceTopic,
+    version: i16,
+) -> Vec<PartitionProduceResponse> {
     let known = node.catalog.get(&topic.name);
     let each = topic.partitions.iter().map(|(index, range)| {
         let Some(partition) = known.as_ref().and_then(|topic| topic.partition(*index)) else {
@@ -76,11 +88,38 @@ fn append(node: &Node, body: &mut BytesMut, topic: &ProduceTopic) -> Vec<Partiti
                     ?error,
                     "a batch is refused"
                 );
-                refused(*index, code)
+                let refused = refused(*index, code);
+                match error {
+                    LogError::Records(fault, records) if version >= WITH_RECORDS => {
+                        with_records(refused, fault, &records)
+                    }
+                    _ => refused,
+                }
             }
         }
     });
     each.collect()
+}
+
+/// Says which records of the batch the topic does not take.
+fn with_records(
+    response: PartitionProduceResponse,
+    fault: RecordFault,
+    records: &[i32],
+) -> PartitionProduceResponse {
+    let text = match fault {
+        RecordFault::Keyless => "a compacted topic takes no record without a key",
+        RecordFault::Timestamp => "a record's time is out of the topic's bounds",
+    };
+    let text = StrBytes::from_static_str(text);
+    let errors = records.iter().map(|at| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(*at)
+            .with_batch_index_error_message(Some(text.clone()))
+    });
+    response
+        .with_record_errors(errors.collect())
+        .with_error_message(Some(text.clone()))
 }
 
 fn refused(index: i32, code: Code) -> PartitionProduceResponse {

@@ -12,7 +12,7 @@ use kafka_protocol::messages::{
 };
 
 use super::node::Node;
-use crate::log::LogError;
+use crate::log::{LogError, RecordFault};
 use crate::topics::Partition;
 use crate::wire::Code;
 
@@ -26,7 +26,8 @@ pub(super) fn code_of(error: &LogError) -> Code {
         LogError::Corrupt => Code::CorruptMessage,
         LogError::UnsupportedFormat => Code::UnsupportedForMessageFormat,
         LogError::InvalidRecord => Code::InvalidRecord,
-        LogError::InvalidTimestamp => Code::InvalidTimestamp,
+        LogError::Records(RecordFault::Keyless, _) => Code::InvalidRecord,
+        LogError::Records(RecordFault::Timestamp, _) => Code::InvalidTimestamp,
         LogError::TooLarge => Code::MessageTooLarge,
         LogError::InvalidProducerEpoch => Code::InvalidProducerEpoch,
         LogError::OutOfOrderSequence => Code::OutOfOrderSequenceNumber,

@@ -230,7 +230,8 @@ impl<S: TopicSpec> Producer<S> {
     ///
     /// # Errors
     ///
-    /// When the record has no JSON form, is too large, or an earlier one could not be delivered.
+    /// When the record has no JSON form, is too large, has no key and the topic is `compact`, or an earlier one could not
+    /// be delivered.
     pub async fn send<Q>(&self, key: &Q, value: S::Value) -> Result<(), Error>
     where
         S::Key: Borrow<Q>,
@@ -282,6 +283,12 @@ impl<S: TopicSpec> Producer<S> {
         headers: Vec<(String, Vec<u8>)>,
     ) -> Result<(), Error> {
         let topic = S::DESCRIPTOR.name;
+        if key.is_none() && S::DESCRIPTOR.compact {
+            let text = format!(
+                "a record without a key for {topic}, which is `compact`: a compacted topic needs a key"
+            );
+            return Err(Error::new(Kind::Record, text));
+        }
         let record = Kept {
             topic,
             key,

@@ -101,7 +101,7 @@ impl From<Fault> for CliError {
             FaultKind::Refused => {
                 error.next("check the settings and this user's rights on the broker")
             }
-            FaultKind::TooLarge => error.next(
+            FaultKind::Record if fault.is_too_large() => error.next(
                 "raise the topic's max.message.bytes and --kafka message.max.bytes, or send less",
             ),
             FaultKind::Retriable if !fault.is_unknown_topic() => error

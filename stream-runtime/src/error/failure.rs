@@ -63,11 +63,12 @@ impl Failure {
 impl<E: Into<BoxError>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
-        let fatal = error.downcast_ref::<Error>().is_some_and(Error::is_fatal);
-        Self {
-            action: if fatal { Action::Fatal } else { Action::Retry },
-            error,
-        }
+        let action = match error.downcast_ref::<Error>() {
+            Some(error) if error.is_fatal() => Action::Fatal,
+            Some(error) if error.is_record() => Action::Reject,
+            _ => Action::Retry,
+        };
+        Self { action, error }
     }
 }
 

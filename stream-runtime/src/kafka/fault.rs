@@ -16,8 +16,8 @@ pub(crate) enum FaultKind {
     Lost,
     /// The broker will never accept this as it is: password, rights, settings. The user must act.
     Refused,
-    /// A record is larger than the topic or the client accepts.
-    TooLarge,
+    /// A record will never be taken for what it is: too large, without a key, stamped out of the topic's bounds.
+    Record,
     /// The transaction must be aborted; the work can be done again.
     Abort,
     /// The same call may be made again.
@@ -134,6 +134,55 @@ impl Fault {
         self.code == Some(Code::TopicAlreadyExists)
     }
 
+    /// A record is larger than its topic or the client takes.
+    pub(crate) fn is_too_large(&self) -> bool {
+        matches!(
+            self.code,
+            Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge)
+        )
+    }
+
+    /// The record lay in one batch with one that was refused.
+    pub(crate) fn is_of_another_record(&self) -> bool {
+        self.code == Some(Code::InvalidDifferentRecord)
+    }
+
+    /// It only follows from another failure when there is one: what was purged, or ran out of time or order beside it.
+    pub(crate) fn is_consequence(&self) -> bool {
+        matches!(
+            self.code,
+            Some(
+                Code::PurgeQueue
+                    | Code::PurgeInflight
+                    | Code::MessageTimedOut
+                    | Code::OutOfOrderSequenceNumber
+                    | Code::InvalidDifferentRecord
+            )
+        )
+    }
+
+    /// What a record was refused for, by the settings of its topic, and what may be done about it.
+    pub(super) fn record_hint(&self, has_key: bool) -> Option<&'static str> {
+        match self.code? {
+            Code::InvalidRecord if !has_key => Some(
+                "a compacted topic needs a key: give the record one, or make the topic without `cleanup.policy=compact`",
+            ),
+            // librdkafka says no more when several records of a batch are refused.
+            Code::InvalidRecord => Some(
+                "its time is out of the topic's bounds (`message.timestamp.before.max.ms`, `message.timestamp.after.max.ms`), or the broker checks what this topic takes in a way of its own",
+            ),
+            Code::InvalidTimestamp => Some(
+                "its time is out of the topic's bounds: `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms` say how old and how early a record may be",
+            ),
+            Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => {
+                Some(
+                    "the topic's `max.message.bytes` and the client's `message.max.bytes` say how large a record may be",
+                )
+            }
+            _ => None,
+        }
+    }
+
     /// No right to do this on this topic, group or transactional id.
     pub(crate) fn is_unauthorized(&self) -> bool {
         matches!(
@@ -169,7 +218,7 @@ impl From<Fault> for Error {
         let kind = match fault.kind() {
             FaultKind::Refused => Kind::Refused,
             FaultKind::Fatal => Kind::Fenced,
-            FaultKind::TooLarge => Kind::Record,
+            FaultKind::Record => Kind::Record,
             _ => Kind::Broker,
         };
         Error::new(kind, fault.to_string())
@@ -215,9 +264,11 @@ fn classify(code: Code, signs: Signs) -> FaultKind {
         | Code::InvalidConfig
         | Code::InvalidTransactionTimeout
         | Code::UnsupportedFeature => FaultKind::Refused,
-        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => {
-            FaultKind::TooLarge
-        }
+        Code::MessageSizeTooLarge
+        | Code::InvalidMessageSize
+        | Code::MessageBatchTooLarge
+        | Code::InvalidRecord
+        | Code::InvalidTimestamp => FaultKind::Record,
         _ if signs.fatal => FaultKind::Fatal,
         _ if signs.abort => FaultKind::Abort,
         _ if signs.retriable => FaultKind::Retriable,
@@ -257,17 +308,28 @@ const SAY: Duration = Duration::from_secs(5);
 
 /// Makes a call, and again as long as it fails in a way that may pass by itself and `patient`, which is told how long
 /// that has been going on, says yes.
-pub(crate) fn again(
+pub(crate) fn again<T>(
     patient: impl Fn(Duration) -> bool,
-    mut call: impl FnMut() -> Result<(), Fault>,
-) -> Result<(), Fault> {
-    let (start, mut said) = (Instant::now(), None);
+    call: impl FnMut() -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let say = |fault: &Fault, _| tracing::warn!("{fault}; trying again");
+    again_saying(patient, (Duration::ZERO, SAY), say, call)
+}
+
+/// The same, silent for the first of two times; then `say` is called, and again after the second.
+pub(crate) fn again_saying<T>(
+    patient: impl Fn(Duration) -> bool,
+    (silent, often): (Duration, Duration),
+    say: impl Fn(&Fault, Duration),
+    mut call: impl FnMut() -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let (start, mut next) = (Instant::now(), silent);
     loop {
         match call() {
             Err(fault) if fault.kind() == FaultKind::Retriable && patient(start.elapsed()) => {
-                if said.is_none_or(|at: Instant| at.elapsed() >= SAY) {
-                    tracing::warn!("{fault}; trying again");
-                    said = Some(Instant::now());
+                if start.elapsed() >= next {
+                    say(&fault, start.elapsed());
+                    next = start.elapsed() + often;
                 }
                 std::thread::sleep(PAUSE);
             }
@@ -285,6 +347,26 @@ mod tests {
         abort: false,
         retriable: false,
     };
+
+    #[test]
+    fn what_is_waited_for_as_usual_is_not_told_of() {
+        let said = std::cell::Cell::new(0);
+        let mut calls = 0;
+        let result = again_saying(
+            |_| true,
+            (Duration::from_millis(120), Duration::from_secs(9)),
+            |_, _| said.set(said.get() + 1),
+            || {
+                calls += 1;
+                match calls {
+                    1..=5 => Err(Fault::new(FaultKind::Retriable, "begin", "not yet")),
+                    _ => Ok(said.get()),
+                }
+            },
+        );
+        // Pauses of 50 ms: the fourth call is the first after 120.
+        assert_eq!(result, Ok(1));
+    }
 
     #[test]
     fn a_stale_generation_is_lost_even_when_it_asks_for_an_abort() {
@@ -360,6 +442,31 @@ mod tests {
             fault.to_string().starts_with("could not connect: "),
             "{fault}"
         );
+    }
+
+    #[test]
+    fn what_a_record_is_refused_for_is_the_record_s_own() {
+        for code in [
+            Code::MessageSizeTooLarge,
+            Code::InvalidRecord,
+            Code::InvalidTimestamp,
+        ] {
+            let abort = Signs {
+                abort: true,
+                ..NONE
+            };
+            assert_eq!(classify(code, abort), FaultKind::Record, "{code}");
+            assert!(Fault::of_code("send", code).record_hint(false).is_some());
+        }
+        for code in [
+            Code::PurgeQueue,
+            Code::MessageTimedOut,
+            Code::InvalidDifferentRecord,
+        ] {
+            let fault = Fault::of_code("send", code);
+            assert_ne!(fault.kind(), FaultKind::Record, "{code}");
+            assert!(fault.is_consequence());
+        }
     }
 
     #[test]

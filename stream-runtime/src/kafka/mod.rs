@@ -30,9 +30,11 @@ mod transaction;
 mod wake;
 
 pub(crate) use admin::{Admin, TopicSettings, TopicView, Visitor};
-pub(crate) use fault::{Fault, FaultKind, again};
+pub(crate) use fault::{Fault, FaultKind, again, again_saying};
 pub(crate) use group::{Committed, GroupConsumer, GroupEvent, Lookup};
-pub(crate) use producer::{Deliveries, DeliveryFailure, OutHeaders, Outgoing, Sender};
+pub(crate) use producer::{
+    Deliveries, DeliveryFailure, NUMBERED, OutHeaders, Outgoing, Sender, Undelivered,
+};
 pub(crate) use properties::Properties;
 #[cfg(feature = "mimalloc")]
 pub(crate) use raw::keep_freed_memory;

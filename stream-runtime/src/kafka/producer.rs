@@ -27,9 +27,13 @@ pub(crate) struct Outgoing<'a> {
     /// Epoch milliseconds; `None` is now. librdkafka cannot send times below 1: they become 1.
     pub(crate) timestamp: Option<i64>,
     pub(crate) headers: Option<OutHeaders>,
-    /// Slot whose largest delivered offset is kept, 1-based; 0 for none.
+    /// Slot whose largest delivered offset is kept, 1-based; 0 for none; from [`NUMBERED`] on the number by which it is
+    /// named when it is not delivered.
     pub(crate) slot: usize,
 }
+
+/// Slots from here on are numbers of records, not places of offsets.
+pub(crate) const NUMBERED: usize = 1 << (usize::BITS - 1);
 
 /// Headers of a record to send.
 #[derive(Debug)]
@@ -54,9 +58,64 @@ pub(crate) struct Deliveries {
     /// after a retried batch librdkafka reports success without an offset.
     pub(crate) offsets: Vec<Option<i64>>,
     pub(crate) delivered: u64,
-    /// The first failures, at most 10.
+    /// Failures, at most 10: those of a record for what it is first, what only follows from others last.
     pub(crate) failures: Vec<DeliveryFailure>,
     pub(crate) failed: u64,
+    /// Slots of what was not delivered, and why.
+    pub(crate) undelivered: Vec<(usize, Undelivered)>,
+    /// Records that will never be taken, at most [`REFUSALS`].
+    pub(crate) refused: Vec<DeliveryFailure>,
+    /// Partitions whose broker told what it refuses from what lay beside it.
+    pub(crate) told: Vec<(String, i32)>,
+}
+
+/// Refused records that are told of in words, at most.
+const REFUSALS: usize = 1_000;
+
+/// Why a record was not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Undelivered {
+    /// For what it is.
+    Refused,
+    /// It lay in one batch with one that was refused; the broker would have taken it.
+    Beside,
+    /// Something else.
+    Other,
+}
+
+impl Deliveries {
+    /// Puts what was reported later behind this.
+    pub(crate) fn append(&mut self, later: Deliveries) {
+        self.delivered += later.delivered;
+        self.failed += later.failed;
+        self.undelivered.extend(later.undelivered);
+        self.refused.extend(later.refused);
+        self.told.extend(later.told);
+        for failure in later.failures {
+            self.note(failure);
+        }
+    }
+
+    /// What a record that could not be queued adds.
+    pub(crate) fn unsent(&mut self, failure: DeliveryFailure) {
+        self.failed += 1;
+        let why = match failure.fault.kind() {
+            FaultKind::Record => Undelivered::Refused,
+            _ => Undelivered::Other,
+        };
+        self.undelivered.push((failure.slot, why));
+        if why == Undelivered::Refused {
+            self.refused.push(failure.clone());
+        }
+        self.note(failure);
+    }
+
+    fn note(&mut self, failure: DeliveryFailure) {
+        let rank = failure.rank();
+        let at = self.failures.partition_point(|f| f.rank() <= rank);
+        self.failures.insert(at, failure);
+        self.failures.truncate(10);
+    }
 }
 
 /// A record the broker did not take.
@@ -65,17 +124,58 @@ pub(crate) struct DeliveryFailure {
     pub(crate) topic: String,
     pub(crate) partition: i32,
     pub(crate) key: String,
+    pub(crate) has_key: bool,
     pub(crate) size: usize,
     pub(crate) fault: Fault,
+    /// As it was sent with.
+    pub(crate) slot: usize,
+}
+
+impl DeliveryFailure {
+    /// A record that could not even be queued.
+    pub(crate) fn unsent(
+        topic: &str,
+        (key, value): (Option<&[u8]>, Option<&[u8]>),
+        slot: usize,
+        fault: Fault,
+    ) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            partition: -1,
+            key: preview(key),
+            has_key: key.is_some(),
+            size: key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len),
+            fault,
+            slot,
+        }
+    }
+
+    /// Causes before what follows from them.
+    fn rank(&self) -> u8 {
+        match self.fault.kind() {
+            FaultKind::Record => 0,
+            _ if self.fault.is_consequence() => 2,
+            _ => 1,
+        }
+    }
 }
 
 impl std::fmt::Display for DeliveryFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "record of {} bytes with key {} to {}-{}: {}",
-            self.size, self.key, self.topic, self.partition, self.fault
-        )
+            "record of {} bytes with key {} to {}",
+            self.size, self.key, self.topic
+        )?;
+        // A record that never left has no partition.
+        if self.partition >= 0 {
+            write!(f, "[{}]", self.partition)?;
+        }
+        write!(f, ": {}", self.fault)?;
+        match self.fault.record_hint(self.has_key) {
+            Some(hint) => write!(f, ": {hint}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -121,7 +221,7 @@ impl ProducerContext for DeliveryContext {
         match result {
             Ok(message) => {
                 deliveries.delivered += 1;
-                if slot > 0 && message.offset() >= 0 {
+                if slot > 0 && slot < NUMBERED && message.offset() >= 0 {
                     if deliveries.offsets.len() < slot {
                         deliveries.offsets.resize(slot, None);
                     }
@@ -131,16 +231,38 @@ impl ProducerContext for DeliveryContext {
             }
             Err((error, message)) => {
                 deliveries.failed += 1;
-                if deliveries.failures.len() < 10 {
-                    let failure = DeliveryFailure {
-                        topic: message.topic().to_owned(),
-                        partition: message.partition(),
-                        key: preview(message.key()),
-                        size: message.payload_len() + message.key_len(),
-                        fault: Fault::of("send", error),
-                    };
-                    deliveries.failures.push(failure);
+                let fault = Fault::of("send", error);
+                let why = match fault.kind() {
+                    FaultKind::Record => Undelivered::Refused,
+                    _ if fault.is_of_another_record() => Undelivered::Beside,
+                    _ => Undelivered::Other,
+                };
+                deliveries.undelivered.push((slot, why));
+                if why == Undelivered::Beside {
+                    let place = (message.topic(), message.partition());
+                    let mut told = deliveries.told.iter();
+                    if !told.any(|(topic, partition)| (&**topic, *partition) == place) {
+                        deliveries.told.push((place.0.to_owned(), place.1));
+                    }
                 }
+                let refused = why == Undelivered::Refused && deliveries.refused.len() < REFUSALS;
+                // Of many alike ten are enough.
+                if !refused && deliveries.failures.len() >= 10 && fault.is_consequence() {
+                    return;
+                }
+                let failure = DeliveryFailure {
+                    topic: message.topic().to_owned(),
+                    partition: message.partition(),
+                    key: preview(message.key()),
+                    has_key: message.key().is_some(),
+                    size: message.payload_len() + message.key_len(),
+                    fault,
+                    slot,
+                };
+                if refused {
+                    deliveries.refused.push(failure.clone());
+                }
+                deliveries.note(failure);
             }
         }
     }
@@ -226,6 +348,11 @@ impl Line {
             Fault::new(FaultKind::Fatal, "make a producer", "it has no event queue")
         })?;
         Ok(Self { reports, producer })
+    }
+
+    /// Whether a delivery has failed since the reports were last taken.
+    pub(super) fn has_failed(&self) -> bool {
+        self.producer.context().lock().failed > 0
     }
 
     /// Serves the delivery reports that have come.
@@ -344,6 +471,35 @@ impl Sender {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cause_comes_before_what_follows_from_it() {
+        let mut deliveries = Deliveries::default();
+        for (key, code) in [
+            ("purged", RDKafkaErrorCode::PurgeQueue),
+            ("bad", RDKafkaErrorCode::InvalidRecord),
+            ("late", RDKafkaErrorCode::MessageTimedOut),
+            ("other", RDKafkaErrorCode::KafkaStorageError),
+        ] {
+            deliveries.note(DeliveryFailure {
+                topic: "t".into(),
+                partition: -1,
+                key: key.into(),
+                has_key: false,
+                size: 1,
+                fault: Fault::of_code("send", code),
+                slot: 0,
+            });
+        }
+        let keys: Vec<&str> = deliveries.failures.iter().map(|f| &*f.key).collect();
+        assert_eq!(keys, ["bad", "other", "purged", "late"]);
+        let text = deliveries.failures[0].to_string();
+        assert!(
+            text.starts_with("record of 1 bytes with key bad to t: ")
+                && text.contains("a compacted topic needs a key"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn a_key_s_preview_is_short_and_printable() {

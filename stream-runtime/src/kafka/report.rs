@@ -25,6 +25,11 @@ struct State {
 impl Reporter {
     /// A log line of librdkafka; `facility` is its short word for the place, as "FAIL".
     pub(crate) fn log(&self, level: Level, facility: &str, line: &str) {
+        // What a transaction ends with is told by who ends it.
+        if facility == "TXNERR" {
+            tracing::debug!(target: "stream_runtime::kafka", facility, "{line}");
+            return;
+        }
         match level {
             Level::Emerg | Level::Alert | Level::Critical | Level::Error | Level::Warning => {
                 if self.is_news(facility, line) {

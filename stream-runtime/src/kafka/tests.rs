@@ -302,9 +302,9 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
             )
             .unwrap();
         if commit {
-            again(minute, || producer.commit()).unwrap()
+            again(minute, || producer.commit()).unwrap();
         } else {
-            again(minute, || producer.abort()).unwrap()
+            again(minute, || producer.abort()).unwrap();
         }
         deliveries.offsets[0].unwrap()
     };
@@ -490,7 +490,7 @@ fn records_too_large_and_offsets_out_of_range_are_told() {
     let error = sender
         .send(record(&topic, 0, b"big", Some(&large)))
         .unwrap_err();
-    assert_eq!(error.kind(), FaultKind::TooLarge);
+    assert_eq!(error.kind(), FaultKind::Record);
     assert!(
         error.to_string().contains("\"big\"") && error.to_string().contains("2097155"),
         "{error}"
@@ -542,7 +542,7 @@ fn a_transaction_whose_reports_nobody_has_taken_can_be_aborted() {
             let error = producer
                 .send(record(&output, 0, b"o", Some(&large)))
                 .unwrap_err();
-            assert_eq!(error.kind(), FaultKind::TooLarge, "{error}");
+            assert_eq!(error.kind(), FaultKind::Record, "{error}");
             again(minute, || producer.abort()).unwrap();
         }
         // It goes on as if nothing had been.

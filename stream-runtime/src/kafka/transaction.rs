@@ -16,6 +16,8 @@ use crate::mutants::{self, Mutant};
 
 /// How long one call waits for the coordinator.
 const SLICE: Duration = Duration::from_millis(500);
+/// How long other reports are waited for after a failure: what is on its way is answered soon.
+const STRAGGLERS: Duration = Duration::from_millis(30);
 
 /// Transactions, one after the other. Every call but [`begin`](Self::begin) and
 /// [`send`](Self::send) may block: they belong to the stream thread. [`init`](Self::init), [`commit`](Self::commit) and
@@ -66,9 +68,17 @@ impl TransactionalProducer {
         producer::send(&self.line.producer, record)
     }
 
-    /// Waits until everything sent is delivered or failed, and says what became of it.
+    /// Waits until everything sent is delivered, or something has failed, and says what became of it. After a failure
+    /// librdkafka sends nothing more in this transaction, and what waits would wait until its time is up: the rest of the
+    /// reports comes with [`abort`](Self::abort).
     pub(crate) fn settle(&self) -> Deliveries {
-        self.line.settle(|| true);
+        let mut failed = None;
+        self.line.settle(|| {
+            if failed.is_none() && self.line.has_failed() {
+                failed = Some(Instant::now());
+            }
+            failed.is_none_or(|at: Instant| at.elapsed() < STRAGGLERS)
+        });
         self.line.producer.context().take()
     }
 
@@ -152,7 +162,8 @@ impl TransactionalProducer {
     }
 
     /// Aborts: nothing of the transaction will be seen by `read_committed` readers. Records may still be on their way.
-    pub(crate) fn abort(&self) -> Result<(), Fault> {
+    /// Returns what was reported since the last [`settle`](Self::settle): of each record that it did not tell of.
+    pub(crate) fn abort(&self) -> Result<Deliveries, Fault> {
         let doing = "abort the transaction";
         let abort = || self.line.producer.abort_transaction(Timeout::After(SLICE));
         // librdkafka waits until the reports of all records have been taken, and does not take them itself.
@@ -161,13 +172,12 @@ impl TransactionalProducer {
             .while_served(abort)
             .map_err(|error| Fault::new(FaultKind::Other, doing, error.to_string()))?
             .map_err(|error| self.explain(Fault::of(doing, &error)));
-        if result.is_ok() {
+        result.map(|()| {
             // Reports of the purged records belong to the transaction that is gone.
             let until = Instant::now() + SLICE;
             self.line.settle(|| Instant::now() < until);
-            drop(self.line.producer.context().take());
-        }
-        result
+            self.line.producer.context().take()
+        })
     }
 
     fn explain(&self, fault: Fault) -> Fault {

@@ -60,11 +60,7 @@ pub struct JoinBuffer<B: BufferSpec> {
 pub fn open_buffer<B: BufferSpec>(how: &dyn Any) -> Box<dyn Any> {
     let cell: Option<Rc<dyn TablePartition>> = how.downcast_ref::<OpenTable>().map(|how| {
         Rc::new(JoinBuffer::<B> {
-            rows: RefCell::new(Rows::new(
-                how.clock.clone(),
-                how.tree.clone(),
-                how.cache_bytes,
-            )),
+            rows: RefCell::new(Rows::new(how)),
             index: RefCell::default(),
             late: Lateness::default(),
             clock: how.clock.clone(),
@@ -399,6 +395,10 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
                 index.file(key, kept);
             }
         });
+    }
+
+    fn check_hand(&self) -> Result<(), Error> {
+        self.rows.borrow().check_hand()
     }
 
     fn prepare(&self) -> Result<(), Error> {

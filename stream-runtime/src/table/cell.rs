@@ -32,11 +32,7 @@ pub struct TableCell<S: TableSpec> {
 impl<S: TableSpec> TableCell<S> {
     pub(super) fn new(how: &OpenTable) -> Self {
         TableCell {
-            rows: RefCell::new(Rows::new(
-                how.clock.clone(),
-                how.tree.clone(),
-                how.cache_bytes,
-            )),
+            rows: RefCell::new(Rows::new(how)),
             closing: RefCell::default(),
             late: Lateness::default(),
             clock: how.clock.clone(),
@@ -309,6 +305,10 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
     fn rollback(&self) {
         self.late.rollback();
         self.rows.borrow_mut().rollback(|_, _, _, _| ());
+    }
+
+    fn check_hand(&self) -> Result<(), Error> {
+        self.rows.borrow().check_hand()
     }
 
     fn prepare(&self) -> Result<(), Error> {

@@ -3,10 +3,20 @@
 use super::clock::NO_TIME;
 use super::layout;
 use super::mark::ROW_TAG;
+use super::partition::RowLimit;
 use super::row::{self, RowSpec};
 use super::rows::Rows;
 use super::slot::{Below, RowRef, Value};
 use crate::error::Error;
+use crate::key::StreamKey;
+
+/// At most 60 characters of a key, for messages.
+fn preview<K: StreamKey>(key: &K) -> String {
+    let mut bytes = Vec::new();
+    key.encode(&mut bytes);
+    let text: String = String::from_utf8_lossy(&bytes).chars().take(60).collect();
+    format!("{text:?}")
+}
 
 /// Rows for the store: layout keys and values.
 pub type StoredRows = Vec<(Box<[u8]>, Option<Box<[u8]>>)>;
@@ -50,13 +60,9 @@ impl<S: RowSpec> Rows<S> {
             let mid = self.batch.arena.len();
             if let Some(value) = value {
                 let changed = S::TTL.is_some().then_some(changed);
-                row::encode(value, changed, &mut self.batch.arena).map_err(|e| {
-                    Error::table(format!(
-                        "table `{}`: a row of type {} cannot be written: {e}",
-                        S::DESCRIPTOR.name,
-                        S::DESCRIPTOR.value
-                    ))
-                })?;
+                Self::write(&slot.key, value, changed, &mut self.batch.arena)?;
+                let size = self.batch.arena.len() - key;
+                Self::fits(&slot.key, size, &self.row_limit)?;
             }
             let end = self.batch.arena.len();
             let value = value.map(|_| (mid as u32, end as u32));
@@ -74,6 +80,55 @@ impl<S: RowSpec> Rows<S> {
         // A row in hand that was dirty before is clean as of this commit, whatever becomes of the event.
         for undo in &mut self.undo {
             undo.was_dirty = false;
+        }
+        Ok(())
+    }
+
+    /// Writes a row as the changelog has it.
+    fn write(
+        key: &S::Key,
+        value: &S::Row,
+        changed: Option<i64>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        row::encode(value, changed, out).map_err(|e| {
+            Error::table(format!(
+                "table `{}`: the row of key {} cannot be written as {}: {e}",
+                S::DESCRIPTOR.name,
+                preview(key),
+                S::DESCRIPTOR.value
+            ))
+        })
+    }
+
+    /// A row of so many bytes, its key included, must fit into a message of the changelog.
+    fn fits(key: &S::Key, size: usize, limit: &RowLimit) -> Result<(), Error> {
+        if size <= limit.bytes {
+            return Ok(());
+        }
+        Err(Error::table(format!(
+            "table `{}`: the row of key {} is {size} bytes and its changelog takes {}, by {}: keep less in one row, or raise that",
+            S::DESCRIPTOR.name,
+            preview(key),
+            limit.bytes,
+            limit.setting
+        )))
+    }
+
+    /// Looks whether the rows that the event in hand has changed can be written.
+    pub(super) fn check_hand(&self) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        for undo in &self.undo {
+            let slot = &self.slots[undo.slot as usize];
+            let Some(value) = slot.value.as_ref() else {
+                continue;
+            };
+            bytes.clear();
+            bytes.push(ROW_TAG);
+            layout::push(S::ALIGNED, slot.end, &slot.key, &mut bytes);
+            let changed = S::TTL.is_some().then_some(slot.changed);
+            Self::write(&slot.key, value, changed, &mut bytes)?;
+            Self::fits(&slot.key, bytes.len(), &self.row_limit)?;
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ pub use iter::Iter;
 pub use kept::{BufferKey, Kept};
 pub(crate) use layout::window_and_key;
 pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};
-pub use partition::{OpenTable, TablePartition, open, open_described};
+pub use partition::{OpenTable, RowLimit, TablePartition, open, open_described};
 pub use reading::AllKind;
 pub(crate) use reading::{row_as_json, row_key, row_of, windows_of};
 pub use scan::{Chunk, Scan};

@@ -23,6 +23,17 @@ pub struct OpenTable {
     pub tree: Option<Arc<dyn Tree>>,
     /// Bytes its cache may hold, about.
     pub cache_bytes: usize,
+    /// What a row may weigh.
+    pub row_limit: RowLimit,
+}
+
+/// The largest row that a table's changelog takes.
+#[derive(Clone, Debug)]
+pub struct RowLimit {
+    /// Bytes of key and value.
+    pub bytes: usize,
+    /// The setting that says so, for messages.
+    pub setting: Rc<str>,
 }
 
 /// A table's partition, whatever its types.
@@ -62,6 +73,11 @@ pub trait TablePartition {
     fn settle(&self);
     /// The event in hand is undone.
     fn rollback(&self);
+    /// Looks whether the rows that the event in hand has changed can be written.
+    ///
+    /// # Errors
+    /// A row does not serialize, or is too large.
+    fn check_hand(&self) -> Result<(), Error>;
     /// Serializes the changed rows.
     fn prepare(&self) -> Result<(), Error>;
     /// Runs `f` over the serialized rows.

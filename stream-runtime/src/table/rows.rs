@@ -10,6 +10,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::clock::{Clock, NO_TIME};
 use super::layout;
+use super::partition::{OpenTable, RowLimit};
 use super::row::{self, RowSpec};
 use super::slot::{Below, RowBatch, Slot, Undo, Value};
 use super::ttl::Sweeping;
@@ -57,6 +58,7 @@ pub(super) struct Rows<S: RowSpec> {
     /// A key whose memory is used again, where a lookup found nothing.
     pub(super) asked: Option<S::Key>,
     pub(super) scratch: Vec<u8>,
+    pub(super) row_limit: RowLimit,
 }
 
 /// A hash that fills 64 bits from the 32 that a slot keeps: the index takes its bits from both ends.
@@ -68,9 +70,9 @@ fn spread(hash: u32) -> u64 {
 pub(super) const NO_DISK: (i64, i64) = (i64::MAX, i64::MIN);
 
 impl<S: RowSpec> Rows<S> {
-    pub(super) fn new(clock: Rc<Clock>, tree: Option<Arc<dyn Tree>>, cache_bytes: usize) -> Self {
+    pub(super) fn new(how: &OpenTable) -> Self {
         Rows {
-            clock,
+            clock: how.clock.clone(),
             slots: Vec::new(),
             free: Vec::new(),
             index: HashTable::new(),
@@ -85,9 +87,9 @@ impl<S: RowSpec> Rows<S> {
             hand: None,
             batch: RowBatch::default(),
             commits: 0,
-            tree,
+            tree: how.tree.clone(),
             disk: NO_DISK,
-            cache_bytes,
+            cache_bytes: how.cache_bytes,
             weighed: (0, 0),
             swept_in_vain: false,
             store_failed: false,
@@ -96,6 +98,7 @@ impl<S: RowSpec> Rows<S> {
             said_elsewhere: false,
             asked: None,
             scratch: Vec::new(),
+            row_limit: how.row_limit.clone(),
         }
     }
 

@@ -75,11 +75,7 @@ fn keep<S: TableSpec>() -> i64 {
 impl<S: TableSpec> SpanCell<S> {
     pub(super) fn new(how: &OpenTable) -> Self {
         SpanCell {
-            rows: RefCell::new(Rows::new(
-                how.clock.clone(),
-                how.tree.clone(),
-                how.cache_bytes,
-            )),
+            rows: RefCell::new(Rows::new(how)),
             index: RefCell::default(),
             late: Lateness::default(),
             clock: how.clock.clone(),
@@ -435,6 +431,10 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
                 index.file(at, key, row);
             }
         });
+    }
+
+    fn check_hand(&self) -> Result<(), Error> {
+        self.rows.borrow().check_hand()
     }
 
     fn prepare(&self) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::agent::{AgentState, AgentWaker, Holds, Status};
 use super::inbox::Inbox;
+use super::limits::OutputLimit;
 use super::pulse::Pulse;
 use super::shared::{Current, Shared, States, TaskSettings};
 use super::task::Task;
@@ -64,6 +65,7 @@ impl Task {
                         clock: clock.clone(),
                         tree,
                         cache_bytes: settings.cache_bytes,
+                        row_limit: settings.limits.rows(table.changelog.as_deref()),
                     },
                 )
             })
@@ -125,8 +127,13 @@ impl Task {
                 own.unwrap_or(settings.max_ahead)
             })
             .collect();
+        let limits = topology.outputs.iter();
+        let limits = limits
+            .map(|output| OutputLimit::new(&settings.limits, &output.topic))
+            .collect();
         let shared = Rc::new(Shared {
             settings,
+            limits,
             ahead,
             partition,
             clock,
@@ -172,7 +179,6 @@ impl Task {
             failures: Cell::new(0),
             dead: Cell::new(0),
             ticks: Cell::new(0),
-            ticked: Cell::new(false),
             next_tick: Cell::new(if timers.is_empty() { u64::MAX } else { 0 }),
             tick_due: Cell::default(),
             timers,
@@ -181,8 +187,7 @@ impl Task {
             mono: Cell::new(0),
             revoked: Cell::new(false),
             failure: RefCell::default(),
-            single_until: RefCell::default(),
-            condemned: RefCell::default(),
+            blame: Default::default(),
         });
         let weak = Rc::downgrade(&shared);
         shared.clock.keys.are(Box::new(move |see| {

@@ -27,7 +27,7 @@ impl Task {
     /// Gathers what is acknowledged since the last commit; what is in hand stays out. `false` when there is nothing.
     ///
     /// # Errors
-    /// A row does not serialize: abort, then see [`Task::isolate`].
+    /// A row does not serialize, or is larger than its changelog takes: see [`Task::be_careful`], then abort.
     pub fn prepare(&mut self) -> Result<bool, Error> {
         let shared = &self.shared;
         let prepared = &mut self.prepared;
@@ -155,16 +155,7 @@ impl Task {
         shared.acked.set(0);
         self.prepared.committed_time = self.prepared.stream_time;
         std::mem::swap(&mut self.prepared.committed, &mut self.prepared.offsets);
-        let mut single = shared.single_until.borrow_mut();
-        if single.as_ref().is_some_and(|until| {
-            self.prepared
-                .committed
-                .iter()
-                .zip(until)
-                .all(|(have, until)| have >= until)
-        }) {
-            *single = None;
-        }
+        shared.blame.committed(&self.prepared.committed);
     }
 
     /// Everything since the last commit is void: tables, outputs, agents and inboxes go back to it. Returns the offset
@@ -175,6 +166,7 @@ impl Task {
     pub fn aborted(&mut self) -> Result<Vec<i64>, Error> {
         self.remake_agents();
         let shared = &self.shared;
+        shared.blame.aborted();
         shared.clock.dirty.set(0);
         shared.clock.next_due.set(i64::MAX);
         shared.clock.stream_time.set(self.prepared.committed_time);
@@ -198,42 +190,6 @@ impl Task {
             inbox.borrow_mut().restart(*offset);
         }
         Ok(self.prepared.committed.clone())
-    }
-
-    /// After a commit failed for what is in it (a row too large, a row that does not serialize), and before
-    /// [`Task::aborted`]: from now on a commit per event, until the inputs are past what the failed commit held.
-    /// Returns `false` when that was already so: then the event at the front of the batch is the cause.
-    pub fn isolate(&mut self) -> bool {
-        let until: Vec<i64> = self
-            .shared
-            .inputs
-            .iter()
-            .map(|i| i.borrow().commit_offset())
-            .collect();
-        let mut single = self.shared.single_until.borrow_mut();
-        let fresh = single.is_none();
-        if fresh {
-            *single = Some(until);
-        }
-        fresh
-    }
-
-    /// Whether [`Task::isolate`] still holds: such a task is committed by itself.
-    pub fn is_isolated(&self) -> bool {
-        self.shared.single_until.borrow().is_some()
-    }
-
-    /// After [`Task::isolate`] returned `false`: the next event fails with this at once, by its agents' `on_error`.
-    pub fn condemn(&mut self, why: String) {
-        if self.shared.ticked.get() {
-            // A tick does not come again by itself: nothing else may fail for it.
-            tracing::error!(
-                partition = self.shared.partition,
-                "what a timer did cannot be committed and is dropped: {why}"
-            );
-            return;
-        }
-        *self.shared.condemned.borrow_mut() = Some(why);
     }
 
     /// A row of a table as of the last commit: its bytes, by its layout key.

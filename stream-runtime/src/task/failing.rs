@@ -6,7 +6,7 @@ use super::agent::{AgentCx, Status};
 use super::dead_letter as header;
 use super::inbox::encode_headers;
 use super::shared::{Current, people_time};
-use crate::error::{Action, BadRecord, Error, Failure, Raised};
+use crate::error::{Action, BadRecord, Error, Failure, Raised, quiet};
 use crate::table::NO_TIME;
 use crate::topology::OnError;
 
@@ -118,10 +118,18 @@ impl AgentCx {
             _ if matches!(shared.current.get(), Current::Tick(_)) => {
                 tracing::warn!(timer = agent.name, at, "failed, until the next tick: {why}");
             }
-            OnError::Skip => tracing::warn!(agent = agent.name, at, "skipped: {why}"),
+            OnError::Skip => {
+                if let Some(more) = quiet::news(agent.name, why) {
+                    let more = quiet::and(more);
+                    tracing::warn!(agent = agent.name, at, "skipped: {why}{more}");
+                }
+            }
             OnError::DeadLetter => {
-                let to = agent.dead_letters.map(|at| &*shared.outputs[at]);
-                tracing::warn!(agent = agent.name, at, to, "dead letter: {why}");
+                if let Some(more) = quiet::news(agent.name, why) {
+                    let to = agent.dead_letters.map(|at| &*shared.outputs[at]);
+                    let more = quiet::and(more);
+                    tracing::warn!(agent = agent.name, at, to, "dead letter: {why}{more}");
+                }
                 self.dead_letter(why);
             }
         }

@@ -8,7 +8,8 @@ use super::agent::AgentCx;
 use super::event::Event;
 use super::inbox::put_event_time;
 use super::input::{AnyKey, EventForm, Input, StreamForm};
-use super::outputs::{fits, stamp};
+use super::limits::admit;
+use super::outputs::stamp;
 use super::parts::Start;
 use super::shared::Current;
 use super::stream::Stream;
@@ -160,6 +161,6 @@ impl AgentCx {
                 Ok(record.value.is_some())
             },
         )?;
-        fits(shared, &mut staging, "record", sink, size)
+        admit(shared, &mut staging, "record", sink, size)
     }
 }

@@ -167,14 +167,21 @@ impl Shared {
 
     /// All events in hand are acknowledged together.
     pub(super) fn settle_held(&self, agent: usize) {
+        if self.blame.is_careful() {
+            self.note_last();
+        }
         let a = &self.agents[agent];
         let mut batch = self.batch.borrow_mut();
+        let from = batch.len();
         batch.append(&mut a.staging.borrow_mut());
         for &table in &a.writes {
             if let Some(output) = self.late[table] {
                 self.send_late(table, output, &mut batch);
             }
             self.tables[table].settle();
+        }
+        if batch.len() > from {
+            batch.sign(from, self.origin(agent));
         }
         drop(batch);
         for held in self.held.borrow_mut().drain(..) {
@@ -183,7 +190,7 @@ impl Shared {
         self.end_hold(agent);
     }
 
-    /// Releases events that are done, up to the first that is not. While commits are made one by one, so are these.
+    /// Releases events that are done, up to the first that is not, or to what a commit may hold.
     pub(crate) fn release(&self) {
         let Current::Held(agent) = self.current.get() else {
             return;
@@ -191,13 +198,19 @@ impl Shared {
         let mut held = self.held.borrow_mut();
         let mut released = false;
         while held.front().is_some_and(|h| h.state == HeldState::Done)
-            && !(self.acked.get() > 0 && self.single_until.borrow().is_some())
+            && self.acked.get() < self.blame.most()
         {
             let Some(mut first) = held.pop_front() else {
                 break;
             };
+            if self.blame.is_careful() {
+                self.note_last_at(first.input, first.place);
+            }
             if !first.effects.is_empty() {
-                self.batch.borrow_mut().append(&mut first.effects);
+                let mut batch = self.batch.borrow_mut();
+                let from = batch.len();
+                batch.append(&mut first.effects);
+                batch.sign(from, self.origin_at(agent, first.input, first.place));
             }
             self.let_go(&first);
             released = true;
@@ -227,7 +240,6 @@ impl Shared {
         clock.hand.set(Hand::Empty);
         clock.judge_time.set(clock.stream_time.get());
         clock.event_time.set(clock.stream_time.get());
-        self.condemned.borrow_mut().take();
         self.current.set(Current::None);
         let a = &self.agents[agent];
         a.status.set(Status::Idle);

@@ -272,14 +272,15 @@ impl AgentCx {
                 Poll::Pending
             };
         }
-        if self.is_condemned() {
-            return Poll::Pending;
-        }
         match cell.head() {
             Ok(Some(head)) => {
                 let mut bytes = shared.closed_key.borrow_mut();
                 bytes.clear();
                 head.key.encode(&mut bytes);
+                drop(bytes);
+                if self.is_condemned() {
+                    return Poll::Pending;
+                }
                 shared.clock.hand.set(Hand::One);
                 state.status.set(Status::Busy);
                 if let Some(timeout) = state.options.timeout_ms {

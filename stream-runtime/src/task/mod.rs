@@ -1,6 +1,7 @@
 //! One partition of one sub-topology, without threads, sockets or clocks: records in, effects out.
 
 mod agent;
+mod blame;
 mod build;
 mod closed;
 mod commit;
@@ -17,6 +18,7 @@ mod input;
 mod join;
 mod key_probe;
 mod late;
+mod limits;
 mod made;
 mod outbuf;
 mod outputs;
@@ -39,6 +41,7 @@ mod view;
 mod tests;
 
 pub use agent::AgentCx;
+pub use blame::{Found, Origin};
 pub use build::TaskParts;
 pub use closed::Closed;
 pub use commit::KeyValue;
@@ -51,6 +54,7 @@ pub use inject::{FromContext, Key, PerEvent, State, TaskContext};
 pub use input::{AnyKey, ClosedForm, Cx, EventForm, Input, StreamForm};
 pub use join::{JoinForm, JoinSide, SameKey, Side, SideOf};
 pub use key_probe::{IsNoTable, KeyProbe, TableProbe, TakesNoKey, join_of_topics, same_key};
+pub use limits::{Limits, MESSAGE_BYTES, TopicLimit};
 pub use made::{MadeProbe, StateParts, ViaResult, ViaValue, state_parts};
 pub use outbuf::{OutBuf, Outgoing};
 pub use outputs::{Emitter, Outputs};

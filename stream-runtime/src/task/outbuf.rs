@@ -1,13 +1,29 @@
 //! Records to send, in one arena: what an event sends before it is acknowledged, and what awaits the next commit.
 
+use super::blame::Origin;
+
 #[derive(Debug)]
 struct Entry {
     topic: u16,
+    /// The event's agent, source and place, as [`Origin`] has them.
+    agent: u16,
+    source: u16,
     start: u32,
     key: u32,
     value: u32,
     headers: u32,
     timestamp: i64,
+    place: i64,
+}
+
+impl Entry {
+    fn origin(&self) -> Origin {
+        Origin {
+            agent: self.agent,
+            source: self.source,
+            place: self.place,
+        }
+    }
 }
 
 const NONE: u32 = u32::MAX;
@@ -25,6 +41,8 @@ pub struct Outgoing<'a> {
     pub timestamp: i64,
     /// Headers as [`encode_headers`](super::inbox::encode_headers) writes them; empty when it has none.
     pub headers: &'a [u8],
+    /// The event that it is of.
+    pub origin: Origin,
 }
 
 /// A growing list of records to send.
@@ -36,7 +54,7 @@ pub struct OutBuf {
 
 impl OutBuf {
     /// Appends a record whose key, value and headers the closures write; the first two say whether there is one.
-    /// Returns the bytes of key and value.
+    /// Returns the bytes of key, value and headers.
     pub fn push<E>(
         &mut self,
         topic: usize,
@@ -61,13 +79,21 @@ impl OutBuf {
         headers(&mut self.bytes);
         self.entries.push(Entry {
             topic: topic as u16,
+            agent: Origin::NONE.agent,
+            source: Origin::NONE.source,
+            place: Origin::NONE.place,
             start: start as u32,
             key: if has_key { (mid - start) as u32 } else { NONE },
             value: if has_value { (end - mid) as u32 } else { NONE },
             headers: (self.bytes.len() - end) as u32,
             timestamp,
         });
-        Ok(end - start)
+        Ok(self.bytes.len() - start)
+    }
+
+    /// Whether the last record has a key.
+    pub(crate) fn last_has_key(&self) -> bool {
+        self.entries.last().is_some_and(|e| e.key != NONE)
     }
 
     /// Takes the last record out again.
@@ -88,6 +114,18 @@ impl OutBuf {
         other.bytes.clear();
     }
 
+    /// Says whose the records from this one on are.
+    pub(crate) fn sign(&mut self, from: usize, origin: Origin) {
+        for entry in &mut self.entries[from..] {
+            (entry.agent, entry.source, entry.place) = (origin.agent, origin.source, origin.place);
+        }
+    }
+
+    /// The event that a record is of.
+    pub(crate) fn origin(&self, at: usize) -> Origin {
+        self.entries.get(at).map_or(Origin::NONE, Entry::origin)
+    }
+
     /// The records in order.
     pub fn iter(&self) -> impl Iterator<Item = Outgoing<'_>> {
         self.entries.iter().map(|e| {
@@ -106,6 +144,7 @@ impl OutBuf {
                 value,
                 timestamp: e.timestamp,
                 headers: headers.unwrap_or_default(),
+                origin: e.origin(),
             }
         })
     }

@@ -2,7 +2,7 @@
 
 use super::agent::AgentCx;
 use super::inbox::{encode_headers, put_event_time};
-use super::outbuf::OutBuf;
+use super::limits::admit;
 use super::shared::{Current, Shared};
 use crate::error::Failure;
 use crate::key::StreamKey;
@@ -66,7 +66,11 @@ pub(crate) fn stage<T: Record>(
             bytes.is_some()
         }))
     };
-    let put_value = |out: &mut Vec<u8>| value.encode(out).map_err(Failure::from);
+    let put_value = |out: &mut Vec<u8>| {
+        value
+            .encode(out)
+            .map_err(|error| Failure::from(error).rejected())
+    };
     let put_headers = |out: &mut Vec<u8>| {
         let own = headers.iter().flatten();
         encode_headers(own.map(|(n, v)| (n.as_str(), Some(v.as_slice()))), out);
@@ -77,26 +81,7 @@ pub(crate) fn stage<T: Record>(
     };
     let mut staging = cx.state().staging.borrow_mut();
     let size = staging.push(topic, stamp, put_headers, write_key, put_value)?;
-    fits(shared, &mut staging, T::NAME, topic, size)
-}
-
-/// Takes the record that was pushed last out again when Kafka would not take it.
-pub(crate) fn fits(
-    shared: &Shared,
-    staging: &mut OutBuf,
-    name: &str,
-    topic: usize,
-    size: usize,
-) -> Result<(), Failure> {
-    if size <= shared.settings.max_message_bytes {
-        return Ok(());
-    }
-    staging.pop();
-    Err(Failure::from(format!(
-        "a {name} of {size} bytes for {} is larger than {} bytes (max_message_bytes)",
-        shared.outputs[topic], shared.settings.max_message_bytes
-    ))
-    .rejected())
+    admit(shared, &mut staging, T::NAME, topic, size)
 }
 
 /// Kafka's stamp for an event time: at least 1 (the client turns 0 into "now"), at most an hour ahead of the clock.

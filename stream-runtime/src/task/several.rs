@@ -229,11 +229,10 @@ impl AgentCx {
         F: FnMut(I, &Cx<M>) -> Fut,
     {
         let (shared, state) = (&*self.shared, self.state());
-        let why = shared.condemned.borrow_mut().take();
-        if let Some(why) = why {
+        let (input, place) = shared.spot.get();
+        if let Some(why) = self.verdict_at(input, place) {
             return Err(End::Failed(Failure::from(why).rejected()));
         }
-        let (input, place) = shared.spot.get();
         let event = self
             .decode_at::<T, K>(input, Some(place))
             .map_err(End::Bad)?;

@@ -7,8 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::agent::{AgentState, Status};
+use super::blame::Blame;
 use super::held::Held;
 use super::inbox::{Inbox, RawRecord};
+use super::limits::{Limits, OutputLimit};
 use super::outbuf::OutBuf;
 use super::outputs::event_key;
 use super::tick::Timer;
@@ -51,8 +53,8 @@ pub struct TaskSettings {
     pub max_ahead: i64,
     /// How long an input at its end is waited for while others have records, in ms.
     pub max_task_idle: u64,
-    /// Largest record that may be sent, in bytes.
-    pub max_message_bytes: usize,
+    /// What the client and the topics take.
+    pub limits: Arc<Limits>,
     /// Bytes that the cache of one table's partition may hold, about.
     pub cache_bytes: usize,
     /// Events after which a commit is due.
@@ -77,6 +79,8 @@ pub struct Shared {
     /// How far past the wall clock an event time of each input may be, in ms.
     pub(crate) ahead: Vec<i64>,
     pub(crate) outputs: Vec<Rc<str>>,
+    /// What each output takes.
+    pub(crate) limits: Vec<OutputLimit>,
     pub(crate) tables: Vec<Rc<dyn TablePartition>>,
     pub(crate) agents: Vec<AgentState>,
     /// Agents of each input.
@@ -115,8 +119,6 @@ pub struct Shared {
     pub(crate) dead: Cell<u64>,
     /// Ticks of timers acknowledged in all.
     pub(crate) ticks: Cell<u64>,
-    /// Whether the last event acknowledged was a tick.
-    pub(crate) ticked: Cell<bool>,
     /// The agents that are timers.
     pub(crate) timers: Vec<Timer>,
     /// Monotonic time of the next tick; `u64::MAX` without timers, 0 before the first turn.
@@ -129,10 +131,7 @@ pub struct Shared {
     pub(crate) mono: Cell<u64>,
     pub(crate) revoked: Cell<bool>,
     pub(crate) failure: RefCell<Option<TaskFailure>>,
-    /// Commit after every event until each input is past these offsets.
-    pub(crate) single_until: RefCell<Option<Vec<i64>>>,
-    /// The next event fails with this at once, by `on_error`: its effects cannot be committed.
-    pub(crate) condemned: RefCell<Option<String>>,
+    pub(crate) blame: Blame,
 }
 
 impl Shared {
@@ -142,7 +141,7 @@ impl Shared {
         acked >= self.settings.commit_events
             || self.clock.dirty.get() >= self.settings.commit_rows
             || self.batch.borrow().bytes() >= self.settings.commit_bytes
-            || (acked > 0 && self.single_until.borrow().is_some())
+            || acked >= self.blame.most()
     }
 
     /// Stops the task; the first reason stays.
@@ -264,9 +263,13 @@ impl Shared {
             Current::Tick(ref agent) => std::slice::from_ref(agent),
             Current::Held(agent) => return self.settle_held(agent),
         };
+        if self.blame.is_careful() {
+            self.note_last();
+        }
         let mut batch = self.batch.borrow_mut();
         for &agent in readers {
             let a = &self.agents[agent];
+            let from = batch.len();
             let mut staging = a.staging.borrow_mut();
             if !staging.is_empty() {
                 batch.append(&mut staging);
@@ -276,6 +279,9 @@ impl Shared {
                     self.send_late(table, output, &mut batch);
                 }
                 self.tables[table].settle();
+            }
+            if batch.len() > from {
+                batch.sign(from, self.origin(agent));
             }
         }
         drop(batch);
@@ -289,14 +295,12 @@ impl Shared {
             Current::Closed(table) => self.tables[table].close_head(),
             Current::Tick(_) | Current::None | Current::Held(_) => {}
         }
-        self.condemned.borrow_mut().take();
         self.current.set(Current::None);
         clock.hand.set(Hand::Empty);
         clock.event_time.set(clock.stream_time.get());
         clock.judge_time.set(clock.stream_time.get());
         self.acked.set(self.acked.get() + 1);
         let ticked = matches!(current, Current::Tick(_));
-        self.ticked.set(ticked);
         let count = if ticked { &self.ticks } else { &self.processed };
         count.set(count.get() + 1);
     }

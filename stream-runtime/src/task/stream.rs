@@ -182,13 +182,19 @@ impl AgentCx {
     /// The handler has finished with the event in hand.
     pub(crate) fn acknowledge(&self) {
         self.state().deadline.set(None);
+        if self.shared.blame.is_careful()
+            && let Some(why) = self.unwritable()
+        {
+            return self.fail(Failure::from(why).rejected());
+        }
         self.shared.done(self.agent);
     }
 
     /// Whether the event in hand was found to spoil its commit: then it has failed here, by `on_error`.
     pub(crate) fn is_condemned(&self) -> bool {
-        let why = self.shared.condemned.borrow().clone();
-        let Some(why) = why else { return false };
+        let Some(why) = self.verdict() else {
+            return false;
+        };
         self.state().attempts.set(0);
         self.fail(Failure::from(why).rejected());
         true

@@ -99,7 +99,7 @@ impl AgentCx {
                 return Poll::Ready(None);
             }
             let again = holds.again.get();
-            let one_by_one = holds.alone.get() > 0 || shared.single_until.borrow().is_some();
+            let one_by_one = holds.alone.get() > 0 || shared.blame.is_careful();
             let limit = match again {
                 _ if one_by_one => 1,
                 0 => n,

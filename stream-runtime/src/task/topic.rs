@@ -6,9 +6,10 @@ use std::marker::PhantomData;
 use super::agent::AgentCx;
 use super::inject::FromContext;
 use super::input::Cx;
+use super::limits::admit;
 use super::outputs::{PutKey, put_key, stage};
 use super::shared::Current;
-use crate::error::{Error, Failure, raise};
+use crate::error::{Action, Error, Failure, Kind, raise};
 use crate::key::StreamKey;
 use crate::record::Record;
 use crate::topology::{Edge, RecordInfo, TopicDescriptor};
@@ -47,7 +48,8 @@ impl<S: TopicSpec> Topic<S> {
     /// Sends a record under a key. Ready as soon as the record is in the event's journal, never at delivery.
     ///
     /// # Errors
-    /// The record does not serialize or is larger than `max_message_bytes`; retrying does not help.
+    /// The record does not serialize, is larger than its topic or the client takes, or has no key where it needs one:
+    /// its event fails without another attempt.
     pub async fn send<Q>(&self, key: &Q, value: S::Value) -> Result<(), Error>
     where
         S::Key: Borrow<Q>,
@@ -59,7 +61,7 @@ impl<S: TopicSpec> Topic<S> {
     /// Sends a tombstone: a key without a value.
     ///
     /// # Errors
-    /// The key is larger than `max_message_bytes`.
+    /// The key is larger than the topic or the client takes, or is none.
     pub async fn delete<Q>(&self, key: &Q) -> Result<(), Error>
     where
         S::Key: Borrow<Q>,
@@ -69,14 +71,9 @@ impl<S: TopicSpec> Topic<S> {
         let shared = &self.cx.shared;
         let stamp = shared.event_stamp().max(1);
         let put = |out: &mut Vec<u8>| Ok::<_, Error>(put_key(&key, out));
-        self.cx.state().staging.borrow_mut().push(
-            self.output,
-            stamp,
-            |_| {},
-            put,
-            |_| Ok(false),
-        )?;
-        Ok(())
+        let mut staging = self.cx.state().staging.borrow_mut();
+        let size = staging.push(self.output, stamp, |_| {}, put, |_| Ok(false))?;
+        admit(shared, &mut staging, "tombstone", self.output, size).map_err(error_of)
     }
 
     /// A record with headers or a time of its own.
@@ -135,9 +132,17 @@ impl<S: TopicSpec> Message<'_, S> {
         } = self;
         let mut put = key.map(|key| move |out: &mut Vec<u8>| put_key(&key, out));
         let put = put.as_mut().map(|f| f as PutKey<'_>);
-        stage(&topic.cx, topic.output, put, &value, timestamp, headers)
-            .map_err(|e: Failure| Error::agent(e.to_string()))
+        stage(&topic.cx, topic.output, put, &value, timestamp, headers).map_err(error_of)
     }
+}
+
+/// As an error: what cannot be sent whatever is done keeps that.
+fn error_of(failure: Failure) -> Error {
+    let kind = match failure.action() {
+        Action::Reject => Kind::Record,
+        Action::Retry | Action::Fatal => Kind::Handler,
+    };
+    Error::new(kind, failure.to_string())
 }
 
 impl<S: TopicSpec, M> FromContext<M> for Topic<S> {

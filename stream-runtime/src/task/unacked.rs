@@ -165,10 +165,17 @@ impl AgentCx {
             };
             shared.attribute(self.agent);
             let number = shared.hold(self.agent, input);
-            if self.is_condemned() {
+            let (_, place) = shared.spot.get();
+            if let Some(why) = self.verdict_at(input, place) {
+                let attempts = state.attempts.replace(1);
+                let goes_on = self.dispose(state.options.on_error, &why);
+                state.attempts.set(attempts);
+                if !goes_on {
+                    return Poll::Pending;
+                }
+                self.settle_spot(number);
                 continue;
             }
-            let (_, place) = shared.spot.get();
             let done = |time| {
                 shared.change_held(number, |held| {
                     held.time = time;
@@ -203,15 +210,20 @@ impl AgentCx {
                     if !self.refuse_held(&why) {
                         return Poll::Pending;
                     }
-                    let staging = state.staging.take();
-                    shared.change_held(number, |held| {
-                        held.effects = staging;
-                        held.state = HeldState::Done;
-                    });
-                    shared.release();
+                    self.settle_spot(number);
                 }
             }
         }
+    }
+
+    /// The event that was just handed out is done with, and what was staged for it is its own.
+    fn settle_spot(&self, number: u64) {
+        let staging = self.state().staging.take();
+        self.shared.change_held(number, |held| {
+            held.effects = staging;
+            held.state = HeldState::Done;
+        });
+        self.shared.release();
     }
 
     /// The function came to its end in `Ok`: what it did not acknowledge comes again. `false`: nothing was in hand.

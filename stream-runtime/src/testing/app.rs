@@ -1,5 +1,6 @@
 //! `TestApp`: an app in a test.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,12 +11,13 @@ use super::cluster::Entry;
 use super::drive::Drive;
 use super::globals::Globals;
 use super::message::{Stamp, TestMessage};
+use super::rules::{Broker, Rules};
 use super::sent::{Sent, TestKey};
 use super::simulate::Random;
 use crate::app::{Agents, App};
 use crate::error::Error;
 use crate::record::{Payload, Record};
-use crate::task::TaskSettings;
+use crate::task::{Limits, TaskSettings};
 use crate::topology::{PatternPlan, Plan};
 use crate::worker::{Status, Stop, WorkerHandle};
 
@@ -136,6 +138,7 @@ pub struct TestApp {
     /// Topics that the test has sent to: patterns look for theirs among them.
     topics: Vec<String>,
     patterns: Vec<PatternPlan>,
+    rules: BTreeMap<String, Rules>,
     drive: Option<Drive>,
 }
 
@@ -163,6 +166,7 @@ impl TestApp {
             workers: 1,
             topics: Vec::new(),
             patterns: Vec::new(),
+            rules: BTreeMap::new(),
             drive: None,
         }
     }
@@ -199,6 +203,22 @@ impl TestApp {
     pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         assert!(self.drive.is_none(), "the app has begun");
         self.app = self.app.state(value);
+        self
+    }
+
+    /// A setting of a topic, by Kafka's name for it, as if it had been made by hand: `cleanup.policy`,
+    /// `max.message.bytes`, `message.timestamp.before.max.ms` or `message.timestamp.after.max.ms`. What a topic with it
+    /// does not take is refused as by a broker.
+    ///
+    /// # Panics
+    /// When the app has begun, or for another setting.
+    #[track_caller]
+    pub fn topic_setting(mut self, topic: &str, name: &str, value: &str) -> Self {
+        assert!(self.drive.is_none(), "the app has begun");
+        let rules = self.rules.entry(topic.to_owned()).or_default();
+        if let Err(text) = rules.set(name, value) {
+            panic!("{text}");
+        }
         self
     }
 
@@ -253,11 +273,16 @@ impl TestApp {
             .build()
             .map_err(|e| Error::agent(format!("no runtime for the handlers: {e}")))?;
         let states = runtime.block_on(self.app.asked_states().make())?;
+        let compact = plan.topics.values().filter(|topic| topic.compact);
+        let compact: Vec<&str> = compact.map(|topic| topic.name).collect();
+        let broker = Broker::new(self.rules.clone(), &compact);
+        let mut limits = Limits::of(&plan);
+        broker.tell(&mut limits, &plan);
         let settings = TaskSettings {
             app: plan.app.as_str().into(),
             max_ahead: i64::try_from(self.app.max_ahead.as_millis()).unwrap_or(i64::MAX),
             max_task_idle: self.app.max_task_idle.as_millis() as u64,
-            max_message_bytes: 1_000_000,
+            limits: Arc::new(limits),
             cache_bytes: 64 << 20,
             commit_events: u32::MAX,
             commit_bytes: 16 << 20,
@@ -280,7 +305,7 @@ impl TestApp {
             settings,
             states,
             globals,
-            beside,
+            (beside, broker),
             (self.partitions, self.workers),
             Rc::new(runtime),
         )

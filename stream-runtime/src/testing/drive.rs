@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::beside::Beside;
 use super::cluster::{Cluster, Entry};
 use super::globals::Globals;
+use super::rules::Broker;
 use super::seats::{Seat, Worker};
 use crate::error::Error;
 use crate::task::{Now, RawRecord, States, TaskSettings, decode_headers, encode_headers};
@@ -37,6 +38,7 @@ pub(super) struct Drive {
     aborted: u64,
     pub(super) wake: Arc<tokio::sync::Notify>,
     pub(super) beside: Beside,
+    pub(super) broker: Broker,
     pub(super) runtime: Rc<tokio::runtime::Runtime>,
 }
 
@@ -46,7 +48,7 @@ impl Drive {
         settings: TaskSettings,
         states: Arc<States>,
         globals: Globals,
-        beside: Beside,
+        (beside, broker): (Beside, Broker),
         (partitions, workers): (i32, usize),
         runtime: Rc<tokio::runtime::Runtime>,
     ) -> Result<Self, Error> {
@@ -65,6 +67,7 @@ impl Drive {
             aborted: 0,
             wake: Arc::default(),
             beside,
+            broker,
             runtime,
         };
         drive.assign()?;
@@ -164,28 +167,47 @@ impl Drive {
 
     /// Commits what the tasks of a worker have acknowledged, all at once, or aborts when the test asked for that.
     pub(super) fn commit(&mut self, worker: usize) -> Result<bool, Error> {
-        let mut group = Vec::new();
+        let (mut group, mut again) = (Vec::new(), false);
         for at in 0..self.seats.len() {
             let seat = &mut self.seats[at];
-            if seat.worker == worker && seat.task.prepare()? {
-                group.push(at);
+            if seat.worker != worker {
+                continue;
+            }
+            match seat.task.prepare() {
+                Ok(true) => group.push(at),
+                Ok(false) => {}
+                // A row cannot be written: the event that made it so is looked for, once.
+                Err(error) if !seat.task.be_careful() => return Err(error),
+                Err(_) => {
+                    self.void(&[at])?;
+                    again = true;
+                }
             }
         }
         if group.is_empty() {
-            return Ok(false);
+            return Ok(again);
         }
         if self.fail_commits > 0 {
             self.fail_commits -= 1;
-            self.aborted += 1;
-            for at in group {
-                self.seats[at].task.aborted()?;
-            }
+            self.void(&group)?;
+            return Ok(true);
+        }
+        if self.refuse(&group)? {
             return Ok(true);
         }
         for at in group {
             self.take_over(at)?;
         }
         Ok(true)
+    }
+
+    /// What these tasks did since their last commit is void, and done again.
+    pub(super) fn void(&mut self, group: &[usize]) -> Result<(), Error> {
+        self.aborted += 1;
+        for &at in group {
+            self.seats[at].task.aborted()?;
+        }
+        Ok(())
     }
 
     /// What a task prepared becomes part of the cluster.
@@ -206,6 +228,7 @@ impl Drive {
             Ok::<_, Error>(())
         })?;
         for (topic, kind, entry) in outputs {
+            self.broker.took(&topic);
             match entry.key {
                 None if kind == OutputKind::Repartition => {
                     self.cluster.append_together(&topic, entry);

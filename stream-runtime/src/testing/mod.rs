@@ -6,6 +6,7 @@ mod cluster;
 mod drive;
 mod globals;
 mod message;
+mod rules;
 mod seats;
 mod sent;
 mod simulate;

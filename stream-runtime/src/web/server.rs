@@ -18,6 +18,7 @@ use super::page::PageDescriptor;
 use super::token::Token;
 use super::{gauges, reads, status};
 use crate::beside::{BesideCx, unpanicked, wire};
+use crate::error::quiet;
 use crate::error::{Error, Kind};
 
 /// The port, unless another is said: Faust's.
@@ -269,7 +270,10 @@ fn answers(page: &'static PageDescriptor) -> MethodRouter<BesideCx> {
                 metrics::counter!("stream_beside_failures_total", "function" => page.name)
                     .increment(1);
                 let status = response.status().as_u16();
-                tracing::warn!(status, "page `{}` {} failed", page.name, page.path);
+                let text = format!("page `{}` {} failed", page.name, page.path);
+                if let Some(more) = quiet::news(page.name, &format!("{status} {text}")) {
+                    tracing::warn!(status, "{text}{}", quiet::and(more));
+                }
             }
             response
         },

@@ -8,7 +8,8 @@ use super::partition::Partition;
 use super::status::PartitionState;
 use super::thread::StreamThread;
 use crate::error::{Error, Kind};
-use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, Place, again};
+use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, NUMBERED, Place, again};
+use crate::task;
 use crate::topology::OutputKind;
 
 /// Commits that fail in the same way before the tasks stop.
@@ -26,8 +27,8 @@ const ABORT: Duration = Duration::from_secs(15);
 enum Broken {
     /// A call failed.
     Fault(Fault),
-    /// The broker did not take a record.
-    Record(DeliveryFailure),
+    /// The broker did not take some of the records. So many outputs had been sent.
+    Undelivered(Box<Deliveries>, usize),
 }
 
 impl From<Fault> for Broken {
@@ -40,16 +41,38 @@ impl Broken {
     fn kind(&self) -> FaultKind {
         match self {
             Broken::Fault(fault) => fault.kind(),
-            Broken::Record(failure) => failure.fault.kind(),
+            Broken::Undelivered(deliveries, _) => match deliveries.failures.first() {
+                Some(cause) => cause.fault.kind(),
+                None => FaultKind::Other,
+            },
         }
     }
 
     fn text(&self) -> String {
         match self {
             Broken::Fault(fault) => fault.to_string(),
-            Broken::Record(failure) => failure.to_string(),
+            Broken::Undelivered(deliveries, _) => match deliveries.failures.first() {
+                Some(cause) if deliveries.failed > 1 => {
+                    format!("{cause} (and {} more)", deliveries.failed - 1)
+                }
+                Some(cause) => cause.to_string(),
+                None => "some records were not delivered".to_owned(),
+            },
         }
     }
+}
+
+/// A record that could not be queued: what it is, when that is the reason.
+fn unsent(
+    topic: &str,
+    record: (Option<&[u8]>, Option<&[u8]>),
+    slot: usize,
+    fault: Fault,
+) -> Box<Result<DeliveryFailure, Fault>> {
+    Box::new(match fault.kind() {
+        FaultKind::Record => Ok(DeliveryFailure::unsent(topic, record, slot, fault)),
+        _ => Err(fault),
+    })
 }
 
 impl StreamThread {
@@ -63,7 +86,10 @@ impl StreamThread {
         let began = Instant::now();
         let (mut together, mut alone) = (Vec::new(), Vec::new());
         for at in 0..self.partitions.len() {
-            let partition = &mut self.partitions[at];
+            // Going back after a row that cannot be written may have ended all tasks.
+            let Some(partition) = self.partitions.get_mut(at) else {
+                return Ok(());
+            };
             if !partition.may_commit() {
                 continue;
             }
@@ -72,7 +98,7 @@ impl StreamThread {
                 Ok(true) if partition.task.is_isolated() => alone.push(vec![at]),
                 Ok(true) => together.push(at),
                 Err(error) => {
-                    self.too_large(&[at], &error.to_string())?;
+                    self.unwritable(at, &error)?;
                     continue;
                 }
             }
@@ -115,6 +141,7 @@ impl StreamThread {
                         *next = (*next).max(offset + 1);
                     }
                 }
+                self.was_taken(group, &deliveries.offsets);
                 self.meters.done(began.elapsed());
                 for &at in group {
                     let partition = &mut self.partitions[at];
@@ -131,13 +158,13 @@ impl StreamThread {
             }
             Err(broken) => {
                 self.meters.failed();
-                self.undo(group, &broken)
+                self.undo(group, broken)
             }
         }
     }
 
     /// Tables with a changelog, in the order of their delivery slots.
-    fn slots(&self, group: &[usize]) -> Vec<(usize, usize)> {
+    pub(super) fn slots(&self, group: &[usize]) -> Vec<(usize, usize)> {
         let tables = |at: usize| {
             let with_log = self.partitions[at]
                 .tables
@@ -157,11 +184,13 @@ impl StreamThread {
             return Err(Fault::new(FaultKind::Other, "commit", "no transactional producer").into());
         };
         producer.begin()?;
-        self.send_outputs(group)?;
-        self.send_changes(group)?;
+        let (sent, unsent) = self.send_all(group, &|| Ok(()))?;
         let mut deliveries = producer.settle();
-        if let Some(failure) = deliveries.failures.pop() {
-            return Err(Broken::Record(failure));
+        if let Some(failure) = unsent {
+            deliveries.unsent(failure);
+        }
+        if deliveries.failed > 0 {
+            return Err(Broken::Undelivered(Box::new(deliveries), sent));
         }
         let offsets = self.offsets(group);
         again(self.patient(DELIVERY), || {
@@ -186,54 +215,109 @@ impl StreamThread {
     }
 
     /// At-least-once: outputs; then rows, marks, tombstones; then offsets. Whatever happens in between,
-    /// what comes later is not ahead of what came before.
-    fn send_in_order(&self, group: &[usize]) -> Result<Deliveries, Broken> {
+    /// what comes later is not ahead of what came before, and what was delivered is not sent again.
+    fn send_in_order(&mut self, group: &[usize]) -> Result<Deliveries, Broken> {
         let Outlet::Least(sender) = &self.outlet else {
             return Err(Fault::new(FaultKind::Other, "commit", "no producer").into());
         };
-        let delivered = || match sender.flush(DELIVERY)? {
-            mut deliveries if deliveries.failed > 0 => match deliveries.failures.pop() {
-                Some(failure) => Err(Broken::Record(failure)),
-                None => Ok(deliveries),
-            },
-            deliveries => Ok(deliveries),
+        let sender = sender.clone();
+        let delivered = || -> Result<(), Broken> {
+            let deliveries = sender.flush(DELIVERY)?;
+            match deliveries.failed {
+                0 => Ok(()),
+                _ => Err(Broken::Undelivered(Box::new(deliveries), usize::MAX)),
+            }
         };
-        self.send_outputs(group)?;
-        if sender.in_flight() > 0 {
-            delivered()?;
+        let broken = match self.send_all(group, &delivered) {
+            Err(Broken::Undelivered(deliveries, _)) => Err((deliveries, usize::MAX)),
+            Err(broken) => return Err(broken),
+            Ok((sent, unsent)) => {
+                let mut deliveries = sender.flush(DELIVERY)?;
+                if let Some(failure) = unsent {
+                    deliveries.unsent(failure);
+                }
+                match deliveries.failed {
+                    0 => Ok(deliveries),
+                    _ => Err((Box::new(deliveries), sent)),
+                }
+            }
+        };
+        let deliveries = match broken {
+            Ok(deliveries) => deliveries,
+            Err((deliveries, sent)) => {
+                self.keep_delivered(group, sent, &deliveries.undelivered);
+                return Err(Broken::Undelivered(deliveries, sent));
+            }
+        };
+        let committed = self.commit_offsets(group);
+        if committed.is_err() {
+            self.keep_delivered(group, usize::MAX, &[]);
         }
-        self.send_changes(group)?;
-        let deliveries = delivered()?;
+        committed.map(|()| deliveries)
+    }
+
+    fn commit_offsets(&self, group: &[usize]) -> Result<(), Broken> {
         let offsets = self.offsets(group);
         if !self.member.token().is_some_and(|token| token.is_member()) {
             let text = "this worker is not a member of the group any more";
             return Err(Fault::new(FaultKind::Lost, "commit offsets", text).into());
         }
         again(self.patient(DELIVERY), || self.member.commit(&offsets))?;
-        Ok(deliveries)
+        Ok(())
     }
 
-    fn send_outputs(&self, group: &[usize]) -> Result<(), Fault> {
+    /// Sends outputs, then, after `between`, rows, marks and tombstones. Returns how many outputs went out, and the
+    /// record at which it ended because the client does not take it.
+    fn send_all(
+        &self,
+        group: &[usize],
+        between: &dyn Fn() -> Result<(), Broken>,
+    ) -> Result<(usize, Option<DeliveryFailure>), Broken> {
+        let (sent, unsent) = self.send_outputs(group)?;
+        if unsent.is_some() {
+            return Ok((sent, unsent));
+        }
+        if sent > 0 {
+            between()?;
+        }
+        Ok((sent, self.send_changes(group)?))
+    }
+
+    fn send_outputs(&self, group: &[usize]) -> Result<(usize, Option<DeliveryFailure>), Fault> {
         let wall = super::shared::wall();
-        group.iter().try_for_each(|&at| {
-            let task = &self.partitions[at].task;
-            task.each_output(|topic, out| {
-                let limit = self.worker.dead_letters.get(topic).copied();
-                let output = &task.topology().outputs[out.topic];
-                let partition = match out.key {
-                    // Without a key: all in one place, as every other group.
-                    None if output.kind == OutputKind::Repartition => {
-                        super::hops::keyless(&self.worker, topic)
-                    }
-                    _ => None,
-                };
-                self.outlet
-                    .send_output((topic, partition), &out, limit, wall)
-            })
-        })
+        let mut number = 0;
+        for &at in group {
+            let partition = &self.partitions[at];
+            let mut delivered = partition.sent.delivered_before();
+            let each = |topic: &str, out: task::Outgoing<'_>| {
+                let slot = NUMBERED + number;
+                partition.sent.goes_to(out.topic);
+                if !delivered(&out) {
+                    let limit = self.worker.dead_letters.get(topic).copied();
+                    let output = &partition.task.topology().outputs[out.topic];
+                    let place = match out.key {
+                        // Without a key: all in one place, as every other group.
+                        None if output.kind == OutputKind::Repartition => {
+                            super::hops::keyless(&self.worker, topic)
+                        }
+                        _ => None,
+                    };
+                    let sent = self
+                        .outlet
+                        .send_output((topic, place), &out, limit, (wall, slot));
+                    sent.map_err(|fault| unsent(topic, (out.key, out.value), slot, fault))?;
+                }
+                number += 1;
+                Ok::<(), Box<Result<DeliveryFailure, Fault>>>(())
+            };
+            if let Err(failure) = partition.task.each_output(each) {
+                return failure.map(|failure| (number, Some(failure)));
+            }
+        }
+        Ok((number, None))
     }
 
-    fn send_changes(&self, group: &[usize]) -> Result<(), Fault> {
+    fn send_changes(&self, group: &[usize]) -> Result<Option<DeliveryFailure>, Fault> {
         for (slot, (at, table)) in self.slots(group).into_iter().enumerate() {
             let partition = &self.partitions[at];
             let Some(changelog) = &partition.tables[table].changelog else {
@@ -243,8 +327,10 @@ impl StreamThread {
             partition.task.with_changes(table, &mut |rows, mark| {
                 let number = partition.name.1;
                 let send = |key: &[u8], value| {
-                    self.outlet
-                        .send_change(changelog, number, key, value, slot + 1)
+                    let sent = self
+                        .outlet
+                        .send_change(changelog, number, key, value, slot + 1);
+                    sent.map_err(|fault| unsent(changelog, (Some(key), value), slot + 1, fault))
                 };
                 result = (|| {
                     rows.upserts()
@@ -255,9 +341,11 @@ impl StreamThread {
                     rows.tombstones().try_for_each(|key| send(key, None))
                 })();
             });
-            result?;
+            if let Err(failure) = result {
+                return failure.map(Some);
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Offsets of all input partitions of the tasks, moved or not, with their tables' incarnations.
@@ -276,46 +364,67 @@ impl StreamThread {
     }
 
     /// A commit did not come about.
-    fn undo(&mut self, group: &[usize], broken: &Broken) -> Result<(), Error> {
-        let text = broken.text();
-        tracing::warn!(thread = self.number, "the commit failed: {text}");
-        if broken.kind() == FaultKind::Fatal || !self.abort()? {
+    fn undo(&mut self, group: &[usize], mut broken: Broken) -> Result<(), Error> {
+        let later = match broken.kind() {
+            FaultKind::Fatal => None,
+            _ => self.abort()?,
+        };
+        let Some(later) = later else {
             // Fenced, or nobody knows what became of it: a new producer ends the transaction, and the
             // tasks come back from what the broker has.
+            let text = broken.text();
+            tracing::warn!(
+                thread = self.number,
+                "the commit failed, and the tasks begin anew: {text}"
+            );
             return self.renew();
+        };
+        if let Broken::Undelivered(deliveries, _) = &mut broken {
+            deliveries.append(later);
         }
-        match broken.kind() {
-            FaultKind::Lost => {
+        let text = broken.text();
+        match (broken.kind(), &broken) {
+            (FaultKind::Lost, _) => {
                 // The group says so with one of its next events; until then nothing runs.
+                tracing::warn!(thread = self.number, "the commit failed: {text}");
                 self.drop_partitions(PartitionState::Assigned);
                 self.generation += 1;
                 self.ask_again = Some(Instant::now() + GROUP);
                 Ok(())
             }
-            FaultKind::Refused => Err(Error::new(Kind::Refused, text)),
-            FaultKind::TooLarge => self.too_large(group, &text),
-            _ => {
-                let same = matches!(broken, Broken::Record(_)) && self.strikes.1 == text;
-                self.strikes = (if same { self.strikes.0 + 1 } else { 1 }, text);
-                if matches!(broken, Broken::Record(_)) && self.strikes.0 >= STRIKES {
-                    let error = Error::new(
-                        Kind::Broker,
-                        format!(
-                            "{STRIKES} commits in a row failed alike: {}; look at the topic's settings and at the broker",
-                            self.strikes.1
-                        ),
-                    );
-                    for &at in group {
-                        self.give_up(at, &error)?;
-                    }
-                    return Ok(());
-                }
-                self.rewind(group)?;
-                let wait = self.backoff.fail(Instant::now());
-                tracing::info!(thread = self.number, "doing it again in {wait:?}");
-                Ok(())
+            (FaultKind::Refused, _) => Err(Error::new(Kind::Refused, text)),
+            (FaultKind::Record, Broken::Undelivered(deliveries, sent)) => {
+                self.refused(group, *sent, deliveries)
             }
+            _ => self.again_later(group, &broken, text),
         }
+    }
+
+    /// The work is done again after a while, unless it has failed alike too often.
+    fn again_later(&mut self, group: &[usize], broken: &Broken, text: String) -> Result<(), Error> {
+        self.void(group);
+        let is_record = matches!(broken, Broken::Undelivered(..));
+        let same = is_record && self.strikes.1 == text;
+        self.strikes = (if same { self.strikes.0 + 1 } else { 1 }, text);
+        let text = &self.strikes.1;
+        if is_record && self.strikes.0 >= STRIKES {
+            let error = Error::new(
+                Kind::Broker,
+                format!(
+                    "{STRIKES} commits in a row failed alike: {text}; look at the topic's settings and at the broker"
+                ),
+            );
+            for &at in group {
+                self.give_up(at, &error)?;
+            }
+            return Ok(());
+        }
+        let wait = self.backoff.fail(Instant::now());
+        tracing::warn!(
+            thread = self.number,
+            "the commit failed, and is made again in {wait:?}: {text}"
+        );
+        self.rewind(group)
     }
 
     /// A new producer, and the tasks from what the broker has. A worker that ends needs neither.
@@ -341,39 +450,35 @@ impl StreamThread {
         move |spent| spent < bound && !worker.is_late()
     }
 
-    /// Aborts the transaction. `false`: its outcome is unknown, or the producer is finished.
-    fn abort(&self) -> Result<bool, Error> {
+    /// Aborts the transaction, and returns what was reported meanwhile. `None`: its outcome is unknown, or the producer is
+    /// finished.
+    fn abort(&self) -> Result<Option<Deliveries>, Error> {
         match &self.outlet {
             Outlet::Exact(producer) => match again(self.patient(ABORT), || producer.abort()) {
-                Ok(()) => Ok(true),
+                Ok(later) => Ok(Some(later)),
                 Err(fault) if fault.kind() == FaultKind::Refused => Err(fault.into()),
                 Err(fault) => {
                     tracing::warn!(thread = self.number, "{fault}");
-                    Ok(false)
+                    Ok(None)
                 }
             },
-            Outlet::Least(sender) => {
-                // Late reports of this commit must not count for the next.
-                let _ = sender.flush(DELIVERY);
-                Ok(true)
-            }
+            // Late reports of this commit must not count for the next.
+            Outlet::Least(sender) => Ok(Some(sender.flush(DELIVERY).unwrap_or_default())),
         }
     }
 
-    /// Something in these tasks' commits is too large: from now on a commit per event, until the one
-    /// event whose commit is too large has failed by its `on_error`.
-    fn too_large(&mut self, group: &[usize], why: &str) -> Result<(), Error> {
-        for &at in group {
-            let task = &mut self.partitions[at].task;
-            if !task.isolate() && group.len() == 1 {
-                task.condemn(why.to_owned());
-            }
+    /// A row of this task cannot be written as it is: until that is behind, rows are looked at event by event, and the
+    /// event that makes such a row fails by its `on_error`.
+    fn unwritable(&mut self, at: usize, error: &Error) -> Result<(), Error> {
+        if self.partitions[at].task.be_careful() {
+            tracing::debug!(thread = self.number, "looking for the event: {error}");
+            return self.rewind(&[at]);
         }
-        self.rewind(group)
+        self.give_up(at, error)
     }
 
     /// Takes tasks back to their last commit.
-    fn rewind(&mut self, group: &[usize]) -> Result<(), Error> {
+    pub(super) fn rewind(&mut self, group: &[usize]) -> Result<(), Error> {
         let mut places = Vec::new();
         for &at in group {
             let partition = &mut self.partitions[at];
@@ -389,7 +494,7 @@ impl StreamThread {
         Ok(())
     }
 
-    fn give_up(&mut self, at: usize, error: &Error) -> Result<(), Error> {
+    pub(super) fn give_up(&mut self, at: usize, error: &Error) -> Result<(), Error> {
         self.rewind(&[at])?;
         if at < self.partitions.len() {
             self.fail(at, error);

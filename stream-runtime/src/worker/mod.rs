@@ -35,6 +35,7 @@ mod patterns;
 mod reads;
 mod rebalance;
 mod recovery;
+mod refused;
 mod settings;
 mod shared;
 pub(crate) mod signals;
@@ -53,6 +54,7 @@ mod workers;
 pub(crate) use handle::WorkerHandle;
 pub(crate) use patterns::Replan;
 pub(crate) use reads::{Answer, Ask, NotHere};
+pub(crate) use refused::{Standing, takes_nothing};
 pub(crate) use settings::WorkerSettings;
 #[cfg(test)]
 pub(crate) use status::Progress;
@@ -142,6 +144,7 @@ pub(crate) fn run(
         }
         Ok(())
     });
+    crate::error::quiet::say_left_out(true);
     // Whoever looks sees that it ends, asked or not.
     handle.stop.ask();
     drop(crew);
@@ -165,6 +168,7 @@ impl Ground<'_> {
         let mut settings = self.settings.clone();
         let threads = settings.threads.max(1);
         fit(&mut settings.properties, &limits)?;
+        let taken = limits.taken(&settings.properties);
         let names = names(&plan);
         let globals = Global::of(&plan, &limits.globals)?;
         let globals = Globals::new(globals, &settings, &plan.app, admin, &stop);
@@ -185,6 +189,7 @@ impl Ground<'_> {
             stop: stop.clone(),
             slot: self.slot,
             dead_letters: limits.dead_letters,
+            limits: Arc::new(taken),
             tombstones: limits.tombstones,
             counts: limits.counts,
             purge_refused: AtomicBool::new(false),
@@ -276,6 +281,7 @@ fn fit(properties: &mut Properties, limits: &Limits) -> Result<(), Error> {
     let prefetch = PREFETCH / limits.partitions.max(1);
     for (name, value) in [
         ("message.max.bytes", limits.message),
+        ("batch.size", limits.batch),
         (
             "queued.max.messages.kbytes",
             prefetch.clamp(1 << 20, 16 << 20) >> 10,

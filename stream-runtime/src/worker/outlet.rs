@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
-use crate::kafka::{Fault, OutHeaders, Outgoing, Properties, Sender, TransactionalProducer, again};
+use crate::kafka::{
+    Fault, OutHeaders, Outgoing, Properties, Sender, TransactionalProducer, again_saying,
+};
 use crate::task;
+
+/// How long transactions may take to start before that is said, and how often it is.
+const QUIET: Duration = Duration::from_secs(5);
+const SAY: Duration = Duration::from_secs(15);
 
 /// A stream thread's producer.
 pub(super) enum Outlet {
@@ -21,12 +27,14 @@ impl Outlet {
         exactly_once: bool,
         id: &str,
         patient: impl Fn(Duration) -> bool,
+        say: impl Fn(&Fault, Duration),
     ) -> Result<Self, Fault> {
         if !exactly_once {
             return Ok(Self::Least(Sender::new(properties)?));
         }
         let producer = TransactionalProducer::new(properties, id)?;
-        again(patient, || producer.init())?;
+        // A moment of it is usual: the coordinator is looked for, and an earlier transaction ended.
+        again_saying(patient, (QUIET, SAY), say, || producer.init())?;
         Ok(Self::Exact(Box::new(producer)))
     }
 
@@ -44,7 +52,7 @@ impl Outlet {
         (topic, partition): (&str, Option<i32>),
         out: &task::Outgoing<'_>,
         limit: Option<usize>,
-        wall: i64,
+        (wall, slot): (i64, usize),
     ) -> Result<(), Fault> {
         let cut = limit.and_then(|limit| cut(out, limit));
         let length = out.value.map_or(0, <[u8]>::len).to_string();
@@ -59,7 +67,7 @@ impl Outlet {
             value: cut.or(out.value),
             timestamp: Some(stamp(out.timestamp, wall)),
             headers,
-            slot: 0,
+            slot,
         })
     }
 
@@ -115,6 +123,7 @@ mod tests {
             value: Some(&value[..]),
             timestamp: 1,
             headers: &[],
+            origin: crate::task::Origin::NONE,
         };
         assert_eq!(super::cut(&out(None), 1512), None);
         assert_eq!(super::cut(&out(None), 1511).map(<[u8]>::len), Some(999));

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::idle::IdleClock;
 use super::meters::Meters;
 use super::recovery::Recovery;
+use super::refused::Sent;
 use super::status::TaskName;
 use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place, Reader, TopicPartition};
 use crate::store::{StorerClient, Tree};
@@ -36,6 +37,8 @@ pub(super) struct Partition {
     pub(super) retrying: Option<Retrying>,
     /// Late (record, window) pairs that the log knows of.
     pub(super) late: u64,
+    /// What its outputs came to.
+    pub(super) sent: Sent,
 }
 
 /// What a task is doing.

@@ -1,5 +1,6 @@
 //! Partitions come and go.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::assignment::{Share, shares};
@@ -11,6 +12,27 @@ use crate::kafka::{Fault, FaultKind, TopicPartition};
 /// How long agents may take to end when their partition goes away.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// Partitions in few words: `orders[0-99,104], payments[3]`.
+fn ranges(partitions: &[TopicPartition]) -> String {
+    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    for (topic, partition) in partitions {
+        topics.entry(topic).or_default().push(*partition);
+    }
+    let of = |(topic, mut numbers): (&str, Vec<i32>)| {
+        numbers.sort_unstable();
+        let runs = numbers.chunk_by(|a, b| a + 1 == *b);
+        let runs = runs.map(|run| match run {
+            [first, .., last] => format!("{first}-{last}"),
+            _ => run[0].to_string(),
+        });
+        format!("{topic}[{}]", runs.collect::<Vec<_>>().join(","))
+    };
+    match topics.is_empty() {
+        true => "nothing".to_owned(),
+        false => topics.into_iter().map(of).collect::<Vec<_>>().join(", "),
+    }
+}
+
 impl StreamThread {
     /// These partitions are ours now.
     pub(super) fn assigned(&mut self, mut partitions: Vec<TopicPartition>) -> Result<(), Error> {
@@ -21,19 +43,7 @@ impl StreamThread {
         if self.leads {
             tracing::info!(thread = self.number, "this worker is the leader");
         }
-        let names: Vec<String> = partitions
-            .iter()
-            .map(|(topic, partition)| format!("{topic}[{partition}]"))
-            .collect();
-        tracing::info!(
-            thread = self.number,
-            "assigned: {}",
-            if names.is_empty() {
-                "nothing".into()
-            } else {
-                names.join(", ")
-            }
-        );
+        tracing::info!(thread = self.number, "assigned: {}", ranges(&partitions));
         let empty = partitions.is_empty();
         self.proven = Instant::now();
         self.assigned = Some(partitions);
@@ -135,5 +145,17 @@ impl StreamThread {
         // Their queues have gone with the partitions.
         self.readers.clear();
         self.pending = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn many_partitions_are_named_in_few_words() {
+        let all = (0..1000).chain([1004]).map(|number| ("orders", number));
+        let all = all.chain([("payments", 3), ("payments", 4)]);
+        let all: Vec<_> = all.map(|(topic, number)| (topic.into(), number)).collect();
+        assert_eq!(super::ranges(&all), "orders[0-999,1004], payments[3-4]");
+        assert_eq!(super::ranges(&[]), "nothing");
     }
 }

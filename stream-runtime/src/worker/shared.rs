@@ -9,7 +9,7 @@ use super::status::Status;
 use super::{Stop, WorkerHandle, WorkerSettings};
 use crate::kafka::{Admin, TopicPartition};
 use crate::store::Store;
-use crate::task::{Now, States};
+use crate::task::{Limits, Now, States};
 use crate::topology::SubTopology;
 
 /// What a last commit may take beyond the time that agents have to end.
@@ -33,6 +33,8 @@ pub(super) struct Shared {
     pub(super) slot: uuid::Uuid,
     /// Bytes that each dead-letter topic takes in one message.
     pub(super) dead_letters: HashMap<String, usize>,
+    /// What the client and the topics take.
+    pub(super) limits: Arc<Limits>,
     /// How long each changelog keeps its tombstones.
     pub(super) tombstones: HashMap<String, Duration>,
     /// Partitions of each sub-topology's inputs.

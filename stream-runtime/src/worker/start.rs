@@ -10,6 +10,7 @@ use super::idle::IdleClock;
 use super::meters::Meters;
 use super::partition::{Input, Partition, Phase, Recovering, TableState};
 use super::recovery::{Changelog, Recovery, Turned};
+use super::refused::Sent;
 use super::status::{PartitionState, TaskName};
 use super::thread::StreamThread;
 use super::topics::TOMBSTONES;
@@ -24,8 +25,6 @@ const CACHE: usize = 128 << 20;
 const CACHE_OF_ONE: (usize, usize) = (1 << 20, 48 << 20);
 /// Changed rows of a partition after which it commits before its time: until then librdkafka has a copy of each.
 const COMMIT_ROWS: usize = 10_000;
-/// Largest record sent, in bytes; Kafka's own limit less what a batch adds.
-const MAX_RECORD: usize = 1_000_000;
 
 /// A task that is being put together, before its queues are there.
 pub(super) struct Draft {
@@ -151,6 +150,7 @@ impl StreamThread {
                 defaults: draft.defaults,
                 logs: draft.logs,
             };
+            let outputs = draft.topology.outputs.len();
             self.partitions.push(Partition {
                 name: draft.name,
                 task: draft.task,
@@ -164,6 +164,7 @@ impl StreamThread {
                 meters: Meters::new(draft.name.0, draft.name.1),
                 retrying: None,
                 late: 0,
+                sent: Sent::new(outputs),
             });
         }
         Ok(())
@@ -301,7 +302,7 @@ impl StreamThread {
             app: Rc::from(self.worker.app.as_str()),
             max_ahead: i64::try_from(settings.max_ahead.as_millis()).unwrap_or(i64::MAX),
             max_task_idle: settings.max_task_idle.as_millis() as u64,
-            max_message_bytes: MAX_RECORD,
+            limits: Arc::clone(&self.worker.limits),
             cache_bytes: self.cache_bytes(),
             // Commits go by time, bytes and rows; events that change nothing cost nothing.
             commit_events: settings.commit_events,

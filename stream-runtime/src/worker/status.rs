@@ -9,6 +9,8 @@ use crate::topology::Plan;
 
 /// How often the log says how far a recovery is.
 const SAID: Duration = Duration::from_secs(5);
+/// Partitions whose begin the log tells of one by one.
+const FEW: usize = 8;
 
 /// What a task is doing.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +96,14 @@ impl PartitionState {
         "revoked",
     ];
 
+    /// It is on its way to run.
+    fn waits(&self) -> bool {
+        matches!(
+            self,
+            PartitionState::Assigned | PartitionState::Recovering(_)
+        )
+    }
+
     /// The state's name, the same wherever it is shown.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -137,6 +147,26 @@ pub(crate) struct Status {
     /// The inputs of each sub-topology, as `orders+payments`.
     inputs: Mutex<Vec<String>>,
     states: Mutex<BTreeMap<TaskName, Entry>>,
+    begun: Mutex<Begun>,
+}
+
+/// Partitions that have begun to run since the log told of some.
+#[derive(Debug)]
+struct Begun {
+    partitions: usize,
+    /// Changelog records that they have read.
+    records: u64,
+    since: Instant,
+}
+
+impl Default for Begun {
+    fn default() -> Self {
+        Begun {
+            partitions: 0,
+            records: 0,
+            since: Instant::now(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -153,6 +183,7 @@ impl Status {
         Self {
             inputs: Mutex::new(names(plan)),
             states: Mutex::default(),
+            begun: Mutex::default(),
         }
     }
 
@@ -169,7 +200,15 @@ impl Status {
         format!("{inputs}[{partition}]")
     }
 
-    /// A task's state changed, or its recovery went on: the log says so.
+    /// An event of a task is tried again, or is so no more: the log says that where the handler failed.
+    pub(super) fn retries(&self, task: TaskName, state: PartitionState) {
+        let now = Instant::now();
+        tracing::debug!(partition = self.label(task), "{state}");
+        let (since, said) = (now, now);
+        self.lock().insert(task, Entry { state, since, said });
+    }
+
+    /// A task's state changed, or its recovery went on: the log says so. Of many that begin it has one line for all.
     pub(super) fn set(&self, task: TaskName, state: PartitionState) {
         let now = Instant::now();
         let mut states = self.lock();
@@ -182,6 +221,17 @@ impl Status {
             PartitionState::Recovering(progress) if now.duration_since(said) >= SAID => {
                 said = now;
                 tracing::info!(partition, "recovering: {progress}");
+            }
+            PartitionState::Running if !same && states.len() > FEW => {
+                if let Some(PartitionState::Recovering(progress)) = before.map(|e| &e.state) {
+                    self.begun().records += progress.total;
+                }
+                self.begun().partitions += 1;
+                let waits = |(name, entry): (&TaskName, &Entry)| {
+                    let waits = PartitionState::waits(&entry.state);
+                    *name != task && waits
+                };
+                self.say_begun(states.iter().filter(|entry| waits(*entry)).count());
             }
             PartitionState::Running if !same => match before.map(|entry| &entry.state) {
                 Some(PartitionState::Recovering(progress)) => tracing::info!(
@@ -198,6 +248,28 @@ impl Status {
             _ => {}
         }
         states.insert(task, Entry { state, since, said });
+    }
+
+    /// Tells how many partitions have begun, when that is all of them, or they take their time.
+    fn say_begun(&self, left: usize) {
+        let mut begun = self.begun();
+        if left > 0 && begun.since.elapsed() < SAID {
+            return;
+        }
+        let more = match left {
+            0 => String::new(),
+            left => format!(", {left} to come"),
+        };
+        tracing::info!(
+            "running: {} more partitions, {} changelog records read{more}",
+            begun.partitions,
+            begun.records
+        );
+        *begun = Begun::default();
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Begun> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All partitions, in the order of sub-topology and partition.
@@ -252,6 +324,7 @@ mod tests {
         Status {
             inputs: Mutex::new(vec!["orders+payments".to_owned()]),
             states: Mutex::default(),
+            begun: Mutex::default(),
         }
     }
 

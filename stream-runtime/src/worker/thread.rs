@@ -14,6 +14,7 @@ use super::meters::CommitMeters;
 use super::outlet::Outlet;
 use super::partition::Partition;
 use super::reads::{Confirmation, Confirmed, ReadRequest};
+use super::refused::Standing;
 use super::shared::{Seen, Shared};
 use super::status::{PartitionState, Retry, TaskName};
 use super::storing;
@@ -86,6 +87,8 @@ pub(super) struct StreamThread {
     pub(super) rejoin: Rejoin,
     pub(super) confirmed: Confirmed,
     pub(super) backoff: Backoff,
+    /// Topics that have refused records for what they are.
+    pub(super) standing: HashMap<String, Standing>,
     /// Commits that failed the same way in a row, and how.
     pub(super) strikes: (u32, String),
     pub(super) last_commit: Instant,
@@ -104,6 +107,22 @@ pub(super) struct StreamThread {
     replies: Receiver<Reply>,
     pub(super) answer: Sender<Reply>,
     pub(super) seen: Seen,
+}
+
+/// Says what a thread waits for that cannot start transactions.
+fn say_waiting(worker: &Shared, fault: &Fault, spent: Duration) {
+    const LOG: &str = "__transaction_state";
+    let why = match worker.admin.topic(LOG) {
+        Ok(None) => format!(
+            "the cluster shows no `{LOG}`: where it cannot make it, its `transaction.state.log.replication.factor` is larger than its number of brokers"
+        ),
+        Ok(Some(_)) => "an earlier transaction of this worker has to end or time out first, or the coordinator is away".to_owned(),
+        Err(fault) => fault.to_string(),
+    };
+    tracing::warn!(
+        "waiting for the coordinator of transactions for {} s: {why}; {fault}",
+        spent.as_secs()
+    );
 }
 
 impl StreamThread {
@@ -142,6 +161,7 @@ impl StreamThread {
             rejoin: Rejoin::default(),
             confirmed: Confirmed::default(),
             backoff: Backoff::default(),
+            standing: HashMap::new(),
             strikes: (0, String::new()),
             last_commit: now,
             proven: now,
@@ -170,11 +190,12 @@ impl StreamThread {
                 worker.settings.exactly_once,
                 &id,
                 |spent| spent < INIT && !worker.stop.is_asked(),
+                |fault, spent| say_waiting(worker, fault, spent),
             ) {
                 Ok(outlet) => return Ok(outlet),
                 Err(fault) if fault.kind() == FaultKind::Retriable && !worker.stop.is_asked() => {
                     let wait = backoff.fail(Instant::now());
-                    tracing::warn!(thread = number, "{fault}; trying again");
+                    tracing::debug!(thread = number, "{fault}; with another producer");
                     std::thread::sleep(wait);
                 }
                 Err(fault) if fault.kind() == FaultKind::Retriable => {
@@ -345,7 +366,7 @@ impl StreamThread {
                 at: self.worker.began + Duration::from_millis(retrying.at),
             }),
         };
-        self.worker.status.set(partition.name, state);
+        self.worker.status.retries(partition.name, state);
     }
 
     fn write_rounds(&mut self) {
@@ -368,6 +389,7 @@ impl StreamThread {
 
     /// Hands all rows that await the store to the storer.
     pub(super) fn store_rows(&mut self) {
+        crate::error::quiet::say_left_out(false);
         let wall = super::shared::wall();
         for partition in self.partitions.iter_mut().filter(|p| p.is_running()) {
             partition.store(&mut self.storer, wall);

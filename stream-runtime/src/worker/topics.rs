@@ -8,7 +8,8 @@ mod wanted;
 
 use super::{Stop, WorkerSettings};
 use crate::error::Error;
-use crate::kafka::{Admin, TopicView};
+use crate::kafka::{Admin, Properties, TopicView};
+use crate::task;
 use crate::topology::{OutputKind, Plan};
 pub(super) use wait::{list, pause};
 use wait::{make, wait_for_external};
@@ -19,6 +20,8 @@ use wanted::{dead_letters_of, inputs_to_count, wanted};
 pub(super) const TOMBSTONES: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Largest message Kafka takes unless told otherwise.
 const MAX_MESSAGE: i64 = 1_048_588;
+/// Bytes of a batch unless a topic takes less: librdkafka's own bound.
+const BATCH: usize = 1_000_000;
 /// What a dead letter's headers may add to its source.
 const HEADERS: i64 = 64 * 1_024;
 
@@ -31,6 +34,10 @@ pub(super) struct Limits {
     pub(super) dead_letters: HashMap<String, usize>,
     /// Bytes of the largest message that any of them takes: the producer must let it through.
     pub(super) message: usize,
+    /// Bytes of the largest batch that all of them take.
+    pub(super) batch: usize,
+    /// What each topic that is written takes, as far as that is known.
+    pub(super) records: task::Limits,
     /// Partitions of all inputs together.
     pub(super) partitions: usize,
     /// Partitions of the topics that global tables are read from.
@@ -81,6 +88,18 @@ pub(super) fn prepare(
         let limit = usize::try_from(max_message(admin, &output.topic)?).unwrap_or(usize::MAX);
         dead_letters.insert(output.topic.clone(), limit);
     }
+    let mut records = task::Limits::of(plan);
+    let outputs = plan.topologies.iter().flat_map(|t| &t.outputs);
+    for output in outputs.filter(|output| output.kind != OutputKind::DeadLetters) {
+        let config = admin.config(&output.topic).map_err(Error::from)?;
+        let limit = records.topics.entry(output.topic.clone()).or_default();
+        limit.bytes = taken(&config);
+        let policy = config.get("cleanup.policy");
+        if policy.is_some_and(|policy| policy.contains("compact")) {
+            let why = || "whose `cleanup.policy` is `compact`".to_owned();
+            limit.keyed.get_or_insert_with(why);
+        }
+    }
     let partitions = |name: &str| {
         existing
             .get(name)
@@ -95,11 +114,19 @@ pub(super) fn prepare(
             .and_then(|ms| ms.parse().ok())
             .map(Duration::from_millis);
         tombstones.insert(changelog.to_owned(), kept.unwrap_or(TOMBSTONES));
+        let limit = records.topics.entry(changelog.to_owned()).or_default();
+        limit.bytes = taken(&config);
     }
-    let largest = dead_letters.values().copied().max().unwrap_or(0);
+    let known = records.topics.values().filter_map(|limit| limit.bytes);
+    let all = dead_letters.values().copied().chain(known);
+    let (smallest, largest) = all.fold((BATCH, MAX_MESSAGE as usize), |(least, most), bytes| {
+        (least.min(bytes), most.max(bytes))
+    });
     Ok(Limits {
         dead_letters,
-        message: largest.max(MAX_MESSAGE as usize),
+        message: largest,
+        batch: smallest.max(1),
+        records,
         partitions: plan.input_topics().into_iter().map(partitions).sum(),
         globals: plan
             .globals()
@@ -121,6 +148,30 @@ pub(super) fn prepare(
             .collect(),
         tombstones,
     })
+}
+
+impl Limits {
+    /// What records may weigh with this client.
+    pub(super) fn taken(&self, properties: &Properties) -> task::Limits {
+        let mut taken = self.records.clone();
+        let client = properties.get("message.max.bytes");
+        let client = client.and_then(|bytes| bytes.parse().ok());
+        taken.client = client.unwrap_or(self.message);
+        let codec = properties.get("compression.codec");
+        if codec.is_some_and(|codec| codec != "none") {
+            // The topic's bound is for what is compressed.
+            taken
+                .topics
+                .values_mut()
+                .for_each(|limit| limit.bytes = None);
+        }
+        taken
+    }
+}
+
+/// `max.message.bytes` in a topic's settings, where they can be read.
+fn taken(config: &BTreeMap<String, String>) -> Option<usize> {
+    config.get("max.message.bytes")?.parse().ok()
 }
 
 /// `max.message.bytes` of a topic.

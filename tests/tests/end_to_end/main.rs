@@ -23,6 +23,7 @@ mod kills;
 mod mutants;
 mod patterns;
 mod reads;
+mod refusals;
 mod tutorial;
 mod typed;
 mod verifier;

@@ -85,7 +85,7 @@ pub fn settings() -> TaskSettings {
         app: "app".into(),
         max_ahead: 3_600_000,
         max_task_idle: 0,
-        max_message_bytes: 1_000_000,
+        limits: Default::default(),
         cache_bytes: 1 << 20,
         commit_events: 50_000,
         commit_bytes: 16 << 20,

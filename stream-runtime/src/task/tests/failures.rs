@@ -2,13 +2,15 @@
 
 use std::any::{Any, TypeId};
 use std::cell::Cell;
+use std::sync::Arc;
 
 use super::by_hand::{shape, start};
-use super::driver::{Driver, Input};
+use super::driver::{Driver, Input, settings};
 use super::specs::*;
 use crate::error::ResultExt;
+use crate::record::Record;
 use crate::table::{Plain, Table, TableSpec, open};
-use crate::task::{Event, Stream};
+use crate::task::{Event, Found, Limits, Stream, TaskSettings};
 use crate::topology::{AgentFuture, AgentOptions, OnError, Place, TableDescriptor};
 use crate::{Failure, Result};
 
@@ -358,23 +360,19 @@ fn an_ok_before_any_event_is_an_error() {
     );
 }
 
-/// A commit against a broker that refuses changelog records above this size.
-fn commit_below(d: &mut Driver, limit: usize) {
-    d.task.prepare().unwrap();
-    let mut largest = 0;
-    d.task.with_changes(0, &mut |rows, _| {
-        largest = rows.upserts().map(|(_, v)| v.len()).max().unwrap_or(0)
-    });
-    if largest <= limit {
-        d.commit();
-        return;
+/// A commit as a worker makes it: rows that cannot be written are looked for. Returns whether it came about.
+fn commit_carefully(d: &mut Driver) -> bool {
+    match d.task.prepare() {
+        Ok(_) => {
+            d.commit();
+            true
+        }
+        Err(error) => {
+            assert!(d.task.be_careful(), "not found: {error}");
+            d.task.aborted().unwrap();
+            false
+        }
     }
-    if !d.task.isolate() {
-        d.task.condemn(format!(
-            "a row of {largest} bytes is too large for the changelog"
-        ));
-    }
-    d.task.aborted().unwrap();
 }
 
 #[derive(Debug)]
@@ -412,20 +410,33 @@ fn grow(cx: &dyn Any) -> AgentFuture {
 
 #[test]
 fn a_row_too_large_for_the_changelog_fails_its_event_and_no_other() {
-    let mut d = Driver::new(one_agent(
-        options(),
-        || shape::<Event<In>, _, (Table<Texts>,), ()>(&[true]),
-        grow,
-    ));
+    let settings = TaskSettings {
+        limits: Arc::new(Limits {
+            client: 110,
+            ..Limits::default()
+        }),
+        ..settings()
+    };
+    let mut d = Driver::with(
+        one_agent(
+            options(),
+            || shape::<Event<In>, _, (Table<Texts>,), ()>(&[true]),
+            grow,
+        ),
+        settings,
+    );
     let sizes = [("a", 10), ("b", 20), ("a", 500), ("b", 30), ("a", 5)];
     for (at, (key, size)) in sizes.into_iter().enumerate() {
         d.send(Input::reading(key, at as i64, size));
     }
-    for _ in 0..20 {
+    let mut refused = 0;
+    for _ in 0..3 {
         d.fetch(usize::MAX / 2);
-        d.task.run(d.now).unwrap();
-        commit_below(&mut d, 100);
+        while d.task.run(d.now).unwrap().more {}
+        refused += u32::from(!commit_carefully(&mut d));
     }
+    assert_eq!(refused, 1, "all is found in one look");
+    assert!(!d.task.is_careful());
     assert_eq!(d.cluster.offset, Some(5));
     let dead: Vec<_> = d
         .cluster
@@ -447,4 +458,105 @@ fn a_row_too_large_for_the_changelog_fails_its_event_and_no_other() {
         .map(|v| crate::codec::rows::decode(v).unwrap())
         .collect();
     assert_eq!(rows.iter().map(String::len).collect::<Vec<_>>(), [15, 50]);
+}
+
+/// Outputs of the prepared commit whose sums the broker does not take.
+fn bad_outputs(d: &Driver, bad: impl Fn(i64) -> bool) -> Vec<(usize, String)> {
+    let (mut found, mut index) = (Vec::new(), 0);
+    d.task
+        .each_output(|topic, out| {
+            if topic == "out" && bad(Out::decode(out.value).unwrap().sum) {
+                found.push((index, format!("refused at {index}")));
+            }
+            index += 1;
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+    found
+}
+
+/// What came out, by sums, and the offsets of the dead letters.
+fn outcome(d: &Driver) -> (Vec<i64>, Vec<String>) {
+    let dead = d.cluster.outputs.iter();
+    let dead = dead.filter(|sent| sent.topic.ends_with("dead-letters"));
+    let offset = |sent: &super::driver::Sent| {
+        let mut headers = sent.headers.iter();
+        let offset = headers.find(|(name, _)| name == "source.offset").unwrap();
+        String::from_utf8(offset.1.clone()).unwrap()
+    };
+    let sums = d.cluster.out("out").iter().map(|out| out.sum).collect();
+    (sums, dead.map(offset).collect())
+}
+
+#[test]
+fn an_event_whose_output_is_refused_fails_alone_and_at_once_among_thousands() {
+    let mut d = driver(options());
+    FAILS.set(0);
+    for value in 0..5000 {
+        d.send(Input::reading("k", value, value));
+    }
+    let bad = |sum: i64| sum == 17 || sum == 4321;
+    let (mut commits, mut calls) = (0, 0);
+    while d.cluster.offset != Some(5000) {
+        d.fetch(usize::MAX / 2);
+        while d.task.run(d.now).unwrap().more {}
+        d.task.prepare().unwrap();
+        let refused = bad_outputs(&d, bad);
+        commits += 1;
+        if refused.is_empty() {
+            d.commit();
+        } else {
+            assert_eq!(d.task.refused(&refused), Found::Events);
+            d.task.aborted().unwrap();
+        }
+        calls = CALLS.get();
+        assert!(commits < 5, "not a commit for each event");
+    }
+    let (sums, dead) = outcome(&d);
+    let expected: Vec<i64> = (0..5000).filter(|sum| !bad(*sum)).collect();
+    assert_eq!((sums, dead), (expected, vec!["17".into(), "4321".into()]));
+    assert_eq!(calls, 5000 + 4998, "what is refused is not tried again");
+    assert!(!d.task.is_careful());
+}
+
+#[test]
+fn where_the_broker_does_not_say_which_record_it_means_half_of_the_commit_is_asked_each_time() {
+    let mut d = driver(options());
+    FAILS.set(0);
+    for value in 0..1000 {
+        d.send(Input::reading("k", value, value));
+    }
+    let mut commits = 0;
+    while d.cluster.offset != Some(1000) {
+        d.fetch(usize::MAX / 2);
+        while d.task.run(d.now).unwrap().more {}
+        d.task.prepare().unwrap();
+        let refused = bad_outputs(&d, |sum| sum == 700);
+        commits += 1;
+        if refused.is_empty() {
+            d.commit();
+        } else {
+            assert_ne!(d.task.narrow("one of them"), Found::Hopeless);
+            d.task.aborted().unwrap();
+        }
+        assert!(commits < 100, "not a commit for each event");
+    }
+    let (sums, dead) = outcome(&d);
+    let expected: Vec<i64> = (0..1000).filter(|sum| *sum != 700).collect();
+    assert_eq!((sums, dead), (expected, vec!["700".into()]));
+    assert!(!d.task.is_careful() && !d.task.is_isolated());
+}
+
+#[test]
+fn a_dead_letter_that_is_refused_as_well_is_not_tried_for_ever() {
+    let mut d = driver(options());
+    FAILS.set(0);
+    d.send(Input::reading("k", 1, 1));
+    for found in [Found::Events, Found::Hopeless] {
+        d.fetch(usize::MAX / 2);
+        while d.task.run(d.now).unwrap().more {}
+        d.task.prepare().unwrap();
+        assert_eq!(d.task.refused(&[(0, "no".to_owned())]), found);
+        d.task.aborted().unwrap();
+    }
 }

@@ -1,0 +1,350 @@
+//! Which events a refused commit is the fault of: each output knows its event, rows are looked at event by event, and
+//! where neither helps, commits are made smaller until one event is left.
+
+use std::cell::{Cell, RefCell};
+use std::hash::{DefaultHasher, Hasher};
+
+use super::agent::AgentCx;
+use super::shared::{Current, Shared};
+use super::task::Task;
+
+/// Any agent, or any event of a source.
+const ANY: u16 = u16::MAX;
+/// Several events, or none.
+const UNKNOWN: u16 = u16::MAX;
+/// A tick of a timer: it does not come again.
+const TICK: u16 = u16::MAX - 1;
+/// Windows of the table with this number less.
+const CLOSING: u16 = 0x8000;
+
+/// The event that an output is of, the same when its task begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    pub(crate) agent: u16,
+    /// An input's number, or [`CLOSING`] and a table's, or one of the above.
+    pub(crate) source: u16,
+    /// The offset; of a window a hash of its end and key.
+    pub(crate) place: i64,
+}
+
+impl Origin {
+    /// No event that could be named.
+    pub(crate) const NONE: Origin = Origin {
+        agent: ANY,
+        source: UNKNOWN,
+        place: 0,
+    };
+
+    /// Returns whether it names one event, which comes again when its task begins anew.
+    pub fn is_known(&self) -> bool {
+        self.source < TICK
+    }
+
+    /// Returns whether this verdict is about the event of `other`.
+    fn is_about(&self, other: &Origin) -> bool {
+        (self.agent == ANY || self.agent == other.agent)
+            && self.source == other.source
+            && (self.place == i64::MIN || self.place == other.place)
+    }
+}
+
+/// An event that fails at once when it comes again: its commit was refused for what is in it.
+#[derive(Debug)]
+struct Condemned {
+    origin: Origin,
+    why: String,
+    met: bool,
+}
+
+/// What a task knows of refused commits.
+#[derive(Debug)]
+pub(crate) struct Blame {
+    /// Until each input is past these offsets, rows are looked at event by event.
+    until: RefCell<Option<Vec<i64>>>,
+    careful: Cell<bool>,
+    /// Events that a commit may hold.
+    most: Cell<u32>,
+    condemned: RefCell<Vec<Condemned>>,
+    any: Cell<bool>,
+    /// The last event acknowledged while careful.
+    last: Cell<Origin>,
+}
+
+impl Default for Blame {
+    fn default() -> Self {
+        Blame {
+            until: RefCell::default(),
+            careful: Cell::new(false),
+            most: Cell::new(u32::MAX),
+            condemned: RefCell::default(),
+            any: Cell::new(false),
+            last: Cell::new(Origin::NONE),
+        }
+    }
+}
+
+impl Blame {
+    /// Returns whether events are looked at one by one.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.careful.get()
+    }
+
+    /// Returns how many events a commit may hold; `u32::MAX` while nothing was refused.
+    pub(crate) fn most(&self) -> u32 {
+        self.most.get()
+    }
+
+    fn condemn(&self, origin: Origin, why: String) -> bool {
+        let mut condemned = self.condemned.borrow_mut();
+        if condemned.iter().any(|c| c.origin.is_about(&origin)) {
+            return false;
+        }
+        condemned.push(Condemned {
+            origin,
+            why,
+            met: false,
+        });
+        self.any.set(true);
+        true
+    }
+
+    /// A commit came about whose inputs stand at these offsets.
+    pub(super) fn committed(&self, offsets: &[i64]) {
+        if self.any.get() {
+            let mut condemned = self.condemned.borrow_mut();
+            condemned.retain(|c| !c.met);
+            self.any.set(!condemned.is_empty());
+        }
+        if !self.careful.get() {
+            return;
+        }
+        // What was sought may be behind: larger commits again.
+        self.most.set(self.most.get().saturating_mul(2));
+        let mut until = self.until.borrow_mut();
+        let past = |until: &Vec<i64>| offsets.iter().zip(until).all(|(have, until)| have >= until);
+        if until.as_ref().is_none_or(past) {
+            *until = None;
+            self.careful.set(false);
+            self.most.set(u32::MAX);
+        }
+    }
+
+    /// Everything since the last commit is done again.
+    pub(super) fn aborted(&self) {
+        for condemned in self.condemned.borrow_mut().iter_mut() {
+            condemned.met = false;
+        }
+    }
+}
+
+/// What came of the search for the events that spoil a commit.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// They fail when they come again, and the next commit is without them.
+    Events,
+    /// The next commits hold fewer events.
+    Nearer,
+    /// The event is out already, and what was sent in its place is refused too.
+    Hopeless,
+}
+
+impl Shared {
+    /// The event that an agent has in hand.
+    pub(crate) fn origin(&self, agent: usize) -> Origin {
+        let (source, place) = match self.current.get() {
+            Current::Input(input) => {
+                let offset = self.inputs[input].borrow().front().map(|r| r.offset);
+                (input as u16, offset)
+            }
+            Current::Held(_) => {
+                let held = self.held.borrow();
+                let [first] = held.as_slices().0 else {
+                    return Origin::NONE;
+                };
+                return self.origin_at(agent, first.input, first.place);
+            }
+            Current::Closed(table) => {
+                let cell = &self.tables[table];
+                // Of a join's records several may have one key and one time.
+                let place = (cell.closes_beside().0 == cell.descriptor().name).then(|| {
+                    let mut hasher = DefaultHasher::new();
+                    hasher.write_i64(cell.head_window().unwrap_or_default().1);
+                    hasher.write(&self.closed_key.borrow());
+                    hasher.finish().cast_signed().max(i64::MIN + 1)
+                });
+                (CLOSING | table as u16, place)
+            }
+            Current::Tick(_) => (TICK, Some(0)),
+            Current::None => (UNKNOWN, None),
+        };
+        let Some(place) = place else {
+            return Origin::NONE;
+        };
+        Origin {
+            agent: agent as u16,
+            source,
+            place,
+        }
+    }
+
+    /// The event at a place of an input.
+    pub(crate) fn origin_at(&self, agent: usize, input: usize, place: u64) -> Origin {
+        match self.inputs[input].borrow().at(place) {
+            Some(record) => Origin {
+                agent: agent as u16,
+                source: input as u16,
+                place: record.offset,
+            },
+            None => Origin::NONE,
+        }
+    }
+
+    /// Notes which event is being acknowledged, while they are looked at one by one.
+    pub(crate) fn note_last(&self) {
+        let mut origin = self.origin(usize::from(ANY));
+        if let (Current::Closed(table), false) = (self.current.get(), origin.is_known()) {
+            origin.source = CLOSING | table as u16;
+            origin.place = i64::MIN;
+        }
+        self.blame.last.set(origin);
+    }
+
+    /// The same of one among several.
+    pub(crate) fn note_last_at(&self, input: usize, place: u64) {
+        let origin = self.origin_at(usize::from(ANY), input, place);
+        self.blame.last.set(origin);
+    }
+}
+
+impl AgentCx {
+    /// Returns why the event in hand has failed before it began, if it has.
+    #[inline]
+    pub(crate) fn verdict(&self) -> Option<String> {
+        if !self.shared.blame.any.get() {
+            return None;
+        }
+        self.verdict_on(self.shared.origin(self.agent))
+    }
+
+    /// The same of one among several.
+    pub(crate) fn verdict_at(&self, input: usize, place: u64) -> Option<String> {
+        if !self.shared.blame.any.get() {
+            return None;
+        }
+        self.verdict_on(self.shared.origin_at(self.agent, input, place))
+    }
+
+    #[cold]
+    fn verdict_on(&self, origin: Origin) -> Option<String> {
+        let mut condemned = self.shared.blame.condemned.borrow_mut();
+        let found = condemned.iter_mut().find(|c| c.origin.is_about(&origin))?;
+        found.met = true;
+        Some(found.why.clone())
+    }
+
+    /// Returns why the rows that the event in hand has changed cannot be written, if they cannot.
+    #[cold]
+    pub(crate) fn unwritable(&self) -> Option<String> {
+        let mut tables = self.state().writes.iter();
+        let error = tables.find_map(|&table| self.shared.tables[table].check_hand().err());
+        error.map(|error| error.to_string())
+    }
+}
+
+impl Task {
+    /// A commit was refused for what is in it, and before [`Task::aborted`]: until the inputs are past what it held,
+    /// what an event does to rows is looked at when the event is acknowledged, and fails it there. Returns `false` when
+    /// that was already so.
+    pub fn be_careful(&mut self) -> bool {
+        let blame = &self.shared.blame;
+        let fresh = !blame.careful.replace(true);
+        let mut until = blame.until.borrow_mut();
+        if until.is_none() {
+            let inputs = self.shared.inputs.iter();
+            *until = Some(inputs.map(|i| i.borrow().commit_offset()).collect());
+        }
+        fresh
+    }
+
+    /// Returns whether commits are being searched: such a task is committed by itself.
+    pub fn is_isolated(&self) -> bool {
+        self.shared.blame.most() != u32::MAX
+    }
+
+    /// Returns whether [`Task::be_careful`] still holds.
+    pub fn is_careful(&self) -> bool {
+        self.shared.blame.is_careful()
+    }
+
+    /// The event of the output that has this place in the prepared commit.
+    pub fn origin_of(&self, output: usize) -> Origin {
+        self.shared.batch.borrow().origin(output)
+    }
+
+    /// Those outputs of the prepared commit, by their places in it, will never be taken. Call it before
+    /// [`Task::aborted`].
+    pub fn refused(&mut self, outputs: &[(usize, String)]) -> Found {
+        self.be_careful();
+        let (mut found, mut hopeless) = (false, false);
+        for (output, why) in outputs {
+            let origin = self.origin_of(*output);
+            if origin.source == TICK {
+                self.drop_tick(why);
+                found = true;
+            } else if origin.is_known() {
+                let fresh = self.shared.blame.condemn(origin, why.clone());
+                hopeless |= !fresh && !self.is_listed_here(outputs, *output, origin);
+                found |= fresh;
+            }
+        }
+        if found {
+            Found::Events
+        } else if hopeless {
+            Found::Hopeless
+        } else {
+            let why = outputs.first().map_or("", |(_, why)| why);
+            self.narrow(why)
+        }
+    }
+
+    /// Whether an output before this one, of the same event, is refused as well.
+    fn is_listed_here(&self, outputs: &[(usize, String)], output: usize, origin: Origin) -> bool {
+        let before = outputs.iter().take_while(|(at, _)| *at != output);
+        before
+            .into_iter()
+            .any(|(at, _)| self.origin_of(*at) == origin)
+    }
+
+    /// Something in the prepared commit will never be taken, and it is not known what: the next commits hold half as many
+    /// events, and when they hold one, it is that one. Call it before [`Task::aborted`].
+    pub fn narrow(&mut self, why: &str) -> Found {
+        let known = self.is_careful() && self.is_isolated();
+        self.be_careful();
+        let blame = &self.shared.blame;
+        let held = self.shared.acked.get();
+        if held == 0 {
+            return Found::Hopeless;
+        }
+        if !known || held > 1 {
+            blame.most.set((held / 2).max(1));
+            return Found::Nearer;
+        }
+        let last = blame.last.get();
+        if last.source == TICK || last.source == UNKNOWN {
+            self.drop_tick(why);
+            return Found::Events;
+        }
+        match blame.condemn(last, why.to_owned()) {
+            true => Found::Events,
+            false => Found::Hopeless,
+        }
+    }
+
+    /// A tick does not come again by itself: nothing else may fail for it.
+    fn drop_tick(&self, why: &str) {
+        tracing::error!(
+            partition = self.shared.partition,
+            "what a timer did cannot be committed and is dropped: {why}"
+        );
+    }
+}

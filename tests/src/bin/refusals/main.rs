@@ -1,0 +1,9 @@
+//! An app of whose records a broker refuses some. For tests of what becomes of them.
+
+mod app;
+
+use stream_runtime::prelude::*;
+
+fn main() -> ExitCode {
+    App::new("refusals").main()
+}
