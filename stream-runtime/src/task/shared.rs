@@ -377,10 +377,7 @@ impl Shared {
     /// moves nothing: the records may be of another age.
     pub(crate) fn time_of_deletion(&self, kafka: i64) -> Result<i64, String> {
         match self.clock.stream_time.get() {
-            NO_TIME if kafka != NO_TIME => {
-                self.stays.set(true);
-                Ok(kafka)
-            }
+            NO_TIME if kafka != NO_TIME => Ok(kafka),
             _ => self.time_of_nothing(),
         }
     }

@@ -308,10 +308,12 @@ impl AgentCx {
         let value = chosen
             .unwrap_or_else(|| T::decode(raw.value))
             .map_err(|e| e.to_string())?;
+        let mut stays = false;
         let time = match value.timestamp() {
             Some(time) => time,
             // A tombstone has no field to say it.
             None if T::Record::HAS_TIMESTAMP && value.record().is_none() => {
+                stays = shared.clock.stream_time.get() == NO_TIME;
                 shared.time_of_deletion(raw.timestamp)?
             }
             None if raw.timestamp == NO_TIME => shared.time_of_nothing()?,
@@ -333,6 +335,7 @@ impl AgentCx {
         } else {
             raw_key = raw.key.map(SmallVec::from_slice);
         }
+        shared.stays.set(stays);
         let headers = (!raw.headers.is_empty()).then(|| Box::new(Headers::decode(raw.headers)));
         Ok(Event {
             record: value,

@@ -65,6 +65,22 @@ fn a_tombstone_that_comes_first_has_its_message_s_time_and_moves_no_stream_time(
     }
 }
 
+#[test]
+fn a_bad_tombstone_does_not_keep_the_next_record_from_moving_stream_time() {
+    let mut app = TestApp::only((deletions,));
+    app.advance_to(at("2026-03-01T10:30:00Z"));
+    // It has no key, which the table needs.
+    app.send_raw("times-users", None, None);
+    let history = at("2006-12-16T17:24:00Z").timestamp_millis();
+    app.send("times-users", "a", User { at: history });
+    app.send_raw("times-users", Some(b"a"), None);
+    let all = texts(&mut app, "times-deleted");
+    assert_eq!(all.len(), 2);
+    assert!(all[1].starts_with("2006-12-16T17:24:00"), "{all:?}");
+    let letters = app.sent::<Option<bytes::Bytes>>("test-deletions-dead-letters");
+    assert_eq!(letters.len(), 1);
+}
+
 #[table(value = u64, ttl = "1h")]
 struct Words;
 
