@@ -34,7 +34,7 @@ pub(crate) struct Timer {
 /// ```
 /// use stream_runtime::prelude::*;
 ///
-/// #[topic("reports", value = String)]
+/// #[topic("midnight-reports", value = String)]
 /// struct Reports;
 ///
 /// #[crontab("0 0 * * *", timezone = "Europe/Paris", on_leader)]
@@ -50,7 +50,7 @@ pub(crate) struct Timer {
 ///
 /// let mut app = TestApp::only((midnight, show));
 /// app.advance_to(at("1970-01-02T12:00:00Z"));
-/// let sent = app.sent::<String>("reports");
+/// let sent = app.sent::<String>("midnight-reports");
 /// assert_eq!(*sent[0], "1970-01-01T23:00:00+00:00");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
