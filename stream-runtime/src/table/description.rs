@@ -81,8 +81,8 @@ impl Description {
         })
     }
 
-    /// Whether a program that has `self` may go on with state that is `was`. `confirmed`: a person has said, by
-    /// `plan --write`, that fields which may have been renamed were not.
+    /// Whether a program that has `self` may go on with state that is `was`. `confirmed`: a person has kept
+    /// the rows as they are now, by `plan --write`, and knows what becomes of old ones.
     ///
     /// # Errors
     /// It may not: both shapes, and the ways out.
@@ -99,16 +99,20 @@ impl Description {
                 "its state is {was}, and the program has {self}: {WAYS_OUT}"
             ));
         }
+        // Of the row types are known by their names: a person may know better, and a row that does not read is an error.
+        if confirmed {
+            return Ok(());
+        }
         let changes = changes(&was.value, &self.value);
         let name = &self.value.name;
         if !changes.breaking.is_empty() {
             return Err(format!(
                 "its row `{name}` changed so that old rows cannot be read: {}. Give new fields `#[serde(default)]` and \
-                 renamed ones `#[serde(alias = \"..\")]`, {WAYS_OUT}",
+                 renamed ones `#[serde(alias = \"..\")]`; if old rows do read, `plan --write` confirms it; else {WAYS_OUT}",
                 changes.breaking.join("; ")
             ));
         }
-        if !changes.doubtful.is_empty() && !confirmed {
+        if !changes.doubtful.is_empty() {
             return Err(format!(
                 "its row `{name}` changed so that what old rows hold may be lost: {}. If nothing was renamed, \
                  `plan --write` confirms it; else {WAYS_OUT}",
@@ -292,7 +296,12 @@ mod tests {
             &["alias = \"sum\"", "`plan --write` confirms"],
         );
         assert_eq!(renamed.takes(&was, true), Ok(()));
-        refused(&aliased, &was, &["field `sum` is new"]);
+        refused(
+            &aliased,
+            &was,
+            &["field `sum` is new", "`plan --write` confirms"],
+        );
+        assert_eq!(was.takes(&aliased, true), Ok(()));
         let mut newer = was.clone();
         newer.rows += 1;
         assert!(

@@ -65,7 +65,7 @@ pub struct TaskSettings {
     pub commit_rows: usize,
     /// Whether commits are transactions.
     pub exactly_once: bool,
-    /// A person has said, by `plan --write`, that fields of rows which may have been renamed were not.
+    /// A person has kept the rows as they are now, by `plan --write`: their fields are compared with no marks.
     pub rows_confirmed: bool,
 }
 

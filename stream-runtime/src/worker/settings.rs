@@ -42,7 +42,7 @@ pub(crate) struct WorkerSettings {
     pub(crate) until_caught_up: bool,
     /// The topic whose owner leads; `None` when nobody asks who does.
     pub(crate) leader_topic: Option<String>,
-    /// A plan that a person kept fits: fields of rows which may have been renamed were not.
+    /// A plan that a person kept fits: the fields of rows are compared with it, and not with marks.
     pub(crate) rows_confirmed: bool,
     /// Static membership: this id, with the thread's number, names the members.
     pub(crate) instance_id: Option<String>,

@@ -132,9 +132,40 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Whether old values of one type read as the other.
+/// Whether old values of one type read as the other: by their names, wherever they are from.
 fn fits(was: &str, is: &str) -> bool {
-    was == is || is == format!("Option<{was}>")
+    let (was, is) = (without_paths(was), without_paths(is));
+    was == is || is == format!("Option<{was}>") || widens(&was, &is)
+}
+
+/// `std::time::Duration` as `Duration`.
+fn without_paths(ty: &str) -> String {
+    let mut out = String::new();
+    for (at, part) in ty.split("::").enumerate() {
+        if at > 0 {
+            let kept = out.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_');
+            out.truncate(kept.len());
+        }
+        out += part;
+    }
+    out
+}
+
+/// Numbers that a wider type holds as well.
+fn widens(was: &str, is: &str) -> bool {
+    let integer = |ty: &str| {
+        let (sign, bits) = ty.split_at_checked(1)?;
+        let bits = match bits {
+            "size" => 64,
+            bits => bits.parse::<u32>().ok().filter(|bits| *bits <= 64)?,
+        };
+        matches!(sign, "u" | "i").then(|| (sign == "i", bits))
+    };
+    match (integer(was), integer(is)) {
+        (Some((false, from)), Some((true, to))) => from < to,
+        (Some((a, from)), Some((b, to))) => a == b && from <= to,
+        _ => (was, is) == ("f32", "f64"),
+    }
 }
 
 fn fields(
@@ -444,6 +475,30 @@ mod tests {
             &structs(&[("0", "u8"), ("1", "u8")], &[("0", "u8")]),
             "by their places",
         );
+    }
+
+    #[test]
+    fn a_type_by_another_path_and_a_wider_number_read_old_values() {
+        for (was, is) in [
+            ("std::time::Duration", "Duration"),
+            ("Vec<a::B>", "Vec<c::d::B>"),
+            ("u32", "u64"),
+            ("u32", "i64"),
+            ("usize", "u64"),
+            ("f32", "f64"),
+        ] {
+            let changed = structs(&[("n", was)], &[("n", is)]);
+            assert_eq!(changed, Changes::default(), "{was} as {is}");
+        }
+        for (was, is) in [
+            ("u64", "u32"),
+            ("i64", "u64"),
+            ("u64", "i64"),
+            ("f64", "f32"),
+            ("a::B", "a::C"),
+        ] {
+            breaks(&structs(&[("n", was)], &[("n", is)]), is);
+        }
     }
 
     #[test]
