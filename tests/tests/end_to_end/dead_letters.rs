@@ -209,6 +209,26 @@ fn dead_letters_on_apache_kafka() {
     }
 }
 
+#[test]
+fn one_dead_letter_is_spoken_of_in_the_singular() {
+    let broker = Broker::embedded();
+    let (app, bootstrap) = (app(&broker), broker.bootstrap());
+    client::create_topic(&bootstrap, "orders", 1, &[]).unwrap();
+    let bad = order(0, 1, true);
+    app.run(&["send", "orders", &bad, "--key", "k"], MINUTE)
+        .unwrap();
+    work(&app, false);
+    let output = fails(&app, &["resend", "handle"], 2);
+    for text in [
+        "1 dead letter goes again as it came:",
+        "`handle` (failed on it)",
+        "`audit` (has seen it, and will see it again)",
+        "Its time stays",
+    ] {
+        assert!(output.contains(text), "{output}");
+    }
+}
+
 /// Killed in the middle, over and over: what was sent and what is kept of it are one transaction.
 #[test]
 fn a_resend_that_is_killed_sends_nothing_twice() {
