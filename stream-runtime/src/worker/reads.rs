@@ -1,6 +1,7 @@
 //! Committed rows for whoever asks: from the stream thread that runs their partition, once the group has said that it
 //! is this worker's still.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
@@ -9,7 +10,7 @@ use super::WorkerHandle;
 use super::status::{PartitionState, TaskName};
 use super::thread::{Reply, StreamThread};
 use crate::error::{Error, Kind};
-use crate::kafka::{Fault, GroupToken};
+use crate::kafka::{Fault, GroupToken, Place};
 use crate::table::{Chunk, Scan};
 use crate::topology::TableDescriptor;
 
@@ -198,7 +199,7 @@ impl StreamThread {
         self.confirmed.asking = true;
         let (generation, lookup) = (self.generation, self.member.lookup());
         let (answer, wake) = (self.answer.clone(), self.wake.clone());
-        let place = crate::kafka::Place::new(self.worker.workers_topic.as_str(), 0, 0);
+        let place = self.harmless();
         tokio::task::spawn_blocking(move || {
             let began = Moment::now();
             let before = lookup.token();
@@ -216,6 +217,22 @@ impl StreamThread {
             });
             wake.wake();
         });
+    }
+
+    /// An offset that means nothing to anybody, at the end of its log so that no monitor sees a lag: of the topic of the
+    /// workers, or of a changelog where the app cannot have that topic.
+    fn harmless(&self) -> Place {
+        if let Some(next) = self.worker.handle.workers.next() {
+            return Place::new(self.worker.workers_topic.as_str(), 0, next);
+        }
+        for partition in &self.partitions {
+            for table in &partition.tables {
+                if let Some(topic) = &table.changelog {
+                    return Place::new(Arc::clone(topic), partition.name.1, table.next.max(0));
+                }
+            }
+        }
+        Place::new(self.worker.workers_topic.as_str(), 0, 0)
     }
 
     /// Nothing is known of the place in the group.

@@ -75,6 +75,8 @@ struct Known {
     entries: HashMap<String, Entry>,
     /// Read to what was the end.
     filled: bool,
+    /// Next offset to be read, once that is so.
+    next: Option<i64>,
     /// Why nothing is heard.
     trouble: Option<String>,
 }
@@ -116,6 +118,12 @@ impl Workers {
     /// Whether all that was told before has been read.
     pub(crate) fn is_filled(&self) -> bool {
         self.lock().filled
+    }
+
+    /// The end of what was told; `None` as long as it has not been reached, or nothing is heard.
+    pub(super) fn next(&self) -> Option<i64> {
+        let known = self.lock();
+        known.next.filter(|_| known.trouble.is_none())
     }
 
     /// Why nothing is heard of the others, if so.
@@ -257,6 +265,7 @@ impl Follower {
             None if next >= self.target => {
                 let mut known = self.workers.lock();
                 (known.filled, known.trouble) = (true, None);
+                known.next = Some(next);
             }
             None => {}
         }
