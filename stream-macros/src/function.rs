@@ -115,6 +115,24 @@ pub fn is_called(ty: &Type, name: &str) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
 }
 
+/// Whether a first parameter takes the `Option` of a record: `Option<..>`, `Event<Option<..>>`, `Stream<Option<..>>`.
+pub fn takes_option(ty: &Type) -> bool {
+    if let Type::Reference(reference) = ty {
+        return takes_option(&reference.elem);
+    }
+    if is_called(ty, "Option") {
+        return true;
+    }
+    let (true, Type::Path(path)) = (is_called(ty, "Event") || is_called(ty, "Stream"), ty) else {
+        return false;
+    };
+    let last = path.path.segments.last().map(|last| &last.arguments);
+    let Some(syn::PathArguments::AngleBracketed(arguments)) = last else {
+        return false;
+    };
+    matches!(arguments.args.first(), Some(syn::GenericArgument::Type(of)) if is_called(of, "Option"))
+}
+
 /// Notes parameters that never leave the stream thread: beside it, each would be an error about `Send` too.
 pub fn refuse_handles(parameters: &[Parameter], takes: &str, errors: &Errors) {
     for parameter in parameters {

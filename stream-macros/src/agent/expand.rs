@@ -260,6 +260,15 @@ fn options(agent: &Agent, p: &TokenStream) -> TokenStream {
     options_of(&agent.policy, quote!(#concurrency #holds), p)
 }
 
+/// The variant of `OnError` that a policy is.
+fn on_error_variant(policy: &str) -> &'static str {
+    match policy {
+        "skip" => "Skip",
+        "stop" => "Stop",
+        _ => "DeadLetter",
+    }
+}
+
 /// What was said about failures, and more fields.
 pub fn options_of(policy: &Policy, more: TokenStream, p: &TokenStream) -> TokenStream {
     let Policy {
@@ -268,16 +277,12 @@ pub fn options_of(policy: &Policy, more: TokenStream, p: &TokenStream) -> TokenS
         timeout,
         on_error,
         on_decode_error,
+        on_tombstone,
         dead_letter_topic,
     } = policy;
     let on = |name: &str, policy: &Option<String>| {
         let name = Ident::new(name, Span::call_site());
-        let policy = match policy.as_deref() {
-            None => return None,
-            Some("skip") => quote!(Skip),
-            Some("stop") => quote!(Stop),
-            Some(_) => quote!(DeadLetter),
-        };
+        let policy = Ident::new(on_error_variant(policy.as_deref()?), Span::call_site());
         Some(quote!(#name: #p::OnError::#policy,))
     };
     let retries = retries.map(|retries| quote!(retries: #retries,));
@@ -285,12 +290,16 @@ pub fn options_of(policy: &Policy, more: TokenStream, p: &TokenStream) -> TokenS
     let timeout = timeout.map(|ms| quote!(timeout_ms: ::core::option::Option::Some(#ms),));
     let on_error = on("on_error", on_error);
     let on_decode_error = on("on_decode_error", on_decode_error);
+    let tombstone = on_tombstone.as_deref().map(|policy| {
+        let policy = Ident::new(on_error_variant(policy), Span::call_site());
+        quote!(on_tombstone: ::core::option::Option::Some(#p::OnError::#policy),)
+    });
     let topic = dead_letter_topic
         .as_ref()
         .map(|topic| quote!(dead_letter_topic: ::core::option::Option::Some(#topic),));
     quote! {
         #p::AgentOptions {
-            #retries #backoff #timeout #on_error #on_decode_error #topic #more
+            #retries #backoff #timeout #on_error #on_decode_error #tombstone #topic #more
             ..#p::AgentOptions::DEFAULT
         }
     }

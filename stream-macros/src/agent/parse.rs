@@ -26,6 +26,7 @@ pub const SPEC: Spec = Spec {
         ("timeout", Kind::Duration),
         ("on_error", Kind::Choice(POLICIES)),
         ("on_decode_error", Kind::Choice(POLICIES)),
+        ("on_tombstone", Kind::Choice(POLICIES)),
         ("dead_letter_topic", Kind::Name),
         ("name", Kind::Name),
         ("crate", Kind::Path),
@@ -103,6 +104,7 @@ pub struct Policy {
     pub timeout: Option<u64>,
     pub on_error: Option<String>,
     pub on_decode_error: Option<String>,
+    pub on_tombstone: Option<String>,
     pub dead_letter_topic: Option<String>,
 }
 
@@ -136,6 +138,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         );
     }
     let group_by = group_by(&options, errors);
+    tombstones(&options, &parameters, errors);
     let policy = policy(&options, errors);
     let concurrency = concurrency(&options, &parameters, errors);
     let name = item::wire_name(
@@ -209,6 +212,27 @@ fn group_by(options: &Options, errors: &Errors) -> Option<Grouping> {
     Some(grouping.clone())
 }
 
+/// `on_tombstone` is for agents that take none.
+fn tombstones(options: &Options, parameters: &[Parameter], errors: &Errors) {
+    let Some(word) = options.word("on_tombstone") else {
+        return;
+    };
+    if options.word("on_close").is_some() {
+        errors.on(
+            word,
+            "closed windows have no tombstones; take out `on_tombstone`",
+        );
+    } else if options.word("group_by").is_none()
+        && let Some(first) = parameters.first()
+        && function::takes_option(&first.ty)
+    {
+        errors.on(
+            word,
+            "the first parameter is an `Option`, which takes tombstones as `None`; take out `on_tombstone`, or the `Option`",
+        );
+    }
+}
+
 fn concurrency(options: &Options, parameters: &[Parameter], errors: &Errors) -> Option<u32> {
     let (number, literal) = options.int("concurrency")?;
     let Ok(number) = u32::try_from(number) else {
@@ -275,6 +299,7 @@ pub fn policy(options: &Options, errors: &Errors) -> Policy {
         timeout: ms("timeout"),
         on_error: text("on_error"),
         on_decode_error: text("on_decode_error"),
+        on_tombstone: text("on_tombstone"),
         dead_letter_topic: text("dead_letter_topic"),
     }
 }

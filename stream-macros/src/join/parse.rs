@@ -28,6 +28,7 @@ pub const SPEC: Spec = Spec {
         ("timeout", Kind::Duration),
         ("on_error", Kind::Choice(POLICIES)),
         ("on_decode_error", Kind::Choice(POLICIES)),
+        ("on_tombstone", Kind::Choice(POLICIES)),
         ("dead_letter_topic", Kind::Name),
         ("name", Kind::Name),
         ("crate", Kind::Path),

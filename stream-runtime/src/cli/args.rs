@@ -319,6 +319,18 @@ pub(crate) struct ResetArgs {
     /// Do not ask
     #[arg(short, long)]
     pub(crate) yes: bool,
+
+    /// Say what would be done, and do nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+
+    /// Read this input again from its beginning, whoever wrote it; may be repeated
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) from_beginning: Vec<String>,
+
+    /// Leave out what this input has now, whoever wrote it; may be repeated
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) to_end: Vec<String>,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

@@ -8,7 +8,7 @@ use super::connection;
 use super::error::CliError;
 use super::lock::Guard;
 use super::readers::Readers;
-use super::records::{ReadRecord, Records};
+use super::records::{ReadRecord, ReadTopic, Records};
 use super::worker;
 use crate::app::{App, Outlet, Producer, States};
 use crate::beside::Router;
@@ -128,23 +128,44 @@ impl AppHandle {
         Producer::new(self.outlet()?)
     }
 
-    /// The committed records of a topic from its beginning, and those that come.
+    /// The committed records of a topic from its beginning, and those that come; of `Option<MyTopic>` the tombstones too,
+    /// as `None`.
     ///
     /// # Errors
     ///
     /// When there is no broker.
-    pub fn records<S: TopicSpec>(&self) -> Result<Records<S>, Error> {
+    pub fn records<S: ReadTopic>(&self) -> Result<Records<S>, Error> {
         Records::start(self.client()?, &self.inner.app.id(), false)
     }
 
-    /// The committed records that a topic has now, partition by partition.
+    /// The committed records that a topic has now, partition by partition; of `Option<MyTopic>` the tombstones too, as
+    /// `None`.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[record] struct Customer { name: String }
+    /// #[topic("customers", value = Customer, compact)]
+    /// struct Customers;
+    ///
+    /// /// Prints who is there, and who is gone
+    /// #[command]
+    /// async fn who(app: AppHandle) -> Result<()> {
+    ///     for record in app.all_records::<Option<Customers>>().await? {
+    ///         match &record.value {
+    ///             Some(customer) => println!("{}: {}", record.key, customer.name),
+    ///             None => println!("{} is gone", record.key),
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
     /// When there is no broker or no such topic, or a record does not decode.
-    pub async fn all_records<S: TopicSpec>(
+    pub async fn all_records<S: ReadTopic>(
         &self,
-    ) -> Result<Vec<ReadRecord<S::Key, S::Value>>, Error> {
+    ) -> Result<Vec<ReadRecord<<S::Topic as TopicSpec>::Key, S::Value>>, Error> {
         Records::<S>::start(self.client()?, &self.inner.app.id(), true)?
             .all()
             .await

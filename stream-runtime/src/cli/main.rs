@@ -150,7 +150,11 @@ const BUILTINS: &[Builtin] = &[
     Builtin {
         name: "reset",
         about: "Begin anew: forget offsets and tables, keep inputs and outputs",
-        examples: &["reset", "reset --yes"],
+        examples: &[
+            "reset --dry-run",
+            "reset",
+            "reset --yes --to-end corrections",
+        ],
         augment: ResetArgs::augment_args,
         run: |cx, matches| reset::run(cx, &parse(matches)?),
         log: "error",

@@ -328,6 +328,9 @@ fn agent(agent: &AgentView) -> CliResult {
     field("at once", &at_once)?;
     field("then", agent.on_error)?;
     field("bad records", agent.on_decode_error)?;
+    if agent.on_tombstone != agent.on_decode_error {
+        field("tombstones", agent.on_tombstone)?;
+    }
     field("dead letters", &agent.dead_letter_topic)
 }
 

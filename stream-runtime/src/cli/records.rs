@@ -12,7 +12,7 @@ use super::follow::{Follow, Step};
 use crate::error::{Error, Kind};
 use crate::kafka::{Admin, Isolation, Properties};
 use crate::key::StreamKey;
-use crate::record::Record;
+use crate::record::Payload;
 use crate::task::TopicSpec;
 
 /// The committed records of a topic, in the order of each partition. Made by
@@ -54,7 +54,38 @@ struct Raw {
     value: Option<Vec<u8>>,
 }
 
-impl<S: TopicSpec> Records<S> {
+/// A topic to be read: a `#[topic]` type, or `Option` of one, to which a tombstone is `None`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name a topic",
+    label = "not a topic",
+    note = "a topic is declared once: `#[topic(\"name\", value = MyRecord)] struct MyTopic;`, then read as `MyTopic`, or as `Option<MyTopic>` where there are tombstones"
+)]
+pub trait ReadTopic: 'static {
+    /// The topic.
+    type Topic: TopicSpec;
+    /// What a record of it is read as.
+    type Value: Payload;
+}
+
+impl<S: TopicSpec> ReadTopic for S {
+    type Topic = S;
+    type Value = S::Value;
+}
+
+impl<S: TopicSpec> ReadTopic for Option<S> {
+    type Topic = S;
+    type Value = Option<S::Value>;
+}
+
+/// Type of the keys of a topic.
+type KeyOf<S> = <<S as ReadTopic>::Topic as TopicSpec>::Key;
+
+/// Its name.
+const fn name<S: ReadTopic>() -> &'static str {
+    S::Topic::DESCRIPTOR.name
+}
+
+impl<S: ReadTopic> Records<S> {
     pub(super) fn start(
         properties: Properties,
         group: &str,
@@ -62,7 +93,7 @@ impl<S: TopicSpec> Records<S> {
     ) -> Result<Self, Error> {
         let (send, received) = channel(1_000);
         let follow = Follow {
-            topic: S::DESCRIPTOR.name.to_owned(),
+            topic: name::<S>().to_owned(),
             partitions: Vec::new(),
             from_beginning: true,
             until_end,
@@ -92,18 +123,18 @@ impl<S: TopicSpec> Records<S> {
     /// # Errors
     ///
     /// When the broker refuses, or a record does not decode.
-    pub async fn next(&mut self) -> Result<ReadRecord<S::Key, S::Value>, Error> {
+    pub async fn next(&mut self) -> Result<ReadRecord<KeyOf<S>, S::Value>, Error> {
         match self.received.recv().await {
             Some(raw) => Self::decode(raw?),
             None => Err(Error::new(
                 Kind::Broker,
-                format!("reading {} has ended", S::DESCRIPTOR.name),
+                format!("reading {} has ended", name::<S>()),
             )),
         }
     }
 
     /// All up to the end that was there when it began.
-    pub(super) async fn all(mut self) -> Result<Vec<ReadRecord<S::Key, S::Value>>, Error> {
+    pub(super) async fn all(mut self) -> Result<Vec<ReadRecord<KeyOf<S>, S::Value>>, Error> {
         let mut all = Vec::new();
         while let Some(raw) = self.received.recv().await {
             all.push(Self::decode(raw?)?);
@@ -111,13 +142,22 @@ impl<S: TopicSpec> Records<S> {
         Ok(all)
     }
 
-    fn decode(raw: Raw) -> Result<ReadRecord<S::Key, S::Value>, Error> {
-        let place = || format!("{}[{}]@{}", S::DESCRIPTOR.name, raw.partition, raw.offset);
+    fn decode(raw: Raw) -> Result<ReadRecord<KeyOf<S>, S::Value>, Error> {
+        let place = || format!("{}[{}]@{}", name::<S>(), raw.partition, raw.offset);
+        let value = S::Value::decode(raw.value.as_deref()).map_err(|error| {
+            match error.is_tombstone() {
+                true => Error::new(
+                    Kind::Record,
+                    "a tombstone (a message without a value): ask for the records of `Option<..>` of the topic's type",
+                ),
+                false => Error::from(error),
+            }
+            .context(place())
+        })?;
         Ok(ReadRecord {
-            key: S::Key::decode(raw.key.as_deref())
+            key: KeyOf::<S>::decode(raw.key.as_deref())
                 .map_err(|error| Error::from(error).context(place()))?,
-            value: S::Value::decode(raw.value.as_deref())
-                .map_err(|error| Error::from(error).context(place()))?,
+            value,
             partition: raw.partition,
             offset: raw.offset,
             timestamp: raw.timestamp,

@@ -1,5 +1,9 @@
-//! `reset`: the app begins anew. Offsets and tables together, because one without the other would count twice or lose.
+//! `reset`: the app begins anew. Offsets and tables together, because one without the other would count twice or lose;
+//! and what its own agents wrote for each other is not read once more beside what they write now.
 
+mod inputs;
+
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,9 +14,9 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::lock;
 use super::print::{json, line};
-use crate::app::Start;
 use crate::kafka::{Admin, Place, TopicPartition};
 use crate::topology::Plan;
+use inputs::{At, inputs, kept, places};
 
 /// How long members may take to be gone: a killed worker counts until its session ends.
 const MEMBERS_GONE: Duration = Duration::from_secs(10);
@@ -20,91 +24,191 @@ const MEMBERS_GONE: Duration = Duration::from_secs(10);
 const DELETED: Duration = Duration::from_secs(20);
 
 pub(super) fn run(cx: &Context<'_>, args: &ResetArgs) -> CliResult {
-    cx.plan()?;
+    let plan = cx.plan()?;
+    // Before anything is asked of a broker: what it says about the arguments does not change.
+    if plan.patterns.is_empty() {
+        places(&inputs(cx.app(), &plan), args)?;
+    }
     let properties = cx.client()?;
     let admin = cx.admin(&properties)?;
-    wait_for_no_members(cx, &admin)?;
-    let existing = admin.topics()?;
-    let plan = cx.plan_among(&existing.keys().cloned().collect::<Vec<_>>())?;
-    let repartition: Vec<String> = plan
-        .repartition_topics()
-        .map(|input| input.topic.clone())
-        .filter(|topic| existing.contains_key(topic))
-        .collect();
-    let inputs: Vec<&str> = plan
-        .input_topics()
-        .into_iter()
-        .filter(|topic| existing.contains_key(*topic) && !repartition.iter().any(|r| r == topic))
-        .collect();
-    let changelogs: Vec<String> = changelogs(&plan)
-        .into_iter()
-        .filter(|topic| existing.contains_key(topic.as_str()))
-        .collect();
-    let stores = stores(cx)?;
+    if !args.dry_run {
+        wait_for_no_members(cx, &admin)?;
+    }
+    let work = Work::find(cx, &admin, args)?;
     if cx.output() == Output::Text {
-        let place = match cx.app().start {
-            Start::Earliest => "beginning",
-            Start::Latest => "end",
-        };
-        line(format_args!("App {} begins anew:", cx.id()))?;
-        line(format_args!(
-            "  offsets back to the {place}: {}",
-            or_none(&inputs.join(", "))
-        ))?;
-        line(format_args!(
-            "  changelogs deleted: {}",
-            or_none(&changelogs.join(", "))
-        ))?;
-        if !repartition.is_empty() {
-            line(format_args!(
-                "  repartition topics deleted: {}",
-                repartition.join(", ")
-            ))?;
+        work.say(cx, args)?;
+    }
+    if args.dry_run {
+        let members = admin.members(cx.id())?;
+        if members > 0 {
+            cx.note(format_args!(
+                "{} at work for {}: reset begins when all workers are stopped.",
+                threads(members),
+                cx.id()
+            ));
         }
-        line(format_args!("  stores deleted: {}", stores.len()))?;
-        line("Records in input and output topics stay.")?;
+        return match cx.output() {
+            Output::Text => line("Nothing was changed."),
+            Output::Json => work.json(cx, true),
+        };
     }
     if !args.yes && !confirmed("reset without asking")? {
         return Err(CliError::failure("not confirmed: nothing was changed"));
     }
-    for store in &stores {
-        remove_store(store)?;
-    }
-    lock::forget(cx.data_dir(), cx.id())?;
-    // With a repartition topic go the group's offsets in it; the workers tell anew where they are.
-    let workers: Vec<String> = Some(plan.workers_topic())
-        .filter(|topic| existing.contains_key(topic))
-        .into_iter()
-        .collect();
-    delete(
-        &admin,
-        &[&changelogs[..], &repartition[..], &workers[..]].concat(),
-    )?;
-    let partitions: Vec<TopicPartition> = inputs
-        .iter()
-        .flat_map(|topic| (0..existing[*topic].partitions).map(|p| ((*topic).into(), p)))
-        .collect();
-    let offsets = match cx.app().start {
-        Start::Earliest => admin.starts(&partitions)?,
-        Start::Latest => admin.ends(&partitions)?,
-    };
-    let places: Vec<Place> = partitions
-        .into_iter()
-        .zip(offsets)
-        .map(|((topic, partition), offset)| Place::new(topic, partition, offset))
-        .collect();
-    admin.set_committed(cx.id(), &places)?;
+    work.run(cx, &admin)?;
     match cx.output() {
         Output::Text => line("Done."),
-        Output::Json => json(&serde_json::json!({
-            "app": cx.id(), "inputs": inputs, "changelogs": changelogs,
-            "repartition_topics": repartition, "stores": stores.len(),
-        })),
+        Output::Json => work.json(cx, false),
+    }
+}
+
+/// What there is to do.
+struct Work {
+    /// Inputs that are read again.
+    again: Vec<String>,
+    /// Inputs whose records are left out, and why.
+    onward: Vec<(String, String)>,
+    changelogs: Vec<String>,
+    repartition: Vec<String>,
+    /// Where the workers tell each other where they are.
+    workers: Vec<String>,
+    stores: Vec<PathBuf>,
+    /// Topics of dead letters and late records that exist.
+    kept: Vec<String>,
+    /// How many partitions each existing topic has.
+    partitions: BTreeMap<String, i32>,
+}
+
+impl Work {
+    fn find(cx: &Context<'_>, admin: &Admin, args: &ResetArgs) -> CliResult<Self> {
+        let partitions: BTreeMap<String, i32> = admin
+            .topics()?
+            .into_iter()
+            .map(|(name, topic)| (name, topic.partitions))
+            .collect();
+        let plan = cx.plan_among(&partitions.keys().cloned().collect::<Vec<_>>())?;
+        let exists = |topic: &String| partitions.contains_key(topic);
+        let inputs = inputs(cx.app(), &plan);
+        let places = places(&inputs, args)?;
+        let (mut again, mut onward) = (Vec::new(), Vec::new());
+        for (input, at) in inputs.into_iter().zip(places) {
+            if !exists(&input.topic) {
+                continue;
+            }
+            match at {
+                At::Beginning => again.push(input.topic),
+                At::End => {
+                    let why = match () {
+                        () if args.to_end.contains(&input.topic) => "--to-end".to_owned(),
+                        () if input.streams.is_empty() => "start = \"latest\"".to_owned(),
+                        () => format!("written again by {}", input.streams.join(", ")),
+                    };
+                    onward.push((input.topic, why));
+                }
+            }
+        }
+        let repartition = plan.repartition_topics();
+        Ok(Work {
+            again,
+            onward,
+            changelogs: changelogs(&plan).into_iter().filter(exists).collect(),
+            repartition: repartition
+                .map(|input| input.topic.clone())
+                .filter(exists)
+                .collect(),
+            workers: Some(plan.workers_topic())
+                .into_iter()
+                .filter(exists)
+                .collect(),
+            stores: stores(cx)?,
+            kept: kept(&plan).into_iter().filter(exists).collect(),
+            partitions,
+        })
+    }
+
+    fn say(&self, cx: &Context<'_>, args: &ResetArgs) -> CliResult {
+        let begins = if args.dry_run {
+            "would begin"
+        } else {
+            "begins"
+        };
+        line(format_args!("App {} {begins} anew:", cx.id()))?;
+        line(format_args!(
+            "  offsets back to the beginning: {}",
+            or_none(&self.again.join(", "))
+        ))?;
+        for (topic, why) in &self.onward {
+            line(format_args!("  offsets to the end: {topic} ({why})"))?;
+        }
+        line(format_args!(
+            "  changelogs deleted: {}",
+            or_none(&self.changelogs.join(", "))
+        ))?;
+        if !self.repartition.is_empty() {
+            line(format_args!(
+                "  repartition topics deleted: {}",
+                self.repartition.join(", ")
+            ))?;
+        }
+        line(format_args!("  stores deleted: {}", self.stores.len()))?;
+        if !self.kept.is_empty() {
+            line(format_args!(
+                "  dead letters and late records kept: {}",
+                self.kept.join(", ")
+            ))?;
+        }
+        line("Records in input and output topics stay: what is written again stands behind them.")
+    }
+
+    fn json(&self, cx: &Context<'_>, dry_run: bool) -> CliResult {
+        let to_end: Vec<&str> = self.onward.iter().map(|(topic, _)| &**topic).collect();
+        json(&serde_json::json!({
+            "app": cx.id(), "dry_run": dry_run, "inputs": self.again, "to_end": to_end,
+            "changelogs": self.changelogs, "repartition_topics": self.repartition,
+            "stores": self.stores.len(), "kept": self.kept,
+        }))
+    }
+
+    /// Does it, in an order in which a reset that is killed never leaves an app that counts twice or skips: without its
+    /// changelogs no task with tables starts, and with its new offsets each begins anew. To run it again finishes it.
+    fn run(&self, cx: &Context<'_>, admin: &Admin) -> CliResult {
+        for store in &self.stores {
+            remove_store(store)?;
+        }
+        delete(admin, &self.changelogs)?;
+        let onward = self.onward.iter().map(|(topic, _)| topic);
+        // Repartition topics too: what is still in them is not to be read once more before they are gone.
+        let ends = self.partitions_of(onward.chain(&self.repartition));
+        let starts = self.partitions_of(self.again.iter());
+        let offsets = [admin.starts(&starts)?, admin.ends(&ends)?].concat();
+        let places = starts.into_iter().chain(ends).zip(offsets);
+        let places: Vec<Place> = places
+            .map(|((topic, partition), offset)| Place::new(topic, partition, offset))
+            .collect();
+        // All of them at once: no partition begins anew beside one that does not.
+        admin.set_committed(cx.id(), &places)?;
+        // With a repartition topic go the group's offsets in it; the workers tell anew where they are.
+        delete(admin, &[&self.repartition[..], &self.workers[..]].concat())?;
+        lock::forget(cx.data_dir(), cx.id())
+    }
+
+    fn partitions_of<'a>(&self, topics: impl Iterator<Item = &'a String>) -> Vec<TopicPartition> {
+        let count = |topic: &String| self.partitions.get(topic).copied().unwrap_or_default();
+        topics
+            .flat_map(|topic| (0..count(topic)).map(|p| (topic.as_str().into(), p)))
+            .collect()
     }
 }
 
 fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
+}
+
+fn threads(members: usize) -> String {
+    match members {
+        1 => "1 stream thread is".to_owned(),
+        members => format!("{members} stream threads are"),
+    }
 }
 
 fn wait_for_no_members(cx: &Context<'_>, admin: &Admin) -> CliResult {
@@ -116,15 +220,12 @@ fn wait_for_no_members(cx: &Context<'_>, admin: &Admin) -> CliResult {
             return Ok(());
         }
         if start.elapsed() > MEMBERS_GONE {
-            let threads = if members == 1 {
-                "1 stream thread is"
-            } else {
-                &format!("{members} stream threads are")
-            };
-            return Err(
-                CliError::failure(format_args!("{threads} at work for {}", cx.id()))
-                    .next("stop all workers of the app, then reset it"),
-            );
+            return Err(CliError::failure(format_args!(
+                "{} at work for {}",
+                threads(members),
+                cx.id()
+            ))
+            .next("stop all workers of the app, then reset it"));
         }
         if !said {
             cx.note(format_args!(

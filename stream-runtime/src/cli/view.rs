@@ -69,6 +69,7 @@ pub(super) struct AgentView {
     pub(super) timeout_ms: Option<u64>,
     pub(super) on_error: &'static str,
     pub(super) on_decode_error: &'static str,
+    pub(super) on_tombstone: &'static str,
     pub(super) dead_letter_topic: String,
     pub(super) place: String,
 }
@@ -137,6 +138,15 @@ impl AppView {
     pub(super) fn agents(&self) -> impl Iterator<Item = &AgentView> {
         let all = self.tasks.iter().flat_map(|task| &task.agents);
         all.filter(|agent| agent.feeds.is_none())
+    }
+
+    /// The agent whose records the feeder of this name gives their key; `None`: an agent of the user's has the name.
+    pub(super) fn owner(&self, feeder: &str) -> Option<&str> {
+        if self.agents().any(|agent| agent.name == feeder) {
+            return None;
+        }
+        let mut all = self.tasks.iter().flat_map(|task| &task.agents);
+        all.find(|agent| agent.name == feeder)?.feeds.as_deref()
     }
 
     pub(super) fn tables(&self) -> impl Iterator<Item = &TableView> {
@@ -280,6 +290,12 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
         timeout_ms: descriptor.options.timeout_ms,
         on_error: policy(descriptor.options.on_error),
         on_decode_error: policy(descriptor.options.on_decode_error),
+        on_tombstone: policy(
+            descriptor
+                .options
+                .on_tombstone
+                .unwrap_or(descriptor.options.on_decode_error),
+        ),
         dead_letter_topic: agent.dead_letters.and_then(topic).unwrap_or_default(),
         place: descriptor.place.to_string(),
     }

@@ -12,6 +12,7 @@ use super::commit::StoredRows;
 use super::lateness::Lateness;
 use super::layout;
 use super::partition::{OpenTable, TablePartition};
+use super::removal::Taken;
 use super::rows::{NO_DISK, Rows};
 use super::scan::{Chunk, Scan};
 use super::slot::{RowBatch, Value};
@@ -24,7 +25,7 @@ use crate::window::Window;
 /// One partition of table `S`; the handles of its agents share it.
 pub struct TableCell<S: TableSpec> {
     pub(super) rows: RefCell<Rows<S>>,
-    closing: RefCell<Closing<S>>,
+    pub(super) closing: RefCell<Closing<S>>,
     late: Lateness,
     clock: Rc<Clock>,
 }
@@ -188,6 +189,25 @@ impl<S: TableSpec> TypedPartition<S> for TableCell<S> {
         match start {
             Some(start) => self.read_at(start.saturating_add(size::<S>()), key, S::Value::clone),
             None => Ok(None),
+        }
+    }
+
+    fn remove<Q>(&self, key: &Q, taken: Taken<'_, S::Value>) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        self.take_all(key, taken)
+    }
+
+    fn remove_at<Q>(&self, time: i64, key: &Q, taken: Taken<'_, S::Value>) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        match S::DESCRIPTOR.window.and_then(|w| w.starts(time).last()) {
+            Some(start) => self.take_window(start.saturating_add(size::<S>()), key, taken),
+            None => Ok(()),
         }
     }
 

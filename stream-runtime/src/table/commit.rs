@@ -320,10 +320,18 @@ impl<S: RowSpec> Rows<S> {
     /// The largest `end + grace` among the open windows that is not above `wall`.
     pub(super) fn idle_target(&self, wall: i64) -> Option<i64> {
         let grace = S::DESCRIPTOR.grace;
+        // Of windows whose rows were all removed nothing is left to close.
+        let has_rows = |list: &Vec<u32>| {
+            let row = |&at: &u32| {
+                let slot = &self.slots[at as usize];
+                slot.live && !matches!(slot.value, Value::Absent)
+            };
+            list.iter().any(row)
+        };
         let over = self
             .windows
             .range(..=wall.saturating_sub(grace))
-            .next_back()
+            .rfind(|(_, list)| has_rows(list))
             .map(|(end, _)| *end);
         // Between the first and the last end on disk others are unknown: never beyond one that is open.
         let disk = [self.disk.1, self.disk.0]

@@ -110,14 +110,12 @@ impl<S: TableSpec> Table<S> {
     }
 }
 
-/// Tables without windows.
-impl<S: TableSpec> Table<S>
-where
-    S::Kind: PlainKind,
-{
+/// Tables without windows. The kind is asked for by each method, which then says what to call instead.
+impl<S: TableSpec> Table<S> {
     /// A copy of the row.
     pub fn get<Q>(&self, key: &Q) -> Option<S::Value>
     where
+        S::Kind: PlainKind,
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
@@ -127,6 +125,7 @@ where
     /// Reads the row without copying it; `None` when there is none.
     pub fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&S::Value) -> R) -> Option<R>
     where
+        S::Kind: PlainKind,
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
@@ -136,6 +135,7 @@ where
     /// Whether there is such a row.
     pub fn contains<Q>(&self, key: &Q) -> bool
     where
+        S::Kind: PlainKind,
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
@@ -145,21 +145,13 @@ where
     /// Sets the row and returns the one before.
     pub fn insert<Q>(&mut self, key: &Q, value: S::Value) -> Option<S::Value>
     where
+        S::Kind: PlainKind,
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
         self.plain()
             .replace(key, Some(value))
             .unwrap_or_else(|e| raise(e))
-    }
-
-    /// Removes the row, in the changelog by a tombstone, and returns it.
-    pub fn remove<Q>(&mut self, key: &Q) -> Option<S::Value>
-    where
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
-    {
-        self.plain().replace(key, None).unwrap_or_else(|e| raise(e))
     }
 
     /// All rows of this partition in the order of their keys, as copies. Rows beyond the cache are read from the store
@@ -174,7 +166,10 @@ where
     ///     Some(word)
     /// }
     /// ```
-    pub fn iter(&self) -> Iter<'_, S> {
+    pub fn iter(&self) -> Iter<'_, S>
+    where
+        S::Kind: PlainKind,
+    {
         self.range(..)
     }
 
@@ -189,7 +184,10 @@ where
     ///     sum.to_string()
     /// }
     /// ```
-    pub fn range(&self, keys: impl RangeBounds<S::Key>) -> Iter<'_, S> {
+    pub fn range(&self, keys: impl RangeBounds<S::Key>) -> Iter<'_, S>
+    where
+        S::Kind: PlainKind,
+    {
         Iter::new(
             &self.plain().rows,
             keys.start_bound().cloned(),

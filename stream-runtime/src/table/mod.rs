@@ -21,6 +21,7 @@ mod mark;
 mod misplaced;
 mod partition;
 mod reading;
+mod removal;
 mod row;
 mod rows;
 mod scan;
@@ -48,13 +49,14 @@ pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};
 pub use partition::{OpenTable, RowLimit, TablePartition, open, open_described};
 pub use reading::AllKind;
 pub(crate) use reading::{row_as_json, row_key, row_of, windows_of};
+pub use removal::Removed;
 pub use scan::{Chunk, Scan};
 pub use slot::RowBatch;
 #[cfg(test)]
 pub(crate) use spans::Spans;
 pub use spec::{
-    Hopping, Merge, MergeFn, Plain, PlainKind, Session, Sliding, TableKind, TableSpec, Tumbling,
-    WindowedKind, key_form, key_name,
+    Hopping, Merge, MergeFn, OneWindowKind, Plain, PlainKind, Session, Sliding, TableKind,
+    TableSpec, Tumbling, WindowedKind, key_form, key_name,
 };
 pub use typed::{HeadRow, InWindow, TypedPartition};
 pub use update::Updates;

@@ -285,6 +285,10 @@ impl<S: RowSpec> Rows<S> {
         let hash = self.hash(end, key);
         if let Some(at) = self.probe(hash, end, key) {
             self.load(at)?;
+            if S::ALIGNED && matches!(self.slots[at as usize].value, Value::Absent) {
+                // It was removed. What recovery has read of it is in no list.
+                self.open_window(end, at);
+            }
             return Ok(at);
         }
         let key = key.to_owned();

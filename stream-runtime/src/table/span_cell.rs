@@ -12,6 +12,7 @@ use super::commit::StoredRows;
 use super::lateness::Lateness;
 use super::layout;
 use super::partition::{OpenTable, TablePartition};
+use super::removal::Taken;
 use super::row::RowSpec;
 use super::rows::Rows;
 use super::scan::{Chunk, Scan};
@@ -29,7 +30,7 @@ use crate::window::Window;
 const CHUNK: usize = 4096;
 
 /// The rows of such a table.
-struct Spanned<S>(PhantomData<S>);
+pub(super) struct Spanned<S>(PhantomData<S>);
 
 impl<S: TableSpec> RowSpec for Spanned<S> {
     type Key = S::Key;
@@ -42,8 +43,8 @@ impl<S: TableSpec> RowSpec for Spanned<S> {
 
 /// One partition of table `S`; the handles of its agents share it.
 pub struct SpanCell<S: TableSpec> {
-    rows: RefCell<Rows<Spanned<S>>>,
-    index: RefCell<SpanIndex<S::Key>>,
+    pub(super) rows: RefCell<Rows<Spanned<S>>>,
+    pub(super) index: RefCell<SpanIndex<S::Key>>,
     late: Lateness,
     clock: Rc<Clock>,
 }
@@ -121,7 +122,7 @@ impl<S: TableSpec> SpanCell<S> {
     }
 
     /// Reads the row of a key; `open` says of a window whether it has yet to close.
-    fn read_row<Q, R>(
+    pub(super) fn read_row<Q, R>(
         &self,
         key: &Q,
         f: impl FnOnce(&Spans<S::Value>, &dyn Fn(&Span<S::Value>) -> bool) -> R,
@@ -217,7 +218,7 @@ impl<S: TableSpec> SpanCell<S> {
     }
 
     /// Whether a window that has closed may still be read.
-    fn is_retained(&self, end: i64) -> bool {
+    pub(super) fn is_retained(&self, end: i64) -> bool {
         end.saturating_add(S::DESCRIPTOR.retention) > self.clock.stream_time.get()
     }
 }
@@ -286,6 +287,22 @@ impl<S: TableSpec> TypedPartition<S> for SpanCell<S> {
             Some(span.result().clone())
         })?;
         Ok(found.flatten())
+    }
+
+    fn remove<Q>(&self, key: &Q, taken: Taken<'_, S::Value>) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        self.take_all(key, taken)
+    }
+
+    fn remove_at<Q>(&self, time: i64, key: &Q, taken: Taken<'_, S::Value>) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        self.take_at(time, key, taken)
     }
 
     fn windows<Q>(&self, key: &Q) -> Result<Vec<InWindow<S::Value>>, Error>

@@ -70,8 +70,15 @@ impl<K: StreamKey> SpanIndex<K> {
     /// Takes them out again.
     pub(super) fn unfile<V>(&mut self, at: u32, key: &K, row: &Spans<V>) {
         for span in &row.0 {
-            self.set(span, key).remove(&(span.end, at));
+            self.unfile_one(at, key, span);
         }
+    }
+
+    /// Takes one window of a row out.
+    pub(super) fn unfile_one<V>(&mut self, at: u32, key: &K, span: &Span<V>) {
+        self.set(span, key).remove(&(span.end, at));
+        // The row's place may soon be another's.
+        self.queue.clear();
     }
 
     /// A row has changed.

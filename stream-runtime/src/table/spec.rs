@@ -5,8 +5,9 @@ use serde::de::DeserializeOwned;
 
 use super::cell::TableCell;
 use super::partition::OpenTable;
+use super::removal::Removed;
 use super::span_cell::SpanCell;
-use super::typed::TypedPartition;
+use super::typed::{InWindow, TypedPartition};
 use crate::key::{KeyForm, StreamKey};
 use crate::topology::TableDescriptor;
 
@@ -88,14 +89,17 @@ pub struct Sliding;
 pub trait TableKind: 'static {
     /// One partition of `S`.
     type Cell<S: TableSpec>: TypedPartition<S> + 'static;
+    /// What [`Table::remove`](crate::Table::remove) returns.
+    type Removed<V>: Removed<V>;
     /// Opens it.
     fn open<S: TableSpec>(how: &OpenTable) -> Self::Cell<S>;
 }
 
 macro_rules! kinds {
-    ($cell:ident: $($kind:ident)*) => {$(
+    ($cell:ident, $removed:ty: $($kind:ident)*) => {$(
         impl TableKind for $kind {
             type Cell<S: TableSpec> = $cell<S>;
+            type Removed<V> = $removed;
 
             fn open<S: TableSpec>(how: &OpenTable) -> $cell<S> {
                 $cell::new(how)
@@ -103,8 +107,9 @@ macro_rules! kinds {
         }
     )*};
 }
-kinds!(TableCell: Plain Tumbling Hopping);
-kinds!(SpanCell: Session Sliding);
+kinds!(TableCell, Option<V>: Plain);
+kinds!(TableCell, Vec<InWindow<V>>: Tumbling Hopping);
+kinds!(SpanCell, Vec<InWindow<V>>: Session Sliding);
 
 /// Kinds whose rows belong to windows and close.
 #[diagnostic::on_unimplemented(
@@ -118,11 +123,22 @@ impl WindowedKind for Hopping {}
 impl WindowedKind for Session {}
 impl WindowedKind for Sliding {}
 
+/// Kinds of which a key's windows can be removed one by one.
+#[diagnostic::on_unimplemented(
+    message = "of this table no single window can be removed",
+    label = "plain, or with sliding windows",
+    note = "sliding windows share their records, and a plain table has none: `remove(&key)` removes all that there is of the key"
+)]
+pub trait OneWindowKind: WindowedKind {}
+impl OneWindowKind for Tumbling {}
+impl OneWindowKind for Hopping {}
+impl OneWindowKind for Session {}
+
 /// Kinds whose rows are addressed by key alone.
 #[diagnostic::on_unimplemented(
     message = "this method is for tables without windows",
     label = "has windows",
-    note = "a windowed table is changed with `update` and read with `current`, `at`, `delta` or `windows`"
+    note = "a windowed table is changed with `update`, read with `current`, `at`, `delta` or `windows`, and its rows go with `remove` or `remove_at`"
 )]
 pub trait PlainKind: TableKind {}
 impl PlainKind for Plain {}

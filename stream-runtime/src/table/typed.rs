@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::clock::Clock;
 use super::partition::TablePartition;
+use super::removal::Taken;
 use super::spec::TableSpec;
 use crate::error::Error;
 use crate::key::StreamKey;
@@ -90,6 +91,16 @@ pub trait TypedPartition<S: TableSpec>: TablePartition {
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized;
     /// The row of the newest window that holds the time.
     fn at<Q>(&self, time: i64, key: &Q) -> Result<Option<S::Value>, Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized;
+    /// Removes all rows of a key, in the order of their windows' ends.
+    fn remove<Q>(&self, key: &Q, taken: Taken<'_, S::Value>) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized;
+    /// Removes the row that [`at`](TypedPartition::at) reads; plain tables have none.
+    fn remove_at<Q>(&self, time: i64, key: &Q, taken: Taken<'_, S::Value>) -> Result<(), Error>
     where
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized;

@@ -13,11 +13,8 @@ use super::typed::{InWindow, TypedPartition};
 use super::update::Updates;
 use crate::error::raise;
 
-/// Tables with windows.
-impl<S: TableSpec> Table<S>
-where
-    S::Kind: WindowedKind,
-{
+/// Tables with windows. The kind is asked for by each method, which then says what is missing.
+impl<S: TableSpec> Table<S> {
     /// [`update`](Table::update) by a time that the call names instead of the event's. It is judged late as the event
     /// in hand would be, and does not move stream time.
     pub fn update_at<Q, F>(
@@ -27,7 +24,7 @@ where
         f: F,
     ) -> <S::Kind as Updates<S::Value, F>>::Out
     where
-        S::Kind: Updates<S::Value, F>,
+        S::Kind: WindowedKind + Updates<S::Value, F>,
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
@@ -37,6 +34,7 @@ where
     /// [`at`](Table::at) the time of the event in hand.
     pub fn current<Q>(&self, key: &Q) -> Option<S::Value>
     where
+        S::Kind: WindowedKind,
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
@@ -50,6 +48,7 @@ where
     /// * sliding windows: the one that ends with it, so what the last `size` up to that time came to.
     pub fn at<Q>(&self, key: &Q, time: DateTime<Utc>) -> Option<S::Value>
     where
+        S::Kind: WindowedKind,
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
@@ -60,6 +59,7 @@ where
     /// long as the table's `retention` runs.
     pub fn delta<Q>(&self, key: &Q, before: Duration) -> Option<S::Value>
     where
+        S::Kind: WindowedKind,
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
@@ -71,6 +71,7 @@ where
     /// `retention` runs.
     pub fn windows<Q>(&self, key: &Q) -> Vec<InWindow<S::Value>>
     where
+        S::Kind: WindowedKind,
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {
@@ -87,6 +88,7 @@ where
 
     fn read_time<Q>(&self, time: i64, key: &Q) -> Option<S::Value>
     where
+        S::Kind: WindowedKind,
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
     {

@@ -27,9 +27,22 @@ pub(crate) enum Status {
     Retry(u64),
 }
 
+/// What an agent is, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// One of the user's.
+    Agent,
+    /// A feeder: it gives records another key on their way to an agent or a join.
+    Hop,
+    /// A join.
+    Join,
+}
+
 /// One agent in one partition.
 pub struct AgentState {
+    /// Of a feeder: that of the agent whose records it gives their key.
     pub(crate) name: &'static str,
+    pub(crate) role: Role,
     pub(crate) options: AgentOptions,
     /// Inputs it reads, in the order of its topics.
     pub(crate) reads: Vec<usize>,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::agent::{AgentState, AgentWaker, Holds, Status};
+use super::agent::{AgentState, AgentWaker, Holds, Role, Status};
 use super::inbox::Inbox;
 use super::limits::OutputLimit;
 use super::pulse::Pulse;
@@ -81,7 +81,12 @@ impl Task {
             .iter()
             .enumerate()
             .map(|(at, agent)| AgentState {
-                name: agent.descriptor.name,
+                name: agent.feeds.unwrap_or(agent.descriptor.name),
+                role: match (agent.feeds, &agent.shape.join) {
+                    (Some(_), _) => Role::Hop,
+                    (None, Some(_)) => Role::Join,
+                    (None, None) => Role::Agent,
+                },
                 options: agent.descriptor.options,
                 writes: agent.writes.clone(),
                 reads: agent.reads.clone(),
@@ -147,6 +152,7 @@ impl Task {
                 .iter()
                 .map(|i| Rc::from(&*i.topic))
                 .collect(),
+            input_sources: topology.inputs.iter().map(|i| i.sources.clone()).collect(),
             outputs: topology
                 .outputs
                 .iter()

@@ -11,6 +11,10 @@ pub(crate) const SOURCE_TOPIC: &str = "source.topic";
 pub(crate) const SOURCE_PARTITION: &str = "source.partition";
 pub(crate) const SOURCE_OFFSET: &str = "source.offset";
 pub(crate) const SOURCE_TIMESTAMP: &str = "source.timestamp";
+/// Of a record that has got another key on its way (`group_by`): where it was read before.
+pub(crate) const ORIGIN_TOPIC: &str = "origin.topic";
+pub(crate) const ORIGIN_PARTITION: &str = "origin.partition";
+pub(crate) const ORIGIN_OFFSET: &str = "origin.offset";
 /// Of a closed window: its table, partition and bounds.
 pub(crate) const TABLE: &str = "table";
 pub(crate) const PARTITION: &str = "partition";

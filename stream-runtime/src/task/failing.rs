@@ -3,6 +3,7 @@
 use std::any::Any;
 
 use super::agent::{AgentCx, Status};
+use super::bad::Bad;
 use super::dead_letter as header;
 use super::inbox::encode_headers;
 use super::shared::{Current, people_time};
@@ -78,19 +79,33 @@ impl AgentCx {
     pub(crate) fn unwound(&self, payload: Box<dyn Any + Send>) {
         match Unwound::of(payload) {
             Unwound::Raised(error) => self.shared.stop(error, false),
-            Unwound::Bad(why) => self.bad_record(&why),
+            Unwound::Bad(why) => self.bad_record(&why.into()),
             Unwound::Failed(failure) => self.fail(failure),
         }
     }
 
     /// The record in hand does not decode, breaks a rule, or has no key.
-    pub(crate) fn bad_record(&self, why: &str) {
+    pub(crate) fn bad_record(&self, bad: &Bad) {
         if self.shared.current.get() == Current::Held(self.agent) {
-            return self.bad_among_held(why);
+            return self.bad_among_held(bad);
         }
         self.shared.rollback(self.agent);
         self.state().attempts.set(1);
-        self.give_up(self.state().options.on_decode_error, why);
+        if self.dispose_bad(bad) {
+            self.shared.done(self.agent);
+        }
+    }
+
+    /// Does with the bad record in hand what the agent's options say; `false`: the task stops.
+    pub(super) fn dispose_bad(&self, bad: &Bad) -> bool {
+        let (policy, as_meant) = bad.policy(self);
+        if as_meant {
+            let at = self.shared.whereabouts();
+            tracing::debug!(agent = self.state().name, at, "a tombstone, left out");
+            self.state().deadline.set(None);
+            return true;
+        }
+        self.dispose(policy, &bad.why)
     }
 
     fn give_up(&self, policy: OnError, why: &str) {
@@ -185,6 +200,15 @@ impl AgentCx {
                         time => time.to_string(),
                     },
                 );
+                if let Some((topic, partition, offset)) = shared.read_at() {
+                    add(&mut headers, header::ORIGIN_TOPIC, topic);
+                    add(
+                        &mut headers,
+                        header::ORIGIN_PARTITION,
+                        partition.to_string(),
+                    );
+                    add(&mut headers, header::ORIGIN_OFFSET, offset.to_string());
+                }
                 let copy = |bytes: Option<&[u8]>, out: &mut Vec<u8>| {
                     out.extend_from_slice(bytes.unwrap_or_default());
                     Ok::<_, std::convert::Infallible>(bytes.is_some())

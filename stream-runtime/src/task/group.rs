@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use super::agent::AgentCx;
 use super::event::Event;
-use super::inbox::put_event_time;
+use super::inbox::{Origin, put_event_time};
 use super::input::{AnyKey, EventForm, Input, StreamForm};
 use super::limits::admit;
 use super::outputs::stamp;
@@ -125,7 +125,7 @@ impl Feeder {
 async fn feed<T: Payload>(agent: AgentCx, put_key: impl Fn(&T::Record, &mut Vec<u8>) -> bool) {
     while let Some(event) = poll_fn(|_| agent.poll_event::<T, AnyKey>()).await {
         let Some(record) = event.record.record() else {
-            agent.bad_record("a tombstone has nothing to be grouped by");
+            agent.bad_record(&agent.tombstone::<T::Record>());
             continue;
         };
         match agent.pass_on(event.time, |out| put_key(record, out)) {
@@ -146,8 +146,15 @@ impl AgentCx {
         let Some(record) = inbox.front() else {
             return Ok(());
         };
+        // What fails behind the hop is traced to where it was read; the topic is named where there are several.
+        let origin = Origin {
+            topic: (agent.reads.len() > 1).then(|| &*shared.input_names[input]),
+            partition: shared.partition,
+            offset: record.offset,
+        };
         let headers = |out: &mut Vec<u8>| {
             put_event_time(time, out);
+            origin.put(out);
             out.extend_from_slice(record.headers);
         };
         let mut staging = agent.staging.borrow_mut();

@@ -2,6 +2,7 @@
 //! released in it, so that a commit is always a cut.
 
 use super::agent::{AgentCx, Status};
+use super::bad::Bad;
 use super::failing::backoff;
 use super::outbuf::OutBuf;
 use super::shared::{Current, Shared};
@@ -275,10 +276,10 @@ impl AgentCx {
     }
 
     /// The record that was just handed out is no event for the handler; `false`: the task stops.
-    pub(super) fn refuse_held(&self, why: &str) -> bool {
+    pub(super) fn refuse_held(&self, bad: &Bad) -> bool {
         let agent = self.state();
         let attempts = agent.attempts.replace(1);
-        let goes_on = self.dispose(agent.options.on_decode_error, why);
+        let goes_on = self.dispose_bad(bad);
         agent.attempts.set(attempts);
         goes_on
     }
@@ -361,15 +362,15 @@ impl AgentCx {
     }
 
     /// A handler found a record bad that it holds among others: which one is seen when they come one by one.
-    pub(super) fn bad_among_held(&self, why: &str) {
+    pub(super) fn bad_among_held(&self, bad: &Bad) {
         let (shared, agent) = (&self.shared, self.state());
         if agent.holds.noack.get() || shared.held.borrow().len() > 1 {
-            return self.fail_held(&Failure::from(why.to_owned()).rejected());
+            return self.fail_held(&Failure::from(bad.why.clone()).rejected());
         }
         shared.rollback(self.agent);
         agent.attempts.set(1);
         agent.deadline.set(None);
-        if self.dispose(agent.options.on_decode_error, why) {
+        if self.dispose_bad(bad) {
             shared.done(self.agent);
         }
     }

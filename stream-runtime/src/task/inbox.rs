@@ -194,6 +194,10 @@ impl Inbox {
             })
         };
         let (key, value, headers) = (take(e.key), take(e.value), take(e.headers));
+        let headers = headers.map(|all| match self.repartition {
+            true => split_origin(all).1,
+            false => all,
+        });
         RawRecord {
             offset: e.offset,
             timestamp: e.timestamp,
@@ -201,6 +205,18 @@ impl Inbox {
             value,
             headers: headers.unwrap_or_default(),
         }
+    }
+
+    /// Where the record at a place, or the oldest one, was read before it got another key, as [`Origin::put`] wrote it.
+    pub fn origin(&self, place: Option<u64>) -> Option<Origin<'_>> {
+        let at = match place {
+            Some(place) => usize::try_from(place.checked_sub(self.first)?).ok()?,
+            None => 0,
+        };
+        let e = self.entries.get(at).filter(|_| self.repartition)?;
+        let length = |part: u32| if part == NONE { 0 } else { part as usize };
+        let from = e.start as usize + length(e.key) + length(e.value);
+        split_origin(&self.bytes[from..from + length(e.headers)]).0
     }
 
     /// Takes the oldest record out.
@@ -301,7 +317,7 @@ fn take_header<'a>(bytes: &mut &'a [u8]) -> Option<Header<'a>> {
 }
 
 /// The header that carries an event time where Kafka's stamp cannot.
-const EVENT_TIME: &str = "event-time";
+pub(crate) const EVENT_TIME: &str = "event-time";
 
 /// Appends the header with an event time, epoch ms.
 pub fn put_event_time(time: i64, out: &mut Vec<u8>) {
@@ -320,6 +336,64 @@ fn take_event_time(mut headers: &[u8]) -> Option<(i64, &[u8])> {
     let (name, value) = take_header(&mut headers)?;
     let time = std::str::from_utf8(value?).ok()?.parse().ok()?;
     (name == EVENT_TIME).then_some((time, headers))
+}
+
+/// The header that says where a record of a repartition topic was read. It is short: every such record has it.
+pub(crate) const SOURCE_AT: &str = "source-at";
+
+/// The place of a record before it got another key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// `None`: the only topic that the repartition topic is filled from.
+    pub topic: Option<&'a str>,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+}
+
+impl Origin<'_> {
+    /// Appends the header, behind the one of [`put_event_time`].
+    pub fn put(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(SOURCE_AT.len() as u32).to_be_bytes());
+        out.extend_from_slice(SOURCE_AT.as_bytes());
+        let at = out.len();
+        out.extend_from_slice(&[0; 4]);
+        // Writing to a `Vec` does not fail.
+        let _ = match self.topic {
+            None => write!(out, "{}@{}", self.partition, self.offset),
+            Some(topic) => write!(out, "{topic}[{}]@{}", self.partition, self.offset),
+        };
+        let length = (out.len() - at - 4) as u32;
+        out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+    }
+
+    fn parse(text: &str) -> Option<Origin<'_>> {
+        let (place, offset) = text.rsplit_once('@')?;
+        let (topic, partition) = match place.strip_suffix(']') {
+            Some(place) => place
+                .rsplit_once('[')
+                .map(|(topic, partition)| (Some(topic), partition))?,
+            None => (None, place),
+        };
+        Some(Origin {
+            topic,
+            partition: partition.parse().ok()?,
+            offset: offset.parse().ok()?,
+        })
+    }
+}
+
+/// The place that [`Origin::put`] put first, and the other headers.
+fn split_origin(headers: &[u8]) -> (Option<Origin<'_>>, &[u8]) {
+    let mut rest = headers;
+    let origin = take_header(&mut rest)
+        .filter(|(name, _)| *name == SOURCE_AT)
+        .and_then(|(_, value)| Origin::parse(std::str::from_utf8(value?).ok()?));
+    match origin {
+        Some(_) => (origin, rest),
+        None => (None, headers),
+    }
 }
 
 #[cfg(test)]
@@ -364,6 +438,46 @@ mod tests {
         inbox.pop();
         inbox.advance(11);
         assert_eq!(inbox.commit_offset(), 11);
+    }
+
+    #[test]
+    fn a_record_behind_a_hop_says_where_it_was_read_and_keeps_its_own_headers() {
+        let mut own = Vec::new();
+        encode_headers([("trace", Some(&b"17"[..]))].into_iter(), &mut own);
+        for topic in [None, Some("views[2]")] {
+            let origin = Origin {
+                topic,
+                partition: 3,
+                offset: 12,
+            };
+            let mut headers = Vec::new();
+            put_event_time(5, &mut headers);
+            origin.put(&mut headers);
+            headers.extend_from_slice(&own);
+            let record = RawRecord {
+                offset: 0,
+                timestamp: 1,
+                key: None,
+                value: Some(b"v"),
+                headers: &headers,
+            };
+            let mut inbox = Inbox::new(true);
+            inbox.push(record);
+            assert_eq!(inbox.front().unwrap().headers, own);
+            assert_eq!(inbox.origin(None), Some(origin));
+            // As workers of before wrote it, and with a header of its own that has the name.
+            let mut before = Vec::new();
+            put_event_time(5, &mut before);
+            encode_headers([(SOURCE_AT, Some(&b"x@y"[..]))].into_iter(), &mut before);
+            let mut inbox = Inbox::new(true);
+            inbox.push(RawRecord {
+                headers: &before,
+                ..record
+            });
+            assert_eq!(inbox.origin(None), None);
+            let kept: Vec<_> = decode_headers(inbox.front().unwrap().headers).collect();
+            assert_eq!(kept, [(SOURCE_AT, Some(&b"x@y"[..]))]);
+        }
     }
 
     #[test]

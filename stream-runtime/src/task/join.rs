@@ -8,6 +8,7 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use super::agent::{AgentCx, Status};
+use super::bad::Bad;
 use super::event::Event;
 use super::group::Feeder;
 use super::heads::{Heads, PeekTime};
@@ -105,7 +106,7 @@ pub struct Side<T, R> {
 }
 
 /// Reads the record in hand of an input.
-type Arrives<R> = fn(&AgentCx, usize) -> Result<Event<R, AnyKey>, String>;
+type Arrives<R> = fn(&AgentCx, usize) -> Result<Event<R, AnyKey>, Bad>;
 
 /// A side, and the field that its records are joined by: its name, and how it is reached.
 type ByField<'s, T, R, K> = (&'s Side<T, R>, &'s str, for<'a> fn(&'a R) -> &'a K);
@@ -464,8 +465,8 @@ impl AgentCx {
                             shared.count();
                             turn
                         }
-                        Err(why) => {
-                            self.bad_record(&why);
+                        Err(bad) => {
+                            self.bad_record(&bad);
                             if shared.is_stopped() {
                                 return Poll::Pending;
                             }

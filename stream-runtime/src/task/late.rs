@@ -36,28 +36,36 @@ impl Shared {
             out.extend_from_slice(bytes.unwrap_or_default());
             Ok::<_, std::convert::Infallible>(bytes.is_some())
         };
-        let push =
-            |batch: &mut OutBuf, missed: &[(i64, i64)], input: usize, record: &RawRecord<'_>| {
-                let mut headers = headers(missed);
-                headers.push((header::SOURCE_TOPIC, self.input_names[input].to_string()));
-                headers.push((header::SOURCE_PARTITION, self.partition.to_string()));
-                headers.push((header::SOURCE_OFFSET, record.offset.to_string()));
-                let _ = batch.push(
-                    output,
-                    self.stamp_of(record),
-                    |out| {
-                        out.extend_from_slice(record.headers);
-                        put(&headers, out);
-                    },
-                    |out| copy(record.key, out),
-                    |out| copy(record.value, out),
-                );
-            };
+        let push = |batch: &mut OutBuf,
+                    missed: &[(i64, i64)],
+                    input: usize,
+                    place: Option<u64>,
+                    record: &RawRecord<'_>| {
+            let mut headers = headers(missed);
+            headers.push((header::SOURCE_TOPIC, self.input_names[input].to_string()));
+            headers.push((header::SOURCE_PARTITION, self.partition.to_string()));
+            headers.push((header::SOURCE_OFFSET, record.offset.to_string()));
+            if let Some((topic, partition, offset)) = self.read_at_place(input, place) {
+                headers.push((header::ORIGIN_TOPIC, topic));
+                headers.push((header::ORIGIN_PARTITION, partition.to_string()));
+                headers.push((header::ORIGIN_OFFSET, offset.to_string()));
+            }
+            let _ = batch.push(
+                output,
+                self.stamp_of(record),
+                |out| {
+                    out.extend_from_slice(record.headers);
+                    put(&headers, out);
+                },
+                |out| copy(record.key, out),
+                |out| copy(record.value, out),
+            );
+        };
         match self.current.get() {
             Current::Input(input) => {
                 let inbox = self.inputs[input].borrow();
                 if let Some(record) = inbox.front() {
-                    push(batch, &missed, input, &record);
+                    push(batch, &missed, input, None, &record);
                 }
             }
             // A window that is late for one of them is late for all of its time.
@@ -69,7 +77,7 @@ impl Shared {
                         .collect();
                     let inbox = self.inputs[held.input].borrow();
                     if let (false, Some(record)) = (own.is_empty(), inbox.at(held.place)) {
-                        push(batch, &own, held.input, &record);
+                        push(batch, &own, held.input, Some(held.place), &record);
                     }
                 }
             }

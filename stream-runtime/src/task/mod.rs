@@ -1,6 +1,7 @@
 //! One partition of one sub-topology, without threads, sockets or clocks: records in, effects out.
 
 mod agent;
+mod bad;
 mod blame;
 mod build;
 mod closed;
@@ -49,6 +50,7 @@ pub use event::Event;
 pub(crate) use failing::backoff;
 pub use group::{Feeder, Grouped, NoKeyAtAll, TakesKey, TopicInput};
 pub use headers::Headers;
+pub(crate) use inbox::{EVENT_TIME, SOURCE_AT};
 pub use inbox::{Inbox, RawRecord, commit_offset, decode_headers, encode_headers};
 pub use inject::{FromContext, Key, PerEvent, State, TaskContext};
 pub use input::{AnyKey, ClosedForm, Cx, EventForm, Input, StreamForm};

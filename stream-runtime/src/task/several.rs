@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::agent::AgentCx;
+use super::bad::Bad;
 use super::event::Event;
 use super::failing::{Unwound, backoff};
 use super::held::HeldState;
@@ -73,7 +74,7 @@ impl<Fut> Slot<Fut> {
 enum End {
     Well,
     Failed(Failure),
-    Bad(String),
+    Bad(Bad),
     /// The task stops.
     Stopped,
 }
@@ -300,7 +301,7 @@ impl AgentCx {
                 self.shared.stop(error, false);
                 End::Stopped
             }
-            Unwound::Bad(why) => End::Bad(why),
+            Unwound::Bad(why) => End::Bad(why.into()),
             Unwound::Failed(failure) => End::Failed(failure),
         }
     }
@@ -314,10 +315,9 @@ impl AgentCx {
         let next = self.inside(number, || match end {
             End::Stopped => None,
             End::Well => Some(HeldState::Done),
-            End::Bad(why) => {
+            End::Bad(bad) => {
                 state.attempts.set(1);
-                let policy = state.options.on_decode_error;
-                self.dispose(policy, &why).then_some(HeldState::Done)
+                self.dispose_bad(&bad).then_some(HeldState::Done)
             }
             End::Failed(failure) => self.after(&failure),
         });

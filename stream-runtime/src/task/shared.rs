@@ -76,6 +76,8 @@ pub struct Shared {
     pub(crate) clock: Rc<Clock>,
     pub(crate) inputs: Vec<RefCell<Inbox>>,
     pub(crate) input_names: Vec<Rc<str>>,
+    /// Of a repartition topic: the topics that it is filled from.
+    pub(crate) input_sources: Vec<Vec<String>>,
     /// How far past the wall clock an event time of each input may be, in ms.
     pub(crate) ahead: Vec<i64>,
     pub(crate) outputs: Vec<Rc<str>>,
@@ -342,14 +344,51 @@ impl Shared {
         }
     }
 
+    /// Topic, partition and offset at which the record in hand was read before it got another key; `None` as well for one
+    /// that does not say.
+    pub(crate) fn read_at(&self) -> Option<(String, i32, i64)> {
+        let (input, place) = match self.current.get() {
+            Current::Input(input) => (input, None),
+            Current::Held(_) => {
+                let (input, place) = self.spot.get();
+                (input, Some(place))
+            }
+            Current::Closed(_) | Current::Tick(_) | Current::None => return None,
+        };
+        self.read_at_place(input, place)
+    }
+
+    /// The same of the record at a place of an input, or of its oldest one.
+    pub(crate) fn read_at_place(
+        &self,
+        input: usize,
+        place: Option<u64>,
+    ) -> Option<(String, i32, i64)> {
+        let inbox = self.inputs[input].borrow();
+        let origin = inbox.origin(place)?;
+        let topic = match (origin.topic, &self.input_sources[input][..]) {
+            (Some(topic), _) => topic.to_owned(),
+            (None, [topic]) => topic.clone(),
+            (None, _) => return None,
+        };
+        Some((topic, origin.partition, origin.offset))
+    }
+
     /// Where the event in hand comes from, for messages: `voltage_input[3]@17`.
     pub(crate) fn whereabouts(&self) -> String {
         match self.current.get() {
             Current::Input(_) | Current::Held(_) => self.with_record(|record| match record {
-                Some((input, record)) => format!(
-                    "{}[{}]@{}",
-                    self.input_names[input], self.partition, record.offset
-                ),
+                Some((input, record)) => {
+                    let before = self
+                        .read_at()
+                        .map_or_else(String::new, |(topic, p, offset)| {
+                            format!(" (from {topic}[{p}]@{offset})")
+                        });
+                    format!(
+                        "{}[{}]@{}{before}",
+                        self.input_names[input], self.partition, record.offset
+                    )
+                }
                 None => format!("partition {}", self.partition),
             }),
             Current::Closed(table) => {

@@ -7,13 +7,14 @@ use std::task::Poll;
 use smallvec::SmallVec;
 
 use super::agent::{AgentCx, Status};
+use super::bad::Bad;
 use super::event::Event;
 use super::headers::Headers;
 use super::heads::Heads;
 use super::shared::Current;
 use super::take::Gathering;
 use crate::error::Failure;
-use crate::key::{KeyError, StreamKey};
+use crate::key::StreamKey;
 use crate::record::{Payload, Record};
 use crate::table::{Hand, NO_TIME};
 
@@ -52,9 +53,9 @@ pub(super) enum Source<T, K> {
 /// [`AgentCx::poll_event`] of a record and a key.
 type PollEvent<T, K> = fn(&AgentCx) -> Poll<Option<Event<T, K>>>;
 /// [`AgentCx::decode_at`] of a record and a key.
-type ReadEvent<T, K> = fn(&AgentCx, usize, Option<u64>) -> Result<Event<T, K>, String>;
+type ReadEvent<T, K> = fn(&AgentCx, usize, Option<u64>) -> Result<Event<T, K>, Bad>;
 /// Event time, and the event unless a filter left it out.
-type Made<T, K> = Result<(i64, Option<Event<T, K>>), String>;
+type Made<T, K> = Result<(i64, Option<Event<T, K>>), Bad>;
 type ReadMade<T, K> = Box<dyn FnMut(&AgentCx, usize, Option<u64>) -> Made<T, K>>;
 
 impl<T: Payload, K: StreamKey> Stream<T, K> {
@@ -166,18 +167,6 @@ impl<T, K> Stream<T, K> {
     }
 }
 
-/// What a record without the key that its agent needs is refused with.
-#[cold]
-fn no_key(error: &KeyError) -> String {
-    let cure = match error.is_missing() {
-        true => {
-            "; an agent with a table or a `Key` needs one: `group_by` the field that it is in, or take `Event<_, Option<..>>`"
-        }
-        false => "",
-    };
-    format!("{error}{cure}")
-}
-
 impl AgentCx {
     /// The handler has finished with the event in hand.
     pub(crate) fn acknowledge(&self) {
@@ -219,7 +208,7 @@ impl AgentCx {
     #[inline]
     fn poll_with<T, K>(
         &self,
-        mut read: impl FnMut(usize) -> Result<Option<Event<T, K>>, String>,
+        mut read: impl FnMut(usize) -> Result<Option<Event<T, K>>, Bad>,
     ) -> Poll<Option<Event<T, K>>> {
         let (shared, state) = (&*self.shared, self.state());
         loop {
@@ -267,8 +256,8 @@ impl AgentCx {
                     shared.count();
                     shared.done(self.agent);
                 }
-                Err(why) => {
-                    self.bad_record(&why);
+                Err(bad) => {
+                    self.bad_record(&bad);
                     // By `on_decode_error = "stop"` the record stays in hand: not again and again.
                     if shared.is_stopped() {
                         return Poll::Pending;
@@ -285,7 +274,7 @@ impl AgentCx {
         &self,
         input: usize,
         place: Option<u64>,
-    ) -> Result<Event<T, K>, String> {
+    ) -> Result<Event<T, K>, Bad> {
         let (shared, state) = (&*self.shared, self.state());
         let inbox = shared.inputs[input].borrow();
         let raw = match place {
@@ -293,7 +282,7 @@ impl AgentCx {
             Some(place) => inbox.at(place),
         };
         let Some(raw) = raw else {
-            return Err("the record is gone".into());
+            return Err("the record is gone".to_owned().into());
         };
         // With several topics it was decoded to choose among them.
         let chosen = if shared.inputs.len() > 1 {
@@ -307,7 +296,7 @@ impl AgentCx {
         };
         let value = chosen
             .unwrap_or_else(|| T::decode(raw.value))
-            .map_err(|e| e.to_string())?;
+            .map_err(|e| self.undecodable::<T::Record>(e))?;
         let mut stays = false;
         let time = match value.timestamp() {
             Some(time) => time,
@@ -325,12 +314,13 @@ impl AgentCx {
                 "its event time {} is more than {} ahead of the clock: it would make everything after it late; see max_ahead",
                 super::shared::people_time(time),
                 crate::duration::format(shared.ahead[input])
-            ));
+            )
+            .into());
         }
         let key = OnceCell::new();
         let mut raw_key = None;
         if state.needs_key {
-            let decoded = K::decode(raw.key).map_err(|e| no_key(&e))?;
+            let decoded = K::decode(raw.key).map_err(|e| self.unreadable_key(&e))?;
             let _ = key.set(decoded);
         } else {
             raw_key = raw.key.map(SmallVec::from_slice);

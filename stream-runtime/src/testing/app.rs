@@ -456,13 +456,23 @@ impl TestApp {
         .collect()
     }
 
-    /// The dead letters of an agent, by its name: the records' bytes, with headers that say why.
+    /// The dead letters of an agent, by its name: the records' bytes (`None`: a tombstone), with headers that say why.
+    /// Agents that share a `dead_letter_topic` have theirs together.
     ///
     /// # Panics
     /// When a partition would stop.
     #[track_caller]
-    pub fn dead_letters(&mut self, agent: &str) -> Vec<Sent<bytes::Bytes>> {
-        let topic = format!("{}-{agent}-dead-letters", self.app.id());
+    pub fn dead_letters(&mut self, agent: &str) -> Vec<Sent<Option<bytes::Bytes>>> {
+        let plan = done(self.plan());
+        let outputs = plan.topologies.iter().find_map(|topology| {
+            let mut agents = topology.agents.iter();
+            let found = agents.find(|one| one.descriptor.name == agent)?;
+            topology.outputs.get(found.dead_letters?)
+        });
+        let topic = match outputs {
+            Some(output) => output.topic.clone(),
+            None => format!("{}-{agent}-dead-letters", self.app.id()),
+        };
         self.sent(&topic)
     }
 

@@ -204,6 +204,8 @@ pub struct AgentOptions {
     pub on_error: OnError,
     /// When a record does not decode or breaks a rule.
     pub on_decode_error: OnError,
+    /// When a tombstone comes and none is taken. Default: as when a record does not decode.
+    pub on_tombstone: Option<OnError>,
     /// Overrides `{app}-{agent}-dead-letters`.
     pub dead_letter_topic: Option<&'static str>,
     /// Events handled at once; more than 1 in the event form only. Default 1.
@@ -220,6 +222,7 @@ impl AgentOptions {
         timeout_ms: None,
         on_error: OnError::DeadLetter,
         on_decode_error: OnError::DeadLetter,
+        on_tombstone: None,
         dead_letter_topic: None,
         concurrency: 1,
         holds: None,

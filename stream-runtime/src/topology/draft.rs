@@ -296,16 +296,12 @@ pub(super) fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usiz
                 output(topic.name.to_owned(), OutputKind::Sink);
             }
         }
-        // A key that may be missing makes no record bad.
-        let asks_for_key = |e: &Edge| {
-            matches!(
-                e,
-                Edge::Table { .. }
-                    | Edge::Key {
-                        optional: false,
-                        ..
-                    }
-            )
+        // A key that may be missing makes no record bad, and rows of a table that is `local` belong to no partition by
+        // their keys.
+        let asks_for_key = |e: &Edge| match e {
+            Edge::Table { table, .. } => !table.local,
+            Edge::Key { optional, .. } => !optional,
+            _ => false,
         };
         let sink = d.sink.map(|s| (s.to_owned(), OutputKind::Sink));
         let repartition = draft.feeds.as_ref();

@@ -71,7 +71,7 @@ use crate::error::{Error, Kind};
 use crate::kafka::{Admin, Properties};
 use crate::store::{SledOptions, SledStore, Store, Storer};
 use crate::task::{Pulse, States};
-use crate::topology::{PatternPlan, Plan};
+use crate::topology::{AgentPlan, PatternPlan, Plan};
 use globals::{Global, Globals};
 use shared::{Shared, View};
 use slot::Slot;
@@ -273,7 +273,8 @@ impl Ground<'_> {
 fn names(plan: &Plan) -> Vec<&'static str> {
     let mut agents: Vec<_> = plan.topologies.iter().flat_map(|t| &t.agents).collect();
     agents.sort_by_key(|agent| agent.number);
-    agents.iter().map(|agent| agent.descriptor.name).collect()
+    let name = |agent: &&AgentPlan| agent.feeds.unwrap_or(agent.descriptor.name);
+    agents.iter().map(name).collect()
 }
 
 /// Sets what follows from the topics, unless the user has.

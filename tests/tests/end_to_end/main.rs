@@ -24,6 +24,7 @@ mod mutants;
 mod patterns;
 mod reads;
 mod refusals;
+mod reset;
 mod tutorial;
 mod typed;
 mod verifier;

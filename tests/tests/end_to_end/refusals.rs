@@ -179,7 +179,7 @@ impl Outcome for TestApp {
 
     fn dead(&mut self, agent: &str) -> Vec<(i64, String)> {
         let letters = self.dead_letters(agent);
-        let letter = |letter: &stream_runtime::testing::Sent<Bytes>| {
+        let letter = |letter: &stream_runtime::testing::Sent<Option<Bytes>>| {
             assert_eq!(letter.header("attempts"), Some("1"), "at the first try");
             let offset = letter.header("source.offset").unwrap();
             let reason = letter.header("error").unwrap().to_owned();

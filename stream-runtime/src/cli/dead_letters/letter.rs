@@ -3,6 +3,7 @@
 use super::place::Place;
 use crate::kafka::RecordView;
 use crate::task::dead_letter as header;
+use crate::task::{EVENT_TIME, SOURCE_AT};
 
 /// A header of the record's own.
 pub(super) type Header = (String, Option<Vec<u8>>);
@@ -34,6 +35,8 @@ pub(super) enum Origin {
         partition: i32,
         offset: i64,
         timestamp: i64,
+        /// Where it was read before it got another key (`group_by`), and came to this topic.
+        before: Option<(String, i32, i64)>,
     },
     /// A window that closed.
     Window {
@@ -81,23 +84,50 @@ impl Letter {
         {
             cut_from = headers.pop().and_then(|last| text(last).parse().ok());
         }
-        let mut rest = headers.into_iter().peekable();
-        let mut next = |name: &str| Some(text(rest.next_if(|(found, _)| found == name)?));
-        let (error, agent) = (next(header::ERROR)?, next(header::AGENT)?);
-        let attempts = next(header::ATTEMPTS)?.parse().ok()?;
-        let origin = if let Some(topic) = next(header::SOURCE_TOPIC) {
+        // Behind a hop: where the record was read before. Only all three of them are ours.
+        let before = |rest: &mut Vec<Header>| {
+            let names = [
+                header::ORIGIN_TOPIC,
+                header::ORIGIN_PARTITION,
+                header::ORIGIN_OFFSET,
+            ];
+            let [topic, partition, offset] = rest.get(..3)? else {
+                return None;
+            };
+            let all = [topic, partition, offset];
+            if all.iter().zip(names).any(|((name, _), ours)| name != ours) {
+                return None;
+            }
+            let [topic, partition, offset] = all.map(|header| text(header.clone()));
+            let found = (topic, partition.parse().ok()?, offset.parse().ok()?);
+            rest.drain(..3);
+            Some(found)
+        };
+        let mut rest = headers;
+        let next = |rest: &mut Vec<Header>, name: &str| {
+            let first = rest.first().is_some_and(|(found, _)| found == name);
+            first.then(|| text(rest.remove(0)))
+        };
+        let rest = &mut rest;
+        let (error, agent) = (next(rest, header::ERROR)?, next(rest, header::AGENT)?);
+        let attempts = next(rest, header::ATTEMPTS)?.parse().ok()?;
+        let origin = if let Some(topic) = next(rest, header::SOURCE_TOPIC) {
+            let partition = next(rest, header::SOURCE_PARTITION)?.parse().ok()?;
+            let offset = next(rest, header::SOURCE_OFFSET)?.parse().ok()?;
+            let timestamp = next(rest, header::SOURCE_TIMESTAMP)?.parse().ok()?;
             Origin::Record {
                 topic,
-                partition: next(header::SOURCE_PARTITION)?.parse().ok()?,
-                offset: next(header::SOURCE_OFFSET)?.parse().ok()?,
-                timestamp: next(header::SOURCE_TIMESTAMP)?.parse().ok()?,
+                partition,
+                offset,
+                timestamp,
+                before: before(rest),
             }
-        } else if let Some(table) = next(header::TABLE) {
+        } else if let Some(table) = next(rest, header::TABLE) {
             Origin::Window {
                 table,
-                partition: next(header::PARTITION)?.parse().ok()?,
-                start: next(header::START)?,
-                end: next(header::END)?,
+                partition: next(rest, header::PARTITION)?.parse().ok()?,
+                start: next(rest, header::START)?,
+                end: next(rest, header::END)?,
             }
         } else {
             Origin::Unknown
@@ -109,11 +139,29 @@ impl Letter {
             agent,
             attempts,
             origin,
-            headers: rest.collect(),
+            headers: std::mem::take(rest),
             cut_from,
             key,
             value,
         })
+    }
+
+    /// The headers of the framework's that a record behind a hop is sent again with: its time, and where it was read.
+    pub(super) fn hop_headers(&self) -> Vec<Header> {
+        match &self.origin {
+            Origin::Record {
+                timestamp,
+                before: Some((topic, partition, offset)),
+                ..
+            } => {
+                let at = format!("{topic}[{partition}]@{offset}");
+                vec![
+                    (EVENT_TIME.to_owned(), Some(timestamp.to_string().into())),
+                    (SOURCE_AT.to_owned(), Some(at.into())),
+                ]
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Why it cannot be sent again; `None`: it can.
@@ -146,8 +194,14 @@ impl std::fmt::Display for Origin {
                 topic,
                 partition,
                 offset,
+                before,
                 ..
-            } => write!(f, "{topic}[{partition}]@{offset}"),
+            } => match before {
+                Some((source, of, at)) => {
+                    write!(f, "{source}[{of}]@{at} by {topic}[{partition}]@{offset}")
+                }
+                None => write!(f, "{topic}[{partition}]@{offset}"),
+            },
             Origin::Window {
                 table,
                 partition,
@@ -201,6 +255,33 @@ mod tests {
             .collect();
         assert_eq!(kept, ["error", "trace", "source.topic"]);
         assert_eq!(found.refusal(), None);
+    }
+
+    #[test]
+    fn a_letter_behind_a_hop_names_where_its_record_was_read() {
+        let hop = [
+            ("origin.topic", "views"),
+            ("origin.partition", "2"),
+            ("origin.offset", "40"),
+        ];
+        let own = [("origin.topic", "its own")];
+        let found = letter(&[&RECORD[..], &hop, &own].concat()).unwrap();
+        assert_eq!(found.origin.to_string(), "views[2]@40 by orders[1]@17");
+        assert_eq!(
+            found.headers,
+            [("origin.topic".to_owned(), Some(b"its own".to_vec()))]
+        );
+        let text = |at: usize| {
+            let (name, value) = found.hop_headers().swap_remove(at);
+            (name, String::from_utf8(value.unwrap()).unwrap())
+        };
+        assert_eq!(text(0), ("event-time".to_owned(), "99".to_owned()));
+        assert_eq!(text(1), ("source-at".to_owned(), "views[2]@40".to_owned()));
+        // A record's own header that is named like ours is no place.
+        let found = letter(&[&RECORD[..], &own].concat()).unwrap();
+        assert_eq!(found.origin.to_string(), "orders[1]@17");
+        assert_eq!(found.headers.len(), 1);
+        assert!(found.hop_headers().is_empty());
     }
 
     #[test]

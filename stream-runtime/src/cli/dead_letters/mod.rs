@@ -177,7 +177,13 @@ impl<'a> Desk<'a> {
         };
         follow.run(&self.properties, &self.admin, &mut |step| match step {
             Step::Record(partition, record) => match Letter::read(partition, record) {
-                Some(letter) => see(letter),
+                Some(mut letter) => {
+                    // Workers of before named what gives an agent's records their key, `count-page` for `count`.
+                    if let Some(owner) = self.view.owner(&letter.agent) {
+                        owner.clone_into(&mut letter.agent);
+                    }
+                    see(letter)
+                }
                 None => Ok(ControlFlow::Continue(())),
             },
             Step::NoTopic | Step::Quiet(_) => Ok(ControlFlow::Continue(())),

@@ -324,16 +324,21 @@ fn outgoing(letter: &Letter) -> CliResult<Outgoing<'_>> {
     else {
         return Err(CliError::failure("it has no source record"));
     };
-    let own = letter.headers.iter();
-    let own = own.map(|(name, value)| (name.as_str(), value.as_deref()));
+    let hop = letter.hop_headers();
+    let all = hop.iter().chain(&letter.headers);
+    let all = all.map(|(name, value)| (name.as_str(), value.as_deref()));
+    let some = !hop.is_empty() || !letter.headers.is_empty();
     Ok(Outgoing {
         topic,
         partition: Some(*partition),
         key: letter.key.as_deref(),
         value: letter.value.as_deref(),
-        // A message that had no time gets that of now.
-        timestamp: (*timestamp != -1).then_some(*timestamp),
-        headers: (!letter.headers.is_empty()).then(|| OutHeaders::new(own)),
+        // A message that had no time gets that of now; a time that Kafka's stamp cannot hold goes in the header.
+        timestamp: (*timestamp != -1).then(|| match hop.is_empty() {
+            true => *timestamp,
+            false => (*timestamp).max(1),
+        }),
+        headers: some.then(|| OutHeaders::new(all)),
         slot: 0,
     })
 }

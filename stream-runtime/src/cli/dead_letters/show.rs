@@ -41,8 +41,12 @@ pub(super) fn run(cx: &Context<'_>, args: &ShowArgs) -> CliResult {
                 partition,
                 offset,
                 timestamp,
+                before,
             } => serde_json::json!({
                 "topic": topic, "partition": partition, "offset": offset, "timestamp": timestamp,
+                "before": before.as_ref().map(|(topic, partition, offset)| serde_json::json!({
+                    "topic": topic, "partition": partition, "offset": offset,
+                })),
             }),
             Origin::Window {
                 table,

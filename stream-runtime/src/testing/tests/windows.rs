@@ -155,7 +155,7 @@ fn several_agents_get_each_closed_window_and_one_may_fail() {
             Some("2026-01-01T00:00:30.001Z".to_owned())
         )
     );
-    assert_eq!(&dead[0][..], br#"{"pages":["bad"]}"#);
+    assert_eq!(dead[0].as_deref(), Some(&br#"{"pages":["bad"]}"#[..]));
     assert_eq!(texts(&mut app, "counts"), ["1"]);
 }
 

@@ -1,0 +1,214 @@
+//! Removing rows: the row of a plain table, the windows of a key.
+
+use std::borrow::Borrow;
+use std::hash::Hash;
+
+use chrono::{DateTime, Utc};
+
+use super::cell::TableCell;
+use super::closing;
+use super::handle::Table;
+use super::rows::Rows;
+use super::slot::Value;
+use super::span_cell::SpanCell;
+use super::spans::Span;
+use super::spec::{OneWindowKind, TableKind, TableSpec};
+use super::typed::{InWindow, TypedPartition};
+use crate::error::{Error, raise};
+
+/// Takes the rows that were removed: start and end of the window, and the row.
+pub type Taken<'a, V> = &'a mut dyn FnMut(i64, i64, V);
+
+/// What [`Table::remove`] returns.
+pub trait Removed<V>: Default {
+    /// Takes in a row of the window `[start, end)`.
+    #[doc(hidden)]
+    fn add(&mut self, start: i64, end: i64, row: V);
+}
+
+impl<V> Removed<V> for Option<V> {
+    fn add(&mut self, _: i64, _: i64, row: V) {
+        *self = Some(row);
+    }
+}
+
+impl<V> Removed<V> for Vec<InWindow<V>> {
+    fn add(&mut self, start: i64, end: i64, row: V) {
+        self.push(InWindow::new(start, end, row));
+    }
+}
+
+impl<S: TableSpec> Table<S> {
+    /// Removes all that the table has of a key, in the changelog by tombstones, and returns it:
+    ///
+    /// * plain tables: the row, `Some` if there was one;
+    /// * tables with windows: every window of the key, as [`windows`](Table::windows) lists them: those that are open,
+    ///   which do not close then, and those whose `retention` runs. A record that comes later begins anew.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table(session = "30m")]
+    /// # #[derive(Clone, Default)]
+    /// # struct Visits { pages: u64 }
+    /// # impl Merge for Visits { fn merge(&mut self, later: Self) { self.pages += later.pages; } }
+    /// /// A page view; a tombstone asks for the user to be forgotten.
+    /// #[agent(topic = "views")]
+    /// async fn visit(view: Event<Option<String>>, mut visits: Table<Visits>) {
+    ///     if view.is_some() {
+    ///         visits.update(view.key(), |visit| visit.pages += 1);
+    ///     } else {
+    ///         visits.remove(view.key());
+    ///     }
+    /// }
+    /// ```
+    pub fn remove<Q>(&mut self, key: &Q) -> <S::Kind as TableKind>::Removed<S::Value>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let mut removed = <S::Kind as TableKind>::Removed::default();
+        self.cell()
+            .remove(key, &mut |start, end, row| removed.add(start, end, row))
+            .unwrap_or_else(|e| raise(e));
+        removed
+    }
+
+    /// Removes the row of one window, the one that [`at`](Table::at) reads: the newest that holds the time. Of hopping
+    /// windows that hold it too the others stay. It does not close, and a record of its time that comes later, and not
+    /// too late, begins it anew. Sliding windows share their records, so there are only all of a key to remove.
+    pub fn remove_at<Q>(&mut self, time: DateTime<Utc>, key: &Q) -> Option<S::Value>
+    where
+        S::Kind: OneWindowKind,
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let mut removed = None;
+        self.cell()
+            .remove_at(time.timestamp_millis(), key, &mut |_, _, row| {
+                removed = Some(row);
+            })
+            .unwrap_or_else(|e| raise(e));
+        removed
+    }
+}
+
+impl<S: TableSpec> TableCell<S> {
+    /// Takes the row of the window that ends at `end`.
+    pub(super) fn take_window<Q>(
+        &self,
+        end: i64,
+        key: &Q,
+        taken: Taken<'_, S::Value>,
+    ) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let mut rows = self.rows.borrow_mut();
+        let Some(at) = rows.find(end, key)? else {
+            return Ok(());
+        };
+        if let Some(row) = take(&mut rows, at) {
+            let size = S::DESCRIPTOR.window.map_or(0, |window| window.size());
+            taken(end - size, end, row);
+            // Its place may soon be another row's.
+            self.closing.borrow_mut().restart();
+        }
+        Ok(())
+    }
+
+    /// Takes all windows of a key; of a plain table the row.
+    pub(super) fn take_all<Q>(&self, key: &Q, taken: Taken<'_, S::Value>) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        if S::DESCRIPTOR.window.is_none() {
+            if let Some(row) = self.replace(key, None)? {
+                taken(0, 0, row);
+            }
+            return Ok(());
+        }
+        let ends = closing::ends(&self.rows.borrow())?;
+        for end in ends {
+            self.take_window(end, key, taken)?;
+        }
+        Ok(())
+    }
+}
+
+impl<S: TableSpec> SpanCell<S> {
+    /// Takes all windows of a key, those that nobody is told of too.
+    pub(super) fn take_all<Q>(&self, key: &Q, taken: Taken<'_, S::Value>) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let readable = self.windows(key)?;
+        let rows = &mut *self.rows.borrow_mut();
+        let Some(at) = rows.find(0, key)? else {
+            return Ok(());
+        };
+        if let Some(row) = take(rows, at) {
+            self.index
+                .borrow_mut()
+                .unfile(at, &rows.slots[at as usize].key, &row);
+        }
+        for window in readable {
+            let (start, end) = (window.start, window.end);
+            taken(
+                start.timestamp_millis(),
+                end.timestamp_millis(),
+                window.value,
+            );
+        }
+        Ok(())
+    }
+
+    /// Takes the newest readable window of a key that holds the time.
+    pub(super) fn take_at<Q>(
+        &self,
+        time: i64,
+        key: &Q,
+        taken: Taken<'_, S::Value>,
+    ) -> Result<(), Error>
+    where
+        S::Key: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+    {
+        let found = self.read_row(key, |row, open| {
+            let holds = |span: &Span<_>| span.start <= time && time < span.end;
+            let readable = |span: &Span<_>| open(span) || self.is_retained(span.end);
+            row.0.iter().rposition(|span| holds(span) && readable(span))
+        })?;
+        let Some(place) = found.flatten() else {
+            return Ok(());
+        };
+        let rows = &mut *self.rows.borrow_mut();
+        let Some(at) = rows.find(0, key)? else {
+            return Ok(());
+        };
+        rows.journal(at);
+        let slot = &mut rows.slots[at as usize];
+        let Value::Here(row) = &mut slot.value else {
+            return Ok(());
+        };
+        let span = row.0.remove(place);
+        let empty = row.0.is_empty();
+        self.index.borrow_mut().unfile_one(at, &slot.key, &span);
+        if empty {
+            slot.value = Value::Absent;
+        }
+        taken(span.start, span.end, span.closed_as.unwrap_or(span.value));
+        Ok(())
+    }
+}
+
+/// Journals a row and takes its value out.
+fn take<R: super::row::RowSpec>(rows: &mut Rows<R>, at: u32) -> Option<R::Row> {
+    rows.journal(at);
+    match std::mem::replace(&mut rows.slots[at as usize].value, Value::Absent) {
+        Value::Here(row) => Some(row),
+        Value::Absent | Value::Unloaded => None,
+    }
+}
