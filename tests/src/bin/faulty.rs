@@ -48,7 +48,7 @@ async fn act(order: &Order) -> Result<()> {
         "hang" => std::future::pending().await,
         "nap" => tokio::time::sleep(Duration::from_millis(300)).await,
         "block" => std::thread::sleep(Duration::from_secs(7)),
-        "stall" => std::thread::sleep(Duration::from_secs(14)),
+        "stall" => std::thread::sleep(Duration::from_secs(20)),
         _ => {}
     }
     Ok(())
