@@ -2,12 +2,15 @@
 
 mod expand;
 mod field;
+mod kept;
 mod masking;
 mod parse;
 mod paths;
 
-pub use field::is_option;
-pub use parse::CODECS;
+pub use expand::{add_readers, readers};
+pub use field::{Rules, is_option};
+pub use kept::of_row;
+pub use parse::{CODECS, Coercion, RecordField, read_fields};
 
 use crate::errors::Errors;
 #[cfg(test)]

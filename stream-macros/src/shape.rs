@@ -26,7 +26,13 @@ pub fn of(item: &DeriveInput, p: &TokenStream) -> TokenStream {
         }
         Data::Union(_) => (false, TokenStream::new()),
     };
-    quote!(#p::Shape { fields: &[#fields], variants: #variants, serde: #serde })
+    let lost = crate::record::of_row(item)
+        .into_iter()
+        .map(|lost| match lost.what.as_str() {
+            "" => lost.why,
+            what => format!("{what}: {}", lost.why),
+        });
+    quote!(#p::Shape { fields: &[#fields], variants: #variants, serde: #serde, lost: &[#(#lost),*] })
 }
 
 fn fields(fields: &Fields, all_default: bool, p: &TokenStream) -> TokenStream {

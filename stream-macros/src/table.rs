@@ -11,7 +11,7 @@ use proc_macro2::TokenStream;
 pub fn attribute(args: TokenStream, item: TokenStream) -> TokenStream {
     let errors = Errors::new();
     let out = match parse::parse(args, &item, &errors) {
-        Some(table) => expand::expand(&table),
+        Some(mut table) => expand::expand(&mut table),
         None => item,
     };
     let errors = errors.finish();

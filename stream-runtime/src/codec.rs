@@ -2,6 +2,8 @@
 
 pub(crate) mod json;
 pub(crate) mod rows;
+pub(crate) mod tree;
 mod wire;
+pub(crate) mod work;
 
-pub use wire::{Binary, Codec, CodecError, MessagePack, Raw, Text};
+pub use wire::{Binary, Codec, CodecError, MessagePack, MessagePackAsText, Raw, Text};

@@ -121,7 +121,7 @@ pub mod recipes {}
 
 /// How the values of messages are written: what `#[record(codec = ..)]` names, and the trait for one of your own.
 pub mod codecs {
-    pub use crate::codec::{Binary, Codec, CodecError, MessagePack, Raw, Text};
+    pub use crate::codec::{Binary, Codec, CodecError, MessagePack, MessagePackAsText, Raw, Text};
 }
 
 /// Which types the rules of `#[field]` and the options of `#[record]` may stand on.
@@ -212,6 +212,7 @@ pub mod __private {
     pub use crate::record::coerce::Probe;
     pub use crate::record::coerce::ViaCoerce;
     pub use crate::record::coerce::ViaSerde;
+    pub use crate::record::decode::CameBack;
     pub use crate::record::decode::decode_by;
     pub use crate::record::decode::decode_json;
     pub use crate::record::decode::encode_by;
@@ -228,10 +229,13 @@ pub mod __private {
     pub use crate::table::Hopping;
     pub use crate::table::MergeFn;
     pub use crate::table::Plain;
+    pub use crate::table::SameProbe;
     pub use crate::table::Session;
     pub use crate::table::Sliding;
     pub use crate::table::TableSpec;
     pub use crate::table::Tumbling;
+    pub use crate::table::ViaBytes;
+    pub use crate::table::ViaEq;
     pub use crate::table::changelog_replica;
     pub use crate::table::key_form;
     pub use crate::table::key_name;
@@ -268,6 +272,7 @@ pub mod __private {
     pub use crate::topology::GlobalDescriptor;
     pub use crate::topology::OnError;
     pub use crate::topology::OnGap;
+    pub use crate::topology::OnUnreadable;
     pub use crate::topology::Place;
     pub use crate::topology::RecordInfo;
     pub use crate::topology::RegisteredTable;

@@ -9,18 +9,20 @@ use super::{
 use crate::{item, shape};
 use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{Attribute, Data, Field, Fields, LitStr, parse_quote, spanned::Spanned};
+use syn::{
+    Attribute, Data, DeriveInput, Field, Fields, LitStr, Path, parse_quote, spanned::Spanned,
+};
 
 pub fn expand(mut record: Record) -> TokenStream {
     let p = record.runtime.private();
     // As the user wrote it, without our readers.
     let shape = shape::of(&record.item, &p);
-    add_readers(&mut record);
+    let writers = add_readers(&mut record.item, &record.fields);
     let serde = record.runtime.serde();
     let deny = record
         .deny_unknown_fields
         .then(|| quote!(#[serde(deny_unknown_fields)]));
-    let readers = readers(&record, &p);
+    let readers = readers(&record.item, &record.fields, &writers, &p);
     let debug = masking::debug(&record);
     let implementation = implementation(&record, &shape, &p);
     let item = &record.item;
@@ -31,7 +33,7 @@ pub fn expand(mut record: Record) -> TokenStream {
         #deny
         #item
         #(#cfgs)*
-        #[allow(non_snake_case, clippy::all, clippy::pedantic)]
+        #[allow(non_snake_case, dead_code, clippy::all, clippy::pedantic)]
         const _: () = {
             #readers
             #debug
@@ -40,25 +42,38 @@ pub fn expand(mut record: Record) -> TokenStream {
     }
 }
 
-/// Tells serde's derive to read the fields that have rules by our functions.
-fn add_readers(record: &mut Record) {
-    let (_, type_generics, _) = record.item.generics.split_for_impl();
+/// Tells serde's derive to read and write the fields that have rules by our functions. Returns those of the user's that
+/// ours stand for, field by field.
+pub fn add_readers(item: &mut DeriveInput, fields: &[RecordField]) -> Vec<Option<Path>> {
+    let (_, type_generics, _) = item.generics.split_for_impl();
     let turbofish = type_generics.as_turbofish();
-    let name = &record.item.ident;
+    let name = &item.ident;
+    let mut writers = Vec::new();
     let path: String = quote!(#name #turbofish)
         .to_string()
         .split_whitespace()
         .collect();
-    let mut rules = record.fields.iter();
+    let mut rules = fields.iter();
     let mut add = |fields: &mut Fields| {
         for (field, rules) in fields.iter_mut().zip(rules.by_ref()) {
+            let ours = |name| LitStr::new(&format!("{path}::{name}"), Span::call_site());
             if rules.is_read_here() {
-                let reader = LitStr::new(&format!("{path}::{}", rules.reader()), Span::call_site());
-                field.attrs.push(reader_attribute(field, &reader));
+                field
+                    .attrs
+                    .push(reader_attribute(field, &ours(rules.reader())));
             }
+            let mut own = None;
+            if rules.rules.bind() {
+                own = field::take_writer(field);
+                let writer = ours(rules.writer());
+                field
+                    .attrs
+                    .push(parse_quote!(#[serde(serialize_with = #writer)]));
+            }
+            writers.push(own);
         }
     };
-    match &mut record.item.data {
+    match &mut item.data {
         Data::Struct(data) => add(&mut data.fields),
         Data::Enum(data) => data
             .variants
@@ -66,6 +81,7 @@ fn add_readers(record: &mut Record) {
             .for_each(|variant| add(&mut variant.fields)),
         Data::Union(_) => {}
     }
+    writers
 }
 
 fn reader_attribute(field: &Field, reader: &LitStr) -> Attribute {
@@ -76,19 +92,27 @@ fn reader_attribute(field: &Field, reader: &LitStr) -> Attribute {
     }
 }
 
-/// One function a field that has rules: reads it, then checks it.
-fn readers(record: &Record, p: &TokenStream) -> TokenStream {
-    let functions: TokenStream = record
-        .fields
-        .iter()
-        .filter(|field| field.is_read_here())
-        .map(|field| reader(field, p))
-        .collect();
+/// Two functions a field that has rules: one reads it, then checks it, one checks it, then writes it.
+pub fn readers(
+    item: &DeriveInput,
+    fields: &[RecordField],
+    writers: &[Option<Path>],
+    p: &TokenStream,
+) -> TokenStream {
+    let mut functions = TokenStream::new();
+    for (field, own) in fields.iter().zip(writers) {
+        if field.is_read_here() {
+            functions.extend(reader(field, p));
+        }
+        if field.rules.bind() {
+            functions.extend(writer(field, own.as_ref(), p));
+        }
+    }
     if functions.is_empty() {
         return functions;
     }
-    let name = &record.item.ident;
-    let (impl_generics, type_generics, clause) = record.item.generics.split_for_impl();
+    let name = &item.ident;
+    let (impl_generics, type_generics, clause) = item.generics.split_for_impl();
     quote!(impl #impl_generics #name #type_generics #clause { #functions })
 }
 
@@ -113,11 +137,58 @@ fn reader(field: &RecordField, p: &TokenStream) -> TokenStream {
             }
         }
     };
+    let checks = checks(field, &quote!(__D::Error), &quote!(&__value), p);
+    let checks = (!checks.is_empty()).then(|| quote!(if #p::rules::hold_on_reading() { #checks }));
+    quote! {
+        #(#cfgs)*
+        fn #name<'__de, __D: #p::serde::Deserializer<'__de>>(__input: __D) -> ::core::result::Result<#ty, __D::Error> {
+            let __value = #read;
+            #checks
+            ::core::result::Result::Ok(__value)
+        }
+    }
+}
+
+fn writer(field: &RecordField, own: Option<&Path>, p: &TokenStream) -> TokenStream {
+    let RecordField { ty, cfgs, .. } = field;
+    let (name, called) = (field.writer(), &field.name);
+    let checks = checks(
+        field,
+        &quote!(#p::serde::de::value::Error),
+        &quote!(__value),
+        p,
+    );
+    let write = match own {
+        Some(own) => quote!(#own(__value, __output)),
+        None => {
+            quote_spanned!(ty.span()=> <#ty as #p::serde::Serialize>::serialize(__value, __output))
+        }
+    };
+    quote! {
+        #(#cfgs)*
+        fn #name<__S: #p::serde::Serializer>(__value: &#ty, __output: __S) -> ::core::result::Result<__S::Ok, __S::Error> {
+            #p::rules::hold_on_writing::<__S::Error>(#called, || { #checks ::core::result::Result::Ok(()) })?;
+            #write
+        }
+    }
+}
+
+/// One statement a rule, which returns `error` when it is broken.
+fn checks(
+    field: &RecordField,
+    error: &TokenStream,
+    value: &TokenStream,
+    p: &TokenStream,
+) -> TokenStream {
+    let RecordField { ty, rules, .. } = field;
+    let span = ty.span();
     let sensitive = rules.sensitive;
     let mut checks = TokenStream::new();
     let mut check = |rule: &str, bound: TokenStream| {
         let rule = syn::Ident::new(rule, span);
-        checks.extend(quote_spanned!(span=> #p::rules::#rule::<#ty, __D::Error>(&__value, #bound, #sensitive)?;));
+        checks.extend(
+            quote_spanned!(span=> #p::rules::#rule::<#ty, #error>(#value, #bound, #sensitive)?;),
+        );
     };
     let number = |bound: &Bound| {
         let literal = &bound.literal;
@@ -139,14 +210,7 @@ fn reader(field: &RecordField, p: &TokenStream) -> TokenStream {
     if let Some(bound) = &rules.max_length {
         check("max_length", bound.to_token_stream());
     }
-    quote! {
-        #(#cfgs)*
-        fn #name<'__de, __D: #p::serde::Deserializer<'__de>>(__input: __D) -> ::core::result::Result<#ty, __D::Error> {
-            let __value = #read;
-            #checks
-            ::core::result::Result::Ok(__value)
-        }
-    }
+    checks
 }
 
 /// The tokens as they are, all of them at one place.
@@ -232,10 +296,19 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
                 Codec::Json => (Span::call_site(), TokenStream::new()),
             };
             let here = record.runtime.private_at(span);
-            (
-                quote_spanned!(span=> #here::decode_by(#text, __value, #sensitive, <#codec as #here::codecs::Codec<Self>>::decode)),
-                quote_spanned!(span=> #here::encode_by(#text, self, __out, <#codec as #here::codecs::Codec<Self>>::encode)),
-            )
+            let decode = quote_spanned!(span=> #here::decode_by(#text, __value, #sensitive, <#codec as #here::codecs::Codec<Self>>::decode));
+            let encode = quote_spanned!(span=> #here::encode_by(#text, self, __out, <#codec as #here::codecs::Codec<Self>>::encode));
+            // What serde writes and does not read is no record to send.
+            let encode = match record.codec.name() {
+                "binary" | "msgpack" => quote! {{
+                    static __CAME_BACK: #p::CameBack = #p::CameBack::never();
+                    let __start = __out.len();
+                    let __written = #encode;
+                    __CAME_BACK.ask(#text, __start, __out, __written, |__bytes| <Self as #p::Record>::decode(::core::option::Option::Some(__bytes)).map(::core::mem::drop))
+                }},
+                _ => encode,
+            };
+            (decode, encode)
         }
     };
     quote! {

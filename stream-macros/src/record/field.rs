@@ -74,8 +74,12 @@ pub struct Bound {
 impl Rules {
     /// Whether the field is looked at while it is read.
     pub fn are_checked(&self) -> bool {
-        self.date_format.is_some()
-            || self.min.is_some()
+        self.date_format.is_some() || self.bind()
+    }
+
+    /// Whether not every value may stand there.
+    pub fn bind(&self) -> bool {
+        self.min.is_some()
             || self.max.is_some()
             || self.min_length.is_some()
             || self.max_length.is_some()
@@ -255,20 +259,42 @@ pub fn has_default(attrs: &[Attribute]) -> bool {
 }
 
 fn serde_words(attr: &Attribute) -> Vec<String> {
-    let mut words = Vec::new();
+    let metas = serde_metas(attr).into_iter();
+    metas
+        .filter_map(|meta| meta.path().get_ident().map(ToString::to_string))
+        .collect()
+}
+
+/// What a `#[serde(..)]` says; nothing when it is another attribute.
+pub fn serde_metas(attr: &Attribute) -> Vec<Meta> {
     if attr.path().is_ident("serde")
         && let Meta::List(list) = &attr.meta
         && let Ok(metas) = list
             .parse_args_with(syn::punctuated::Punctuated::<Meta, syn::Token![,]>::parse_terminated)
     {
-        words.extend(
-            metas
-                .iter()
-                .filter_map(|meta| meta.path().get_ident())
-                .map(ToString::to_string),
-        );
+        return metas.into_iter().collect();
     }
-    words
+    Vec::new()
+}
+
+/// Takes `#[serde(serialize_with = ..)]` off a field: the function that writes it.
+pub fn take_writer(field: &mut Field) -> Option<syn::Path> {
+    let mut writer = None;
+    for attr in &mut field.attrs {
+        let metas = serde_metas(attr);
+        let (own, others): (Vec<_>, Vec<_>) = metas
+            .into_iter()
+            .partition(|meta| meta.path().is_ident("serialize_with"));
+        if let Some(Meta::NameValue(pair)) = own.into_iter().next()
+            && let syn::Expr::Lit(literal) = &pair.value
+            && let syn::Lit::Str(text) = &literal.lit
+            && let Ok(path) = text.parse()
+        {
+            writer = Some(path);
+            *attr = syn::parse_quote!(#[serde(#(#others),*)]);
+        }
+    }
+    writer
 }
 
 /// Whether serde would take a missing field for `None`: by its looks, as serde's derive judges it.

@@ -1,6 +1,7 @@
 //! From tokens to a record that was checked.
 
 use super::field::{self, Rules};
+use super::kept;
 use crate::{
     errors::Errors,
     item,
@@ -85,7 +86,7 @@ impl Codec {
             Self::Named("Raw", _) => "raw",
             Self::Named("Text", _) => "text",
             Self::Named("Binary", _) => "binary",
-            Self::Named("MessagePack", _) => "msgpack",
+            Self::Named("MessagePack" | "MessagePackAsText", _) => "msgpack",
             Self::Named(..) | Self::Own(_) => "",
         }
     }
@@ -95,6 +96,7 @@ impl Codec {
 pub struct RecordField {
     /// `voltage`, `Shape_radius`, `0`: unique in the record.
     pub id: String,
+    pub name: String,
     pub ty: Type,
     pub cfgs: Vec<Attribute>,
     pub rules: Rules,
@@ -120,6 +122,10 @@ impl RecordField {
 
     pub fn reader(&self) -> Ident {
         format_ident!("__read_{}", self.id)
+    }
+
+    pub fn writer(&self) -> Ident {
+        format_ident!("__write_{}", self.id)
     }
 }
 
@@ -171,7 +177,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         timestamp: None,
         key: None,
         deny_unknown_fields: options.flag("deny_unknown_fields"),
-        codec: codec(&options, &fields, errors),
+        codec: codec(&options, &item, &fields, errors),
         runtime: Runtime::new(options.runtime()),
         fields,
         item,
@@ -190,7 +196,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
     Some(record)
 }
 
-fn codec(options: &Options, fields: &[RecordField], errors: &Errors) -> Codec {
+fn codec(options: &Options, item: &DeriveInput, fields: &[RecordField], errors: &Errors) -> Codec {
     if let Some(own) = options.ty("codec") {
         return Codec::Own(Box::new(own.clone()));
     }
@@ -209,6 +215,21 @@ fn codec(options: &Options, fields: &[RecordField], errors: &Errors) -> Codec {
         ),
         _ => return Codec::Json,
     };
+    if codec == "Binary" {
+        let lost = kept::of_binary(item);
+        for lost in &lost {
+            errors.on(
+                &lost.at,
+                format!("`codec = \"binary\"` could not read it again: {}", lost.why),
+            );
+        }
+        if !lost.is_empty() {
+            return Codec::Json; // that it does not read is said already
+        }
+    }
+    if codec == "MessagePack" && kept::is_buffered(item) {
+        return Codec::Named("MessagePackAsText", text.span());
+    }
     if cannot {
         let why = match codec {
             "Binary" => {
@@ -224,7 +245,7 @@ fn codec(options: &Options, fields: &[RecordField], errors: &Errors) -> Codec {
     Codec::Named(codec, text.span())
 }
 
-fn read_fields(
+pub fn read_fields(
     fields: &mut Fields,
     variant: Option<&Ident>,
     coerce: bool,
@@ -244,6 +265,7 @@ fn read_fields(
         };
         out.push(RecordField {
             id: variant.map_or_else(|| name.clone(), |variant| format!("{variant}_{name}")),
+            name,
             ty: field.ty.clone(),
             cfgs: item::cfgs(&field.attrs).into_iter().cloned().collect(),
             rules,

@@ -4,14 +4,19 @@ use super::parse::{Table, Window};
 use crate::{
     item::{self, optional},
     options::TopicRef,
-    shape,
+    record, shape,
 };
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{parse_quote_spanned, spanned::Spanned};
 
-pub fn expand(table: &Table) -> TokenStream {
+pub fn expand(table: &mut Table) -> TokenStream {
     let p = table.runtime.private();
+    // As the user wrote it, without our readers.
+    let shape = shape::of(&table.item, &p);
+    let writers = record::add_readers(&mut table.item, &table.rules);
+    let readers = record::readers(&table.item, &table.rules, &writers, &p);
+    let table = &*table;
     let Table {
         item,
         name,
@@ -61,10 +66,7 @@ pub fn expand(table: &Table) -> TokenStream {
     let here = table.runtime.private_at(at);
     let row = match &value_type {
         Some(ty) => shape::of_value(ty, &here),
-        None => {
-            let shape = shape::of(item, &p);
-            quote!(&#shape)
-        }
+        None => quote!(&#shape),
     };
     let origin = match table.source {
         Some(_) => quote!(Topic),
@@ -100,6 +102,10 @@ pub fn expand(table: &Table) -> TokenStream {
         }
     });
     let late = optional(late);
+    let unreadable = Ident::new(
+        if table.set_aside { "SetAside" } else { "Stop" },
+        Span::call_site(),
+    );
     // Sessions that meet become one: said here, once, and not at each use.
     let merge = matches!(table.window, Some(Window::Session { .. })).then(|| {
         let span = table.value.as_ref().map_or(ident.span(), Spanned::span);
@@ -125,13 +131,20 @@ pub fn expand(table: &Table) -> TokenStream {
         #derive
         #item
         #(#cfgs)*
+        #[allow(non_snake_case, dead_code)]
         const _: () = {
+            #readers
             #[automatically_derived]
             impl #p::TableSpec for #ident {
                 #key
                 #value
                 type Kind = #p::#kind;
                 #merge
+                fn same(__a: &Self::Value, __b: &Self::Value) -> ::core::option::Option<bool> {
+                    #[allow(unused_imports)]
+                    use #p::{ViaBytes as _, ViaEq as _};
+                    (&&#p::SameProbe::<Self::Value>::NEW).same(__a, __b)
+                }
                 const DESCRIPTOR: &'static #p::TableDescriptor = &#p::TableDescriptor {
                     name: #name,
                     place: #place,
@@ -146,6 +159,7 @@ pub fn expand(table: &Table) -> TokenStream {
                     retention: #retention,
                     ttl: #ttl,
                     late: #late,
+                    on_unreadable: #p::OnUnreadable::#unreadable,
                     changelog: #changelog,
                     local: #local,
                     global: #global,

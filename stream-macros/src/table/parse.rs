@@ -5,9 +5,13 @@ use crate::{
     item,
     options::{Kind, Options, Spec, TopicRef},
     paths::Runtime,
+    record::{self, Coercion, RecordField, Rules},
 };
 use proc_macro2::TokenStream;
 use syn::{Data, DeriveInput, Fields, Type, ext::IdentExt};
+
+/// What may become of a row that cannot be read.
+const UNREADABLE: &[&str] = &["stop", "set_aside"];
 
 pub const SPEC: Spec = Spec {
     attribute: "#[table]",
@@ -25,6 +29,7 @@ pub const SPEC: Spec = Spec {
         ("retention", Kind::Duration),
         ("late", Kind::Topic),
         ("ttl", Kind::Duration),
+        ("on_unreadable_row", Kind::Choice(UNREADABLE)),
         ("partitions", Kind::Int),
         ("changelog", Kind::Bool),
         ("local", Kind::Flag),
@@ -86,7 +91,10 @@ pub const SPEC: Spec = Spec {
 /// A table whose attribute was read. What is wrong in it was noted and left out.
 pub struct Table {
     pub runtime: Runtime,
+    /// The item without its `#[field]`s.
     pub item: DeriveInput,
+    /// The rules of its fields.
+    pub rules: Vec<RecordField>,
     pub key: Option<Type>,
     pub value: Option<Type>,
     pub name: String,
@@ -96,6 +104,7 @@ pub struct Table {
     pub retention: i64,
     pub late: Option<TopicRef>,
     pub ttl: Option<i64>,
+    pub set_aside: bool,
     pub partitions: Option<i32>,
     pub changelog: bool,
     pub local: bool,
@@ -118,8 +127,8 @@ const WINDOWS: [&str; 4] = ["tumbling", "hopping", "session", "sliding"];
 pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option<Table> {
     let options = Options::parse(args, &SPEC, errors);
     let item = item::data(tokens, SPEC.attribute, "a struct", errors)?;
-    let fields = match &item.data {
-        Data::Struct(data) => &data.fields,
+    match &item.data {
+        Data::Struct(_) => {}
         Data::Enum(data) => {
             errors.on(data.enum_token, "`#[table]` stands on a struct; for rows that are an enum: `#[table(value = Enum)] struct Name;`");
             return None;
@@ -128,7 +137,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
             errors.on(data.union_token, "`#[table]` stands on a struct");
             return None;
         }
-    };
+    }
     if let Some(param) = item.generics.params.first() {
         errors.on(
             param,
@@ -136,6 +145,17 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         );
         return None;
     }
+    let mut item = item;
+    let mut fields = Vec::new();
+    if let Data::Struct(data) = &mut item.data {
+        record::read_fields(&mut data.fields, None, false, &mut fields, errors);
+    }
+    rules(&options, &mut fields, errors);
+    let (rules, item) = (fields, item);
+    let Data::Struct(data) = &item.data else {
+        return None;
+    };
+    let fields = &data.fields;
     let value = options.ty("value").cloned();
     let source = options.ty("source").cloned();
     if source.is_some() {
@@ -155,6 +175,13 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
     }
     if value.is_none() && source.is_none() {
         item::refuse_serde(&item.attrs, SPEC.attribute, errors);
+        for lost in record::of_row(&item) {
+            let what = match lost.what.as_str() {
+                "" => String::new(),
+                what => format!("{what} of a row: "),
+            };
+            errors.on(&lost.at, format!("{what}{}", lost.why));
+        }
     }
     // One that cannot stand there was noted, and is left out, so that it is no further error.
     let plain = options.flag("global") || source.is_some();
@@ -196,14 +223,40 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         retention: duration("retention").unwrap_or(0),
         late: options.topics("late").and_then(|mut topics| topics.pop()),
         ttl: duration("ttl").map(|ms| ms.max(1)),
+        set_aside: options
+            .text("on_unreadable_row")
+            .is_some_and(|what| what.value() == "set_aside"),
         partitions: item::partitions(&options, errors),
         changelog: options.bool("changelog").unwrap_or(true),
         local: options.flag("local"),
         global: options.flag("global"),
         item: strip(item, value_is_own(&options)),
+        rules,
         source,
     };
     Some(table)
+}
+
+/// What `#[field]` has for records alone.
+fn rules(options: &Options, fields: &mut [RecordField], errors: &Errors) {
+    for field in fields {
+        let rules = &mut field.rules;
+        let reads = field.coerce != Coercion::None || rules.date_format.is_some();
+        if reads || rules.sensitive {
+            errors.on(
+                &field.ty,
+                if reads {
+                    "a row is read as it was written: `coerce` and `date_format` are for the fields of a `#[record]`"
+                } else {
+                    "`sensitive` is for the fields of a `#[record]`; keep one as `value = ThatRecord`"
+                },
+            );
+        }
+        if reads || rules.sensitive || !value_is_own(options) {
+            field.coerce = Coercion::None;
+            *rules = Rules::default();
+        }
+    }
 }
 
 /// Whether the struct itself is the row.

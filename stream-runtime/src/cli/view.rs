@@ -455,6 +455,7 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
             let role = match output.kind {
                 OutputKind::Sink => "output",
                 OutputKind::DeadLetters => "dead letters",
+                OutputKind::Unreadable => "unreadable rows",
                 OutputKind::Repartition => "repartition",
             };
             add(&output.topic, role, None);

@@ -119,19 +119,52 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Binary {
     }
 }
 
+/// `codec = "msgpack"` of what serde reads from a buffer (`tag`, `untagged`, `flatten`): addresses and identifiers in it are
+/// text, as in JSON. Elsewhere they are bytes.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct MessagePackAsText;
+
 impl<T: Serialize + DeserializeOwned> Codec<T> for MessagePack {
     fn decode(bytes: &[u8]) -> Result<T, CodecError> {
-        let mut rest = bytes;
-        let mut reader = rmp_serde::Deserializer::new(&mut rest);
-        let value = T::deserialize(&mut reader)?;
-        match rest.len() {
-            0 => Ok(value),
-            left => Err(left_over(left)),
-        }
+        read(bytes, false)
+    }
+
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        let mut writer = rmp_serde::Serializer::new(out).with_struct_map();
+        Ok(value.serialize(&mut writer)?)
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Codec<T> for MessagePackAsText {
+    fn decode(bytes: &[u8]) -> Result<T, CodecError> {
+        read(bytes, true)
     }
 
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
         Ok(rows::encode(value, out)?)
+    }
+}
+
+/// Reads a value of MessagePack, in the one way or else in the other.
+fn read<T: DeserializeOwned>(bytes: &[u8], as_text: bool) -> Result<T, CodecError> {
+    match read_one_way(bytes, as_text) {
+        Ok(value) => Ok(value),
+        Err(problem) => read_one_way(bytes, !as_text).map_err(|_| problem),
+    }
+}
+
+fn read_one_way<T: DeserializeOwned>(bytes: &[u8], as_text: bool) -> Result<T, CodecError> {
+    let mut rest = bytes;
+    let mut reader = rmp_serde::Deserializer::new(&mut rest);
+    let value = if as_text {
+        T::deserialize(&mut reader.with_human_readable())?
+    } else {
+        T::deserialize(&mut reader)?
+    };
+    match rest.len() {
+        0 => Ok(value),
+        left => Err(left_over(left)),
     }
 }
 

@@ -1,8 +1,9 @@
 //! From the bytes of a message to a record, and what is said when they are none.
 
-use crate::codec::{CodecError, json};
+use crate::codec::{CodecError, json, work::ReadsRow};
 use serde::de::DeserializeOwned;
 use std::fmt::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The longest preview of a value in an error, in characters.
 const PREVIEW: usize = 120;
@@ -58,6 +59,51 @@ pub fn encode_by<T>(
             Err(EncodeError(format!(
                 "`{record}` cannot be written: {problem}"
             )))
+        }
+    }
+}
+
+/// Memory of one type of record: it was read again after it was written.
+#[derive(Debug, Default)]
+pub struct CameBack(AtomicBool);
+
+impl CameBack {
+    /// Returns that none was.
+    pub const fn never() -> Self {
+        CameBack(AtomicBool::new(false))
+    }
+
+    /// Reads what was just written behind `start`: of the first record, and of each in debug builds. Field rules are not
+    /// asked: they are the reader's.
+    ///
+    /// # Errors
+    /// It does not read, so nobody could take it.
+    #[inline]
+    pub fn ask(
+        &self,
+        record: &'static str,
+        start: usize,
+        out: &mut Vec<u8>,
+        written: Result<bool, EncodeError>,
+        read: impl FnOnce(&[u8]) -> Result<(), DecodeError>,
+    ) -> Result<bool, EncodeError> {
+        if written.is_err() || (self.0.load(Ordering::Relaxed) && !cfg!(debug_assertions)) {
+            return written;
+        }
+        let _no_rules = ReadsRow::begin();
+        match read(&out[start..]) {
+            Ok(()) => {
+                self.0.store(true, Ordering::Relaxed);
+                written
+            }
+            Err(problem) => {
+                out.truncate(start);
+                Err(EncodeError(format!(
+                    "`{record}` cannot be sent, for nobody could read it: {}; its codec does not carry every shape of serde: take \
+                     `codec = \"json\"`, or simpler types",
+                    problem.problem()
+                )))
+            }
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Field rules: `min`, `max`, `min_length`, `max_length`.
 //!
-//! They are checked while the field is read, so a record inside a record keeps its rules and an error knows the field.
+//! They are checked while the field is read, so a record inside a record keeps its rules and an error knows the field. In a
+//! table they are checked while the row is written: what is kept must be right from the start, and a rule that is tighter
+//! tomorrow must not make it unreadable.
 
+use crate::codec::work;
 use bytes::Bytes;
 use serde::de::Error;
 use std::{
@@ -9,6 +12,27 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     fmt,
 };
+
+/// Whether the rules of a field that is read are to be checked.
+#[inline]
+pub fn hold_on_reading() -> bool {
+    !work::reads_row()
+}
+
+/// Checks the rules of a field that is written, when it is part of a row.
+///
+/// # Errors
+/// One is broken.
+#[inline]
+pub fn hold_on_writing<E: serde::ser::Error>(
+    field: &'static str,
+    check: impl FnOnce() -> Result<(), serde::de::value::Error>,
+) -> Result<(), E> {
+    if !work::meets_rule() {
+        return Ok(());
+    }
+    check().map_err(|broken| E::custom(format_args!("field `{field}`: {broken}")))
+}
 
 /// The literal of a `min` or `max`.
 #[derive(Debug, Clone, Copy)]

@@ -13,6 +13,8 @@ pub struct Shape {
     pub variants: bool,
     /// What `#[serde(..)]` says of the whole, without spaces.
     pub serde: &'static str,
+    /// What a row of it would lose, or why it could not be read again; no part of what `plan.lock` keeps.
+    pub lost: &'static [&'static str],
 }
 
 /// A field of a struct, or a variant of an enum.
@@ -34,6 +36,7 @@ impl Shape {
         fields: &[],
         variants: false,
         serde: "",
+        lost: &[],
     };
 }
 

@@ -18,6 +18,7 @@ use super::row::RowSpec;
 use super::rows::{NO_DISK, Rows};
 use super::scan::{Chunk, Scan};
 use super::slot::{Below, RowBatch, Value};
+use super::unreadable::Aside;
 use crate::error::Error;
 use crate::key::{StreamKey, partition_of};
 use crate::mutants::{self, Mutant};
@@ -43,6 +44,15 @@ impl<B: BufferSpec> RowSpec for Side<B> {
     const DESCRIPTOR: &'static TableDescriptor = B::DESCRIPTOR;
     const ALIGNED: bool = false;
     const PINNED: bool = false;
+    type Inner = Kept;
+
+    fn inner(row: &Kept) -> Option<&Kept> {
+        Some(row)
+    }
+
+    fn same(a: &Kept, b: &Kept) -> Option<bool> {
+        Some(a == b)
+    }
 }
 
 /// One partition of one side of a join.
@@ -295,7 +305,7 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
                 // What the changelog has brought again is known.
                 let hash = rows.hash(0, &key);
                 if rows.probe(hash, 0, &key).is_none() {
-                    let (kept, _) = Rows::<Side<B>>::decode(&bytes)?;
+                    let (kept, _) = Rows::<Side<B>>::decode(&key, &bytes)?;
                     index.file(&key, &kept);
                 }
             }
@@ -399,6 +409,14 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
 
     fn check_hand(&self) -> Result<(), Error> {
         self.rows.borrow().check_hand()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.rows.borrow_mut().check()
+    }
+
+    fn take_aside(&self) -> Vec<Aside> {
+        std::mem::take(&mut self.rows.borrow_mut().aside)
     }
 
     fn prepare(&self) -> Result<(), Error> {

@@ -18,6 +18,7 @@ use super::scan::{Chunk, Scan};
 use super::slot::{RowBatch, Value};
 use super::spec::TableSpec;
 use super::typed::{HeadRow, InWindow, TypedPartition};
+use super::unreadable::Aside;
 use crate::error::Error;
 use crate::topology::TableDescriptor;
 use crate::window::Window;
@@ -329,6 +330,14 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
 
     fn check_hand(&self) -> Result<(), Error> {
         self.rows.borrow().check_hand()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.rows.borrow_mut().check()
+    }
+
+    fn take_aside(&self) -> Vec<Aside> {
+        std::mem::take(&mut self.rows.borrow_mut().aside)
     }
 
     fn prepare(&self) -> Result<(), Error> {

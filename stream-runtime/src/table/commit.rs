@@ -4,6 +4,7 @@ use super::clock::NO_TIME;
 use super::layout;
 use super::mark::ROW_TAG;
 use super::partition::RowLimit;
+use super::readback;
 use super::row::{self, RowSpec};
 use super::rows::Rows;
 use super::slot::{Below, RowRef, Value};
@@ -63,6 +64,10 @@ impl<S: RowSpec> Rows<S> {
                 Self::write(&slot.key, value, changed, &mut self.batch.arena)?;
                 let size = self.batch.arena.len() - key;
                 Self::fits(&slot.key, size, &self.row_limit)?;
+                if self.readback.thorough {
+                    let (_, bytes) = row::split(&self.batch.arena[mid..]);
+                    readback::comes_back::<S>(&slot.key, value, bytes, &mut self.scratch)?;
+                }
             }
             let end = self.batch.arena.len();
             let value = value.map(|_| (mid as u32, end as u32));
@@ -198,6 +203,7 @@ impl<S: RowSpec> Rows<S> {
         self.hand = None;
         self.dirty.clear();
         self.batch.clear();
+        self.aside.clear();
         for at in changed {
             let slot = &mut self.slots[at as usize];
             if !slot.live {

@@ -157,6 +157,7 @@ mod tests {
         }],
         variants: false,
         serde: "",
+        lost: &[],
     };
     static RENAMED: Shape = Shape {
         fields: &[FieldShape {

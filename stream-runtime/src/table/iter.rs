@@ -158,6 +158,17 @@ impl<S: RowSpec> Rows<S> {
         keys.into()
     }
 
+    /// A row that the store has and the cache has not. It gets a place there when it does not read, and makes room.
+    fn read_apart(&mut self, key: &S::Key, bytes: &[u8]) -> Result<Option<(S::Row, i64)>, Error> {
+        match Self::decode(key, bytes) {
+            Ok(row) => Ok(Some(row)),
+            Err(problem) => {
+                let at = self.place(0, key.clone());
+                self.set_aside(at, bytes, problem).map(|()| None)
+            }
+        }
+    }
+
     /// The value of a row without making room for it in the cache. `stored` is what the store has, if it has been asked.
     fn value_of(&mut self, key: &S::Key, stored: Option<Vec<u8>>) -> Result<Option<S::Row>, Error> {
         let row = match self.probe(self.hash(0, key), 0, key) {
@@ -167,13 +178,16 @@ impl<S: RowSpec> Rows<S> {
                 Value::Unloaded => self.peek(at)?,
             },
             None => match (stored, &self.tree) {
-                (Some(bytes), _) => Some(Self::decode(&bytes)?),
+                (Some(bytes), _) => self.read_apart(key, &bytes)?,
                 // It was cached when the walk began.
                 (None, Some(tree)) => {
                     let mut layout_key = Vec::new();
                     layout::push(false, 0, key, &mut layout_key);
                     let bytes = tree.get(&layout_key).map_err(Error::from)?;
-                    bytes.map(|bytes| Self::decode(&bytes)).transpose()?
+                    match bytes {
+                        Some(bytes) => self.read_apart(key, &bytes)?,
+                        None => None,
+                    }
                 }
                 (None, None) => None,
             },

@@ -20,6 +20,7 @@ mod layout;
 mod mark;
 mod misplaced;
 mod partition;
+mod readback;
 mod reading;
 mod removal;
 mod row;
@@ -32,6 +33,7 @@ mod spans;
 mod spec;
 mod ttl;
 mod typed;
+mod unreadable;
 mod update;
 mod windows;
 
@@ -47,6 +49,7 @@ pub use kept::{BufferKey, Kept};
 pub(crate) use layout::window_and_key;
 pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};
 pub use partition::{OpenTable, RowLimit, TablePartition, open, open_described};
+pub use readback::{SameProbe, ViaBytes, ViaEq};
 pub use reading::AllKind;
 pub(crate) use reading::{row_as_json, row_key, row_of, windows_of};
 pub use removal::Removed;
@@ -59,4 +62,5 @@ pub use spec::{
     TableSpec, Tumbling, WindowedKind, key_form, key_name,
 };
 pub use typed::{HeadRow, InWindow, TypedPartition};
+pub use unreadable::Aside;
 pub use update::Updates;

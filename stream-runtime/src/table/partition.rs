@@ -11,6 +11,7 @@ use super::commit::StoredRows;
 use super::scan::{Chunk, Scan};
 use super::slot::RowBatch;
 use super::spec::{TableKind, TableSpec};
+use super::unreadable::Aside;
 use crate::error::Error;
 use crate::store::Tree;
 use crate::topology::TableDescriptor;
@@ -23,6 +24,8 @@ pub struct OpenTable {
     pub tree: Option<Arc<dyn Tree>>,
     /// Bytes its cache may hold, about.
     pub cache_bytes: usize,
+    /// Every row that is written is read back, and not the first of each variant only.
+    pub read_back: bool,
     /// What a row may weigh.
     pub row_limit: RowLimit,
 }
@@ -78,6 +81,10 @@ pub trait TablePartition {
     /// # Errors
     /// A row does not serialize, or is too large.
     fn check_hand(&self) -> Result<(), Error>;
+    /// Looks at the rows that the event in hand has changed: they keep the rules of their fields, and would come back.
+    fn check(&self) -> Result<(), Error>;
+    /// Rows that could not be read since the last commit: the next one sends them, with the tombstones of their keys.
+    fn take_aside(&self) -> Vec<Aside>;
     /// Serializes the changed rows.
     fn prepare(&self) -> Result<(), Error>;
     /// Runs `f` over the serialized rows.

@@ -23,6 +23,12 @@ pub(super) trait RowSpec: 'static {
     const PINNED: bool;
     /// How long, in stream time, a row lives that nobody changes.
     const TTL: Option<i64> = Self::DESCRIPTOR.ttl;
+    /// The user's part of a row.
+    type Inner;
+    /// The newest of the user's values in a row.
+    fn inner(row: &Self::Row) -> Option<&Self::Inner>;
+    /// Whether two rows are the same; `None` when their type does not say.
+    fn same(a: &Self::Row, b: &Self::Row) -> Option<bool>;
 }
 
 /// Plain tables, tumbling and hopping windows: the value itself.
@@ -35,6 +41,16 @@ impl<S: TableSpec> RowSpec for S {
         Some(Window::Tumbling { .. } | Window::Hopping { .. })
     );
     const PINNED: bool = false;
+    type Inner = S::Value;
+
+    #[inline]
+    fn inner(row: &S::Value) -> Option<&S::Value> {
+        Some(row)
+    }
+
+    fn same(a: &S::Value, b: &S::Value) -> Option<bool> {
+        <S as TableSpec>::same(a, b)
+    }
 }
 
 /// First byte of a row that carries the time of its last change. MessagePack never begins with it.

@@ -11,10 +11,11 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::clock::{Clock, NO_TIME};
 use super::layout;
 use super::partition::{OpenTable, RowLimit};
-use super::row::{self, RowSpec};
+use super::readback::Readback;
+use super::row::RowSpec;
 use super::slot::{Below, RowBatch, Slot, Undo, Value};
 use super::ttl::Sweeping;
-use crate::codec::rows as codec;
+use super::unreadable::Aside;
 use crate::error::Error;
 use crate::key::{StreamKey, partition_of};
 use crate::store::Tree;
@@ -57,6 +58,9 @@ pub(super) struct Rows<S: RowSpec> {
     pub(super) said_elsewhere: bool,
     /// A key whose memory is used again, where a lookup found nothing.
     pub(super) asked: Option<S::Key>,
+    pub(super) readback: Readback<S::Inner>,
+    /// Rows that could not be read, until the next commit sends them.
+    pub(super) aside: Vec<Aside>,
     pub(super) scratch: Vec<u8>,
     pub(super) row_limit: RowLimit,
 }
@@ -94,6 +98,8 @@ impl<S: RowSpec> Rows<S> {
             swept_in_vain: false,
             store_failed: false,
             sweeping: Sweeping::default(),
+            readback: Readback::new(how.read_back || cfg!(debug_assertions)),
+            aside: Vec::new(),
             said_misplaced: false,
             said_elsewhere: false,
             asked: None,
@@ -257,10 +263,15 @@ impl<S: RowSpec> Rows<S> {
         let Some(bytes) = tree.get(&self.scratch).map_err(Error::from)? else {
             return Ok(None);
         };
-        let (value, changed) = Self::decode(&bytes)?;
         self.weigh(1, self.scratch.len() + bytes.len());
-        let at = self.insert(hash, end, key, Value::Here(value), Below::Stored);
-        self.slots[at as usize].changed = changed;
+        let at = self.insert(hash, end, key, Value::Unloaded, Below::Stored);
+        match Self::decode(&self.slots[at as usize].key, &bytes) {
+            Ok((value, changed)) => {
+                let slot = &mut self.slots[at as usize];
+                (slot.value, slot.changed) = (Value::Here(value), changed);
+            }
+            Err(problem) => self.set_aside(at, &bytes, problem)?,
+        }
         if S::ALIGNED {
             self.list_window(end, at);
         }
@@ -345,56 +356,6 @@ impl<S: RowSpec> Rows<S> {
         match self.probe(hash, end, &key) {
             Some(at) => at,
             None => self.insert(hash, end, key, Value::Unloaded, Below::Stored),
-        }
-    }
-
-    /// Reads an unloaded value from the layers below.
-    pub(super) fn load(&mut self, at: u32) -> Result<(), Error> {
-        let slot = &mut self.slots[at as usize];
-        if !slot.touched {
-            slot.touched = true;
-        }
-        if !matches!(slot.value, Value::Unloaded) {
-            return Ok(());
-        }
-        let row = self.peek(at)?;
-        let slot = &mut self.slots[at as usize];
-        slot.value = match row {
-            Some((value, changed)) => {
-                slot.changed = changed;
-                Value::Here(value)
-            }
-            None => Value::Absent,
-        };
-        Ok(())
-    }
-
-    /// What the layers below the cache have of a row: its value, and when it changed last.
-    pub(super) fn peek(&mut self, at: u32) -> Result<Option<(S::Row, i64)>, Error> {
-        let slot = &self.slots[at as usize];
-        match &slot.below {
-            Below::Nothing | Below::Unstored(None) => Ok(None),
-            Below::Unstored(Some(bytes)) => Self::decode(bytes).map(Some),
-            Below::Stored => {
-                self.scratch.clear();
-                layout::push(S::ALIGNED, slot.end, &slot.key, &mut self.scratch);
-                let bytes = self.tree.as_ref().map(|t| t.get(&self.scratch));
-                let bytes = bytes.transpose().map_err(Error::from)?.flatten();
-                bytes.map(|bytes| Self::decode(&bytes)).transpose()
-            }
-        }
-    }
-
-    /// A row as it is written, and when it changed last.
-    pub(super) fn decode(bytes: &[u8]) -> Result<(S::Row, i64), Error> {
-        let (changed, row) = row::split(bytes);
-        match codec::decode(row) {
-            Ok(row) => Ok((row, changed.unwrap_or(NO_TIME))),
-            Err(e) => Err(Error::table(format!(
-                "table `{}`: a stored row does not read as {}: {e}; give new fields `#[serde(default)]`, or `reset`",
-                S::DESCRIPTOR.name,
-                S::DESCRIPTOR.value
-            ))),
         }
     }
 

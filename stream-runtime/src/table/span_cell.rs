@@ -21,6 +21,7 @@ use super::span_index::SpanIndex;
 use super::spans::{Moves, Sliding, Span, Spans, kept_for};
 use super::spec::TableSpec;
 use super::typed::{HeadRow, InWindow, TypedPartition};
+use super::unreadable::Aside;
 use crate::codec::rows as codec;
 use crate::error::Error;
 use crate::topology::TableDescriptor;
@@ -39,6 +40,15 @@ impl<S: TableSpec> RowSpec for Spanned<S> {
     const ALIGNED: bool = false;
     // The order of closing names the rows by their place.
     const PINNED: bool = true;
+    type Inner = S::Value;
+
+    fn inner(row: &Spans<S::Value>) -> Option<&S::Value> {
+        row.0.last().map(|span| &span.value)
+    }
+
+    fn same(a: &Spans<S::Value>, b: &Spans<S::Value>) -> Option<bool> {
+        a.same(b, S::same)
+    }
 }
 
 /// One partition of table `S`; the handles of its agents share it.
@@ -352,9 +362,12 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
                 let (_, key) = layout::parse::<S::Key>(false, &layout_key, S::DESCRIPTOR.name)?;
                 let hash = rows.hash(0, &key);
                 if rows.probe(hash, 0, &key).is_none() {
-                    let (row, _) = Rows::<Spanned<S>>::decode(&bytes)?;
                     let at = rows.insert(hash, 0, key, Value::Unloaded, Below::Stored);
-                    index.file(at, &rows.slots[at as usize].key, &row);
+                    let key = &rows.slots[at as usize].key;
+                    match Rows::<Spanned<S>>::decode(key, &bytes) {
+                        Ok((row, _)) => index.file(at, key, &row),
+                        Err(problem) => rows.set_aside(at, &bytes, problem)?,
+                    }
                 }
             }
         }
@@ -452,6 +465,14 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
 
     fn check_hand(&self) -> Result<(), Error> {
         self.rows.borrow().check_hand()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.rows.borrow_mut().check()
+    }
+
+    fn take_aside(&self) -> Vec<Aside> {
+        std::mem::take(&mut self.rows.borrow_mut().aside)
     }
 
     fn prepare(&self) -> Result<(), Error> {
@@ -575,7 +596,7 @@ impl<S: TableSpec> SpanCell<S> {
     ) -> Result<Option<Vec<u8>>, Error> {
         let table = S::DESCRIPTOR;
         let (_, key) = layout::parse::<S::Key>(false, layout_key, table.name)?;
-        let (mut row, _) = Rows::<Spanned<S>>::decode(bytes)?;
+        let (mut row, _) = Rows::<Spanned<S>>::decode(&key, bytes)?;
         let index = self.index.borrow();
         row.0.retain(|span| {
             let retained = span.end.saturating_add(table.retention) > stream_time;

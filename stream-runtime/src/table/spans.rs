@@ -114,6 +114,24 @@ impl<V: Default> Spans<V> {
 }
 
 impl<V> Spans<V> {
+    /// Whether two rows are the same, by what `same` says of two values.
+    pub(super) fn same(&self, other: &Self, same: fn(&V, &V) -> Option<bool>) -> Option<bool> {
+        if self.0.len() != other.0.len() {
+            return Some(false);
+        }
+        for (a, b) in self.0.iter().zip(&other.0) {
+            let times = |span: &Span<V>| (span.start, span.end, span.last, span.silent);
+            let closed = match (&a.closed_as, &b.closed_as) {
+                (Some(a), Some(b)) => same(a, b)?,
+                (a, b) => a.is_none() && b.is_none(),
+            };
+            if times(a) != times(b) || !closed || !same(&a.value, &b.value)? {
+                return Some(false);
+            }
+        }
+        Some(true)
+    }
+
     fn insert(&mut self, span: Span<V>) {
         let at = self.0.partition_point(|s| s.end <= span.end);
         self.0.insert(at, span);

@@ -28,6 +28,11 @@ pub trait TableSpec: Sized + 'static {
     const DESCRIPTOR: &'static TableDescriptor;
     /// [`Merge::merge`] of the rows; sessions have it.
     const MERGE: Option<MergeFn<Self::Value>> = None;
+    /// Whether two rows are the same; `None` when their type does not say.
+    #[doc(hidden)]
+    fn same(_a: &Self::Value, _b: &Self::Value) -> Option<bool> {
+        None
+    }
 }
 
 /// [`Merge::merge`] of a type.

@@ -66,6 +66,7 @@ impl Task {
                         tree,
                         cache_bytes: settings.cache_bytes,
                         row_limit: settings.limits.rows(table.changelog.as_deref()),
+                        read_back: settings.read_back,
                     },
                 )
             })
@@ -159,6 +160,7 @@ impl Task {
                 .map(|o| Rc::from(&*o.topic))
                 .collect(),
             late: topology.tables.iter().map(|t| t.late).collect(),
+            unreadable: topology.tables.iter().map(|t| t.unreadable).collect(),
             readers: topology.inputs.iter().map(|i| i.agents.clone()).collect(),
             closers: (0..tables.len())
                 .map(|t| {

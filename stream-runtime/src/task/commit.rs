@@ -38,6 +38,7 @@ impl Task {
         prepared.stream_time = shared.clock.stream_time.get();
         shared.clock.dirty.set(0);
         prepared.marks.clear();
+        shared.send_unreadable();
         let mut changed =
             prepared.offsets != prepared.committed || !shared.batch.borrow().is_empty();
         for (i, table) in shared.tables.iter().enumerate() {

@@ -36,6 +36,7 @@ mod task;
 mod tick;
 mod topic;
 mod unacked;
+mod unreadable;
 mod view;
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::limits::{Limits, OutputLimit};
 use super::outbuf::OutBuf;
 use super::outputs::event_key;
 use super::tick::Timer;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::table::{Clock, Hand, NO_TIME, TablePartition};
 
 /// What the agents have in hand.
@@ -67,6 +67,8 @@ pub struct TaskSettings {
     pub exactly_once: bool,
     /// A person has kept the rows as they are now, by `plan --write`: their fields are compared with no marks.
     pub rows_confirmed: bool,
+    /// Every row that is written is read back, and not the first of each variant only; always so in debug builds.
+    pub read_back: bool,
 }
 
 /// Shared by a task, its agents and their handles.
@@ -89,6 +91,8 @@ pub struct Shared {
     pub(crate) readers: Vec<Vec<usize>>,
     /// Index of the output that each table's late records go to.
     pub(crate) late: Vec<Option<usize>>,
+    /// Index of the output that each table's unreadable rows go to.
+    pub(crate) unreadable: Vec<Option<usize>>,
     /// Agents of each table's closings.
     pub(crate) closers: Vec<Vec<usize>>,
     pub(crate) states: Arc<States>,
@@ -305,6 +309,16 @@ impl Shared {
         let ticked = matches!(current, Current::Tick(_));
         let count = if ticked { &self.ticks } else { &self.processed };
         count.set(count.get() + 1);
+    }
+
+    /// Looks at the rows that an agent has changed for the event in hand.
+    ///
+    /// # Errors
+    /// One is not to be kept; another attempt would come to the same.
+    pub(crate) fn check_rows(&self, agent: usize) -> Result<(), Failure> {
+        let mut tables = self.agents[agent].writes.iter();
+        let checked = tables.try_for_each(|&table| self.tables[table].check());
+        checked.map_err(|error| Failure::from(error).rejected())
     }
 
     /// Undoes what an agent did with the event in hand.

@@ -176,7 +176,10 @@ impl AgentCx {
         {
             return self.fail(Failure::from(why).rejected());
         }
-        self.shared.done(self.agent);
+        match self.shared.check_rows(self.agent) {
+            Ok(()) => self.shared.done(self.agent),
+            Err(failure) => self.fail(failure),
+        }
     }
 
     /// Whether the event in hand was found to spoil its commit: then it has failed here, by `on_error`.

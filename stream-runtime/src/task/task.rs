@@ -339,6 +339,8 @@ impl Shared {
     /// A stream-form function came to its end after its partition went away: what it did after its loop counts.
     pub(crate) fn leave(&self, agent: usize, out: super::input::Left) {
         let state = &self.agents[agent];
+        // The event of a row that cannot be kept is not acknowledged: it comes again.
+        let out = out.and_then(|()| self.check_rows(agent));
         if state.holds.noack.get() && self.current.get() == Current::Held(agent) {
             // What it did not acknowledge waits for the next owner, with all that it sent since.
             state.staging.borrow_mut().clear();

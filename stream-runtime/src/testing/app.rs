@@ -289,6 +289,7 @@ impl TestApp {
             commit_rows: 50_000,
             exactly_once: self.app.guarantee == crate::app::ProcessingGuarantee::ExactlyOnce,
             rows_confirmed: false,
+            read_back: true,
         };
         let globals = Globals::of(&plan)?;
         let states = Arc::new(states.into_map());

@@ -539,6 +539,15 @@ fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
     }
     circles(&feeds_to, say);
     for (name, (table, place)) in used {
+        for lost in (table.row)().lost {
+            say(
+                format!(
+                    "the rows of table `{name}` would not come back as they are. Of {}, {lost}; or give the table a struct of its own",
+                    table.value
+                ),
+                vec![table.place],
+            );
+        }
         match writers.get(name).map_or(0, Vec::len) {
             0 if timers.contains(name) => {}
             0 => say(

@@ -303,6 +303,8 @@ pub struct TableDescriptor {
     pub ttl: Option<i64>,
     /// Topic that gets the records that came too late.
     pub late: Option<&'static str>,
+    /// What becomes of a row that cannot be read. Default: the partition stops.
+    pub on_unreadable: OnUnreadable,
     /// `false`: in memory only. Default true.
     pub changelog: bool,
     /// One row per partition is meant. Default false.
@@ -337,6 +339,7 @@ impl TableDescriptor {
         retention: 0,
         ttl: None,
         late: None,
+        on_unreadable: OnUnreadable::Stop,
         changelog: true,
         local: false,
         partitions: None,
@@ -344,6 +347,16 @@ impl TableDescriptor {
         type_id: TypeId::of::<()>,
         open: |_| Box::new(()),
     };
+}
+
+/// What becomes of a row of a table that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnreadable {
+    /// Its partition stops.
+    #[default]
+    Stop,
+    /// It goes, as it is, to `{app}-{table}-unreadable`, and its key begins anew.
+    SetAside,
 }
 
 /// How every worker gets the rows of a global table.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::descriptor::{AgentDescriptor, AgentShape, Edge, RecordInfo, Source, TableDescriptor};
+use super::descriptor::{
+    AgentDescriptor, AgentShape, Edge, OnUnreadable, RecordInfo, Source, TableDescriptor,
+};
 use super::order::{Order, order};
 use super::pattern::placeholder;
 use super::plan::{
@@ -345,6 +347,12 @@ pub(super) fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usiz
             changelog: t.changelog.then(|| format!("{app}-{}-changelog", t.name)),
             rank,
             late: t.late.map(|late| output(late.to_owned(), OutputKind::Sink)),
+            unreadable: (t.on_unreadable == OnUnreadable::SetAside).then(|| {
+                output(
+                    format!("{app}-{}-unreadable", t.name),
+                    OutputKind::Unreadable,
+                )
+            }),
         })
         .collect();
     SubTopology {

@@ -11,8 +11,8 @@ pub mod registry;
 
 pub use descriptor::{
     AgentDescriptor, AgentFuture, AgentOptions, AgentShape, Edge, GlobalDescriptor, JoinShape,
-    OnError, OnGap, Place, RecordInfo, RegisteredTable, RegisteredTopic, RowsFrom, Source, Start,
-    StateDescriptor, StateFuture, TableDescriptor, TopicDescriptor,
+    OnError, OnGap, OnUnreadable, Place, RecordInfo, RegisteredTable, RegisteredTopic, RowsFrom,
+    Source, Start, StateDescriptor, StateFuture, TableDescriptor, TopicDescriptor,
 };
 pub use plan::{
     AgentPlan, GlobalPlan, InputPlan, OutputKind, OutputPlan, PatternPlan, Plan, PlanParts,

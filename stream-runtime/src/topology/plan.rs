@@ -72,6 +72,8 @@ pub struct TablePlan {
     pub rank: usize,
     /// Index into [`SubTopology::outputs`] of the topic for its late records.
     pub late: Option<usize>,
+    /// Index into [`SubTopology::outputs`] of the topic for rows that cannot be read; `None`: they stop the partition.
+    pub unreadable: Option<usize>,
 }
 
 /// Why an app sends to a topic.
@@ -81,6 +83,8 @@ pub enum OutputKind {
     Sink,
     /// An agent's dead letters.
     DeadLetters,
+    /// Rows of a table that could not be read.
+    Unreadable,
     /// Another sub-topology's input, or its own: `group_by`.
     Repartition,
 }

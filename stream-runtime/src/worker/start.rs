@@ -310,6 +310,7 @@ impl StreamThread {
             commit_rows: COMMIT_ROWS,
             exactly_once: settings.exactly_once,
             rows_confirmed: settings.rows_confirmed,
+            read_back: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod hops;
 mod keyless;
+mod rows;
 mod shapes;
 
 use std::collections::BTreeMap;

@@ -84,7 +84,8 @@ pub(super) fn prepare(
         .iter()
         .flat_map(|topology| &topology.outputs);
     let mut dead_letters = HashMap::new();
-    for output in outputs.filter(|output| output.kind == OutputKind::DeadLetters) {
+    let aside = |kind| matches!(kind, OutputKind::DeadLetters | OutputKind::Unreadable);
+    for output in outputs.filter(|output| aside(output.kind)) {
         let limit = usize::try_from(max_message(admin, &output.topic)?).unwrap_or(usize::MAX);
         dead_letters.insert(output.topic.clone(), limit);
     }

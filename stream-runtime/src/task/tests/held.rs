@@ -105,6 +105,7 @@ impl TableSpec for Sums {
         retention: 0,
         ttl: None,
         late: None,
+        on_unreadable: crate::topology::OnUnreadable::Stop,
         changelog: true,
         local: false,
         partitions: None,

@@ -91,6 +91,7 @@ where
 {
     let settings = crate::task::TaskSettings {
         exactly_once: false,
+        read_back: true,
         ..super::driver::settings()
     };
     let mut driver = Driver::with(topology::<S>(), settings.clone());

@@ -13,6 +13,7 @@ mod patterns;
 mod policies;
 mod reading;
 mod removing;
+mod rows;
 mod sending;
 mod times;
 mod tombstones;

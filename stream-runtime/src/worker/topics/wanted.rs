@@ -100,7 +100,9 @@ pub(super) fn wanted(
         .flat_map(|topology| &topology.outputs)
     {
         let partitions = match output.kind {
-            OutputKind::DeadLetters => settings.topic_partitions.or(Some(1)),
+            OutputKind::DeadLetters | OutputKind::Unreadable => {
+                settings.topic_partitions.or(Some(1))
+            }
             OutputKind::Sink => settings.topic_partitions,
             // Made with the inputs of its reader.
             OutputKind::Repartition => continue,

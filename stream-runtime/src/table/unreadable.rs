@@ -1,0 +1,125 @@
+//! Rows read from the layers below the cache, and what becomes of those that do not read.
+
+use super::clock::NO_TIME;
+use super::layout;
+use super::readback::key_text;
+use super::row::{self, RowSpec};
+use super::rows::Rows;
+use super::slot::{Below, Value};
+use crate::codec::rows as codec;
+use crate::error::Error;
+use crate::key::StreamKey;
+use crate::topology::OnUnreadable;
+
+/// A row that could not be read and makes room.
+#[derive(Debug)]
+pub struct Aside {
+    /// The row's key in wire form.
+    pub key: Vec<u8>,
+    /// End of its window; 0 where a row does not belong to one.
+    pub end: i64,
+    /// The row as the changelog has it.
+    pub row: Box<[u8]>,
+    /// Why it does not read.
+    pub why: String,
+}
+
+impl<S: RowSpec> Rows<S> {
+    /// Reads an unloaded value from the layers below.
+    pub(super) fn load(&mut self, at: u32) -> Result<(), Error> {
+        let slot = &mut self.slots[at as usize];
+        if !slot.touched {
+            slot.touched = true;
+        }
+        if !matches!(slot.value, Value::Unloaded) {
+            return Ok(());
+        }
+        let row = self.peek(at)?;
+        let slot = &mut self.slots[at as usize];
+        slot.value = match row {
+            Some((value, changed)) => {
+                slot.changed = changed;
+                Value::Here(value)
+            }
+            None => Value::Absent,
+        };
+        Ok(())
+    }
+
+    /// What the layers below the cache have of a row: its value, and when it changed last.
+    pub(super) fn peek(&mut self, at: u32) -> Result<Option<(S::Row, i64)>, Error> {
+        let slot = &self.slots[at as usize];
+        let read = match &slot.below {
+            Below::Nothing | Below::Unstored(None) => return Ok(None),
+            Below::Unstored(Some(bytes)) => {
+                Self::decode(&slot.key, bytes).map_err(|e| (e, bytes.to_vec()))
+            }
+            Below::Stored => {
+                self.scratch.clear();
+                layout::push(S::ALIGNED, slot.end, &slot.key, &mut self.scratch);
+                let bytes = self.tree.as_ref().map(|t| t.get(&self.scratch));
+                match bytes.transpose().map_err(Error::from)?.flatten() {
+                    Some(bytes) => Self::decode(&slot.key, &bytes).map_err(|e| (e, bytes)),
+                    None => return Ok(None),
+                }
+            }
+        };
+        match read {
+            Ok(row) => Ok(Some(row)),
+            Err((problem, bytes)) => self.set_aside(at, &bytes, problem).map(|()| None),
+        }
+    }
+
+    /// A row as it is written, and when it changed last.
+    pub(super) fn decode(key: &S::Key, bytes: &[u8]) -> Result<(S::Row, i64), Error> {
+        let (changed, row) = row::split(bytes);
+        match codec::decode(row) {
+            Ok(row) => Ok((row, changed.unwrap_or(NO_TIME))),
+            Err(problem) => Err(unreadable::<S>(key, row, problem)),
+        }
+    }
+
+    /// A row does not read: by the table's policy it makes room, for its key to begin anew with the next commit.
+    ///
+    /// # Errors
+    /// The partition stops for it.
+    #[cold]
+    pub(super) fn set_aside(&mut self, at: u32, bytes: &[u8], problem: Error) -> Result<(), Error> {
+        if S::DESCRIPTOR.on_unreadable == OnUnreadable::Stop {
+            return Err(problem);
+        }
+        let slot = &mut self.slots[at as usize];
+        slot.value = Value::Absent;
+        let mut key = Vec::new();
+        slot.key.encode(&mut key);
+        self.aside.push(Aside {
+            key,
+            end: slot.end,
+            row: bytes.into(),
+            why: problem.to_string(),
+        });
+        self.touch(at);
+        Ok(())
+    }
+}
+
+#[cold]
+fn unreadable<S: RowSpec>(key: &S::Key, row: &[u8], problem: rmp_serde::decode::Error) -> Error {
+    let why = codec::explain::<S::Row>(row, problem);
+    let place = why.field.map(|field| format!("field `{field}`: "));
+    let way_out = match S::DESCRIPTOR.on_unreadable {
+        OnUnreadable::SetAside => "",
+        OnUnreadable::Stop => {
+            "; `on_unreadable_row = \"set_aside\"` lets the other keys go on, and `reset` drops all state"
+        }
+    };
+    Error::table(format!(
+        "table `{}`, key {}: the stored row does not read as {}: {}{}; {}{way_out}",
+        S::DESCRIPTOR.name,
+        key_text(key),
+        S::DESCRIPTOR.value,
+        place.unwrap_or_default(),
+        why.why,
+        why.cure,
+    ))
+}
