@@ -33,7 +33,10 @@ struct LockFile {
 fn read(path: &Path) -> CliResult<Option<(LockFile, String)>> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        // Of a data directory that is a file, opening the store says what is wrong.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => {
             return Err(CliError::failure(format_args!(
                 "cannot read {}: {error}",
