@@ -233,7 +233,7 @@ pub(super) fn at_start(
         }
         None => tracing::info!(
             "there is no {}: `plan --write` makes it, and with it a renamed agent or table, another key, window or row is \
-             refused here before anything of it is lost",
+             refused at start",
             path.display()
         ),
     }

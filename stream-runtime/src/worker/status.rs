@@ -159,6 +159,25 @@ struct Begun {
     since: Instant,
 }
 
+impl Begun {
+    /// Tells how many partitions have begun, when that is all of them, or they take their time.
+    fn say(&mut self, left: usize) {
+        if left > 0 && self.since.elapsed() < SAID {
+            return;
+        }
+        let more = match left {
+            0 => String::new(),
+            left => format!(", {left} to come"),
+        };
+        tracing::info!(
+            "running: {} more partitions, {} changelog records read{more}",
+            self.partitions,
+            self.records
+        );
+        *self = Begun::default();
+    }
+}
+
 impl Default for Begun {
     fn default() -> Self {
         Begun {
@@ -222,50 +241,38 @@ impl Status {
                 said = now;
                 tracing::info!(partition, "recovering: {progress}");
             }
-            PartitionState::Running if !same && states.len() > FEW => {
-                if let Some(PartitionState::Recovering(progress)) = before.map(|e| &e.state) {
-                    self.begun().records += progress.total;
-                }
-                self.begun().partitions += 1;
-                let waits = |(name, entry): (&TaskName, &Entry)| {
-                    let waits = PartitionState::waits(&entry.state);
-                    *name != task && waits
+            PartitionState::Running if !same => {
+                let recovered = before.and_then(|entry| match &entry.state {
+                    PartitionState::Recovering(progress) => {
+                        Some((progress.total, entry.since.elapsed().as_secs_f64()))
+                    }
+                    _ => None,
+                });
+                let text = match recovered {
+                    Some((records, seconds)) => {
+                        format!("running, {records} changelog records read in {seconds:.1} s")
+                    }
+                    None => "running".to_owned(),
                 };
-                self.say_begun(states.iter().filter(|entry| waits(*entry)).count());
+                if states.len() <= FEW {
+                    tracing::info!(partition, "{text}");
+                } else {
+                    tracing::debug!(partition, "{text}");
+                    let mut begun = self.begun();
+                    begun.partitions += 1;
+                    begun.records += recovered.map_or(0, |(records, _)| records);
+                    let waits = |(name, entry): &(&TaskName, &Entry)| {
+                        **name != task && PartitionState::waits(&entry.state)
+                    };
+                    begun.say(states.iter().filter(waits).count());
+                }
             }
-            PartitionState::Running if !same => match before.map(|entry| &entry.state) {
-                Some(PartitionState::Recovering(progress)) => tracing::info!(
-                    partition,
-                    "running, {} changelog records read in {:.1} s",
-                    progress.total,
-                    before.map_or(0.0, |entry| entry.since.elapsed().as_secs_f64())
-                ),
-                _ => tracing::info!(partition, "running"),
-            },
             PartitionState::Retrying(_) => tracing::warn!(partition, "{state}"),
             PartitionState::Failed(_) => tracing::error!(partition, "{state}"),
             _ if !same => tracing::debug!(partition, "{state}"),
             _ => {}
         }
         states.insert(task, Entry { state, since, said });
-    }
-
-    /// Tells how many partitions have begun, when that is all of them, or they take their time.
-    fn say_begun(&self, left: usize) {
-        let mut begun = self.begun();
-        if left > 0 && begun.since.elapsed() < SAID {
-            return;
-        }
-        let more = match left {
-            0 => String::new(),
-            left => format!(", {left} to come"),
-        };
-        tracing::info!(
-            "running: {} more partitions, {} changelog records read{more}",
-            begun.partitions,
-            begun.records
-        );
-        *begun = Begun::default();
     }
 
     fn begun(&self) -> MutexGuard<'_, Begun> {

@@ -4,7 +4,7 @@
 //! few seconds; in the end it takes its entry away. One that was killed tells nothing more: it is found out by asking.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -361,14 +361,16 @@ impl Teller {
 /// A thread that follows the workers, and tells of this one.
 pub(crate) struct Crew {
     stop: Stop,
-    thread: Option<std::thread::JoinHandle<()>>,
+    /// Closed when the thread has ended.
+    ended: mpsc::Receiver<()>,
 }
 
 impl Drop for Crew {
+    /// Waits for the last word. A thread that stands in a call to a broker that is away is left to end by itself.
     fn drop(&mut self) {
         self.stop.ask();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if let Err(mpsc::RecvTimeoutError::Timeout) = self.ended.recv_timeout(GOODBYE + PAUSE) {
+            tracing::debug!("the thread that follows the workers waits for the broker and is left");
         }
     }
 }
@@ -456,13 +458,14 @@ fn crew(
         .build()?;
     let stop = Stop::new();
     let asked = stop.clone();
-    let thread = std::thread::Builder::new()
+    let (ends, ended) = mpsc::channel::<()>();
+    std::thread::Builder::new()
         .name("workers".to_owned())
-        .spawn(move || work(&asked, &runtime))?;
-    Ok(Crew {
-        stop,
-        thread: Some(thread),
-    })
+        .spawn(move || {
+            work(&asked, &runtime);
+            drop(ends);
+        })?;
+    Ok(Crew { stop, ended })
 }
 
 /// Makes the topic if it is not there. `None`: it cannot be had, and this worker goes on without the others.

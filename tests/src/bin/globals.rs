@@ -43,7 +43,11 @@ async fn bill(
 ) -> Bill {
     Bill {
         global: global.read(&*item, |price| price.cents),
-        local: local.read(&*item, |price| price.cents),
+        // Of another key the price may lie in another partition.
+        local: match item.key() == &*item {
+            true => local.read(&*item, |price| price.cents),
+            false => None,
+        },
         words: counts.get(&*item).unwrap_or_default(),
         process: std::process::id(),
     }

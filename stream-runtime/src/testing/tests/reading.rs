@@ -269,7 +269,7 @@ fn a_row_in_another_partition_than_its_key_is_told_once_unless_that_is_meant() {
     let home = crate::key::partition_of(b"all", 2);
     for part in [
         "table=\"elsewhere\"".to_owned(),
-        "key=all".to_owned(),
+        "key=\"all\"".to_owned(),
         format!("partition={}", 1 - home),
         format!("belongs_to={home}"),
         "partitioner=murmur2_random".to_owned(),

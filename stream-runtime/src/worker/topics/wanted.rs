@@ -332,7 +332,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("`a` (3 partitions)") && error.contains("`b` (4)"),
+            error.contains("`a` (of 3 partitions)") && error.contains("`b` (of 4)"),
             "{error}"
         );
     }
