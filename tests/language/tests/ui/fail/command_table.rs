@@ -14,7 +14,4 @@ async fn count(word: String, mut rows: Table<Rows>) {
 #[command]
 async fn table(_: Table<Rows>) {}
 
-#[command]
-async fn reader(_: TableReader<Rows>) {}
-
 fn main() {}
