@@ -324,7 +324,7 @@ impl TestApp {
 
     /// A record with headers or a Kafka timestamp of its own.
     ///
-    /// ```
+    /// ```standalone_crate
     /// use stream_runtime::prelude::*;
     ///
     /// #[agent(topic = "words", sink = "seen")]
