@@ -391,7 +391,7 @@ fn what_an_older_worker_sent_alone_and_dropped_is_not_sent_again() {
 /// What would not find it proves nothing.
 #[cfg(feature = "mutants")]
 #[test]
-fn a_join_that_takes_partners_that_have_gone_alone_is_found() {
+fn the_mutant_that_takes_partners_gone_alone_is_found() {
     use crate::mutants::{Mutant, choose};
     let (how, all) = half_blind();
     choose(Some(Mutant::Partners));
