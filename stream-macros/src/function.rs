@@ -115,7 +115,7 @@ pub fn is_called(ty: &Type, name: &str) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
 }
 
-/// Whether a first parameter takes the `Option` of a record: `Option<..>`, `Event<Option<..>>`, `Stream<Option<..>>`.
+/// Tells if a first parameter takes the `Option` of a record: `Option<..>`, `Event<Option<..>>`, `Stream<Option<..>>`.
 pub fn takes_option(ty: &Type) -> bool {
     if let Type::Reference(reference) = ty {
         return takes_option(&reference.elem);

@@ -39,7 +39,7 @@ pub(crate) struct LogConfig {
     pub(crate) timestamp_after_max_ms: i64,
 }
 
-/// What a topic does not take about a record.
+/// Reason why a topic does not take a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RecordFault {
     /// It has no key, and the topic is compacted.

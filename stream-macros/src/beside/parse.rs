@@ -98,7 +98,7 @@ pub struct Beside {
     pub parameters: Vec<Parameter>,
     pub when: When,
     pub on_leader: bool,
-    /// How a crontab's failed calls are tried again, where it is said.
+    /// Policy by which a crontab's failed calls are tried again, where it is said.
     pub retries: Option<u32>,
     pub backoff: Option<u64>,
 }

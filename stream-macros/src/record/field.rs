@@ -265,7 +265,7 @@ fn serde_words(attr: &Attribute) -> Vec<String> {
         .collect()
 }
 
-/// What a `#[serde(..)]` says; nothing when it is another attribute.
+/// Reads a `#[serde(..)]`; nothing when it is another attribute.
 pub fn serde_metas(attr: &Attribute) -> Vec<Meta> {
     if attr.path().is_ident("serde")
         && let Meta::List(list) = &attr.meta

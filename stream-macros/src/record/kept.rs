@@ -1,4 +1,4 @@
-//! What serde's attributes write and do not read: shapes that never come back, from a table or from a codec.
+//! Serde's attributes that write and do not read: shapes that never come back, from a table or from a codec.
 
 use super::field::serde_metas;
 use quote::ToTokens;
