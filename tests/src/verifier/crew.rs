@@ -19,7 +19,7 @@ const STORM: Duration = Duration::from_secs(60);
 const ZOMBIE: Duration = Duration::from_millis(1_500);
 /// How long a worker that is to stop amid a closing is waited for.
 const CLOSING: Duration = Duration::from_secs(20);
-/// How long, in ms, commits may wait after the broker was killed, and rounds of the store with them.
+/// How long, in ms, commits may wait after the broker is there again, and rounds of the store with them.
 const OUTAGE: i64 = 15_000;
 
 /// From the start of a worker's process to its end.
@@ -66,8 +66,8 @@ pub struct Crew {
     /// All lives so far, in the order of their starts.
     lives: Vec<Life>,
     problems: Vec<String>,
-    /// When the broker was killed, epoch ms.
-    outages: Vec<i64>,
+    /// When the broker was killed and when it answered again, if it does; wall clock in ms.
+    outages: Vec<(i64, Option<i64>)>,
 }
 
 impl Crew {
@@ -270,15 +270,21 @@ impl Crew {
     pub fn happens(&mut self, kind: Kind) {
         *self.happened.entry(kind).or_default() += 1;
         if kind == Kind::Broker {
-            self.outages.push(wall());
+            self.outages.push((wall(), None));
+        }
+    }
+
+    /// The broker answers again.
+    pub fn broker_is_back(&mut self) {
+        if let Some(outage) = self.outages.last_mut() {
+            outage.1 = Some(wall());
         }
     }
 
     /// When a partition that ran since then, in a worker that was killed at this time, could last commit and store for
     /// certain.
     pub fn worked_until(&self, since: i64, killed: i64) -> i64 {
-        let lately = |down: &&i64| (since..=killed).contains(*down) && killed - **down < OUTAGE;
-        self.outages.iter().find(lately).copied().unwrap_or(killed)
+        worked_until(&self.outages, since, killed)
     }
 
     /// No input is left: every worker is there again, the guest leaves.
@@ -415,7 +421,37 @@ impl Crew {
     }
 }
 
+fn worked_until(outages: &[(i64, Option<i64>)], since: i64, killed: i64) -> i64 {
+    // A broker may take longer to start than a commit waits: what counts is since when it is back.
+    let lately = |outage: &&(i64, Option<i64>)| {
+        (since..=killed).contains(&outage.0) && outage.1.is_none_or(|back| killed - back < OUTAGE)
+    };
+    outages
+        .iter()
+        .find(lately)
+        .map_or(killed, |outage| outage.0)
+}
+
 fn wall() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.expect("a clock past 1970").as_millis() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_starts_slowly_is_waited_for_from_its_return() {
+        let back = 50_000;
+        let outages = [(1_000, Some(2_000)), (20_000, Some(back))];
+        // Killed while the broker was away, and soon after: no commit is certain since the broker went.
+        assert_eq!(worked_until(&outages, 10_000, back - 1), 20_000);
+        assert_eq!(worked_until(&outages, 10_000, back + OUTAGE - 1), 20_000);
+        assert_eq!(worked_until(&[(20_000, None)], 10_000, 90_000), 20_000);
+        // Long after, or of a partition that came later: it committed again.
+        let late = back + OUTAGE;
+        assert_eq!(worked_until(&outages, 10_000, late), late);
+        assert_eq!(worked_until(&outages, back + 1, back + 2), back + 2);
+    }
 }

@@ -159,6 +159,7 @@ pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
             && broker_back.is_some_and(|back| back <= Instant::now())
         {
             broker.restart();
+            crew.broker_is_back();
             broker_back = None;
         }
         // What cannot happen yet, because its victim is down, waits; the others do not.
@@ -190,6 +191,7 @@ pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
         && broker_back.is_some()
     {
         broker.restart();
+        crew.broker_is_back();
     }
     crew.settle();
     progress(start, feed.sent() + both.sent(), &watch, &crew);
