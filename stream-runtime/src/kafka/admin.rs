@@ -233,20 +233,33 @@ impl Admin {
 
     /// Configuration of a topic.
     pub(crate) fn config(&self, name: &str) -> Result<BTreeMap<String, String>, Fault> {
-        let doing = || format!("read the configuration of topic `{name}`");
-        let results = wait(
-            self.admin
-                .describe_configs(&[ResourceSpecifier::Topic(name)], &self.options()),
-        )
-        .map_err(|error| self.explain(Fault::of(doing(), &error)))?;
+        let mut configs = self.configs(&[name])?;
+        Ok(configs.remove(name).unwrap_or_default())
+    }
+
+    /// Configurations of topics by their names, in one request.
+    pub(crate) fn configs(
+        &self,
+        names: &[&str],
+    ) -> Result<BTreeMap<String, BTreeMap<String, String>>, Fault> {
         let mut found = BTreeMap::new();
-        for result in results {
-            let resource = result.map_err(|code| Fault::of_code(doing(), code))?;
-            for entry in resource.entries {
-                if let Some(value) = entry.value {
-                    found.insert(entry.name, value);
-                }
-            }
+        if names.is_empty() {
+            return Ok(found);
+        }
+        let doing = |name: &str| format!("read the configuration of topic `{name}`");
+        let topics: Vec<_> = names
+            .iter()
+            .copied()
+            .map(ResourceSpecifier::Topic)
+            .collect();
+        let results = wait(self.admin.describe_configs(&topics, &self.options()))
+            .map_err(|error| self.explain(Fault::of(doing(names[0]), &error)))?;
+        // The answers are in the order of the questions.
+        for (name, result) in names.iter().zip(results) {
+            let resource = result.map_err(|code| Fault::of_code(doing(name), code))?;
+            let entries = resource.entries.into_iter();
+            let entries = entries.filter_map(|entry| Some((entry.name, entry.value?)));
+            found.insert((*name).to_owned(), entries.collect());
         }
         Ok(found)
     }

@@ -53,7 +53,11 @@ impl Fault {
 
     /// Classifies an error of rdkafka met while `doing`.
     pub(crate) fn of(doing: impl Into<String>, error: &KafkaError) -> Self {
-        let code = error.rdkafka_error_code();
+        let code = match error {
+            // The binding keeps this one to itself.
+            KafkaError::AdminOp(code) => Some(*code),
+            other => other.rdkafka_error_code(),
+        };
         let (kind, detail) = match error {
             KafkaError::Transaction(inner) => (
                 classify(
@@ -366,6 +370,13 @@ mod tests {
         );
         // Pauses of 50 ms: the fourth call is the first after 120.
         assert_eq!(result, Ok(1));
+    }
+
+    #[test]
+    fn a_broker_that_goes_amid_a_question_of_the_admin_may_be_asked_again() {
+        let of = |code| Fault::of("ask", &KafkaError::AdminOp(code)).kind();
+        assert_eq!(of(Code::BrokerTransportFailure), FaultKind::Retriable);
+        assert_eq!(of(Code::TopicAuthorizationFailed), FaultKind::Refused);
     }
 
     #[test]

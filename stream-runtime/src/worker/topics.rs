@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::kafka::{Admin, Properties, TopicView};
 use crate::task;
 use crate::topology::{OutputKind, Plan};
+use wait::{configs, make, wait_for_external};
 pub(super) use wait::{list, pause};
-use wait::{make, wait_for_external};
 pub(super) use wanted::check;
 use wanted::{dead_letters_of, inputs_to_count, wanted};
 
@@ -64,11 +64,16 @@ pub(super) fn prepare(
     let first = inputs_to_count(plan, settings, &existing);
     existing = make(admin, stop, existing, &first)?;
     let mut rest = wanted(plan, settings, &existing);
+    let source =
+        |topic: &str| dead_letters_of(plan, topic).filter(|source| existing.contains_key(*source));
+    let sources = rest
+        .iter()
+        .filter_map(|topic| source(&topic.name))
+        .collect();
+    let limits = configs(admin, stop, &sources)?;
     for topic in &mut rest {
-        if let Some(source) = dead_letters_of(plan, &topic.name)
-            && existing.contains_key(source)
-        {
-            let limit = max_message(admin, source)?;
+        if let Some(source) = source(&topic.name) {
+            let limit = max_message(&limits, source);
             topic.config.push((
                 "max.message.bytes".to_owned(),
                 (limit + HEADERS).to_string(),
@@ -79,22 +84,29 @@ pub(super) fn prepare(
     plan.topologies
         .iter()
         .try_for_each(|topology| check(topology, &existing))?;
-    let outputs = plan
-        .topologies
-        .iter()
-        .flat_map(|topology| &topology.outputs);
+    let outputs = || plan.topologies.iter().flat_map(|t| &t.outputs);
+    let tables = plan.topologies.iter().flat_map(|t| &t.tables);
+    let changelogs = || {
+        tables
+            .clone()
+            .filter_map(|table| table.changelog.as_deref())
+    };
+    let names = outputs().map(|output| output.topic.as_str());
+    let configs = configs(admin, stop, &names.chain(changelogs()).collect())?;
     let mut dead_letters = HashMap::new();
     let aside = |kind| matches!(kind, OutputKind::DeadLetters | OutputKind::Unreadable);
-    for output in outputs.filter(|output| aside(output.kind)) {
-        let limit = usize::try_from(max_message(admin, &output.topic)?).unwrap_or(usize::MAX);
+    for output in outputs().filter(|output| aside(output.kind)) {
+        let limit = max_message(&configs, &output.topic);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         dead_letters.insert(output.topic.clone(), limit);
     }
     let mut records = task::Limits::of(plan);
-    let outputs = plan.topologies.iter().flat_map(|t| &t.outputs);
-    for output in outputs.filter(|output| output.kind != OutputKind::DeadLetters) {
-        let config = admin.config(&output.topic).map_err(Error::from)?;
+    for output in outputs().filter(|output| output.kind != OutputKind::DeadLetters) {
+        let Some(config) = configs.get(&output.topic) else {
+            continue;
+        };
         let limit = records.topics.entry(output.topic.clone()).or_default();
-        limit.bytes = taken(&config);
+        limit.bytes = taken(config);
         let policy = config.get("cleanup.policy");
         if policy.is_some_and(|policy| policy.contains("compact")) {
             let why = || "whose `cleanup.policy` is `compact`".to_owned();
@@ -107,16 +119,17 @@ pub(super) fn prepare(
             .map_or(1, |view| view.partitions.max(1) as usize)
     };
     let mut tombstones = HashMap::new();
-    let tables = plan.topologies.iter().flat_map(|t| &t.tables);
-    for changelog in tables.filter_map(|table| table.changelog.as_deref()) {
-        let config = admin.config(changelog).map_err(Error::from)?;
+    for changelog in changelogs() {
+        let Some(config) = configs.get(changelog) else {
+            continue;
+        };
         let kept = config.get("delete.retention.ms");
         let kept = kept
             .and_then(|ms| ms.parse().ok())
             .map(Duration::from_millis);
         tombstones.insert(changelog.to_owned(), kept.unwrap_or(TOMBSTONES));
         let limit = records.topics.entry(changelog.to_owned()).or_default();
-        limit.bytes = taken(&config);
+        limit.bytes = taken(config);
     }
     let known = records.topics.values().filter_map(|limit| limit.bytes);
     let all = dead_letters.values().copied().chain(known);
@@ -175,11 +188,10 @@ fn taken(config: &BTreeMap<String, String>) -> Option<usize> {
     config.get("max.message.bytes")?.parse().ok()
 }
 
-/// `max.message.bytes` of a topic.
-fn max_message(admin: &Admin, topic: &str) -> Result<i64, Error> {
-    let config = admin.config(topic).map_err(Error::from)?;
-    let limit = config
-        .get("max.message.bytes")
-        .and_then(|value| value.parse().ok());
-    Ok(limit.unwrap_or(MAX_MESSAGE))
+/// `max.message.bytes` of a topic; Kafka's own default where it cannot be read.
+fn max_message(configs: &BTreeMap<String, BTreeMap<String, String>>, topic: &str) -> i64 {
+    let limit = configs
+        .get(topic)
+        .and_then(|config| config.get("max.message.bytes")?.parse().ok());
+    limit.unwrap_or(MAX_MESSAGE)
 }

@@ -1,11 +1,11 @@
 //! Topics that are made, or waited for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::Existing;
 use crate::error::{Error, Kind};
-use crate::kafka::{Admin, FaultKind, TopicSettings};
+use crate::kafka::{Admin, Fault, FaultKind, TopicSettings};
 use crate::topology::Plan;
 use crate::worker::Stop;
 
@@ -28,7 +28,7 @@ pub(super) fn make(
             "creating topic"
         );
     }
-    admin.create(wanted).map_err(|fault| {
+    patiently(stop, || admin.create(wanted)).map_err(|fault| {
         let unauthorized = fault.is_unauthorized();
         let error = Error::from(fault);
         if unauthorized {
@@ -48,14 +48,30 @@ pub(super) fn make(
 
 /// The topics of the cluster; waits for a broker that does not answer.
 pub(in crate::worker) fn list(admin: &Admin, stop: &Stop) -> Result<Existing, Error> {
+    Ok(patiently(stop, || admin.topics())?)
+}
+
+/// Configurations of topics; waits for a broker that does not answer.
+pub(super) fn configs(
+    admin: &Admin,
+    stop: &Stop,
+    names: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
+    let names: Vec<&str> = names.iter().copied().collect();
+    Ok(patiently(stop, || admin.configs(&names))?)
+}
+
+/// Asks the broker, and again as long as it does not answer.
+fn patiently<T>(stop: &Stop, ask: impl Fn() -> Result<T, Fault>) -> Result<T, Fault> {
     let (start, mut reminded) = (Instant::now(), None::<Instant>);
     loop {
-        let fault = match admin.topics() {
-            Ok(topics) => return Ok(topics),
+        let fault = match ask() {
+            Ok(answer) => return Ok(answer),
             Err(fault) => fault,
         };
-        if fault.kind() == FaultKind::Refused || start.elapsed() > PATIENCE || stop.is_asked() {
-            return Err(fault.into());
+        let passes = !matches!(fault.kind(), FaultKind::Refused | FaultKind::Record);
+        if !passes || start.elapsed() > PATIENCE || stop.is_asked() {
+            return Err(fault);
         }
         if reminded.is_none_or(|at| at.elapsed() >= REMIND) {
             tracing::warn!("{fault}; trying again");

@@ -226,3 +226,32 @@ fn a_worker_starts_when_its_coordinators_have_loaded_on_apache_kafka() {
         a_worker_begins_when_they_are_there(&broker);
     }
 }
+
+/// Found by the verifier: a broker that went while a starting worker asked for its topics' settings ended the worker
+/// with exit code 1, asked to end or not.
+#[test]
+fn a_worker_whose_questions_at_start_are_lost_asks_again_or_ends_well() {
+    let broker = Broker::embedded();
+    let trial = Trial::new(&broker);
+    for question in [ApiKey::CreateTopics, ApiKey::DescribeConfigs] {
+        trial.wire.lose(&[question]);
+        let mut worker = trial.worker(PATIENT);
+        let again = |wanted| {
+            let text = format!("{question:?}, {wanted} times");
+            wait_until(&text, MINUTE, || {
+                trial.wire.refused().values().sum::<u64>() >= wanted
+            });
+        };
+        again(2);
+        assert!(worker.ended().is_none(), "{}", worker.output());
+        worker.signal("TERM").unwrap();
+        let status = worker.wait(MINUTE);
+        let output = worker.output();
+        assert!(status.is_ok_and(|status| status.success()), "{output}");
+    }
+    let mut worker = trial.worker(PATIENT);
+    trial.until_seen(&[ApiKey::DescribeConfigs], Duration::from_secs(2));
+    trial.progress().wait_for_more();
+    assert!(worker.ended().is_none(), "{}", worker.output());
+    trial.finish(worker);
+}
