@@ -153,8 +153,7 @@ impl Shared {
     pub(crate) fn origin(&self, agent: usize) -> Origin {
         let (source, place) = match self.current.get() {
             Current::Input(input) => {
-                let offset = self.inputs[input].borrow().front().map(|r| r.offset);
-                (input as u16, offset)
+                (input as u16, self.inputs[input].borrow().front_offset())
             }
             Current::Held(_) => {
                 let held = self.held.borrow();

@@ -120,6 +120,12 @@ impl Inbox {
         self.entries.front().map(|e| self.record(e))
     }
 
+    /// The offset of the oldest record.
+    #[inline]
+    pub(crate) fn front_offset(&self) -> Option<i64> {
+        self.entries.front().map(|e| e.offset)
+    }
+
     /// The oldest record that no agent holds.
     pub fn waiting_front(&self) -> Option<RawRecord<'_>> {
         self.entries.get(self.held).map(|e| self.record(e))
