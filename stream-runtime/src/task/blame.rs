@@ -152,9 +152,7 @@ impl Shared {
     /// The event that an agent has in hand.
     pub(crate) fn origin(&self, agent: usize) -> Origin {
         let (source, place) = match self.current.get() {
-            Current::Input(input) => {
-                (input as u16, self.inputs[input].borrow().front_offset())
-            }
+            Current::Input(input) => (input as u16, self.inputs[input].borrow().front_offset()),
             Current::Held(_) => {
                 let held = self.held.borrow();
                 let [first] = held.as_slices().0 else {

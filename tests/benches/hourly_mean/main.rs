@@ -7,7 +7,7 @@ mod outputs;
 
 use anyhow::Result;
 use clap::Parser;
-use tests::bench::bed::{BedArgs, PARTITIONS};
+use tests::bench::bed::{AgainstArgs, BedArgs, PARTITIONS};
 use tests::bench::race::{BOTH_SIDES, Contender, Peer, READINGS, Race};
 use tests::bench::readings;
 use tests::client;
@@ -25,6 +25,8 @@ struct Args {
     #[arg(long, value_parser = Peer::parse)]
     peer: Vec<&'static Peer>,
     #[command(flatten)]
+    against: AgainstArgs,
+    #[command(flatten)]
     bed: BedArgs,
 }
 
@@ -38,6 +40,7 @@ fn main() -> Result<()> {
         bed: &bed,
         records: args.records,
         rounds: args.rounds,
+        against: &args.against.against,
         app: "hourly_app",
         work: "hourly-mean",
         sink: MEANS,

@@ -103,7 +103,13 @@ fn windows(args: &Args, bed: &Bed) -> Result<()> {
         )?;
     }
     sender.finish()?;
-    let mut command = worker::command("hourly_app", app, &bed.bootstrap, &dir.path().join("data"));
+    let mut command = worker::command(
+        None,
+        "hourly_app",
+        app,
+        &bed.bootstrap,
+        &dir.path().join("data"),
+    );
     command.arg("--until-caught-up");
     let mut process = Leashed::start(&command, dir.path().join("log"))?;
     let used = rows::until_ended(&mut process, PATIENCE)?;

@@ -1,6 +1,7 @@
 //! How long a record takes from produce to committed output, at a steady rate, through an agent with a table and a sink.
 //!
-//! `cargo bench -p tests --bench latency -- --rate 10000 --seconds 20`
+//! `cargo bench -p tests --bench latency -- --rate 10000 --seconds 20`; with `--against DIRECTORY --rounds 5` beside
+//! another build.
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -8,9 +9,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
+use std::path::Path;
 use std::time::{Duration, Instant};
-use tests::bench::bed::{Bed, BedArgs, PARTITIONS};
-use tests::bench::{measure, percentile, rows, worker};
+use tests::bench::bed::{AgainstArgs, Bed, BedArgs, PARTITIONS};
+use tests::bench::{measure, median, percentile, rows, worker};
 use tests::client;
 use tests::leash::Leashed;
 
@@ -28,6 +30,11 @@ struct Args {
     /// The commit interval.
     #[arg(long, default_value_t = 100)]
     commit_ms: u64,
+    /// How often each build is measured with each guarantee, in turn.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
+    #[command(flatten)]
+    against: AgainstArgs,
     #[command(flatten)]
     bed: BedArgs,
 }
@@ -37,21 +44,73 @@ const WARM_UP: u64 = 3;
 fn main() -> Result<()> {
     let args = Args::parse();
     let bed = args.bed.make()?;
+    let builds: Vec<Option<&Path>> = std::iter::once(None)
+        .chain(args.against.against.iter().copied().map(Some))
+        .collect();
     for guarantee in ["exactly_once", "at_least_once"] {
-        for topic in [SENT, CAME] {
-            if client::partitions(&bed.bootstrap, topic)? > 0 {
-                client::delete_topics(&bed.bootstrap, &[topic])?;
+        let mut seen = vec![Vec::new(); builds.len()];
+        for round in 0..args.rounds {
+            for at in 0..builds.len() {
+                // Every other round backwards: the machine's pace drifts.
+                let at = if round % 2 == 0 {
+                    at
+                } else {
+                    builds.len() - 1 - at
+                };
+                for topic in [SENT, CAME] {
+                    if client::partitions(&bed.bootstrap, topic)? > 0 {
+                        client::delete_topics(&bed.bootstrap, &[topic])?;
+                    }
+                    client::create_topic(&bed.bootstrap, topic, PARTITIONS, &[])?;
+                }
+                let app = format!("bench_latency_{guarantee}_{round}_{at}");
+                let found = one(&args, &bed, builds[at], &app, guarantee)
+                    .with_context(|| guarantee.to_owned())?;
+                seen[at].push(found);
             }
-            client::create_topic(&bed.bootstrap, topic, PARTITIONS, &[])?;
         }
-        one(&args, &bed, guarantee).with_context(|| guarantee.to_owned())?;
+        tell(&args, guarantee, &builds, &seen);
     }
     Ok(())
 }
 
-fn one(args: &Args, bed: &Bed, guarantee: &str) -> Result<()> {
-    let (dir, app) = (tempfile::tempdir()?, format!("bench_latency_{guarantee}"));
-    let mut command = worker::command("latency_app", &app, &bed.bootstrap, dir.path());
+/// What one run showed, in ms, and its CPU time in µs a record.
+#[derive(Clone, Copy)]
+struct Seen {
+    percentiles: [f64; 4],
+    cpu: f64,
+}
+
+/// The medians of each build's rounds.
+fn tell(args: &Args, guarantee: &str, builds: &[Option<&Path>], seen: &[Vec<Seen>]) {
+    for (build, seen) in builds.iter().zip(seen) {
+        let of = |figure: &dyn Fn(&Seen) -> f64| median(seen.iter().map(figure).collect());
+        let [p50, p99, p999, largest] = [0, 1, 2, 3].map(|at| of(&|seen| seen.percentiles[at]));
+        println!(
+            "{guarantee:<14} {} records/s: p50 {p50:.1} ms, p99 {p99:.1} ms, p99.9 {p999:.1} ms, largest {largest:.1} ms, {:.2} µs CPU/record; aim p99 <= {} ms{}",
+            args.rate,
+            of(&|seen| seen.cpu),
+            args.commit_ms + 20,
+            build.map_or_else(String::new, |path| format!(" ({})", path.display()))
+        );
+    }
+    for (build, other) in builds.iter().zip(seen).skip(1) {
+        let pairs = seen[0].iter().zip(other);
+        let ratio = median(pairs.map(|(own, other)| own.cpu / other.cpu).collect());
+        let path = build.map_or_else(String::new, |path| path.display().to_string());
+        println!("{guarantee:<14} this build to {path}: CPU {ratio:.3}");
+    }
+}
+
+fn one(
+    args: &Args,
+    bed: &Bed,
+    programs: Option<&Path>,
+    app: &str,
+    guarantee: &str,
+) -> Result<Seen> {
+    let dir = tempfile::tempdir()?;
+    let mut command = worker::command(programs, "latency_app", app, &bed.bootstrap, dir.path());
     command
         .args(["--processing-guarantee", guarantee])
         .args(["--commit-interval", &format!("{}ms", args.commit_ms)]);
@@ -68,20 +127,12 @@ fn one(args: &Args, bed: &Bed, guarantee: &str) -> Result<()> {
     let warm_up = (args.rate * WARM_UP) as usize;
     let mut counted = latencies.split_off(warm_up);
     counted.sort_by(f64::total_cmp);
-    let of = |percent| percentile(&counted, percent);
-    println!(
-        "{guarantee:<14} {} records/s: p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, largest {:.1} ms, {:.1} µs CPU/record; aim p99 <= {} ms",
-        args.rate,
-        of(50.0),
-        of(99.0),
-        of(99.9),
-        of(100.0),
-        cpu * 1e6 / count as f64,
-        args.commit_ms + 20
-    );
     process.signal("TERM")?;
     process.wait(Duration::from_secs(30))?;
-    Ok(())
+    Ok(Seen {
+        percentiles: [50.0, 99.0, 99.9, 100.0].map(|percent| percentile(&counted, percent)),
+        cpu: cpu * 1e6 / count as f64,
+    })
 }
 
 /// Sends on a schedule that does not wait for anybody; what is late counts from when it was due.

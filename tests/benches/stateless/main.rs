@@ -6,7 +6,7 @@ mod outputs;
 
 use anyhow::Result;
 use clap::Parser;
-use tests::bench::bed::{BedArgs, PARTITIONS};
+use tests::bench::bed::{AgainstArgs, BedArgs, PARTITIONS};
 use tests::bench::race::{BOTH_SIDES, READINGS, Race};
 use tests::bench::readings;
 use tests::client;
@@ -20,6 +20,8 @@ struct Args {
     records: u64,
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    #[command(flatten)]
+    against: AgainstArgs,
     #[command(flatten)]
     bed: BedArgs,
 }
@@ -35,6 +37,7 @@ fn main() -> Result<()> {
         bed: &bed,
         records: args.records,
         rounds: args.rounds,
+        against: &args.against.against,
         app: "stateless_app",
         work: "stateless",
         sink: HIGH,

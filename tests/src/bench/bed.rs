@@ -4,6 +4,7 @@ use crate::apache::{ApacheKafka, Options};
 use crate::broker::Broker;
 use crate::client;
 use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
 
 /// The partitions of every topic measured on.
 pub const PARTITIONS: i32 = 4;
@@ -24,10 +25,27 @@ pub struct BedArgs {
     bench: bool,
 }
 
+/// Other builds that the framework of this one is compared with.
+#[derive(clap::Args)]
+pub struct AgainstArgs {
+    /// Programs of another build, such as `target/release` of an older checkout (`cargo build --release -p tests --bins`
+    /// there), to compare the framework's with instead of loops by hand; may be repeated, this build's own too, which says
+    /// how much two runs of the same differ.
+    #[arg(long, value_name = "DIRECTORY", value_parser = programs)]
+    pub against: Vec<&'static Path>,
+}
+
 /// A broker without topics of earlier runs. One of our own ends when this is dropped.
 pub struct Bed {
     pub bootstrap: String,
     _own: Option<Broker>,
+}
+
+/// A directory of programs. Lives as long as the process.
+fn programs(text: &str) -> Result<&'static Path, String> {
+    let directory = PathBuf::from(text);
+    let found = directory.canonicalize().map_err(|e| e.to_string())?;
+    Ok(Box::leak(found.into_boxed_path()))
 }
 
 impl BedArgs {

@@ -2,10 +2,11 @@
 
 use super::bed::{Bed, PARTITIONS, THREADS};
 use super::measure::{self, Cost, End};
-use super::{median, worker};
+use super::{median, percentile, worker};
 use crate::{bins, client};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 /// The topic of the readings.
@@ -15,6 +16,8 @@ pub const READINGS: &str = "bench_readings";
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Contender {
     Framework(&'static str),
+    /// The framework of another build: a guarantee, the number of the build and where its programs are.
+    Other(&'static str, usize, &'static Path),
     ByHand(&'static str),
     RawPoll,
     Peer(&'static Peer),
@@ -56,6 +59,7 @@ impl std::fmt::Display for Contender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Framework(guarantee) => write!(f, "a framework {guarantee}"),
+            Self::Other(guarantee, number, _) => write!(f, "b build {number} {guarantee}"),
             Self::ByHand(guarantee) => write!(f, "b by hand {guarantee}"),
             Self::RawPoll => write!(f, "c raw poll"),
             Self::Peer(peer) => f.write_str(&peer.name),
@@ -77,6 +81,8 @@ pub struct Race<'a> {
     /// Readings to process.
     pub records: u64,
     pub rounds: usize,
+    /// Directories of other builds' programs; with one, only builds run.
+    pub against: &'a [&'static Path],
     /// The framework's program.
     pub app: &'static str,
     /// What the loop by hand does.
@@ -94,6 +100,8 @@ impl Race<'_> {
         in_turn: &[Contender],
         mut check: impl FnMut(&[i64]) -> Result<()>,
     ) -> Result<()> {
+        let others = self.others();
+        let in_turn = if others.is_empty() { in_turn } else { &others };
         let dir = tempfile::tempdir()?;
         let mut costs: BTreeMap<Contender, Vec<Cost>> = BTreeMap::new();
         for round in 1..=self.rounds {
@@ -113,6 +121,7 @@ impl Race<'_> {
         for (contender, costs) in &costs {
             print("median", *contender, middle(costs));
         }
+        self.compare_builds(&costs);
         use Contender::{ByHand, Framework};
         let (exact, least) = ("exactly_once", "at_least_once");
         let ratios = [
@@ -139,12 +148,45 @@ impl Race<'_> {
         Ok(())
     }
 
+    /// This build and the others that it is compared with.
+    fn others(&self) -> Vec<Contender> {
+        let builds = self.against;
+        let of = |guarantee| {
+            let numbered = (1..).zip(builds);
+            let others = numbered.map(move |(n, path)| Contender::Other(guarantee, n, path));
+            std::iter::once(Contender::Framework(guarantee)).chain(others)
+        };
+        let guarantees = ["exactly_once", "at_least_once"];
+        match builds.is_empty() {
+            true => Vec::new(),
+            false => guarantees.into_iter().flat_map(of).collect(),
+        }
+    }
+
+    fn compare_builds(&self, costs: &BTreeMap<Contender, Vec<Cost>>) {
+        for other in self.others() {
+            let Contender::Other(guarantee, number, path) = other else {
+                continue;
+            };
+            if let Some(ratio) = Ratio::of(costs, Contender::Framework(guarantee), other) {
+                println!(
+                    "this build to build {number} ({}), {guarantee}: rate {:.3}, CPU {:.3} (middle half {:.3} to {:.3})",
+                    path.display(),
+                    ratio.rate,
+                    ratio.cpu,
+                    ratio.half.0,
+                    ratio.half.1
+                );
+            }
+        }
+    }
+
     /// One run of one contender.
     fn one(
         &self,
         contender: Contender,
         round: usize,
-        dir: &std::path::Path,
+        dir: &Path,
         check: &mut impl FnMut(&[i64]) -> Result<()>,
     ) -> Result<Cost> {
         let bootstrap = self.bed.bootstrap.as_str();
@@ -158,8 +200,13 @@ impl Race<'_> {
             topic: READINGS,
         };
         let command = match contender {
-            Contender::Framework(guarantee) => {
-                let mut command = worker::command(self.app, &name, bootstrap, &dir.join(&name));
+            Contender::Framework(guarantee) | Contender::Other(guarantee, ..) => {
+                let programs = match contender {
+                    Contender::Other(_, _, programs) => Some(programs),
+                    _ => None,
+                };
+                let dir = dir.join(&name);
+                let mut command = worker::command(programs, self.app, &name, bootstrap, &dir);
                 command.args(["--processing-guarantee", guarantee, "--until-caught-up"]);
                 command
             }
@@ -206,7 +253,7 @@ impl Race<'_> {
         };
         let log = dir.join(format!("{name}.log"));
         let cost = measure::run(&command, &log, count, &end)?;
-        if matches!(contender, Contender::Framework(_) | Contender::ByHand(_)) {
+        if !matches!(contender, Contender::RawPoll | Contender::Peer(_)) {
             check(&before)?;
         }
         Ok(cost)
@@ -218,22 +265,23 @@ impl Race<'_> {
 struct Ratio {
     rate: f64,
     cpu: f64,
+    /// Between which the middle half of the rounds' ratios of CPU lies.
+    half: (f64, f64),
 }
 
 impl Ratio {
     fn of(costs: &BTreeMap<Contender, Vec<Cost>>, a: Contender, b: Contender) -> Option<Self> {
         let (a, b) = (costs.get(&a)?, costs.get(&b)?);
-        let of = |figure: fn(&Cost) -> f64| {
-            median(
-                a.iter()
-                    .zip(b)
-                    .map(|(a, b)| figure(a) / figure(b))
-                    .collect(),
-            )
+        let of = |figure: fn(&Cost) -> f64| -> Vec<f64> {
+            let pairs = a.iter().zip(b);
+            pairs.map(|(a, b)| figure(a) / figure(b)).collect()
         };
+        let mut cpu = of(|cost| cost.cpu_ns_per_record);
+        cpu.sort_by(f64::total_cmp);
         Some(Self {
-            rate: of(|cost| cost.records_per_second),
-            cpu: of(|cost| cost.cpu_ns_per_record),
+            rate: median(of(|cost| cost.records_per_second)),
+            half: (percentile(&cpu, 25.0), percentile(&cpu, 75.0)),
+            cpu: median(cpu),
         })
     }
 }

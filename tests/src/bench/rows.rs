@@ -34,7 +34,7 @@ pub fn send(bootstrap: &str, first: u64, count: u64, size: usize) -> Result<()> 
 
 /// A worker of `rows_app`.
 pub fn worker(app: &str, bed: &Bed, data_dir: &Path) -> Command {
-    worker::command("rows_app", app, &bed.bootstrap, data_dir)
+    worker::command(None, "rows_app", app, &bed.bootstrap, data_dir)
 }
 
 /// What a worker was seen to use while it worked.

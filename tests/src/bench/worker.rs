@@ -7,9 +7,17 @@ use std::process::Command;
 use std::sync::Once;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// `PROGRAM worker` on this broker; the program's name in the group is `app`. Its tables lie under `data_dir`.
-pub fn command(program: &str, app: &str, bootstrap: &str, data_dir: &Path) -> Command {
-    let mut command = Command::new(cache::profile_dir().join(program));
+/// `PROGRAM worker` on this broker, of this build or of the one in `programs`; its name in the group is `app`. Its tables
+/// lie under `data_dir`.
+pub fn command(
+    programs: Option<&Path>,
+    program: &str,
+    app: &str,
+    bootstrap: &str,
+    data_dir: &Path,
+) -> Command {
+    let own = cache::profile_dir();
+    let mut command = Command::new(programs.unwrap_or(&own).join(program));
     command
         .env("BENCH_APP", app)
         .args(["worker", "--broker", bootstrap, "--threads", THREADS])
