@@ -1,9 +1,11 @@
 //! What the framework returns ([`Error`]) and what handlers return ([`Failure`]).
 
 mod failure;
+mod meant;
 pub(crate) mod quiet;
 
 pub use failure::{Action, Failure, ResultExt};
+pub(crate) use meant::meant;
 
 use std::{borrow::Cow, error::Error as StdError, fmt};
 

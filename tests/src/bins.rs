@@ -12,6 +12,11 @@ pub fn voltage() -> Result<PathBuf> {
     once(&BUILT, "examples", "voltage")
 }
 
+/// Another example.
+pub fn example(name: &'static str) -> Result<PathBuf> {
+    build("examples", name)
+}
+
 /// The hand-written loops of the benchmark.
 pub fn contender(name: &'static str) -> Result<PathBuf> {
     build("contenders", name)

@@ -3,6 +3,7 @@
 mod client;
 mod cx;
 mod descriptor;
+pub(crate) mod lookup;
 mod params;
 mod reader;
 mod route;
@@ -16,6 +17,6 @@ pub(crate) use descriptor::Then;
 pub use descriptor::{BesideDescriptor, BesideFuture, When};
 pub use params::{BesideOutput, BesideParam, BesideParameter};
 pub use reader::{AllRows, TableReader};
-pub(crate) use route::{Asking, Of, Reads, Router};
+pub(crate) use route::{Asking, Found, Of, Reads, Router};
 pub(crate) use run::{start, unpanicked};
 pub(crate) use schedule::Schedule;

@@ -83,7 +83,11 @@ impl<S: TableSpec> TableReader<S> {
             (wire, Ask::Row(row_key::<S>(end, &key)))
         };
         let rows = Arc::clone(&self.rows);
-        match rows.ask(S::DESCRIPTOR, Of::Key(wire), ask, here).await? {
+        match rows
+            .ask(S::DESCRIPTOR, Of::Key(wire), ask, here)
+            .await?
+            .answer
+        {
             Answer::Row(row) => Ok(row),
             Answer::Rows(_) => Err(Error::table("rows were answered where one was asked for")),
         }
@@ -159,8 +163,8 @@ where
                 bytes: BYTES,
             };
             let (rows, of) = (Arc::clone(&self.rows), Of::Partition(self.partition));
-            let answer = rows.ask(S::DESCRIPTOR, of, Ask::Rows(scan), false).await?;
-            let Answer::Rows(chunk) = answer else {
+            let found = rows.ask(S::DESCRIPTOR, of, Ask::Rows(scan), false).await?;
+            let Answer::Rows(chunk) = found.answer else {
                 return Err(Error::table(
                     "one row was answered where several were asked for",
                 ));

@@ -28,6 +28,14 @@ pub(crate) enum Of {
     Partition(i32),
 }
 
+/// An answer, and where it comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) answer: Answer,
+    /// The address of the worker that has the partition.
+    pub(crate) owner: String,
+}
+
 /// An answer on its way.
 pub(crate) type Asking<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
@@ -40,7 +48,7 @@ pub(crate) trait Reads: Send + Sync {
         of: Of,
         ask: Ask,
         here: bool,
-    ) -> Asking<Answer>;
+    ) -> Asking<Found>;
 
     /// How many partitions a table has.
     fn partitions(self: Arc<Self>, table: &'static TableDescriptor) -> Asking<i32>;
@@ -138,7 +146,7 @@ impl Router {
         of: Of,
         ask: Ask,
         here: bool,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Found, Error> {
         let partitions = self.count(table).await?;
         let partition = match &of {
             Of::Key(wire) => partition_of(wire, partitions),
@@ -150,7 +158,7 @@ impl Router {
                 .attempt(table, partition, partitions, &ask, here)
                 .await?
             {
-                Ok(answer) => return Ok(answer),
+                Ok(found) => return Ok(found),
                 Err(why) => why,
             };
             let ends = match &self.here {
@@ -172,11 +180,14 @@ impl Router {
         partitions: i32,
         ask: &Ask,
         here: bool,
-    ) -> Result<Result<Answer, String>, Error> {
+    ) -> Result<Result<Found, String>, Error> {
         let mut why = None;
         if let Here::Worker(handle) = &self.here {
             match handle.read(table.name, partition, ask.clone()).await {
-                Ok(answer) => return Ok(Ok(answer)),
+                Ok(answer) => {
+                    let owner = handle.address();
+                    return Ok(Ok(Found { answer, owner }));
+                }
                 Err(NotHere::Never(error)) => return Err(error),
                 Err(NotHere::NotNow(text)) => why = Some(text),
                 Err(NotHere::Elsewhere) if here => {
@@ -200,7 +211,10 @@ impl Router {
             }
             let question = (partition, partitions, ask);
             match self.ask_owner(table, &owner, question).await {
-                Asked::Answered(answer) => return Ok(Ok(answer)),
+                Asked::Answered(answer) => {
+                    let owner = owner.address;
+                    return Ok(Ok(Found { answer, owner }));
+                }
                 Asked::Never(error) => return Err(error),
                 // The likeliest one's words are told.
                 Asked::Elsewhere(text) => drop(why.get_or_insert(text)),
@@ -285,7 +299,7 @@ impl Reads for Router {
         of: Of,
         ask: Ask,
         here: bool,
-    ) -> Asking<Answer> {
+    ) -> Asking<Found> {
         Box::pin(async move { self.find(table, of, ask, here).await })
     }
 

@@ -327,10 +327,10 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::beside::{Asking, Of, Reads};
+    use crate::beside::{Asking, Found, Of, Reads};
     use crate::prelude::*;
     use crate::topology::TableDescriptor;
-    use crate::worker::{Answer, Ask, Status, Stop, WorkerHandle};
+    use crate::worker::{Ask, Status, Stop, WorkerHandle};
 
     #[agent(topic = "run-words")]
     async fn some(_: String) {}
@@ -368,7 +368,7 @@ mod tests {
             _: Of,
             _: Ask,
             _: bool,
-        ) -> Asking<Answer> {
+        ) -> Asking<Found> {
             Box::pin(std::future::ready(Err(Error::agent("no rows"))))
         }
 

@@ -137,6 +137,10 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "PORT", env = "STREAM_BROKER_PORT")]
     pub(crate) broker_port: Option<u16>,
 
+    /// Show rows at /tables/NAME/KEY beyond this machine too; on loopback they are shown anyway
+    #[arg(long, env = "STREAM_WEB_TABLES")]
+    pub(crate) web_tables: bool,
+
     /// Serve no pages and no metrics; other workers' questions for rows are answered on a free port
     #[arg(long, env = "STREAM_WITHOUT_WEB", conflicts_with = "web_port")]
     pub(crate) without_web: bool,
@@ -304,6 +308,17 @@ pub(crate) struct PlanArgs {
         default_value = "plan.lock"
     )]
     pub(crate) plan_lock: PathBuf,
+}
+
+/// `tables`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TablesArgs {
+    /// A table to tell about; with KEY, to show the row of
+    pub(crate) name: Option<String>,
+
+    /// The key of a row, which the worker that has it is asked for: text, 7, true, 0x00ff, a UUID, or ["ann",7]
+    #[arg(requires = "name", allow_negative_numbers = true)]
+    pub(crate) key: Option<String>,
 }
 
 /// `describe`.

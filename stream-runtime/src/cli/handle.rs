@@ -107,6 +107,7 @@ impl AppHandle {
             web_port: None,
             web_bind: None,
             advertise: None,
+            web_tables: false,
             // The command has the process; a worker of it is seen through the handle.
             without_web: true,
             until_caught_up: false,

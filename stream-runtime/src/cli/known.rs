@@ -9,6 +9,7 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::print::{readable, time};
 use crate::beside::BesideDescriptor;
+use crate::error::meant;
 use crate::key::KeyForm;
 use crate::record::RecordForm;
 use crate::table::{MARK_TAG, ROW_TAG, row_as_json, window_and_key};
@@ -279,14 +280,6 @@ impl Shown {
     }
 }
 
-/// The name that was meant, by the letters.
-pub(super) fn meant<'a>(name: &str, among: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let bound = 1 + name.chars().count() / 4;
-    let far = |other: &&str| strsim::damerau_levenshtein(name, other);
-    let best = among.into_iter().min_by_key(far)?;
-    (far(&best) <= bound).then_some(best)
-}
-
 /// There is no such topic, and perhaps another one was meant.
 pub(super) fn no_topic<'a>(
     name: &str,
@@ -303,15 +296,6 @@ pub(super) fn no_topic<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_with_letters_changed_is_known_again() {
-        let topics = ["transactions", "customers", "x"];
-        assert_eq!(meant("transactoins", topics), Some("transactions"));
-        assert_eq!(meant("Customer", topics), Some("customers"));
-        assert_eq!(meant("orders", topics), None);
-        assert_eq!(meant("orders", []), None);
-    }
 
     #[test]
     fn a_carried_key_of_another_type_is_not_taken_for_the_topic_s() {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use super::args::{
-    BrokerArgs, DescribeArgs, Global, PlanArgs, ResetArgs, SendArgs, TailArgs, TopicsArgs,
-    WorkerArgs,
+    BrokerArgs, DescribeArgs, Global, PlanArgs, ResetArgs, SendArgs, TablesArgs, TailArgs,
+    TopicsArgs, WorkerArgs,
 };
 use super::command::{self, CommandCx, CommandDescriptor};
 use super::context::Context;
@@ -17,7 +17,8 @@ use super::handle::AppHandle;
 use super::service_links::ServiceLink;
 use super::style::Style;
 use super::{
-    broker, functions, logging, plan, reset, send, service_links, settings, tail, topics, worker,
+    broker, functions, logging, plan, reset, rows, send, service_links, settings, tail, topics,
+    worker,
 };
 use crate::app::App;
 use crate::error::{Error, Kind};
@@ -104,10 +105,10 @@ const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "tables",
-        about: "List the app's tables, global ones too: keys, windows, changelogs",
-        examples: &["tables", "tables -o json"],
-        augment: |command| command,
-        run: |cx, _| plan::tables(cx),
+        about: "List the app's tables, global ones too: keys, windows, changelogs; or show a row",
+        examples: &["tables", "tables -o json", "tables hourly_voltage power"],
+        augment: TablesArgs::augment_args,
+        run: |cx, matches| rows::run(cx, &parse(matches)?),
         log: "error",
     },
     Builtin {

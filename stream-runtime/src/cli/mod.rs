@@ -23,6 +23,7 @@ mod progress;
 mod readers;
 mod records;
 mod reset;
+mod rows;
 mod send;
 mod service_links;
 mod settings;

@@ -4,12 +4,12 @@ use super::args::{DescribeArgs, Output, PlanArgs};
 use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::functions::every;
-use super::known::meant;
 use super::lock;
 use super::print::{Columns, json, line};
 use super::style::Style;
 use super::view::{AgentView, AppView, TableView, TopicView};
 use crate::duration;
+use crate::error::meant;
 
 /// `plan`: which agent feeds what.
 pub(super) fn plan(cx: &Context<'_>, args: &PlanArgs) -> CliResult {
@@ -209,6 +209,27 @@ fn idle(table: &TableView) -> Option<String> {
     table
         .idle_ms
         .map(|ms| duration::format(i64::try_from(ms).unwrap_or(i64::MAX)))
+}
+
+/// `tables NAME`: all there is to say about a table.
+pub(super) fn describe_table(cx: &Context<'_>, name: &str) -> CliResult {
+    let view = AppView::of(cx.app(), &cx.plan()?);
+    let Some(table) = view.tables().find(|table| table.name == name) else {
+        let error = CliError::failure(format_args!("there is no table `{name}`"));
+        let list = "`tables` lists those there are";
+        let names = view.tables().map(|table| table.name.as_str());
+        return Err(match meant(name, names) {
+            Some(other) => error.next(format_args!("did you mean `{other}`? {list}")),
+            None => error.next(list),
+        });
+    };
+    if cx.output() == Output::Json {
+        return json(table);
+    }
+    let (style, place) = (cx.style(), &table.place);
+    let (what, name) = (style.bold("table"), style.cyan(name));
+    line(format_args!("{what} {name}  {}", style.dim(place)))?;
+    self::table(table)
 }
 
 /// `describe`: all there is to say about one thing, or about everything.

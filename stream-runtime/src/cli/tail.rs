@@ -7,9 +7,10 @@ use super::args::{Output, TailArgs};
 use super::context::Context;
 use super::error::{CliResult, output_error};
 use super::follow::{Follow, Step};
-use super::known::{Known, Topic, meant};
+use super::known::{Known, Topic};
 use super::print::{json_or_text, readable, time};
 use super::style::Style;
+use crate::error::meant;
 use crate::kafka::{Admin, Isolation, RecordView};
 
 pub(crate) fn run(cx: &Context<'_>, args: &TailArgs) -> CliResult {

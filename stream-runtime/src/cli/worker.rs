@@ -13,6 +13,7 @@ use super::local::{Joined, Place};
 use super::lock::{self, Guard, On};
 use super::partitions::Shown;
 use crate::app::{App, OnGap, Outlet, ProcessingGuarantee, Start, States};
+use crate::beside::lookup::Tables;
 use crate::beside::{BesideCx, Client};
 use crate::error::{Error, Kind, counted};
 use crate::kafka::Properties;
@@ -194,7 +195,10 @@ impl Beside<'_> {
         );
         let bound = settings.shutdown_timeout;
         // Pages answer from the start on, so that `/ready` can be asked; until the worker ends.
-        let served = self.web.serve(&plan.app, &pages, cx.clone(), self.runtime);
+        let tables = Tables::of(&plan, self.app.all_tables());
+        let served = self
+            .web
+            .serve(&plan.app, &pages, tables, cx.clone(), self.runtime);
         let _serving = served?;
         let running = crate::beside::start(functions, cx, self.runtime)?;
         let replan = |existing: &[String]| {
@@ -219,6 +223,7 @@ fn door(args: &WorkerArgs, token: Option<Token>) -> Door {
         token,
         advertise: args.advertise.clone(),
         reads_only: args.without_web,
+        tables: args.web_tables,
     }
 }
 

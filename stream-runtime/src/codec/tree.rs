@@ -1,13 +1,16 @@
-//! MessagePack as it is, whatever type it was written from: to compare two writings of one value.
+//! MessagePack as it is, whatever type it was written from: to compare two writings of one value, and to show one.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Number, Value};
+
+use crate::key::show_bytes;
 
 /// A value of MessagePack. Floats are kept by their bits, so that NaN equals itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Tree {
+pub(crate) enum Tree {
     Nothing,
     Bool(bool),
     Integer(i128),
@@ -87,6 +90,34 @@ impl Tree {
             other => other,
         }
     }
+
+    /// The value as JSON, for people: what JSON has no form for is text.
+    pub(crate) fn to_json(&self) -> Value {
+        match self {
+            Tree::Nothing => Value::Null,
+            Tree::Bool(is) => Value::from(*is),
+            Tree::Integer(n) => match (i64::try_from(*n), u64::try_from(*n)) {
+                (Ok(n), _) => Value::from(n),
+                (_, Ok(n)) => Value::from(n),
+                _ => Value::from(n.to_string()),
+            },
+            Tree::Float(bits) => {
+                let float = f64::from_bits(*bits);
+                Number::from_f64(float).map_or_else(|| Value::from(float.to_string()), Value::from)
+            }
+            Tree::Text(text) => Value::from(text.as_str()),
+            Tree::Bytes(bytes) => Value::from(show_bytes(bytes)),
+            Tree::List(list) => list.iter().map(Tree::to_json).collect(),
+            Tree::Map(map) => {
+                let key = |key: &Tree| match key.to_json() {
+                    Value::String(text) => text,
+                    other => other.to_string(),
+                };
+                let entries = map.iter().map(|(k, v)| (key(k), v.to_json()));
+                Value::Object(entries.collect())
+            }
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Tree {
@@ -155,8 +186,8 @@ impl<'de> Visitor<'de> for Read {
 
 #[cfg(test)]
 mod tests {
-    use super::difference;
-    use crate::codec::rows::encode;
+    use super::{Tree, difference};
+    use crate::codec::rows::{decode, encode};
     use std::collections::{BTreeMap, HashSet};
 
     fn bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {
@@ -178,5 +209,18 @@ mod tests {
     fn the_order_of_a_hash_set_is_no_difference() {
         let (one, other): (HashSet<u64>, HashSet<u64>) = ((0..99).collect(), (0..99).collect());
         assert_eq!(difference(&bytes(&one), &bytes(&other)), None);
+    }
+
+    #[test]
+    fn what_json_has_no_form_for_is_shown_as_text() {
+        let row = (
+            BTreeMap::from([(7_u64, Some(f64::NAN)), (8, None)]),
+            serde_json::json!({"name": "ann", "n": [-1, u64::MAX, 1.5, true]}),
+        );
+        let shown = decode::<Tree>(&bytes(&row)).unwrap().to_json();
+        let expected =
+            r#"[{"7":"NaN","8":null},{"n":[-1,18446744073709551615,1.5,true],"name":"ann"}]"#;
+        assert_eq!(shown.to_string(), expected);
+        assert_eq!(Tree::Bytes(vec![0, 255]).to_json(), "0x00ff");
     }
 }

@@ -51,7 +51,7 @@ pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};
 pub use partition::{OpenTable, RowLimit, TablePartition, open, open_described};
 pub use readback::{SameProbe, ViaBytes, ViaEq};
 pub use reading::AllKind;
-pub(crate) use reading::{row_as_json, row_key, row_of, windows_of};
+pub(crate) use reading::{ShownRow, row_as_json, row_key, row_of, shown_rows, windows_of};
 pub use removal::Removed;
 pub use scan::{Chunk, Scan};
 pub use slot::RowBatch;

@@ -10,7 +10,10 @@ use super::spans::Spans;
 use super::spec::{Hopping, Plain, Session, Sliding, TableKind, TableSpec, Tumbling};
 use super::typed::InWindow;
 use crate::codec::rows as codec;
+use crate::codec::tree::Tree;
 use crate::error::Error;
+use crate::topology::TableDescriptor;
+use crate::window::Window;
 
 /// The layout key of a row of `S`: `end` is that of its window, anything where a row does not belong to one.
 pub(crate) fn row_key<S: TableSpec>(end: i64, key: &S::Key) -> Vec<u8> {
@@ -34,9 +37,56 @@ pub(crate) fn windows_of<S: TableSpec>(bytes: &[u8]) -> Result<Vec<InWindow<S::V
     Ok(windows.collect())
 }
 
-/// A row for people, whatever its type: JSON, where it has that form.
+/// A row of a changelog for people, whatever its type; `None` when it is none of ours.
 pub(crate) fn row_as_json(bytes: &[u8]) -> Option<serde_json::Value> {
-    codec::decode(split(bytes).1).ok()
+    let tree = codec::decode::<Tree>(split(bytes).1);
+    Some(tree.ok()?.to_json())
+}
+
+/// A row of a table for people, or one window of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ShownRow {
+    /// Start and end of its window in epoch milliseconds.
+    pub(crate) window: Option<(i64, i64)>,
+    pub(crate) value: serde_json::Value,
+}
+
+/// The row in these bytes as JSON, or its windows in the order of their ends. The row's type is not asked: what it does not
+/// read is shown all the same.
+///
+/// # Errors
+/// The bytes are no row of such a table.
+pub(crate) fn shown_rows(
+    table: &TableDescriptor,
+    layout_key: &[u8],
+    bytes: &[u8],
+) -> Result<Vec<ShownRow>, Error> {
+    let odd = |why: &dyn std::fmt::Display| {
+        Error::table(format!(
+            "table `{}`: a row does not read: {why}",
+            table.name
+        ))
+    };
+    let window = match table.window {
+        Some(Window::Session { .. } | Window::Sliding { .. }) => {
+            let Spans(spans) = codec::decode::<Spans<Tree>>(bytes).map_err(|why| odd(&why))?;
+            let shown = spans.iter().map(|span| ShownRow {
+                window: Some((span.start, span.end)),
+                value: span.result().to_json(),
+            });
+            return Ok(shown.collect());
+        }
+        Some(window @ (Window::Tumbling { .. } | Window::Hopping { .. })) => {
+            let end = layout::end_of(layout_key).ok_or_else(|| odd(&"its key has no window"))?;
+            Some((end.saturating_sub(window.size()), end))
+        }
+        None => None,
+    };
+    let value = codec::decode::<Tree>(bytes).map_err(|why| odd(&why))?;
+    Ok(vec![ShownRow {
+        window,
+        value: value.to_json(),
+    }])
 }
 
 fn read<S: TableSpec, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {

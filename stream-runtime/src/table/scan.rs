@@ -1,5 +1,8 @@
 //! The rows of a partition as of the last commit, some at a time, in the order of their layout keys.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
 use super::layout;
 use super::row::{self, RowSpec};
 use super::rows::Rows;
@@ -34,8 +37,14 @@ type Unstored<'a> = Vec<(Vec<u8>, Option<&'a [u8]>)>;
 impl<S: RowSpec> Rows<S> {
     /// The committed rows from a layout key on, without those whose `ttl` is over.
     pub(super) fn committed_rows(&self, scan: &Scan) -> Result<Chunk, Error> {
+        if let Some(key) = scan.key.as_deref().filter(|_| S::ALIGNED) {
+            return self.committed_windows(scan, key);
+        }
         let most = scan.rows.max(1);
-        let mut unstored = self.unstored_from(&scan.from, most).into_iter().peekable();
+        let mut unstored = self
+            .unstored_from(&scan.from, None, most)
+            .into_iter()
+            .peekable();
         let tree = self.tree.as_ref();
         let mut stored = tree.map(|tree| tree.scan(&scan.from, None).peekable());
         let mut chunk = Chunk::default();
@@ -73,8 +82,7 @@ impl<S: RowSpec> Rows<S> {
                 }
             };
             chunk.next = Some([&key[..], &[0]].concat());
-            let wanted = |one: &Vec<u8>| !S::ALIGNED || key.get(8..) == Some(one);
-            if let Some(value) = value.filter(|_| scan.key.as_ref().is_none_or(wanted)) {
+            if let Some(value) = value {
                 let (changed, row) = row::split(&value);
                 if !changed.is_some_and(|changed| self.has_ended(changed)) {
                     bytes += key.len() + row.len();
@@ -88,6 +96,57 @@ impl<S: RowSpec> Rows<S> {
         Ok(chunk)
     }
 
+    /// The committed rows of one key, whose windows stand before it: goes from window to window, and not through the rows
+    /// of other keys.
+    fn committed_windows(&self, scan: &Scan, wanted: &[u8]) -> Result<Chunk, Error> {
+        let mut found: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+        let (mut from, mut next) = (scan.from.clone(), None);
+        let (mut looked, mut bytes) = (0, 0);
+        while let Some(tree) = &self.tree {
+            if looked >= scan.rows.max(1) || bytes >= scan.bytes {
+                next = Some(from);
+                break;
+            }
+            looked += 1;
+            let Some(row) = tree.scan(&from, None).next() else {
+                break;
+            };
+            let (key, value) = row.map_err(Error::from)?;
+            let (end, _) = layout::parse::<S::Key>(true, &key, S::DESCRIPTOR.name)?;
+            let (window, own) = key.split_at(8);
+            match own.cmp(wanted) {
+                Ordering::Less => from = [window, wanted].concat(),
+                other => {
+                    from.clear();
+                    layout::push_end(end.saturating_add(1), &mut from);
+                    if other == Ordering::Equal && self.is_stored(&key)? {
+                        bytes += key.len() + value.len();
+                        found.insert(key, Some(value));
+                    }
+                    if end == i64::MAX {
+                        break;
+                    }
+                }
+            }
+        }
+        // Of a row in both, what is committed later holds.
+        for (key, value) in self.unstored_from(&scan.from, Some(wanted), usize::MAX) {
+            if next.as_ref().is_none_or(|next| key < *next) {
+                found.insert(key, value.map(<[u8]>::to_vec));
+            }
+        }
+        let rows = found.into_iter().filter_map(|(key, value)| {
+            let value = value?;
+            let (changed, row) = row::split(&value);
+            let over = changed.is_some_and(|changed| self.has_ended(changed));
+            (!over).then(|| (key, row.to_vec()))
+        });
+        Ok(Chunk {
+            rows: rows.collect(),
+            next,
+        })
+    }
+
     /// Whether a row of the store is what is committed: the cache may know better.
     fn is_stored(&self, layout_key: &[u8]) -> Result<bool, Error> {
         let (end, key) = layout::parse::<S::Key>(S::ALIGNED, layout_key, S::DESCRIPTOR.name)?;
@@ -98,8 +157,9 @@ impl<S: RowSpec> Rows<S> {
         })
     }
 
-    /// The first of the committed rows that the store does not have, in the order of their layout keys.
-    fn unstored_from(&self, from: &[u8], most: usize) -> Unstored<'_> {
+    /// The first of the committed rows that the store does not have, in the order of their layout keys; of aligned windows
+    /// those of one key alone, if one is named.
+    fn unstored_from(&self, from: &[u8], only: Option<&[u8]>, most: usize) -> Unstored<'_> {
         let mut found: Unstored<'_> = Vec::new();
         let mut take = |at: usize| {
             let slot = &self.slots[at];
@@ -109,7 +169,7 @@ impl<S: RowSpec> Rows<S> {
             if slot.live {
                 let mut key = Vec::new();
                 layout::push(S::ALIGNED, slot.end, &slot.key, &mut key);
-                if &key[..] >= from {
+                if &key[..] >= from && only.is_none_or(|only| key.get(8..) == Some(only)) {
                     found.push((key, value.as_deref()));
                 }
             }

@@ -11,7 +11,8 @@ use super::cluster::Entry;
 use super::drive::Drive;
 use crate::app::Outlet;
 use crate::beside::{
-    Asking, BesideCx, BesideDescriptor, BesideFuture, Of, Reads, Schedule, Then, When, unpanicked,
+    Asking, BesideCx, BesideDescriptor, BesideFuture, Found, Of, Reads, Schedule, Then, When,
+    unpanicked,
 };
 use crate::error::{Error, Failure};
 use crate::key::partition_of;
@@ -88,7 +89,7 @@ impl Reads for Asks {
         of: Of,
         ask: Ask,
         _: bool,
-    ) -> Asking<Answer> {
+    ) -> Asking<Found> {
         let (answer, answered) = oneshot::channel();
         let _ = self.asked.send(Asked {
             table,
@@ -98,7 +99,9 @@ impl Reads for Asks {
         });
         Box::pin(async move {
             let over = |_| Err(Error::agent("the test is over"));
-            answered.await.unwrap_or_else(over)
+            let owner = "the test".to_owned();
+            let answer = answered.await.unwrap_or_else(over)?;
+            Ok(Found { answer, owner })
         })
     }
 

@@ -8,6 +8,7 @@ mod params;
 mod reads;
 mod server;
 mod status;
+mod tables;
 mod token;
 
 pub use axum;

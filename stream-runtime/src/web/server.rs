@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -16,7 +17,8 @@ use tokio::task::JoinHandle;
 
 use super::page::PageDescriptor;
 use super::token::Token;
-use super::{gauges, reads, status};
+use super::{gauges, reads, status, tables};
+use crate::beside::lookup::Tables;
 use crate::beside::{BesideCx, unpanicked, wire};
 use crate::error::quiet;
 use crate::error::{Error, Kind};
@@ -49,9 +51,16 @@ pub(crate) struct Door {
     pub(crate) advertise: Option<String>,
     /// Answers other workers alone: no pages, no metrics.
     pub(crate) reads_only: bool,
+    /// Rows are shown beyond this machine too.
+    pub(crate) tables: bool,
 }
 
 impl Door {
+    /// Whether rows are shown to who shows the token, if there is one.
+    fn shows_rows(&self) -> bool {
+        !self.reads_only && (self.tables || self.address().is_loopback())
+    }
+
     fn address(&self) -> IpAddr {
         self.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
@@ -177,13 +186,14 @@ impl Server {
         self,
         app: &str,
         pages: &[&'static PageDescriptor],
+        tables: Tables,
         cx: BesideCx,
         runtime: &Handle,
     ) -> Result<Serving, Error> {
         if let Some(address) = self.address() {
             tracing::info!("web: {address}");
         }
-        let router = router(app, pages, &self.door).with_state(cx);
+        let router = router(app, pages, tables, &self.door, cx);
         let _inside = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(self.listener)
             .map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
@@ -209,17 +219,26 @@ fn towards(broker: &str, like: IpAddr) -> Option<IpAddr> {
 }
 
 /// The app's pages, and the worker's own.
-fn router(app: &str, pages: &[&'static PageDescriptor], door: &Door) -> Router<BesideCx> {
+pub(super) fn router(
+    app: &str,
+    pages: &[&'static PageDescriptor],
+    tables: Tables,
+    door: &Door,
+    cx: BesideCx,
+) -> Router {
     // What shows data wants the token.
     let mut own = Router::new().route(wire::PATH, post(reads::answer));
     let mut router = Router::new();
     if !door.reads_only {
         own = own.route("/metrics", get(gauges::metrics));
+        let tables = Arc::new(tables);
         let home = |page: &&PageDescriptor| page.path == "/" && page.method == "GET";
         if !pages.iter().any(home) {
             let (app, pages) = (app.to_owned(), pages.to_vec());
-            let home =
-                async move |State(cx): State<BesideCx>| Html(status::page(&app, &pages, &cx).await);
+            let tables = door.shows_rows().then(|| Arc::clone(&tables));
+            let home = async move |State(cx): State<BesideCx>| {
+                Html(status::page(&app, &pages, tables.as_deref(), &cx).await)
+            };
             own = own.route("/", get(home));
         }
         router = router
@@ -228,20 +247,28 @@ fn router(app: &str, pages: &[&'static PageDescriptor], door: &Door) -> Router<B
         for page in pages {
             router = router.route(page.path, answers(page));
         }
+        // Behind all others: whatever path a page of the app has, it keeps it.
+        let rows = guarded(tables::routes(&tables, door.shows_rows()), &door.token);
+        router = router.fallback_service(rows.with_state(cx.clone()));
     }
-    if let Some(token) = door.token.clone() {
-        let check = move |request: Request, next: Next| {
-            let shown = token.is_in(request.headers());
-            async move {
-                match shown {
-                    true => next.run(request).await,
-                    false => unauthorized(),
-                }
+    router.merge(guarded(own, &door.token)).with_state(cx)
+}
+
+/// Routes for those who show the token, if there is one.
+fn guarded(routes: Router<BesideCx>, token: &Option<Token>) -> Router<BesideCx> {
+    let Some(token) = token.clone() else {
+        return routes;
+    };
+    let check = move |request: Request, next: Next| {
+        let shown = token.is_in(request.headers());
+        async move {
+            match shown {
+                true => next.run(request).await,
+                false => unauthorized(),
             }
-        };
-        own = own.route_layer(middleware::from_fn(check));
-    }
-    router.merge(own)
+        }
+    };
+    routes.route_layer(middleware::from_fn(check))
 }
 
 fn unauthorized() -> Response {
@@ -307,6 +334,7 @@ mod tests {
             token: None,
             advertise: None,
             reads_only: false,
+            tables: false,
         }
     }
 

@@ -1,61 +1,117 @@
 //! The page at `/`: what the worker is doing, for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use super::page::PageDescriptor;
 use crate::beside::BesideCx;
-use crate::worker::PartitionState;
+use crate::beside::lookup::Tables;
+use crate::kafka::TopicPartition;
+use crate::worker::{Group, PartitionState, PartitionView};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd}\
 .running{color:#060}.failed{color:#b00}.recovering,.assigned,.retrying{color:#950}.revoked{color:#888}";
 
-/// The whole page.
-pub(super) async fn page(app: &str, pages: &[&'static PageDescriptor], cx: &BesideCx) -> String {
+/// The whole page; with the tables whose rows are shown, if any are.
+pub(super) async fn page(
+    app: &str,
+    pages: &[&'static PageDescriptor],
+    tables: Option<&Tables>,
+    cx: &BesideCx,
+) -> String {
     let worker = cx.worker();
-    let asked = std::sync::Arc::clone(&worker);
+    let asked = Arc::clone(&worker);
     let lags = tokio::task::spawn_blocking(move || asked.lags()).await;
+    let lags: Lags = lags.unwrap_or_default().into_iter().collect();
     let app = escaped(app);
     let mut out = format!(
         "<!doctype html><meta charset=utf-8><title>{app}</title><style>{STYLE}</style><h1>{app}</h1>"
     );
-    let ready = if worker.is_ready() {
-        "ready"
-    } else {
-        "not ready"
+    let ready = match worker.is_ready() {
+        true => "ready",
+        false => "not ready",
     };
-    let leads = if worker.is_leader() {
-        ", the leader"
-    } else {
-        ""
+    let leads = match worker.is_leader() {
+        true => ", the leader",
+        false => "",
     };
-    let _ = write!(
-        out,
-        "<p>{ready}{leads}</p><table><tr><th>partition<th>state"
-    );
-    for view in worker.status.snapshot() {
-        if view.state != PartitionState::Revoked {
-            let (label, state) = (escaped(&view.label), escaped(&view.state.to_string()));
-            let _ = write!(
-                out,
-                "<tr><td>{label}<td class={}>{state}",
-                view.state.name()
-            );
-        }
+    let _ = write!(out, "<p>{ready}{leads}</p>");
+    let views = worker.status.snapshot();
+    for (topology, group) in worker.status.groups().iter().enumerate() {
+        let views = views.iter().filter(|view| view.task.0 == topology);
+        out += &partitions(group, views, &lags);
     }
-    out += "</table><h2>Lag</h2><table><tr><th>input<th>records";
-    for ((topic, partition), lag) in lags.unwrap_or_default() {
-        let _ = write!(out, "<tr><td>{}[{partition}]<td>{lag}", escaped(&topic));
+    out + &links(pages, tables)
+}
+
+/// Records between what is committed and the end, by input.
+type Lags = BTreeMap<TopicPartition, i64>;
+
+/// The partitions of the same inputs: one line each. Nothing when the worker has none of them.
+fn partitions<'a>(
+    group: &Group,
+    views: impl Iterator<Item = &'a PartitionView>,
+    lags: &Lags,
+) -> String {
+    let topics: Vec<Arc<str>> = group
+        .inputs
+        .iter()
+        .map(|topic| topic.as_str().into())
+        .collect();
+    let mut lines = String::new();
+    for view in views.filter(|view| view.state != PartitionState::Revoked) {
+        let partition = view.task.1;
+        let of = |topic: &Arc<str>| lags.get(&(Arc::clone(topic), partition)).copied();
+        // Of an input that has committed nothing yet it is not known.
+        let lag = topics.iter().map(of).sum::<Option<i64>>();
+        let lag = lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string());
+        let (name, state) = (view.state.name(), escaped(&view.state.to_string()));
+        let _ = write!(
+            lines,
+            "<tr><td>{partition}<td class={name}>{state}<td>{lag}"
+        );
     }
-    out += "</table><h2>Pages</h2><ul>";
+    if lines.is_empty() {
+        return lines;
+    }
+    let (inputs, agents) = (group.inputs.join(" + "), group.agents.join(", "));
+    format!(
+        "<h2>{}</h2><p>{}</p><table><tr><th>partition<th>state<th>lag, records{lines}</table>",
+        escaped(&inputs),
+        escaped(&agents)
+    )
+}
+
+/// What else there is to see, as links where that needs nothing to be filled in.
+fn links(pages: &[&'static PageDescriptor], tables: Option<&Tables>) -> String {
+    let mut out = "<h2>Pages</h2><ul>".to_owned();
     for page in pages {
         let path = escaped(page.path);
-        let _ = write!(out, "<li>{} {path}", page.method);
+        let _ = match page.method == "GET" && !page.path.contains('{') {
+            true => write!(out, "<li><a href=\"{path}\">{path}</a>"),
+            false => write!(out, "<li>{} {path}", page.method),
+        };
     }
     for path in ["/health", "/ready", "/metrics"] {
-        let _ = write!(out, "<li><a href={path}>{path}</a>");
+        let _ = write!(out, "<li><a href=\"{path}\">{path}</a>");
     }
-    out + "</ul>\n"
+    out += "</ul>";
+    let mut tables = tables
+        .iter()
+        .flat_map(|tables| tables.with_rows())
+        .peekable();
+    if tables.peek().is_some() {
+        out +=
+            "<h2>Tables</h2><p>A row is shown at its path, with the key in place of KEY.</p><ul>";
+        for table in tables {
+            let (name, key) = (escaped(table.name), escaped(table.key));
+            let _ = write!(out, "<li>/tables/{name}/KEY: by {key}");
+        }
+        out += "</ul>";
+    }
+    out + "\n"
 }
 
 /// Text for HTML.
@@ -75,11 +131,41 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn nothing_of_a_text_is_markup() {
-        assert_eq!(
-            super::escaped("a<b> & \"c\""),
-            "a&lt;b&gt; &amp; &quot;c&quot;"
-        );
+        assert_eq!(escaped("a<b> & \"c\""), "a&lt;b&gt; &amp; &quot;c&quot;");
+    }
+
+    fn view(partition: i32, state: PartitionState) -> PartitionView {
+        PartitionView {
+            task: (0, partition),
+            label: String::new(),
+            state,
+        }
+    }
+
+    #[test]
+    fn a_partition_is_listed_once_with_the_lag_of_all_its_inputs() {
+        let group = Group {
+            inputs: vec!["orders".to_owned(), "payments".to_owned()],
+            agents: vec!["pay".to_owned(), "another key for <ship>".to_owned()],
+        };
+        let lags: Lags = [("orders", 0, 3), ("payments", 0, 4), ("orders", 1, 5)]
+            .map(|(topic, partition, lag)| ((Arc::from(topic), partition), lag))
+            .into();
+        let views = [
+            view(0, PartitionState::Running),
+            view(1, PartitionState::Failed("a<b".to_owned())),
+            view(2, PartitionState::Revoked),
+        ];
+        let shown = partitions(&group, views.iter(), &lags);
+        let expected = "<h2>orders + payments</h2><p>pay, another key for &lt;ship&gt;</p>\
+            <table><tr><th>partition<th>state<th>lag, records\
+            <tr><td>0<td class=running>running<td>7\
+            <tr><td>1<td class=failed>failed: a&lt;b<td>-</table>";
+        assert_eq!(shown, expected);
+        assert_eq!(partitions(&group, [].iter(), &lags), "");
     }
 }

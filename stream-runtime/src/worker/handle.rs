@@ -20,6 +20,8 @@ pub(crate) struct WorkerHandle {
     pub(crate) workers: Workers,
     /// This worker's own name among them, once it is known.
     name: OnceLock<String>,
+    /// Where it can be asked.
+    pub(super) address: OnceLock<String>,
     /// One per stream thread.
     threads: Mutex<Vec<Thread>>,
     facts: Mutex<Option<Arc<Facts>>>,
@@ -75,6 +77,7 @@ impl WorkerHandle {
             status: Arc::new(status),
             workers: Workers::default(),
             name: OnceLock::new(),
+            address: OnceLock::new(),
             threads: Mutex::default(),
             facts: Mutex::default(),
             places: Mutex::default(),
@@ -83,8 +86,11 @@ impl WorkerHandle {
     }
 
     /// The worker has its slot.
-    pub(super) fn is_called(&self, name: String) {
+    pub(super) fn is_called(&self, name: String, address: Option<String>) {
         let _ = self.name.set(name);
+        if let Some(address) = address {
+            let _ = self.address.set(address);
+        }
     }
 
     /// Its name among the workers of the app.

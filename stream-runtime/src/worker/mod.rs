@@ -58,7 +58,7 @@ pub(crate) use refused::{Standing, takes_nothing};
 pub(crate) use settings::WorkerSettings;
 #[cfg(test)]
 pub(crate) use status::Progress;
-pub(crate) use status::{PartitionState, PartitionView, Status};
+pub(crate) use status::{Group, PartitionState, PartitionView, Status};
 pub(crate) use stop::Stop;
 pub(crate) use workers::{Crew, Owner, Workers, follow};
 
@@ -124,7 +124,7 @@ pub(crate) fn run(
     let store: Arc<dyn Store> =
         Arc::new(SledStore::open(&slot.store_dir(), SledOptions::default())?);
     let admin = Arc::new(Admin::new(&settings.properties, PATIENCE)?);
-    handle.is_called(slot.id().to_string());
+    handle.is_called(slot.id().to_string(), settings.address.clone());
     let crew = workers::start(&plan, &settings, slot.id(), &admin, handle).map_err(no_thread)?;
     let first = patterns::first(plan, replan, &admin, &handle.stop);
     let ground = Ground {

@@ -98,6 +98,11 @@ impl WorkerHandle {
         Some(self.facts()?.tables.get(table)?.partitions)
     }
 
+    /// Where other workers ask it; empty when they cannot.
+    pub(crate) fn address(&self) -> String {
+        self.address.get().cloned().unwrap_or_default()
+    }
+
     /// The declaration of a table.
     pub(crate) fn table(&self, name: &str) -> Option<&'static TableDescriptor> {
         Some(self.facts()?.tables.get(name)?.descriptor)

@@ -141,11 +141,20 @@ pub(crate) struct PartitionView {
     pub(crate) state: PartitionState,
 }
 
+/// What the partitions of a sub-topology have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Group {
+    /// The names of its topics.
+    pub(crate) inputs: Vec<String>,
+    /// The names of its agents; of one that only gives records another key, which agent they are for.
+    pub(crate) agents: Vec<String>,
+}
+
 /// The states of a worker's partitions. Written when a state changes, never per record.
 #[derive(Debug)]
 pub(crate) struct Status {
-    /// The inputs of each sub-topology, as `orders+payments`.
-    inputs: Mutex<Vec<String>>,
+    /// Of each sub-topology.
+    groups: Mutex<Vec<Group>>,
     states: Mutex<BTreeMap<TaskName, Entry>>,
     begun: Mutex<Begun>,
 }
@@ -200,7 +209,7 @@ impl Status {
     /// Of a worker that runs this plan; no partition has come yet.
     pub(crate) fn of(plan: &Plan) -> Self {
         Self {
-            inputs: Mutex::new(names(plan)),
+            groups: Mutex::new(groups(plan)),
             states: Mutex::default(),
             begun: Mutex::default(),
         }
@@ -208,15 +217,20 @@ impl Status {
 
     /// The worker begins, perhaps anew, with this plan.
     pub(super) fn begin(&self, plan: &Plan) {
-        *self.inputs() = names(plan);
+        *self.lock_groups() = groups(plan);
         self.lock().clear();
     }
 
     /// A task's name for people, as `orders+payments[3]`.
     pub(super) fn label(&self, (topology, partition): TaskName) -> String {
-        let inputs = self.inputs();
-        let inputs = inputs.get(topology).map_or("?", String::as_str);
-        format!("{inputs}[{partition}]")
+        let groups = self.lock_groups();
+        let inputs = groups.get(topology).map(|group| group.inputs.join("+"));
+        format!("{}[{partition}]", inputs.as_deref().unwrap_or("?"))
+    }
+
+    /// What the partitions of each sub-topology have in common.
+    pub(crate) fn groups(&self) -> Vec<Group> {
+        self.lock_groups().clone()
     }
 
     /// An event of a task is tried again, or is so no more: the log says that where the handler failed.
@@ -305,8 +319,8 @@ impl Status {
         matches!(state, Some(PartitionState::Failed(_)))
     }
 
-    fn inputs(&self) -> MutexGuard<'_, Vec<String>> {
-        self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_groups(&self) -> MutexGuard<'_, Vec<Group>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TaskName, Entry>> {
@@ -314,13 +328,19 @@ impl Status {
     }
 }
 
-/// The inputs of each sub-topology.
-fn names(plan: &Plan) -> Vec<String> {
-    let names = plan.topologies.iter().map(|topology| {
-        let names: Vec<&str> = topology.inputs.iter().map(|i| i.topic.as_str()).collect();
-        names.join("+")
+fn groups(plan: &Plan) -> Vec<Group> {
+    let groups = plan.topologies.iter().map(|topology| Group {
+        inputs: topology.inputs.iter().map(|i| i.topic.clone()).collect(),
+        agents: topology
+            .agents
+            .iter()
+            .map(|agent| match agent.feeds {
+                None => agent.descriptor.name.to_owned(),
+                Some(other) => format!("another key for {other}"),
+            })
+            .collect(),
     });
-    names.collect()
+    groups.collect()
 }
 
 #[cfg(test)]
@@ -329,7 +349,10 @@ mod tests {
 
     fn status() -> Status {
         Status {
-            inputs: Mutex::new(vec!["orders+payments".to_owned()]),
+            groups: Mutex::new(vec![Group {
+                inputs: vec!["orders".to_owned(), "payments".to_owned()],
+                agents: vec!["pay".to_owned()],
+            }]),
             states: Mutex::default(),
             begun: Mutex::default(),
         }

@@ -19,6 +19,7 @@ mod faults;
 mod globals;
 mod holding;
 mod kills;
+mod lookups;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod patterns;

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use tests::broker::Broker;
 use tests::http::{self, Answer};
 use tests::leash::Leashed;
-use tests::voltage::App;
+use tests::voltage::{App, Line};
 
-const WITHIN: Duration = Duration::from_secs(90);
+pub const WITHIN: Duration = Duration::from_secs(90);
 /// Enough for both partitions of the app to have some.
 const WORDS: u64 = 12;
 
@@ -27,7 +27,7 @@ fn word(n: u64) -> String {
 }
 
 /// Starts a worker with one thread; a dead one is missed after two seconds.
-fn start(app: &App, more: &[&str]) -> (Leashed, String) {
+pub fn start(app: &App, more: &[&str]) -> (Leashed, String) {
     let mut args = app.impatient();
     args.extend(["--threads", "1", "--web-port", "0"].map(str::to_owned));
     args.extend(more.iter().map(|arg| (*arg).to_owned()));
@@ -36,7 +36,7 @@ fn start(app: &App, more: &[&str]) -> (Leashed, String) {
     (worker, address)
 }
 
-fn until(what: &str, address: &str, path: &str, good: impl Fn(&Answer) -> bool) -> Answer {
+pub fn until(what: &str, address: &str, path: &str, good: impl Fn(&Answer) -> bool) -> Answer {
     let start = Instant::now();
     loop {
         let answer = http::get(address, path).unwrap();
@@ -340,5 +340,79 @@ fn a_command_reads_rows_of_the_workers_and_says_when_there_are_none() {
             break;
         }
         assert!(start.elapsed() < WITHIN, "{said}");
+    }
+}
+
+/// The reports of the example `daily_report` on the whole, in their order: shops, sales, cents.
+fn reports(app: &App) -> Vec<[u64; 3]> {
+    let lines = app.tail("reports").unwrap_or_default();
+    let so_far = lines.iter().filter(|l| l.key.as_deref() == Some("so far"));
+    let of = |line: &Line| ["shops", "sales", "cents"].map(|n| line.value[n].as_u64().unwrap());
+    so_far.map(of).collect()
+}
+
+/// With one, two and three workers after each other, on what the ones before have left; a leader that dies is followed by
+/// the next one.
+fn the_daily_report_is_of_all_shops(broker: &Broker) {
+    let app = App::of(
+        tests::bins::example("daily_report").unwrap(),
+        &broker.bootstrap(),
+    );
+    let shops = ["berlin", "paris", "rome", "oslo", "wien", "bern", "prag"];
+    let sale = |n: usize| {
+        let (shop, cents) = (shops[n % 7], 100 + n);
+        format!("{{\"shop\":\"{shop}\",\"cents\":{cents}}}\n")
+    };
+    let file = app.file("sales.jsonl", &(0..21).map(sale).collect::<String>());
+    for count in 1..=3 {
+        let mut seen = reports(&app).len();
+        app.run(&["send", "sales", "--file", &file], WITHIN)
+            .unwrap();
+        let sold = count as u64;
+        let all = [7, 21 * sold, (21 * 100 + 210) * sold];
+        let mut workers: Vec<(Leashed, String)> = (0..count).map(|_| start(&app, &[])).collect();
+        loop {
+            let began = Instant::now();
+            loop {
+                let reports = reports(&app);
+                // Sales only come, and nobody reports more than all of them.
+                let right = reports.is_sorted() && reports.iter().all(|report| *report <= all);
+                assert!(right, "{count} workers: {reports:?}");
+                if reports.len() > seen + 1 && reports.last() == Some(&all) {
+                    seen = reports.len();
+                    break;
+                }
+                assert!(began.elapsed() < WITHIN, "{count} workers: {reports:?}");
+            }
+            if workers.len() == 1 {
+                break;
+            }
+            let leads = |(_, at): &(Leashed, String)| {
+                let home = http::get(at, "/").unwrap().body;
+                home.contains("the leader")
+            };
+            // The others take over, and the rows of the dead one as well.
+            if let Some(leader) = workers.iter().position(leads) {
+                workers.remove(leader).0.kill();
+            }
+        }
+        for (mut worker, _) in workers {
+            worker.signal("TERM").unwrap();
+            assert!(worker.wait(WITHIN).unwrap().success());
+            let log = worker.output();
+            assert!(!log.contains("belongs to"), "{count} workers: {log}");
+        }
+    }
+}
+
+#[test]
+fn the_daily_report_is_of_all_shops_with_one_two_and_three_workers() {
+    the_daily_report_is_of_all_shops(&Broker::embedded());
+}
+
+#[test]
+fn the_daily_report_is_of_all_shops_with_one_two_and_three_workers_on_apache_kafka() {
+    if let Some(broker) = Broker::apache() {
+        the_daily_report_is_of_all_shops(&broker);
     }
 }

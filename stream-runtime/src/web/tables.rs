@@ -1,0 +1,61 @@
+//! `/tables/{name}/{key}`: what a table has under a key, wherever it lies.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+
+use crate::beside::BesideCx;
+use crate::beside::lookup::{Key, Tables, look_up};
+
+/// A key may have slashes of its own.
+const PATH: &str = "/tables/{name}/{*key}";
+/// The empty text is a key too.
+const EMPTY: &str = "/tables/{name}/";
+
+/// The routes: with the rows, or with the word that they are not shown.
+pub(super) fn routes(tables: &Arc<Tables>, shown: bool) -> Router<BesideCx> {
+    if !shown {
+        let hidden = || get(async || (StatusCode::FORBIDDEN, HIDDEN));
+        return Router::new().route(PATH, hidden()).route(EMPTY, hidden());
+    }
+    let (some, none) = (Arc::clone(tables), Arc::clone(tables));
+    let path = async move |State(cx): State<BesideCx>,
+                           Path((name, key)): Path<(String, String)>| {
+        answer(&cx, &some, &name, &key).await
+    };
+    let empty = async move |State(cx): State<BesideCx>, Path(name): Path<String>| {
+        answer(&cx, &none, &name, "").await
+    };
+    Router::new()
+        .route(PATH, get(path))
+        .route(EMPTY, get(empty))
+}
+
+const HIDDEN: &str = "rows are not shown beyond this machine: start the worker with --web-tables\n";
+
+/// The row or the windows of a key as JSON, each with its partition and the worker that has it.
+async fn answer(cx: &BesideCx, tables: &Tables, name: &str, key: &str) -> Response {
+    let say = |status: StatusCode, text: String| (status, format!("{text}\n")).into_response();
+    let table = match tables.find(name) {
+        Ok(table) => table,
+        Err(why) => return say(StatusCode::NOT_FOUND, format!("{}: {}", why.text, why.next)),
+    };
+    let key = match Key::read(table, key) {
+        Ok(key) => key,
+        Err(why) => return say(StatusCode::BAD_REQUEST, why),
+    };
+    match look_up(cx.rows(), table, &key).await {
+        Ok(found) => match found.nothing(table, &key) {
+            Some(text) => say(StatusCode::NOT_FOUND, text),
+            None => Json(found.to_json(table, &key)).into_response(),
+        },
+        Err(error) => error.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
