@@ -95,10 +95,12 @@ pub use record::EncodeError;
 #[doc(hidden)]
 pub use record::Payload;
 pub use record::Record;
+pub use table::GlobalKeyFor;
 pub use table::GlobalSpec;
 pub use table::GlobalTable;
 pub use table::InWindow;
 pub use table::Iter;
+pub use table::KeyFor;
 pub use table::Merge;
 pub use table::Table;
 pub use table::TableSpec;

@@ -39,6 +39,8 @@ pub(super) struct Topic {
     pub(super) inner: Option<&'static str>,
     /// The table that it is the changelog of.
     pub(super) changelog: Option<&'static TableDescriptor>,
+    /// Its values are rows as a table keeps them.
+    rows: bool,
 }
 
 impl Known {
@@ -52,6 +54,9 @@ impl Known {
         for topology in &plan.topologies {
             known.inputs(topology);
             known.outputs(topology);
+        }
+        if let Some(workers) = plan.topic_of_workers() {
+            known.at(&workers).inner = Some("topic of the workers");
         }
         // A declaration says more than a use, and comes where there is no use.
         for topic in plan.topics.values() {
@@ -68,10 +73,13 @@ impl Known {
                     let table = format!("table `{}`", global.table.name);
                     at.wants_key.get_or_insert(table);
                 }
-                None => at.changelog = Some(global.table),
+                None => (at.changelog, at.rows) = (Some(global.table), true),
             }
         }
         let beside = registry::registered!(BesideDescriptor);
+        if beside.iter().any(|one| one.on_leader) {
+            known.at(&plan.leader_topic()).inner = Some("topic of the leader");
+        }
         let pages = registry::registered!(PageDescriptor);
         let sent = beside.iter().flat_map(|one| one.sends());
         let sent = sent.chain(pages.iter().flat_map(|page| page.sends()));
@@ -123,7 +131,12 @@ impl Known {
             if let Some(changelog) = &table.changelog {
                 let at = self.at(changelog);
                 at.inner = Some("changelog");
-                at.changelog = Some(table.descriptor);
+                (at.changelog, at.rows) = (Some(table.descriptor), true);
+            }
+            if let Some(aside) = table.unreadable.and_then(|ix| topology.outputs.get(ix)) {
+                let at = self.at(&aside.topic);
+                at.inner = Some("topic of rows that were set aside");
+                (at.keys, at.rows) = (Some(table.descriptor.keys), true);
             }
             let late = table.late.and_then(|late| topology.outputs.get(late));
             if let Some(late) = late.filter(|late| late.kind == OutputKind::Sink) {
@@ -143,6 +156,11 @@ impl Known {
     /// The topic of this name.
     pub(super) fn topic(&self, name: &str) -> Option<&Topic> {
         self.0.get(name)
+    }
+
+    /// The names of all.
+    pub(super) fn all_names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// The names of those that others may write.
@@ -223,7 +241,7 @@ impl Topic {
 
     /// A value for people and programs: JSON where the app keeps rows in another form.
     pub(super) fn shown_value(&self, value: &[u8]) -> Option<Value> {
-        self.changelog.and_then(|_| row_as_json(value))
+        self.rows.then(|| row_as_json(value)).flatten()
     }
 
     /// Refuses a record without a key where it would be of no use.
@@ -296,6 +314,7 @@ pub(super) fn no_topic<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::view::AppView;
 
     #[test]
     fn a_carried_key_of_another_type_is_not_taken_for_the_topic_s() {
@@ -315,5 +334,46 @@ mod tests {
         assert_eq!(topic.without_key(), Ok(()));
         topic.compact = true;
         assert!(topic.without_key().unwrap_err().contains("compacted"));
+    }
+
+    mod own {
+        use crate::prelude::*;
+
+        #[table(on_unreadable_row = "set_aside", value = u64)]
+        struct KnownCounts;
+
+        #[agent(topic = "known-words")]
+        async fn known_count(word: Event<String>, mut counts: Table<KnownCounts>) {
+            counts.update(word.key(), |n| *n += 1);
+        }
+
+        #[timer("1h", on_leader)]
+        async fn known_tick() {}
+    }
+
+    #[test]
+    fn the_topics_of_the_workers_the_leader_and_rows_set_aside_are_known_as_the_app_s_own() {
+        let app = crate::App::new("kn").scope(format!("{}::own", module_path!()));
+        let plan = app.plan().unwrap();
+        let known = Known::in_plan(&plan);
+        let view = AppView::of(&app, &plan);
+        for (topic, inner, role) in [
+            ("kn-workers", "topic of the workers", "workers"),
+            ("kn-leader", "topic of the leader", "leader"),
+            (
+                "kn-known_counts-unreadable",
+                "topic of rows that were set aside",
+                "unreadable rows",
+            ),
+        ] {
+            assert_eq!(known.topic(topic).unwrap().inner, Some(inner));
+            assert!(known.names().all(|name| name != topic), "{topic}");
+            assert!(known.all_names().any(|name| name == topic), "{topic}");
+            let planned = view.topics.iter().find(|one| one.name == topic);
+            assert_eq!(planned.unwrap().roles, [role]);
+        }
+        let aside = known.topic("kn-known_counts-unreadable").unwrap();
+        assert_eq!(aside.shown(b"ann").key, "ann");
+        assert_eq!(aside.shown_value(&[7]), Some(Value::from(7)));
     }
 }

@@ -73,7 +73,7 @@ struct Work {
     /// Where the workers tell each other where they are.
     workers: Vec<String>,
     stores: Vec<PathBuf>,
-    /// Topics of dead letters and late records that exist.
+    /// Topics of dead letters, late records and rows set aside that exist.
     kept: Vec<String>,
     /// How many partitions each existing topic has.
     partitions: BTreeMap<String, i32>,
@@ -150,10 +150,16 @@ impl Work {
                 self.repartition.join(", ")
             ))?;
         }
+        if !self.workers.is_empty() {
+            line(format_args!(
+                "  deleted, and made again by the next worker: {}",
+                self.workers.join(", ")
+            ))?;
+        }
         line(format_args!("  stores deleted: {}", self.stores.len()))?;
         if !self.kept.is_empty() {
             line(format_args!(
-                "  dead letters and late records kept: {}",
+                "  dead letters, late records and rows set aside are kept: {}",
                 self.kept.join(", ")
             ))?;
         }
@@ -165,7 +171,7 @@ impl Work {
         json(&serde_json::json!({
             "app": cx.id(), "dry_run": dry_run, "inputs": self.again, "to_end": to_end,
             "changelogs": self.changelogs, "repartition_topics": self.repartition,
-            "stores": self.stores.len(), "kept": self.kept,
+            "workers_topic": self.workers.first(), "stores": self.stores.len(), "kept": self.kept,
         }))
     }
 

@@ -79,7 +79,7 @@ fn meant_else(admin: &Admin, known: Option<&Known>, topic: &str) -> String {
         return String::new();
     }
     let others = admin.topics().unwrap_or_default();
-    let own = known.into_iter().flat_map(Known::names);
+    let own = known.into_iter().flat_map(Known::all_names);
     match meant(topic, own.chain(others.keys().map(String::as_str))) {
         Some(other) => format!(" Did you mean {other}?"),
         None => String::new(),

@@ -482,8 +482,14 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
             .for_each(|topic| add(topic.name, "from commands", None));
     }
     // What workers need among themselves.
-    if plan.topologies.iter().any(|task| !task.tables.is_empty()) {
-        add(&plan.workers_topic(), "workers", None);
+    if let Some(workers) = plan.topic_of_workers() {
+        add(&workers, "workers", None);
+    }
+    if registry::registered!(BesideDescriptor)
+        .iter()
+        .any(|one| one.on_leader)
+    {
+        add(&plan.leader_topic(), "leader", None);
     }
     // Declared, and used by nobody yet.
     for name in plan.topics.keys() {

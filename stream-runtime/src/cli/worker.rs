@@ -174,7 +174,7 @@ impl Beside<'_> {
         let (functions, pages) = (self.app.beside(), self.app.pages());
         let states = Arc::new(states.into_map());
         if functions.iter().any(|one| one.on_leader) {
-            settings.leader_topic = Some(format!("{}-leader", plan.app));
+            settings.leader_topic = Some(plan.leader_topic());
         }
         let handle = WorkerHandle::new(stop.clone(), Status::of(&plan));
         let _shown = self.shown.then(|| Shown::start(Arc::clone(&handle.status)));

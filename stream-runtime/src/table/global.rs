@@ -1,15 +1,14 @@
 //! `GlobalTable<S>`: all rows of a table, held by every worker.
 
 use std::any::{Any, TypeId};
-use std::borrow::Borrow;
 use std::fmt;
-use std::hash::Hash;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use papaya::HashMap;
 
 use super::description::Description;
+use super::key_for::GlobalKeyFor;
 use super::layout;
 use super::mark::{MARK_TAG, Mark, ROW_TAG};
 use super::reading::row_of;
@@ -76,8 +75,8 @@ impl<S: GlobalSpec> GlobalTable<S> {
     /// A copy of the row.
     pub fn get<Q>(&self, key: &Q) -> Option<S::Value>
     where
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        S::Key: GlobalKeyFor<Q>,
+        Q: ?Sized,
     {
         self.read(key, S::Value::clone)
     }
@@ -85,18 +84,20 @@ impl<S: GlobalSpec> GlobalTable<S> {
     /// Reads the row without copying it; `None` when there is none.
     pub fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&S::Value) -> R) -> Option<R>
     where
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        S::Key: GlobalKeyFor<Q>,
+        Q: ?Sized,
     {
+        let key = <S::Key as GlobalKeyFor<Q>>::form(key);
         self.replica().rows.pin().get(key).map(f)
     }
 
     /// Whether there is such a row.
     pub fn contains<Q>(&self, key: &Q) -> bool
     where
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        S::Key: GlobalKeyFor<Q>,
+        Q: ?Sized,
     {
+        let key = <S::Key as GlobalKeyFor<Q>>::form(key);
         self.replica().rows.pin().contains_key(key)
     }
 

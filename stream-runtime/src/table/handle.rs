@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::cell::TableCell;
 use super::clock::Hand;
 use super::iter::Iter;
+use super::key_for::KeyFor;
 use super::spec::{PlainKind, TableKind, TableSpec};
 use super::typed::TypedPartition;
 use super::update::Updates;
@@ -68,15 +69,15 @@ impl<S: TableSpec> Table<S> {
     pub fn update<Q, F>(&mut self, key: &Q, f: F) -> <S::Kind as Updates<S::Value, F>>::Out
     where
         S::Kind: Updates<S::Value, F>,
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
         let clock = self.cell().clock();
         if S::DESCRIPTOR.window.is_some() && clock.hand.get() != Hand::One {
             self.no_time("update", "update_at");
         }
         let time = clock.event_time.get();
-        self.change(time, key, f)
+        self.change(time, <S::Key as KeyFor<Q>>::form(key), f)
     }
 
     pub(super) fn change<Q, F>(
@@ -116,8 +117,8 @@ impl<S: TableSpec> Table<S> {
     pub fn get<Q>(&self, key: &Q) -> Option<S::Value>
     where
         S::Kind: PlainKind,
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
         self.read(key, S::Value::clone)
     }
@@ -126,9 +127,10 @@ impl<S: TableSpec> Table<S> {
     pub fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&S::Value) -> R) -> Option<R>
     where
         S::Kind: PlainKind,
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
+        let key = <S::Key as KeyFor<Q>>::form(key);
         self.plain().read_at(0, key, f).unwrap_or_else(|e| raise(e))
     }
 
@@ -136,8 +138,8 @@ impl<S: TableSpec> Table<S> {
     pub fn contains<Q>(&self, key: &Q) -> bool
     where
         S::Kind: PlainKind,
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
         self.read(key, |_| ()).is_some()
     }
@@ -146,9 +148,10 @@ impl<S: TableSpec> Table<S> {
     pub fn insert<Q>(&mut self, key: &Q, value: S::Value) -> Option<S::Value>
     where
         S::Kind: PlainKind,
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
+        let key = <S::Key as KeyFor<Q>>::form(key);
         self.plain()
             .replace(key, Some(value))
             .unwrap_or_else(|e| raise(e))

@@ -15,6 +15,7 @@ mod global;
 mod handle;
 mod iter;
 mod kept;
+mod key_for;
 mod lateness;
 mod layout;
 mod mark;
@@ -46,6 +47,7 @@ pub use global::{AnyReplica, GlobalSpec, GlobalTable, Replica, changelog_replica
 pub use handle::Table;
 pub use iter::Iter;
 pub use kept::{BufferKey, Kept};
+pub use key_for::{GlobalKeyFor, KeyFor};
 pub(crate) use layout::window_and_key;
 pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};
 pub use partition::{OpenTable, RowLimit, TablePartition, open, open_described};

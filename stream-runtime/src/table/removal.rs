@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use super::cell::TableCell;
 use super::closing;
 use super::handle::Table;
+use super::key_for::KeyFor;
 use super::rows::Rows;
 use super::slot::Value;
 use super::span_cell::SpanCell;
@@ -63,10 +64,11 @@ impl<S: TableSpec> Table<S> {
     /// ```
     pub fn remove<Q>(&mut self, key: &Q) -> <S::Kind as TableKind>::Removed<S::Value>
     where
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
         let mut removed = <S::Kind as TableKind>::Removed::default();
+        let key = <S::Key as KeyFor<Q>>::form(key);
         self.cell()
             .remove(key, &mut |start, end, row| removed.add(start, end, row))
             .unwrap_or_else(|e| raise(e));
@@ -79,10 +81,11 @@ impl<S: TableSpec> Table<S> {
     pub fn remove_at<Q>(&mut self, time: DateTime<Utc>, key: &Q) -> Option<S::Value>
     where
         S::Kind: OneWindowKind,
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
         let mut removed = None;
+        let key = <S::Key as KeyFor<Q>>::form(key);
         self.cell()
             .remove_at(time.timestamp_millis(), key, &mut |_, _, row| {
                 removed = Some(row);

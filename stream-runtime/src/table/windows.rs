@@ -1,13 +1,12 @@
 //! What `Table<S>` does by windows.
 
-use std::borrow::Borrow;
-use std::hash::Hash;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::clock::Hand;
 use super::handle::Table;
+use super::key_for::KeyFor;
 use super::spec::{TableSpec, WindowedKind};
 use super::typed::{InWindow, TypedPartition};
 use super::update::Updates;
@@ -25,18 +24,18 @@ impl<S: TableSpec> Table<S> {
     ) -> <S::Kind as Updates<S::Value, F>>::Out
     where
         S::Kind: WindowedKind + Updates<S::Value, F>,
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
-        self.change(time.timestamp_millis(), key, f)
+        self.change(time.timestamp_millis(), <S::Key as KeyFor<Q>>::form(key), f)
     }
 
     /// [`at`](Table::at) the time of the event in hand.
     pub fn current<Q>(&self, key: &Q) -> Option<S::Value>
     where
         S::Kind: WindowedKind,
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
         self.read_time(self.event_time("current"), key)
     }
@@ -49,8 +48,8 @@ impl<S: TableSpec> Table<S> {
     pub fn at<Q>(&self, key: &Q, time: DateTime<Utc>) -> Option<S::Value>
     where
         S::Kind: WindowedKind,
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
         self.read_time(time.timestamp_millis(), key)
     }
@@ -60,8 +59,8 @@ impl<S: TableSpec> Table<S> {
     pub fn delta<Q>(&self, key: &Q, before: Duration) -> Option<S::Value>
     where
         S::Kind: WindowedKind,
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
         let before = i64::try_from(before.as_millis()).unwrap_or(i64::MAX);
         self.read_time(self.event_time("delta").saturating_sub(before), key)
@@ -72,9 +71,10 @@ impl<S: TableSpec> Table<S> {
     pub fn windows<Q>(&self, key: &Q) -> Vec<InWindow<S::Value>>
     where
         S::Kind: WindowedKind,
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
+        let key = <S::Key as KeyFor<Q>>::form(key);
         self.cell().windows(key).unwrap_or_else(|e| raise(e))
     }
 
@@ -89,9 +89,10 @@ impl<S: TableSpec> Table<S> {
     fn read_time<Q>(&self, time: i64, key: &Q) -> Option<S::Value>
     where
         S::Kind: WindowedKind,
-        S::Key: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
+        let key = <S::Key as KeyFor<Q>>::form(key);
         self.cell().at(time, key).unwrap_or_else(|e| raise(e))
     }
 }

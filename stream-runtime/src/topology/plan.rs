@@ -161,6 +161,17 @@ impl Plan {
         format!("{}-workers", self.app)
     }
 
+    /// The same, where the app keeps tables; without any its workers have nothing to ask each other.
+    pub fn topic_of_workers(&self) -> Option<String> {
+        let keeps = self.topologies.iter().any(|task| !task.tables.is_empty());
+        keeps.then(|| self.workers_topic())
+    }
+
+    /// The topic whose one partition makes a worker the leader.
+    pub fn leader_topic(&self) -> String {
+        format!("{}-leader", self.app)
+    }
+
     /// The global tables that agents read, by name.
     pub fn globals(&self) -> Vec<GlobalPlan> {
         let agents = self.topologies.iter().flat_map(|topology| &topology.agents);

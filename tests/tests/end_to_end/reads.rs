@@ -6,10 +6,13 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tests::broker::Broker;
 use tests::http::{self, Answer};
 use tests::leash::Leashed;
 use tests::voltage::{App, Line};
+
+use crate::lookups::{self, BEGIN, MINUTE, NAMES};
 
 pub const WITHIN: Duration = Duration::from_secs(90);
 /// Enough for both partitions of the app to have some.
@@ -340,6 +343,53 @@ fn a_command_reads_rows_of_the_workers_and_says_when_there_are_none() {
             break;
         }
         assert!(start.elapsed() < WITHIN, "{said}");
+    }
+}
+
+/// What a page of the app `readings` says.
+fn page(address: &str, path: &str) -> serde_json::Value {
+    let answer = http::get(address, path).unwrap();
+    assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+#[test]
+fn windows_are_read_by_time_by_key_and_all_at_once_from_every_worker() {
+    let broker = Broker::embedded();
+    let app = lookups::readings(&broker);
+    let workers = lookups::two_workers(&app);
+    let minute = |minute: i64| BEGIN + minute * MINUTE;
+    let hours = json!([[minute(0), minute(60), 2]]);
+    let leaps = json!([[minute(-30), minute(30), 2], [minute(0), minute(60), 2]]);
+    let visits = json!([[minute(5), minute(37) + 1, 2]]);
+    let slides = json!([
+        [minute(-5), minute(5) + 1, 1],
+        [minute(-3), minute(7) + 1, 2],
+        [minute(5) + 1, minute(15) + 2, 1],
+    ]);
+    for (_, address) in &workers {
+        for n in 0..NAMES {
+            let at = |time: i64| page(address, &format!("/at/name%20{n}%2F/{}", minute(time)));
+            assert_eq!(at(6), json!([2, 2]));
+            // In the newest window that holds the time there is nothing, whatever an older one has.
+            assert_eq!(at(40), json!([2, null]));
+            assert_eq!(at(-10), json!([null, 2]));
+            assert_eq!(at(100), json!([null, null]));
+            let windows = page(address, &format!("/windows/name%20{n}%2F"));
+            assert_eq!(windows, json!([visits, slides]));
+        }
+        assert_eq!(page(address, "/windows/nobody"), json!([[], []]));
+        let all = page(address, "/all");
+        for (table, expected) in [
+            ("hours", &hours),
+            ("leaps", &leaps),
+            ("visits", &visits),
+            ("slides", &slides),
+        ] {
+            let of = |n: i64| (format!("name {n}/"), expected.clone());
+            let expected: serde_json::Map<_, _> = (0..NAMES).map(of).collect();
+            assert_eq!(all[table], serde_json::Value::Object(expected), "{table}");
+        }
     }
 }
 

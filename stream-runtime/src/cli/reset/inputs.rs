@@ -200,13 +200,18 @@ fn sends<'a>(
         .chain(by_hand)
 }
 
-/// The topics with dead letters or late records, which a reset leaves as they are, sorted.
+/// The topics with dead letters, late records or rows set aside, which a reset leaves as they are, sorted.
 pub(super) fn kept(plan: &Plan) -> Vec<String> {
     let mut kept = BTreeSet::new();
     for topology in &plan.topologies {
-        let dead = topology.outputs.iter();
-        let dead = dead.filter(|output| output.kind == OutputKind::DeadLetters);
-        kept.extend(dead.map(|output| output.topic.clone()));
+        // Nothing that an app does makes them again.
+        let aside = topology.outputs.iter().filter(|output| {
+            matches!(
+                output.kind,
+                OutputKind::DeadLetters | OutputKind::Unreadable
+            )
+        });
+        kept.extend(aside.map(|output| output.topic.clone()));
         let late = topology.tables.iter().filter_map(|table| table.late);
         let late = late.filter_map(|at| topology.outputs.get(at));
         kept.extend(late.map(|output| output.topic.clone()));
@@ -228,7 +233,7 @@ mod tests {
     #[topic("re-feed", value = String, external)]
     struct Feed;
 
-    #[table(tumbling = "1h", late = "re-late")]
+    #[table(tumbling = "1h", late = "re-late", on_unreadable_row = "set_aside")]
     #[derive(Clone, Default)]
     struct ReHours {
         count: u64,
@@ -303,6 +308,7 @@ mod tests {
                 "re-late",
                 "re-re_answer-dead-letters",
                 "re-re_count-dead-letters",
+                "re-re_hours-unreadable",
                 "re-re_note-dead-letters",
                 "re-re_split-dead-letters",
             ]

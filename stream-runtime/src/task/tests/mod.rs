@@ -10,6 +10,7 @@ mod in_hand;
 mod joins;
 mod large;
 mod more_specs;
+mod scanned;
 mod simulation;
 mod specs;
 mod ticks;

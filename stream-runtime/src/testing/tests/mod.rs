@@ -1,6 +1,7 @@
 //! The test kit on apps as users write them.
 
 mod advance;
+mod all;
 mod beside;
 mod globals;
 mod group_by;
