@@ -100,6 +100,9 @@ impl Known {
             if input.is_repartition() {
                 at.inner = Some("repartition topic");
             }
+            if input.again {
+                at.inner = Some("topic of windows that are sent again");
+            }
             let readers = input.agents.iter();
             let readers = readers.filter_map(|reader| topology.agents.get(*reader));
             for reader in readers.filter(|reader| wants_key(reader)) {

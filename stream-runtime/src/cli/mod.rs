@@ -6,7 +6,7 @@ mod broker;
 mod command;
 mod connection;
 mod context;
-mod dead_letters;
+pub(crate) mod dead_letters;
 mod error;
 mod follow;
 mod functions;

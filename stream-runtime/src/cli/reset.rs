@@ -70,6 +70,8 @@ struct Work {
     onward: Vec<(String, String)>,
     changelogs: Vec<String>,
     repartition: Vec<String>,
+    /// Where closed windows wait that were sent again.
+    windows: Vec<String>,
     /// Where the workers tell each other where they are.
     workers: Vec<String>,
     stores: Vec<PathBuf>,
@@ -116,6 +118,7 @@ impl Work {
                 .map(|input| input.topic.clone())
                 .filter(exists)
                 .collect(),
+            windows: plan.again_topics().filter(exists).collect(),
             workers: Some(plan.workers_topic())
                 .into_iter()
                 .filter(exists)
@@ -150,6 +153,12 @@ impl Work {
                 self.repartition.join(", ")
             ))?;
         }
+        if !self.windows.is_empty() {
+            line(format_args!(
+                "  topics of windows that were sent again deleted: {}",
+                self.windows.join(", ")
+            ))?;
+        }
         if !self.workers.is_empty() {
             line(format_args!(
                 "  deleted, and made again by the next worker: {}",
@@ -171,7 +180,8 @@ impl Work {
         json(&serde_json::json!({
             "app": cx.id(), "dry_run": dry_run, "inputs": self.again, "to_end": to_end,
             "changelogs": self.changelogs, "repartition_topics": self.repartition,
-            "workers_topic": self.workers.first(), "stores": self.stores.len(), "kept": self.kept,
+            "windows_sent_again": self.windows, "workers_topic": self.workers.first(),
+            "stores": self.stores.len(), "kept": self.kept,
         }))
     }
 
@@ -183,8 +193,10 @@ impl Work {
         }
         delete(admin, &self.changelogs)?;
         let onward = self.onward.iter().map(|(topic, _)| topic);
-        // Repartition topics too: what is still in them is not to be read once more before they are gone.
-        let ends = self.partitions_of(onward.chain(&self.repartition));
+        // Repartition topics and windows that were sent again too: what is still in them is not to be read once more before
+        // they are gone.
+        let inner = self.repartition.iter().chain(&self.windows);
+        let ends = self.partitions_of(onward.chain(inner));
         let starts = self.partitions_of(self.again.iter());
         let offsets = [admin.starts(&starts)?, admin.ends(&ends)?].concat();
         let places = starts.into_iter().chain(ends).zip(offsets);
@@ -194,7 +206,8 @@ impl Work {
         // All of them at once: no partition begins anew beside one that does not.
         admin.set_committed(cx.id(), &places)?;
         // With a repartition topic go the group's offsets in it; the workers tell anew where they are.
-        delete(admin, &[&self.repartition[..], &self.workers[..]].concat())?;
+        let gone = [&self.repartition[..], &self.windows, &self.workers].concat();
+        delete(admin, &gone)?;
         lock::forget(cx.data_dir(), cx.id())
     }
 

@@ -61,7 +61,8 @@ pub(super) fn run(cx: &Context<'_>, args: &TopicsArgs) -> CliResult {
                     .map(|(end, start)| end - start)
                     .sum(),
             );
-            if row.roles.contains(&"input") || row.roles.contains(&"repartition") {
+            let read = ["input", "repartition", "windows sent again"];
+            if row.roles.iter().any(|role| read.contains(role)) {
                 row.lag = Some(lag(&admin, cx.id(), &asked, &starts, &ends)?);
             }
         }

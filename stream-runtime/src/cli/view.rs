@@ -140,6 +140,19 @@ impl AppView {
         all.filter(|agent| agent.feeds.is_none())
     }
 
+    /// The topics that have the partitions of an agent's task: its inputs, and the changelogs of its tables.
+    pub(super) fn beside(&self, agent: &str) -> impl Iterator<Item = &String> {
+        let runs = |task: &&TaskView| task.agents.iter().any(|one| one.name == agent);
+        let task = self.tasks.iter().find(runs).into_iter();
+        task.flat_map(|task| {
+            let changelogs = task
+                .tables
+                .iter()
+                .filter_map(|table| table.changelog.as_ref());
+            task.inputs.iter().chain(changelogs)
+        })
+    }
+
     /// The agent whose records the feeder of this name gives their key; `None`: an agent of the user's has the name.
     pub(super) fn owner(&self, feeder: &str) -> Option<&str> {
         if self.agents().any(|agent| agent.name == feeder) {
@@ -221,6 +234,7 @@ fn task(topology: &SubTopology) -> TaskView {
         inputs: topology
             .inputs
             .iter()
+            .filter(|input| !input.again)
             .map(|input| input.topic.clone())
             .collect(),
         agents: topology
@@ -259,7 +273,7 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
         reads: topology
             .inputs
             .iter()
-            .filter(|i| i.agents.contains(&at) && !pattern::is_placeholder(&i.topic))
+            .filter(|i| !i.again && i.agents.contains(&at) && !pattern::is_placeholder(&i.topic))
             .map(|i| i.topic.clone())
             .collect(),
         pattern: match descriptor.source {
@@ -436,10 +450,10 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
         for input in inputs.filter(|input| !pattern::is_placeholder(&input.topic)) {
             add(
                 &input.topic,
-                if input.is_repartition() {
-                    "repartition"
-                } else {
-                    "input"
+                match () {
+                    () if input.is_repartition() => "repartition",
+                    () if input.again => "windows sent again",
+                    () => "input",
                 },
                 Some(input.record),
             );

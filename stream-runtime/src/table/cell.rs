@@ -303,6 +303,10 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
         Some(self.head().ok()??.describe())
     }
 
+    fn head_beside_json(&self) -> Option<Vec<u8>> {
+        self.head().ok()??.beside_json()
+    }
+
     fn expires_at(&self) -> i64 {
         let rows = self.rows.borrow();
         closing::expires_at(&rows).min(rows.sweeps_at())

@@ -34,6 +34,9 @@ pub struct Description {
     pub key: String,
     /// Type of the rows.
     pub value: TypeLock,
+    /// Of a side of a join: whether its records go alone when they have met nobody. `None`: of no join, or not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone: Option<bool>,
 }
 
 impl Description {
@@ -55,7 +58,13 @@ impl Description {
             step,
             key: table.key.to_owned(),
             value: TypeLock::of_rows(table),
+            alone: None,
         }
+    }
+
+    /// The same of a side of a join.
+    pub fn of_side(self, alone: Option<bool>) -> Self {
+        Description { alone, ..self }
     }
 
     /// As a mark holds it: prepared once, copied into each mark.
@@ -98,6 +107,15 @@ impl Description {
             return Err(format!(
                 "its state is {was}, and the program has {self}: {WAYS_OUT}"
             ));
+        }
+        // Where nothing goes alone nobody notes who has met a partner.
+        if (was.alone, self.alone) == (Some(false), Some(true)) {
+            return Err(
+                "it keeps the records of a join's side that went nowhere without a partner, and not which of them have met \
+                 one; the program is to send on those that met none: let the other side's parameter be no `Option` again, or \
+                 begin empty: another `name` for the join, `App::version` for the whole app, or `reset`"
+                    .to_owned(),
+            );
         }
         // Of the row types are known by their names: a person may know better, and a row that does not read is an error.
         if confirmed {
@@ -283,6 +301,33 @@ mod tests {
             })
         };
         assert_eq!(side("Click"), side("Option<Click>"));
+    }
+
+    #[test]
+    fn a_side_of_a_join_that_is_to_go_alone_and_did_not_is_refused() {
+        let table = TableDescriptor {
+            rows_from: RowsFrom::Join,
+            ..PLAIN
+        };
+        let side = |alone| Description::of(&table).of_side(alone);
+        let takes = |was, is| {
+            let was: Description = side(was);
+            let read = Description::decode(&was.encoded().unwrap()).unwrap();
+            assert_eq!(read, was);
+            side(is).takes(&read, true)
+        };
+        let why = takes(Some(false), Some(true)).unwrap_err();
+        assert!(
+            why.contains("no `Option`") && why.contains("`reset`"),
+            "{why}"
+        );
+        // The other way nothing is sent that should not be; and what did not say it is taken as it is, once.
+        for (was, is) in [(true, false), (true, true), (false, false)] {
+            assert_eq!(takes(Some(was), Some(is)), Ok(()));
+        }
+        assert_eq!(takes(None, Some(true)), Ok(()));
+        let bytes = side(None).encoded().unwrap();
+        assert!(!bytes.windows(5).any(|part| part == b"alone"), "as before");
     }
 
     #[test]

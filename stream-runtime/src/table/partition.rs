@@ -61,6 +61,10 @@ pub trait TablePartition {
     fn close_head(&self);
     /// Key and row at the head as JSON, for a dead letter.
     fn describe_head(&self) -> Option<(String, String)>;
+    /// The row at the head as tables keep rows, where its JSON does not come back as the same.
+    fn head_beside_json(&self) -> Option<Vec<u8>> {
+        None
+    }
     /// Stream time at which the first retained rows go, `i64::MAX` when there are none.
     fn expires_at(&self) -> i64;
     /// Drops rows whose retention is over, some at a time.

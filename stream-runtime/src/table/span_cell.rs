@@ -404,6 +404,10 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
         Some(self.head().ok()??.describe())
     }
 
+    fn head_beside_json(&self) -> Option<Vec<u8>> {
+        self.head().ok()??.beside_json()
+    }
+
     fn expires_at(&self) -> i64 {
         let rows = self.rows.borrow();
         // While a row waits for its event, it is not touched from here.

@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::partition::TablePartition;
 use super::removal::Taken;
 use super::spec::TableSpec;
+use crate::codec::rows as codec;
 use crate::error::Error;
 use crate::key::StreamKey;
 use crate::record::date;
@@ -35,6 +36,17 @@ impl<S: TableSpec> HeadRow<S> {
             String::from_utf8_lossy(&text).into_owned(),
             row.unwrap_or_else(|e| format!("a row that is no JSON: {e}")),
         )
+    }
+
+    /// The row in the form in which tables keep rows; `None` when its JSON comes back as the same row.
+    pub(super) fn beside_json(&self) -> Option<Vec<u8>> {
+        let (mut row, mut again) = (Vec::new(), Vec::new());
+        codec::encode(&self.value, &mut row).ok()?;
+        let json = serde_json::to_vec(&self.value).ok();
+        let back = json.and_then(|json| codec::decode_json::<S::Value>(&json).ok());
+        let same =
+            back.is_some_and(|back| codec::encode(&back, &mut again).is_ok() && row == again);
+        (!same).then_some(row)
     }
 }
 

@@ -108,6 +108,19 @@ impl Blame {
         true
     }
 
+    /// Where commits are searched: the next one holds an event beside those that were found. What becomes of that says
+    /// whether they are to blame, or the topic that takes nothing, and their dead letters wait for it.
+    fn ask_for_another(&self) {
+        if self.most.get() != u32::MAX {
+            let found = self.condemned.borrow().len();
+            self.most.set(
+                u32::try_from(found)
+                    .unwrap_or(u32::MAX - 1)
+                    .saturating_add(1),
+            );
+        }
+    }
+
     /// A commit came about whose inputs stand at these offsets.
     pub(super) fn committed(&self, offsets: &[i64]) {
         if self.any.get() {
@@ -268,6 +281,21 @@ impl Task {
         self.shared.blame.most() != u32::MAX
     }
 
+    /// Returns whether its commit is to wait: it holds dead letters of events whose records a topic has refused, more
+    /// events come, and the next one says whether the topic takes anything.
+    pub fn holds_letters(&self) -> bool {
+        let (shared, blame) = (&self.shared, &self.shared.blame);
+        let found = || blame.condemned.borrow().iter().any(|c| c.met);
+        self.is_isolated()
+            && !shared.revoked.get()
+            && shared.acked.get() < blame.most.get()
+            && found()
+            && shared.inputs.iter().any(|inbox| {
+                let inbox = inbox.borrow();
+                !inbox.is_empty() || !inbox.at_end()
+            })
+    }
+
     /// Returns whether [`Task::be_careful`] still holds.
     pub fn is_careful(&self) -> bool {
         self.shared.blame.is_careful()
@@ -295,6 +323,7 @@ impl Task {
             }
         }
         if found {
+            self.shared.blame.ask_for_another();
             Found::Events
         } else if hopeless {
             Found::Hopeless
@@ -332,7 +361,10 @@ impl Task {
             return Found::Events;
         }
         match blame.condemn(last, why.to_owned()) {
-            true => Found::Events,
+            true => {
+                blame.ask_for_another();
+                Found::Events
+            }
             false => Found::Hopeless,
         }
     }

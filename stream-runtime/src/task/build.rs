@@ -72,7 +72,8 @@ impl Task {
             })
             .collect::<Result<_, _>>()?;
         let described = topology.tables.iter().map(|table| {
-            let own = Description::of(table.descriptor);
+            let alone = topology.goes_alone(table.descriptor);
+            let own = Description::of(table.descriptor).of_side(alone);
             let encoded = own.encoded()?;
             Ok((own, encoded))
         });
@@ -148,6 +149,7 @@ impl Task {
                 .iter()
                 .map(|input| RefCell::new(Inbox::new(input.is_repartition())))
                 .collect(),
+            timely: topology.timely(),
             input_names: topology
                 .inputs
                 .iter()

@@ -20,5 +20,7 @@ pub(crate) const TABLE: &str = "table";
 pub(crate) const PARTITION: &str = "partition";
 pub(crate) const START: &str = "start";
 pub(crate) const END: &str = "end";
+/// The row in the form in which tables keep rows, where the JSON of the value does not come back as the same.
+pub(crate) const ROW: &str = "row";
 /// Last, when the value did not fit: how long it was.
 pub(crate) const CUT_FROM: &str = "value.cut.from";

@@ -171,7 +171,27 @@ impl AgentCx {
         };
         shared.dead.set(shared.dead.get() + 1);
         let mut staging = agent.staging.borrow_mut();
+        let copy = |bytes: Option<&[u8]>, out: &mut Vec<u8>| {
+            out.extend_from_slice(bytes.unwrap_or_default());
+            Ok::<_, std::convert::Infallible>(bytes.is_some())
+        };
         match shared.current.get() {
+            // It was a letter before, and is one again: that of its window, not of the record that brought it.
+            Current::Input(input) if shared.is_again(input) => shared.with_record(|record| {
+                let Some((_, record)) = record else {
+                    return;
+                };
+                let _ = staging.push(
+                    output,
+                    shared.wall.get(),
+                    |out| {
+                        put_headers(&headers, out);
+                        out.extend_from_slice(record.headers);
+                    },
+                    |out| copy(record.key, out),
+                    |out| copy(record.value, out),
+                );
+            }),
             Current::Input(_) | Current::Held(_) => shared.with_record(|record| {
                 let Some((input, record)) = record else {
                     return;
@@ -209,10 +229,6 @@ impl AgentCx {
                     );
                     add(&mut headers, header::ORIGIN_OFFSET, offset.to_string());
                 }
-                let copy = |bytes: Option<&[u8]>, out: &mut Vec<u8>| {
-                    out.extend_from_slice(bytes.unwrap_or_default());
-                    Ok::<_, std::convert::Infallible>(bytes.is_some())
-                };
                 let _ = staging.push(
                     output,
                     shared.wall.get(),
@@ -240,17 +256,16 @@ impl AgentCx {
                 add(&mut headers, header::START, people_time(start));
                 add(&mut headers, header::END, people_time(end));
                 let (_, row) = table.describe_head().unwrap_or_default();
+                if let Some(row) = table.head_beside_json() {
+                    headers.push((header::ROW.to_owned(), row));
+                }
                 let key = shared.closed_key.borrow();
-                let put = |bytes: &[u8], out: &mut Vec<u8>| {
-                    out.extend_from_slice(bytes);
-                    Ok::<_, std::convert::Infallible>(true)
-                };
                 let _ = staging.push(
                     output,
                     shared.wall.get(),
                     |out| put_headers(&headers, out),
-                    |out| put(&key, out),
-                    |out| put(row.as_bytes(), out),
+                    |out| copy(Some(&key), out),
+                    |out| copy(Some(row.as_bytes()), out),
                 );
             }
             Current::Tick(_) | Current::None => {}

@@ -44,12 +44,12 @@ pub(crate) enum HeldState {
 impl Shared {
     /// The input whose waiting record has the oldest event time; `None` while a topic may still bring an older one.
     pub(crate) fn oldest_input(&self) -> Option<usize> {
-        if self.inputs.len() == 1 {
+        if self.timely == 1 {
             return (self.inputs[0].borrow().waiting() > 0).then_some(0);
         }
         let mut oldest: Option<(i64, usize)> = None;
         let mut lacks = false;
-        for (i, inbox) in self.inputs.iter().enumerate() {
+        for (i, inbox) in self.inputs[..self.timely].iter().enumerate() {
             let inbox = inbox.borrow();
             match inbox.waiting_front() {
                 Some(record) => {
@@ -104,6 +104,7 @@ impl Shared {
     pub(crate) fn next_for(&self, agent: usize) -> Option<usize> {
         // Windows and ticks that are due wait until nothing is in hand.
         let others = self.clock.is_due() || self.next_tick.get() <= self.mono.get();
+        let others = others || self.waiting_again().is_some();
         if others || self.revoked.get() || self.is_stopped() || self.commit_due() {
             return None;
         }

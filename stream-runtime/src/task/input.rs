@@ -272,7 +272,17 @@ impl AgentCx {
                 Poll::Pending
             };
         }
-        match cell.head() {
+        let head = match shared.current.get() {
+            Current::Input(input) => match self.read_again(input) {
+                Ok(head) => Ok(Some(head)),
+                Err(bad) => {
+                    self.bad_record(&bad);
+                    return Poll::Pending;
+                }
+            },
+            _ => cell.head(),
+        };
+        match head {
             Ok(Some(head)) => {
                 let mut bytes = shared.closed_key.borrow_mut();
                 bytes.clear();

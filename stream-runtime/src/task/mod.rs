@@ -1,5 +1,6 @@
 //! One partition of one sub-topology, without threads, sockets or clocks: records in, effects out.
 
+mod again;
 mod agent;
 mod bad;
 mod blame;

@@ -77,6 +77,8 @@ pub struct Shared {
     pub(crate) partition: i32,
     pub(crate) clock: Rc<Clock>,
     pub(crate) inputs: Vec<RefCell<Inbox>>,
+    /// How many of them are chosen from by time; behind them stand those that bring windows again.
+    pub(crate) timely: usize,
     pub(crate) input_names: Vec<Rc<str>>,
     /// Of a repartition topic: the topics that it is filled from.
     pub(crate) input_sources: Vec<Vec<String>>,
@@ -166,7 +168,7 @@ impl Shared {
     /// Whether an agent that is alone may take the next record within its own poll: one topic, one reader, nothing due.
     pub(crate) fn may_begin_inline(&self) -> bool {
         self.current.get() == Current::None
-            && self.inputs.len() == 1
+            && self.timely == 1
             && self.readers[0].len() == 1
             && self.budget.get() > 0
             && !self.clock.is_due()

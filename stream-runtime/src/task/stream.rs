@@ -288,7 +288,7 @@ impl AgentCx {
             return Err("the record is gone".to_owned().into());
         };
         // With several topics it was decoded to choose among them.
-        let chosen = if shared.inputs.len() > 1 {
+        let chosen = if shared.timely > 1 {
             let mut heads = state.heads.borrow_mut();
             heads
                 .as_mut()

@@ -145,7 +145,8 @@ impl Task {
         {
             return Ok(());
         }
-        if let Some(input) = shared.oldest_input() {
+        let again = shared.waiting_again();
+        if let Some(input) = again.or_else(|| shared.oldest_input()) {
             shared.begin_input(input);
         }
         Ok(())

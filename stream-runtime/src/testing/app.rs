@@ -1,6 +1,6 @@
 //! `TestApp`: an app in a test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -139,6 +139,8 @@ pub struct TestApp {
     topics: Vec<String>,
     patterns: Vec<PatternPlan>,
     rules: BTreeMap<String, Rules>,
+    /// Topic, partition and offset of the dead letters that were sent again.
+    pub(super) resent: BTreeSet<(String, i32, i64)>,
     drive: Option<Drive>,
 }
 
@@ -167,6 +169,7 @@ impl TestApp {
             topics: Vec::new(),
             patterns: Vec::new(),
             rules: BTreeMap::new(),
+            resent: BTreeSet::new(),
             drive: None,
         }
     }
@@ -223,7 +226,7 @@ impl TestApp {
     }
 
     #[track_caller]
-    fn drive(&mut self) -> &mut Drive {
+    pub(super) fn drive(&mut self) -> &mut Drive {
         if self.drive.is_none() {
             self.drive = Some(done(self.begin()));
         }
@@ -233,7 +236,7 @@ impl TestApp {
         }
     }
 
-    fn plan(&self) -> Result<Plan, Error> {
+    pub(super) fn plan(&self) -> Result<Plan, Error> {
         self.app.plan_among(&self.topics).map_err(|problems| {
             let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Error::agent(all.join("\n"))
@@ -249,11 +252,24 @@ impl TestApp {
         if self.drive.is_none() || self.patterns.is_empty() {
             return Ok(());
         }
+        self.plan_anew(false)
+    }
+
+    /// The same of a topic of the app's own, which is read as soon as it is there.
+    pub(super) fn know_own(&mut self, topic: &str) -> Result<(), Error> {
+        if self.topics.iter().any(|known| known == topic) {
+            return Ok(());
+        }
+        self.topics.push(topic.to_owned());
+        self.plan_anew(true)
+    }
+
+    fn plan_anew(&mut self, own: bool) -> Result<(), Error> {
         let plan = self.plan()?;
         let Some(drive) = self
             .drive
             .as_mut()
-            .filter(|_| self.patterns != plan.patterns)
+            .filter(|_| own || self.patterns != plan.patterns)
         else {
             return Ok(());
         };
@@ -316,7 +332,7 @@ impl TestApp {
     /// the clock's; the clock follows it, see [`TestApp`]. Headers and a timestamp of its own: [`message`](TestApp::message).
     ///
     /// # Panics
-    /// When the record does not serialize.
+    /// When the record does not serialize, or its topic does not take it: one that is compacted takes none without a key.
     #[track_caller]
     pub fn send<T: Record>(&mut self, topic: &str, key: impl TestKey, value: T) {
         self.message(topic, key, value).send();
@@ -357,6 +373,9 @@ impl TestApp {
     }
 
     /// Puts bytes into a topic, as a broken producer would; their Kafka timestamp is the clock's.
+    ///
+    /// # Panics
+    /// When no broker would take them there.
     #[track_caller]
     pub fn send_raw(&mut self, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) {
         let (key, value) = (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec));
@@ -393,6 +412,9 @@ impl TestApp {
             timestamp,
             headers,
         };
+        if let Some(why) = drive.refuses(topic, &entry) {
+            panic!("{topic} does not take the record: {why}");
+        }
         drive.cluster.append(topic, entry);
     }
 
@@ -464,17 +486,22 @@ impl TestApp {
     /// When a partition would stop.
     #[track_caller]
     pub fn dead_letters(&mut self, agent: &str) -> Vec<Sent<Option<bytes::Bytes>>> {
+        let topic = self.dead_letter_topic(agent);
+        self.sent(&topic)
+    }
+
+    #[track_caller]
+    pub(super) fn dead_letter_topic(&self, agent: &str) -> String {
         let plan = done(self.plan());
         let outputs = plan.topologies.iter().find_map(|topology| {
             let mut agents = topology.agents.iter();
             let found = agents.find(|one| one.descriptor.name == agent)?;
             topology.outputs.get(found.dead_letters?)
         });
-        let topic = match outputs {
+        match outputs {
             Some(output) => output.topic.clone(),
             None => format!("{}-{agent}-dead-letters", self.app.id()),
-        };
-        self.sent(&topic)
+        }
     }
 
     /// (record, window) pairs that came too late since the last crash.
@@ -591,7 +618,7 @@ impl Default for TestApp {
 }
 
 #[track_caller]
-fn done<T>(result: Result<T, Error>) -> T {
+pub(super) fn done<T>(result: Result<T, Error>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => panic!("{error}"),

@@ -42,6 +42,13 @@ impl Cluster {
         self.logs(topic)[partition as usize].push(entry);
     }
 
+    /// Appends a record to a partition.
+    pub(super) fn append_to(&mut self, topic: &str, partition: i32, entry: Entry) {
+        if let Some(log) = self.logs(topic).get_mut(partition as usize) {
+            log.push(entry);
+        }
+    }
+
     /// Appends a record where Kafka's partitioner puts it.
     pub(super) fn append(&mut self, topic: &str, entry: Entry) {
         let partition = match &entry.key {

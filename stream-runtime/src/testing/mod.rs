@@ -6,6 +6,7 @@ mod cluster;
 mod drive;
 mod globals;
 mod message;
+mod resend;
 mod rules;
 mod seats;
 mod sent;

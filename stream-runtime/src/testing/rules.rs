@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::cluster::Entry;
 use super::drive::Drive;
 use crate::error::Error;
 use crate::task::{Found, Limits, MESSAGE_BYTES, Origin, Outgoing};
@@ -157,6 +158,16 @@ struct Blamed {
     why: String,
 }
 
+/// What a record of a test weighs, about.
+fn weight(entry: &Entry) -> usize {
+    let headers = entry.headers.iter();
+    let headers: usize = headers
+        .map(|(name, value)| name.len() + value.len() + 8)
+        .sum();
+    let value = entry.value.as_ref().map_or(0, Vec::len);
+    entry.key.as_ref().map_or(0, Vec::len) + value + headers
+}
+
 /// What a record weighs, about.
 fn size(out: &Outgoing<'_>) -> usize {
     let value = out.value.map_or(0, <[u8]>::len);
@@ -164,6 +175,13 @@ fn size(out: &Outgoing<'_>) -> usize {
 }
 
 impl Drive {
+    /// Why a topic does not take a record that a test sends, if it does not.
+    pub(super) fn refuses(&self, topic: &str, entry: &Entry) -> Option<String> {
+        let times = (entry.timestamp, self.now.wall);
+        let key = entry.key.as_deref();
+        self.broker.refuse(topic, key, weight(entry), times)
+    }
+
     /// Looks whether the topics take what these tasks have prepared. If not, nothing of it is committed, and the events
     /// that are to blame fail when they come again. Returns whether that is so.
     pub(super) fn refuse(&mut self, group: &[usize]) -> Result<bool, Error> {

@@ -289,6 +289,7 @@ pub(super) fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usiz
                     declared: None,
                     sources: topic.sources.clone(),
                     found: topic.found,
+                    again: false,
                 }),
                 (None, None) => {}
             }

@@ -16,5 +16,5 @@ pub use descriptor::{
 };
 pub use plan::{
     AgentPlan, GlobalPlan, InputPlan, OutputKind, OutputPlan, PatternPlan, Plan, PlanParts,
-    Problem, SubTopology, TablePlan, plan,
+    Problem, SubTopology, TablePlan, again_topic, plan,
 };

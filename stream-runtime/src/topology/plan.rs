@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use super::descriptor::{
     AgentDescriptor, AgentShape, Edge, GlobalDescriptor, Place, RecordInfo, Source,
     TableDescriptor, TopicDescriptor,
@@ -52,6 +54,9 @@ pub struct InputPlan {
     pub declared: Option<&'static TopicDescriptor>,
     /// Whether an agent found it by a pattern.
     pub found: bool,
+    /// Whether it brings an agent windows again that had become its dead letters. Such an input comes after all others,
+    /// is in the plan once its topic exists, and belongs to whoever has the others: nobody subscribes to it.
+    pub again: bool,
 }
 
 impl InputPlan {
@@ -114,6 +119,39 @@ pub struct SubTopology {
 }
 
 impl SubTopology {
+    /// Number of the inputs whose records come by time: all but those that bring windows again, which stand behind them.
+    pub fn timely(&self) -> usize {
+        self.inputs.iter().filter(|input| !input.again).count()
+    }
+
+    /// Returns whether records of a join's side go alone when they have met nobody; `None`: it is no side of a join.
+    pub fn goes_alone(&self, table: &TableDescriptor) -> Option<bool> {
+        self.agents.iter().find_map(|agent| {
+            let join = agent.shape.join.as_ref()?;
+            let side = join.buffers.iter().position(|buffer| *buffer == table)?;
+            Some(join.alone[side])
+        })
+    }
+
+    /// Adds the topics that bring windows again to their agents, those that exist.
+    fn add_again(&mut self, app: &str, existing: &[String]) {
+        let takes = |(_, agent): &(usize, &AgentPlan)| agent.shape.closes.is_some();
+        let agents = self.agents.iter().enumerate().filter(takes);
+        let topics = agents.map(|(at, agent)| (at, again_topic(app, agent.descriptor.name)));
+        let there = topics.filter(|(_, topic)| existing.contains(topic));
+        let inputs = there.map(|(at, topic)| InputPlan {
+            topic,
+            agents: vec![at],
+            record: RecordInfo::of::<Bytes, Option<Bytes>>(),
+            sources: Vec::new(),
+            declared: None,
+            found: false,
+            again: true,
+        });
+        let inputs: Vec<InputPlan> = inputs.collect();
+        self.inputs.extend(inputs);
+    }
+
     /// Indexes of the agents that wait for this one to finish with an event.
     pub fn followers(&self, agent: usize) -> Vec<usize> {
         let all = self.agents.iter().enumerate();
@@ -209,6 +247,13 @@ impl Plan {
         topics
     }
 
+    /// The topics that bring windows again to agents `on_close`, whether they exist or not.
+    pub fn again_topics(&self) -> impl Iterator<Item = String> {
+        let agents = self.topologies.iter().flat_map(|topology| &topology.agents);
+        let takers = agents.filter(|agent| agent.shape.closes.is_some());
+        takers.map(|agent| again_topic(&self.app, agent.descriptor.name))
+    }
+
     /// All repartition topics.
     pub fn repartition_topics(&self) -> impl Iterator<Item = &InputPlan> {
         let inputs = self.topologies.iter().flat_map(|t| &t.inputs);
@@ -222,6 +267,11 @@ impl Plan {
             .flat_map(|t| &t.agents)
             .find(|a| a.number == number)
     }
+}
+
+/// The topic that brings an agent `on_close` windows again that had become its dead letters.
+pub fn again_topic(app: &str, agent: &str) -> String {
+    format!("{app}-{agent}-again")
 }
 
 /// Something that does not fit, and where.
@@ -332,6 +382,9 @@ pub fn plan(parts: PlanParts<'_>) -> Result<Plan, Vec<Problem>> {
         .flat_map(|t: &mut SubTopology| &mut t.inputs)
     {
         input.declared = topics.get(input.topic.as_str()).copied();
+    }
+    for topology in &mut topologies {
+        topology.add_again(parts.app, parts.existing);
     }
     let plan = Plan {
         app: parts.app.to_owned(),

@@ -32,10 +32,12 @@ pub(super) fn shares(topologies: &[Arc<SubTopology>], assigned: &[TopicPartition
     let mut shares = BTreeMap::new();
     for (index, topology) in topologies.iter().enumerate() {
         for (topic, partition) in &ours {
-            if topology.inputs.iter().any(|input| input.topic == *topic) {
+            let mut shared_out = topology.inputs.iter().filter(|input| !input.again);
+            if shared_out.any(|input| input.topic == *topic) {
                 let missing = topology
                     .inputs
                     .iter()
+                    .filter(|input| !input.again)
                     .filter(|input| !ours.contains(&(input.topic.as_str(), *partition)))
                     .map(|input| input.topic.clone())
                     .collect();
@@ -67,6 +69,7 @@ mod tests {
             sources: vec![],
             declared: None,
             found: false,
+            again: false,
         };
         Arc::new(SubTopology {
             index,

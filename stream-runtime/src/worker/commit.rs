@@ -93,6 +93,10 @@ impl StreamThread {
             if !partition.may_commit() {
                 continue;
             }
+            if partition.is_running() && partition.task.holds_letters() {
+                self.pending = true;
+                continue;
+            }
             match partition.task.prepare() {
                 Ok(false) => {}
                 Ok(true) if partition.task.is_isolated() => alone.push(vec![at]),

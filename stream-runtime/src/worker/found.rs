@@ -33,8 +33,14 @@ impl StreamThread {
     pub(super) fn ask(&mut self) {
         self.generation += 1;
         self.asking = true;
-        let inputs = self.assigned.clone().unwrap_or_default();
+        let mut inputs = self.assigned.clone().unwrap_or_default();
         let shares = self.shares();
+        for share in &shares {
+            // What brings windows again goes with the task, and is in no assignment.
+            let all = self.worker.topologies[share.topology].inputs.iter();
+            let again = all.filter(|input| input.again);
+            inputs.extend(again.map(|i| (Arc::from(i.topic.as_str()), share.partition)));
+        }
         self.ask_about(None, inputs, &shares);
     }
 

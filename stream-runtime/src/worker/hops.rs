@@ -59,7 +59,7 @@ pub(super) fn are_drained(worker: &Shared, sources: &[TopicPartition]) -> Result
 }
 
 impl StreamThread {
-    /// From time to time, behind a commit: takes away what has been read of the repartition topics.
+    /// From time to time, behind a commit: takes away what has been read of the topics that only this app reads.
     pub(super) fn purge(&mut self) {
         let every = self.worker.settings.purge_interval;
         if self.last_purge.elapsed() < every || self.worker.purge_refused.load(Ordering::Relaxed) {
@@ -70,7 +70,8 @@ impl StreamThread {
         for partition in self.partitions.iter_mut().filter(|p| p.is_running()) {
             let topology = Arc::clone(partition.task.topology());
             for (input, plan) in partition.inputs.iter_mut().zip(&topology.inputs) {
-                if plan.is_repartition() && input.committed > input.purged {
+                let own = plan.is_repartition() || plan.again;
+                if own && input.committed > input.purged {
                     input.purged = input.committed;
                     let topic = Arc::clone(&input.topic);
                     before.push(Place::new(topic, input.partition, input.committed));

@@ -71,8 +71,9 @@ use crate::error::{Error, Kind};
 use crate::kafka::{Admin, Properties};
 use crate::store::{SledOptions, SledStore, Store, Storer};
 use crate::task::{Pulse, States};
-use crate::topology::{AgentPlan, PatternPlan, Plan};
+use crate::topology::{AgentPlan, Plan};
 use globals::{Global, Globals};
+use patterns::Running;
 use shared::{Shared, View};
 use slot::Slot;
 use thread::StreamThread;
@@ -169,7 +170,7 @@ impl Ground<'_> {
         let threads = settings.threads.max(1);
         fit(&mut settings.properties, &limits)?;
         let taken = limits.taken(&settings.properties);
-        let names = names(&plan);
+        let (names, running) = (names(&plan), Running::of(&plan));
         let globals = Global::of(&plan, &limits.globals)?;
         let globals = Globals::new(globals, &settings, &plan.app, admin, &stop);
         let states = globals.beside(Arc::clone(&self.states));
@@ -197,7 +198,7 @@ impl Ground<'_> {
             views: (0..threads).map(|_| View::default()).collect(),
             ready: AtomicUsize::new(0),
         });
-        let result = self.streams(&worker, &names, &plan.patterns, &storer);
+        let result = self.streams(&worker, &names, &running, &storer);
         storer.stop();
         // Without streams nobody reads them: asked or not, they end with these.
         stop.ask();
@@ -212,7 +213,7 @@ impl Ground<'_> {
         &self,
         worker: &Arc<Shared>,
         names: &[&'static str],
-        running: &[PatternPlan],
+        running: &Running,
         storer: &Storer,
     ) -> Result<Option<Plan>, Error> {
         let threads = worker.views.len();
@@ -253,7 +254,7 @@ impl Ground<'_> {
             let mut next = None;
             if worker.settings.until_caught_up {
                 wait_until_caught_up(worker);
-            } else if !running.is_empty() {
+            } else if running.is_open() {
                 next = patterns::watch(worker, running, self.replan);
                 worker.stop.ask();
             }

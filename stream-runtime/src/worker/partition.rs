@@ -245,7 +245,9 @@ impl Partition {
 
     /// For messages: the inputs' names and the partition.
     pub(super) fn label(&self) -> String {
-        let topics: Vec<&str> = self.inputs.iter().map(|input| &*input.topic).collect();
+        let timely = self.task.topology().timely();
+        let topics = self.inputs.iter().take(timely).map(|input| &*input.topic);
+        let topics: Vec<&str> = topics.collect();
         format!("{}[{}]", topics.join("+"), self.name.1)
     }
 }

@@ -1,4 +1,5 @@
-//! Topics that patterns find: at start, and while the worker runs.
+//! Topics that are there or not: those that patterns find, and those that bring windows again. Looked for at start, and
+//! while the worker runs.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -30,12 +31,16 @@ pub(super) fn first(
     admin: &Admin,
     stop: &Stop,
 ) -> Result<Plan, Error> {
-    if plan.patterns.is_empty() {
+    let own: Vec<String> = plan.again_topics().collect();
+    if plan.patterns.is_empty() && own.is_empty() {
         return Ok(plan);
     }
     let mut reminded = None::<Instant>;
     loop {
         let names: Vec<String> = list(admin, stop)?.into_keys().collect();
+        if plan.patterns.is_empty() && !own.iter().any(|topic| names.contains(topic)) {
+            return Ok(plan);
+        }
         let plan = replan(&names)?;
         let Some(open) = plan.patterns.iter().find(|found| found.topics.is_empty()) else {
             for found in &plan.patterns {
@@ -66,11 +71,40 @@ pub(super) fn first(
     }
 }
 
+/// What a plan has of such topics.
+pub(super) struct Running {
+    patterns: Vec<PatternPlan>,
+    /// The topics of windows that come again which are read.
+    again: Vec<String>,
+    /// Those that did not exist.
+    awaited: Vec<String>,
+}
+
+impl Running {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let inputs = plan.topologies.iter().flat_map(|topology| &topology.inputs);
+        let read = inputs.filter(|input| input.again);
+        let again: Vec<String> = read.map(|input| input.topic.clone()).collect();
+        let awaited = plan.again_topics().filter(|topic| !again.contains(topic));
+        Running {
+            patterns: plan.patterns.clone(),
+            awaited: awaited.collect(),
+            again,
+        }
+    }
+
+    /// Returns whether others may come.
+    pub(super) fn is_open(&self) -> bool {
+        !self.patterns.is_empty() || !self.awaited.is_empty()
+    }
+}
+
 /// Looks for other topics until the worker ends or there are some that fit: then it is to begin anew with this plan.
-pub(super) fn watch(worker: &Shared, running: &[PatternPlan], replan: Replan<'_>) -> Option<Plan> {
+pub(super) fn watch(worker: &Shared, running: &Running, replan: Replan<'_>) -> Option<Plan> {
     let every = every(&worker.settings.properties);
     let mut watch = Watch {
-        running,
+        running: &running.patterns,
+        again: running.again.clone(),
         replan,
         told: BTreeSet::new(),
         gone: BTreeSet::new(),
@@ -83,6 +117,13 @@ pub(super) fn watch(worker: &Shared, running: &[PatternPlan], replan: Replan<'_>
         if worker.stop.is_asked() {
             return None;
         }
+        let found = running
+            .awaited
+            .iter()
+            .find(|topic| matches!(worker.admin.topic(topic), Ok(Some(_))));
+        if watch.running.is_empty() && found.is_none() {
+            continue;
+        }
         let existing = match worker.admin.topics() {
             Ok(existing) => existing,
             Err(fault) => {
@@ -90,6 +131,10 @@ pub(super) fn watch(worker: &Shared, running: &[PatternPlan], replan: Replan<'_>
                 continue;
             }
         };
+        // It belongs to whoever has the others, so that the group has nothing to say about it.
+        if let Some(plan) = watch.look_again(&running.awaited, &existing) {
+            return Some(plan);
+        }
         let Some(plan) = watch.look(&existing) else {
             continue;
         };
@@ -119,6 +164,8 @@ fn every(properties: &Properties) -> Option<Duration> {
 /// What was seen of the topics while the worker runs.
 struct Watch<'a> {
     running: &'a [PatternPlan],
+    /// The topics of windows that come again which are read.
+    again: Vec<String>,
     replan: Replan<'a>,
     /// What was said once.
     told: BTreeSet<String>,
@@ -127,6 +174,33 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
+    /// A plan with windows that come again, if the topic of some has been made.
+    fn look_again(&mut self, awaited: &[String], existing: &Existing) -> Option<Plan> {
+        let new: Vec<&String> = awaited
+            .iter()
+            .filter(|topic| existing.contains_key(*topic))
+            .collect();
+        let first = *new.first()?;
+        let patterns = self.running.iter().flat_map(|found| &found.topics);
+        let names: Vec<String> = patterns.chain(new.iter().copied()).cloned().collect();
+        match self.fits(&names, existing) {
+            Ok(plan) => {
+                let topics: Vec<&str> = new.iter().map(|topic| topic.as_str()).collect();
+                tracing::info!(
+                    "beginning anew with {}: windows were sent again",
+                    topics.join(", ")
+                );
+                Some(plan)
+            }
+            Err(error) => {
+                self.tell(first, || {
+                    format!("windows that were sent again are not read, because their topic does not fit: {error}")
+                });
+                None
+            }
+        }
+    }
+
     /// A plan with other topics than those that are read, if some came that fit, or some went.
     fn look(&mut self, existing: &Existing) -> Option<Plan> {
         let ours: BTreeSet<&String> = self
@@ -201,7 +275,7 @@ impl Watch<'_> {
 
     /// The plan with these topics, if it is one.
     fn fits(&self, names: &[String], existing: &Existing) -> Result<Plan, Error> {
-        let plan = (self.replan)(names)?;
+        let plan = (self.replan)(&[names, &self.again].concat())?;
         plan.topologies
             .iter()
             .try_for_each(|topology| check(topology, existing))?;

@@ -75,12 +75,13 @@ impl Shared {
         }
     }
 
-    /// All input topics, each once.
+    /// All input topics that the group shares out, each once.
     pub(super) fn input_topics(&self) -> Vec<&str> {
         let mut topics: Vec<&str> = self
             .topologies
             .iter()
             .flat_map(|t| &t.inputs)
+            .filter(|input| !input.again)
             .map(|input| input.topic.as_str())
             .collect();
         topics.sort_unstable();

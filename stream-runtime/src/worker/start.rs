@@ -203,10 +203,13 @@ impl StreamThread {
                     format!("no offsets of {}[{partition}]", input.topic),
                 ));
             };
-            // What waits in a repartition topic was read already, as the app's.
+            // What waits in a repartition topic was read already, as the app's, and so were windows that come again.
             let at_end = match input.declared.and_then(|topic| topic.start) {
                 Some(start) => start == Start::Latest,
-                None => self.worker.settings.start_at_end && !input.is_repartition(),
+                None => {
+                    let own = input.is_repartition() || input.again;
+                    self.worker.settings.start_at_end && !own
+                }
             };
             let default = if at_end { source.end } else { source.low };
             let start = match source.committed {

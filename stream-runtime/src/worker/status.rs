@@ -330,7 +330,12 @@ impl Status {
 
 fn groups(plan: &Plan) -> Vec<Group> {
     let groups = plan.topologies.iter().map(|topology| Group {
-        inputs: topology.inputs.iter().map(|i| i.topic.clone()).collect(),
+        inputs: topology
+            .inputs
+            .iter()
+            .filter(|input| !input.again)
+            .map(|input| input.topic.clone())
+            .collect(),
         agents: topology
             .agents
             .iter()

@@ -28,7 +28,7 @@ struct Seconds {
 
 #[agent(topic = "orders", sink = "handled", retries = 1, backoff = "1ms")]
 async fn handle(order: Order, headers: Headers) -> Result<Handled> {
-    if order.bad && std::env::var_os("LETTERS_REPAIRED").is_none() {
+    if order.bad && !is_repaired() {
         Err(format!("order of {} is bad", order.amount))?;
     }
     let trace = headers.get("trace");
@@ -44,13 +44,60 @@ async fn audit(order: Event<Order>, mut seconds: Table<Seconds>) {
     seconds.update(order.key(), |second| second.count += 1);
 }
 
-/// Never takes a second that had more than two orders.
-#[agent(on_close = Seconds)]
-async fn close(second: Closed<Seconds>) -> Result<()> {
-    if second.count > 2 {
+/// Takes no second that had more than two orders, until it is repaired.
+#[agent(on_close = Seconds, sink = "seconds")]
+async fn close(second: Closed<Seconds>) -> Result<String> {
+    if second.count > 2 && !is_repaired() {
         Err(format!("{} orders in a second", second.count)).reject()?;
     }
+    Ok(format!(
+        "{} from {}",
+        second.count,
+        second.start().to_rfc3339()
+    ))
+}
+
+/// A page was seen.
+#[record]
+struct View {
+    page: String,
+    #[serde(default)]
+    bad: bool,
+}
+
+/// Comes to it by page.
+#[agent(topic = "views", group_by = page, sink = "viewed", retries = 0)]
+async fn view(view: Event<View>) -> Result<String> {
+    if view.bad && !is_repaired() {
+        Err(format!("the view of {} is bad", view.page))?;
+    }
+    Ok(view.page.clone())
+}
+
+/// Something was noted, and may be deleted.
+#[topic("notes", value = String)]
+struct Notes;
+
+/// Prints the notes, read both ways, with those that were deleted
+#[command]
+async fn print_notes(app: AppHandle) -> Result<()> {
+    let all = app.all_records::<Option<Notes>>().await?;
+    let mut coming = app.records::<Option<Notes>>()?;
+    for note in &all {
+        let same = coming.next().await?;
+        let text = |note: &Option<String>| note.clone().unwrap_or_else(|| "deleted".into());
+        println!(
+            "{}: {} = {}",
+            note.key,
+            text(&note.value),
+            text(&same.value)
+        );
+    }
     Ok(())
+}
+
+fn is_repaired() -> bool {
+    std::env::var_os("LETTERS_REPAIRED").is_some()
 }
 
 fn main() -> ExitCode {

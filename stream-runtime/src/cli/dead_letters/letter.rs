@@ -4,31 +4,32 @@ use super::place::Place;
 use crate::kafka::RecordView;
 use crate::task::dead_letter as header;
 use crate::task::{EVENT_TIME, SOURCE_AT};
+use crate::topology::again_topic;
 
 /// A header of the record's own.
-pub(super) type Header = (String, Option<Vec<u8>>);
+pub(crate) type Header = (String, Option<Vec<u8>>);
 
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Letter {
-    pub(super) place: Place,
+pub(crate) struct Letter {
+    pub(crate) place: Place,
     /// When it failed: epoch ms.
-    pub(super) timestamp: i64,
-    pub(super) error: String,
-    pub(super) agent: String,
-    pub(super) attempts: u32,
-    pub(super) origin: Origin,
+    pub(crate) timestamp: i64,
+    pub(crate) error: String,
+    pub(crate) agent: String,
+    pub(crate) attempts: u32,
+    pub(crate) origin: Origin,
     /// The record's own headers.
-    pub(super) headers: Vec<Header>,
+    pub(crate) headers: Vec<Header>,
     /// How long the value was, when it did not fit.
-    pub(super) cut_from: Option<usize>,
-    pub(super) key: Option<Vec<u8>>,
-    pub(super) value: Option<Vec<u8>>,
+    pub(crate) cut_from: Option<usize>,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
 }
 
 /// What it is the failure of.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// A record of an input.
     Record {
         topic: String,
@@ -44,6 +45,8 @@ pub(super) enum Origin {
         partition: i32,
         start: String,
         end: String,
+        /// The row as tables keep rows, where the JSON that is the value does not come back.
+        row: Option<Vec<u8>>,
     },
     /// Not said.
     Unknown,
@@ -51,7 +54,7 @@ pub(super) enum Origin {
 
 impl Letter {
     /// `None`: not a dead letter of this framework.
-    pub(super) fn read(partition: i32, record: &RecordView<'_>) -> Option<Self> {
+    pub(crate) fn read(partition: i32, record: &RecordView<'_>) -> Option<Self> {
         let headers = record.headers.iter();
         let headers = headers.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)));
         Self::of(
@@ -66,7 +69,7 @@ impl Letter {
         )
     }
 
-    fn of(
+    pub(crate) fn of(
         place: Place,
         timestamp: i64,
         mut headers: Vec<Header>,
@@ -128,6 +131,10 @@ impl Letter {
                 partition: next(rest, header::PARTITION)?.parse().ok()?,
                 start: next(rest, header::START)?,
                 end: next(rest, header::END)?,
+                row: match rest.first() {
+                    Some((name, _)) if name == header::ROW => rest.remove(0).1,
+                    _ => None,
+                },
             }
         } else {
             Origin::Unknown
@@ -147,7 +154,7 @@ impl Letter {
     }
 
     /// The headers of the framework's that a record behind a hop is sent again with: its time, and where it was read.
-    pub(super) fn hop_headers(&self) -> Vec<Header> {
+    fn hop_headers(&self) -> Vec<Header> {
         match &self.origin {
             Origin::Record {
                 timestamp,
@@ -164,11 +171,78 @@ impl Letter {
         }
     }
 
-    /// Why it cannot be sent again; `None`: it can.
-    pub(super) fn refusal(&self) -> Option<String> {
+    /// The headers of the framework's that a window is sent again with; the agent's next letter of it has them too.
+    fn window_headers(&self) -> Vec<Header> {
+        let Origin::Window {
+            table,
+            partition,
+            start,
+            end,
+            row,
+        } = &self.origin
+        else {
+            return Vec::new();
+        };
+        let text = |name: &str, text: &str| (name.to_owned(), Some(text.as_bytes().to_vec()));
+        let mut headers = vec![
+            text(header::TABLE, table),
+            text(header::PARTITION, &partition.to_string()),
+            text(header::START, start),
+            text(header::END, end),
+        ];
+        headers.extend(row.clone().map(|row| (header::ROW.to_owned(), Some(row))));
+        headers
+    }
+
+    /// The headers that it is sent again with: the framework's, then its own.
+    pub(crate) fn headers_again(&self) -> Vec<Header> {
+        let mut headers = self.hop_headers();
+        headers.extend(self.window_headers());
+        headers.extend_from_slice(&self.headers);
+        headers
+    }
+
+    /// The stamp that it is sent again with; `None`: that of now.
+    pub(crate) fn stamp_again(&self) -> Option<i64> {
+        match &self.origin {
+            // A message that had no time gets that of now; a time that Kafka's stamp cannot hold goes in the header.
+            Origin::Record {
+                timestamp, before, ..
+            } => (*timestamp != -1).then(|| match before {
+                None => *timestamp,
+                Some(_) => (*timestamp).max(1),
+            }),
+            // Its times are in its headers.
+            Origin::Window { .. } | Origin::Unknown => None,
+        }
+    }
+
+    /// Where it is sent again: topic and partition; `None` when it has no source. `id` is the app's name on the wire.
+    pub(crate) fn way_back(&self, id: &str) -> Option<(String, i32)> {
+        match &self.origin {
+            Origin::Record {
+                topic, partition, ..
+            } => Some((topic.clone(), *partition)),
+            Origin::Window { partition, .. } => Some((again_topic(id, &self.agent), *partition)),
+            Origin::Unknown => None,
+        }
+    }
+
+    /// Why it cannot be sent again; `None`: it can. `closes` is the table whose windows its agent takes.
+    pub(crate) fn refusal(&self, closes: Option<&str>) -> Option<String> {
         match (&self.origin, self.cut_from) {
-            (Origin::Window { table, start, .. }, _) => Some(format!(
-                "it has no source record: it is the window of table `{table}` that began at {start}, and a window closes once"
+            (Origin::Window { table, .. }, _) if closes.is_none() => Some(format!(
+                "it is what table `{table}` closed, which no window of agent `{}` is: a join's records go without a partner once",
+                self.agent
+            )),
+            (Origin::Window { table, .. }, _) if closes != Some(table) => Some(format!(
+                "it is a window of table `{table}`, and agent `{}` takes those of `{}` now",
+                self.agent,
+                closes.unwrap_or_default()
+            )),
+            (Origin::Window { row: Some(_), .. }, _) | (Origin::Window { .. }, None) => None,
+            (Origin::Window { table, start, .. }, Some(length)) => Some(format!(
+                "its row of {length} bytes was cut; it was of the window of table `{table}` that began at {start}"
             )),
             (Origin::Unknown, _) => Some("it has no source record".to_owned()),
             (
@@ -254,7 +328,7 @@ mod tests {
             .map(|(name, _)| name.as_str())
             .collect();
         assert_eq!(kept, ["error", "trace", "source.topic"]);
-        assert_eq!(found.refusal(), None);
+        assert_eq!(found.refusal(None), None);
     }
 
     #[test]
@@ -287,7 +361,7 @@ mod tests {
     #[test]
     fn what_has_no_whole_source_record_is_refused() {
         let cut = letter(&[&RECORD[..], &[("value.cut.from", "2000000")]].concat()).unwrap();
-        assert!(cut.refusal().unwrap().contains("2000000 bytes was cut"));
+        assert!(cut.refusal(None).unwrap().contains("2000000 bytes was cut"));
         assert!(cut.headers.is_empty());
         let window = [
             ("table", "hours"),
@@ -295,9 +369,40 @@ mod tests {
             ("start", "2026-01-01T00:00:00Z"),
             ("end", "2026-01-01T01:00:00Z"),
         ];
-        let window = letter(&[&RECORD[..3], &window].concat()).unwrap();
-        assert!(window.refusal().unwrap().contains("table `hours`"));
-        assert!(letter(&RECORD[..3]).unwrap().refusal().is_some());
+        let whole = [&RECORD[..3], &window].concat();
+        let refusal = |headers: &[(&str, &str)], closes| letter(headers).unwrap().refusal(closes);
+        assert_eq!(refusal(&whole, Some("hours")), None);
+        for closes in [None, Some("days")] {
+            assert!(refusal(&whole, closes).unwrap().contains("table `hours`"));
+        }
+        let cut = [("value.cut.from", "2000000")];
+        let why = refusal(&[&whole[..], &cut].concat(), Some("hours")).unwrap();
+        assert!(why.contains("2000000 bytes was cut"), "{why}");
+        let row = [("row", "bytes"), cut[0]];
+        assert_eq!(refusal(&[&whole[..], &row].concat(), Some("hours")), None);
+        assert!(letter(&RECORD[..3]).unwrap().refusal(None).is_some());
+    }
+
+    #[test]
+    fn a_window_is_sent_again_with_all_that_says_which_it_is() {
+        let window = [
+            ("table", "hours"),
+            ("partition", "3"),
+            ("start", "2026-01-01T00:00:00Z"),
+            ("end", "2026-01-01T01:00:00Z"),
+            ("row", "bytes"),
+        ];
+        let found = letter(&[&RECORD[..3], &window].concat()).unwrap();
+        let again = found.headers_again();
+        let again: Vec<(&str, &[u8])> = again
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref().unwrap()))
+            .collect();
+        assert_eq!(again, window.map(|(name, value)| (name, value.as_bytes())));
+        assert_eq!(
+            found.way_back("shop-v2"),
+            Some(("shop-v2-total-again".to_owned(), 3))
+        );
     }
 
     #[test]

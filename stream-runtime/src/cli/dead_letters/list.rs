@@ -34,7 +34,7 @@ struct Row {
 }
 
 impl Row {
-    fn of(letter: &Letter, topic: &str, resent: bool) -> Self {
+    fn of(letter: &Letter, topic: &str, resent: bool, refusal: Option<String>) -> Self {
         Row {
             agent: letter.agent.clone(),
             topic: topic.to_owned(),
@@ -47,7 +47,7 @@ impl Row {
             attempts: letter.attempts,
             error: letter.error.clone(),
             resent,
-            refusal: letter.refusal(),
+            refusal,
         }
     }
 }
@@ -60,10 +60,11 @@ pub(super) fn run(cx: &Context<'_>, args: &ListArgs) -> CliResult {
             if !tray.agents.contains(&letter.agent) {
                 return Ok(ControlFlow::Continue(()));
             }
-            let again = tray.resent.contains(letter.place) && letter.refusal().is_none();
+            let refusal = desk.refusal(&letter);
+            let again = tray.resent.contains(letter.place) && refusal.is_none();
             resent += usize::from(again);
             if args.all || !again {
-                rows.push(Row::of(&letter, &tray.topic, again));
+                rows.push(Row::of(&letter, &tray.topic, again, refusal));
             }
             Ok(ControlFlow::Continue(()))
         })?;

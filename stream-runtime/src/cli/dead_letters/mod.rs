@@ -1,8 +1,8 @@
 //! `dead-letters`: what the agents could not handle: listed, shown, sent again.
 
-mod letter;
+pub(crate) mod letter;
 mod list;
-mod place;
+pub(crate) mod place;
 mod resend;
 mod resent;
 mod show;
@@ -34,7 +34,7 @@ enum Verb {
     List(ListArgs),
     /// Show a dead letter whole: headers, key and value
     Show(ShowArgs),
-    /// Send the records again to where they came from
+    /// Send them again: records to where they came from, closed windows to their agent
     Resend(ResendArgs),
 }
 
@@ -123,6 +123,13 @@ impl<'a> Desk<'a> {
             CliError::usage(format_args!("there is no agent {name}"))
                 .next(format_args!("the agents are {}", names.join(", ")))
         })
+    }
+
+    /// Why a letter cannot be sent again; `None`: it can.
+    fn refusal(&self, letter: &Letter) -> Option<String> {
+        let mut agents = self.view.agents();
+        let agent = agents.find(|agent| agent.name == letter.agent);
+        letter.refusal(agent.and_then(|agent| agent.closes.as_deref()))
     }
 
     /// The topics that hold letters of this agent, or of all.

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 /// Partition and offset, written `0@17`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) partition: i32,
-    pub(super) offset: i64,
+pub(crate) struct Place {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
 }
 
 impl fmt::Display for Place {

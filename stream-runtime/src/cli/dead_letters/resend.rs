@@ -1,4 +1,5 @@
-//! `dead-letters resend`: the records go again to where they came from, each once, whatever happens meanwhile.
+//! `dead-letters resend`: the records go again to where they came from, closed windows to their agent, each once, whatever
+//! happens meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -14,9 +15,12 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::print::{json, line};
 use crate::cli::progress::Progress;
+use crate::error::counted;
 use crate::kafka::{
-    OutHeaders, Outgoing, Place, Sender, TopicView, TransactionalProducer, Visitor, again,
+    OutHeaders, Outgoing, Place, Sender, TopicSettings, TopicView, TransactionalProducer, Visitor,
+    again,
 };
+use crate::topology::again_topic;
 
 /// Records and bytes of one transaction at most.
 const CHUNK: (usize, usize) = (1_000, 8 << 20);
@@ -66,9 +70,11 @@ pub(super) fn run(cx: &Context<'_>, args: &ResendArgs) -> CliResult {
         return said(cx, 0, &chosen.refused);
     }
     announce(&desk, args, letters)?;
+    let missing = missing_topic(&desk, args, &tray, letters)?;
     if !args.yes && !confirmed("send without asking")? {
         return Err(CliError::failure("not confirmed: nothing was sent"));
     }
+    desk.admin.create(missing.as_slice())?;
     let guarantee = cx.app().guarantee;
     let progress = Progress::records(cx.progress(), letters.len() as u64);
     let mut post = Post::open(&desk, guarantee)?;
@@ -79,7 +85,7 @@ pub(super) fn run(cx: &Context<'_>, args: &ResendArgs) -> CliResult {
             tray.resent.add(letter.place);
         }
         settle(&mut tray, &chosen, &left);
-        post.send(&tray, chunk)?;
+        post.send(&tray, chunk, cx.id())?;
         progress.advance(chunk.len() as u64);
     }
     progress.finish();
@@ -119,7 +125,7 @@ fn choose(desk: &Desk<'_>, tray: &Tray, args: &ResendArgs) -> CliResult<Chosen> 
             chosen.before += usize::from(meant);
             return Ok(ControlFlow::Continue(()));
         }
-        match (letter.refusal(), gone(&letter, &existing)) {
+        match (desk.refusal(&letter), gone(desk, &letter, &existing)) {
             // It never can: it does not wait.
             (Some(why), _) if meant => chosen.refused.push((place.to_string(), why)),
             (Some(_), _) => {}
@@ -149,28 +155,70 @@ fn choose(desk: &Desk<'_>, tray: &Tray, args: &ResendArgs) -> CliResult<Chosen> 
 }
 
 /// Why its source does not take it back.
-fn gone(letter: &Letter, existing: &BTreeMap<String, TopicView>) -> Option<String> {
-    let Origin::Record {
-        topic, partition, ..
-    } = &letter.origin
-    else {
-        return None;
+fn gone(
+    desk: &Desk<'_>,
+    letter: &Letter,
+    existing: &BTreeMap<String, TopicView>,
+) -> Option<String> {
+    let (topic, partition) = letter.way_back(desk.cx.id())?;
+    let count = match (existing.get(&topic), &letter.origin) {
+        (Some(view), _) => view.partitions,
+        // It is made with the partitions of what its agent's table is kept by.
+        (None, Origin::Window { .. }) => {
+            let mut inputs = desk.view.beside(&letter.agent);
+            match inputs.find_map(|input| existing.get(input)) {
+                Some(view) => view.partitions,
+                None => return Some("the inputs of its task do not exist any more".to_owned()),
+            }
+        }
+        (None, _) => return Some(format!("topic {topic} does not exist any more")),
     };
-    match existing.get(topic) {
-        None => Some(format!("topic {topic} does not exist any more")),
-        Some(view) if view.partitions <= *partition => Some(format!(
-            "topic {topic} has no partition {partition} any more"
-        )),
-        Some(_) => None,
+    (count <= partition).then(|| format!("topic {topic} has no partition {partition} any more"))
+}
+
+/// The topic that brings the agent its windows again, if some are to be sent and nobody has made it. It takes what the
+/// topic of the dead letters takes.
+fn missing_topic(
+    desk: &Desk<'_>,
+    args: &ResendArgs,
+    tray: &Tray,
+    letters: &[Letter],
+) -> CliResult<Option<TopicSettings>> {
+    let is_window = |letter: &&Letter| matches!(letter.origin, Origin::Window { .. });
+    if !letters.iter().any(|letter| is_window(&letter)) {
+        return Ok(None);
     }
+    let name = again_topic(desk.cx.id(), &args.agent);
+    let existing = desk.admin.topics()?;
+    if existing.contains_key(&name) {
+        return Ok(None);
+    }
+    let mut inputs = desk.view.beside(&args.agent);
+    let input = inputs.find_map(|input| existing.get(input));
+    let mut config = vec![
+        ("retention.ms".to_owned(), "-1".to_owned()),
+        ("cleanup.policy".to_owned(), "delete".to_owned()),
+    ];
+    let of_letters = desk.admin.config(&tray.topic)?;
+    let limit = of_letters.get("max.message.bytes");
+    config.extend(limit.map(|bytes| ("max.message.bytes".to_owned(), bytes.clone())));
+    Ok(Some(TopicSettings {
+        name,
+        partitions: input.map(|view| view.partitions),
+        replication: existing.get(&tray.topic).map(|view| view.replication),
+        config,
+    }))
 }
 
 /// Says what will happen, and who will see the records again.
 fn announce(desk: &Desk<'_>, args: &ResendArgs, letters: &[Letter]) -> CliResult {
     let mut topics: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut windows: BTreeMap<&str, usize> = BTreeMap::new();
     for letter in letters {
-        if let Origin::Record { topic, .. } = &letter.origin {
-            *topics.entry(topic).or_default() += 1;
+        match &letter.origin {
+            Origin::Record { topic, .. } => *topics.entry(topic).or_default() += 1,
+            Origin::Window { table, .. } => *windows.entry(table).or_default() += 1,
+            Origin::Unknown => {}
         }
     }
     let mut text = match letters.len() {
@@ -196,6 +244,11 @@ fn announce(desk: &Desk<'_>, args: &ResendArgs, letters: &[Letter]) -> CliResult
             false => format!("read by {}", readers.join(", ")),
         };
         text += &format!("\n  {number} to {topic}, {readers}");
+    }
+    for (table, number) in windows {
+        let what = counted(number, "closed window");
+        let agent = &args.agent;
+        text += &format!("\n  {what} of table `{table}` to `{agent}`, which no other agent sees");
     }
     text += match letters.len() {
         1 => "\nIts time stays: windows that have closed do not open again.",
@@ -232,7 +285,11 @@ fn settle(tray: &mut Tray, chosen: &Chosen, left: &BTreeSet<DeadPlace>) {
 fn chunks(letters: &[Letter]) -> Vec<&[Letter]> {
     let (mut chunks, mut from, mut bytes) = (Vec::new(), 0, 0);
     for (at, letter) in letters.iter().enumerate() {
-        let size = letter.value.as_ref().map_or(0, Vec::len) + 100;
+        let row = match &letter.origin {
+            Origin::Window { row: Some(row), .. } => row.len(),
+            _ => 0,
+        };
+        let size = letter.value.as_ref().map_or(0, Vec::len) + row + 100;
         if at > from && (at - from >= CHUNK.0 || bytes + size > CHUNK.1) {
             chunks.push(&letters[from..at]);
             (from, bytes) = (at, 0);
@@ -268,7 +325,7 @@ impl<'a> Post<'a> {
         Ok(Post::Exact(Box::new(producer), desk.admin.visitor(&group)?))
     }
 
-    fn send(&mut self, tray: &Tray, letters: &[Letter]) -> CliResult {
+    fn send(&mut self, tray: &Tray, letters: &[Letter], id: &str) -> CliResult {
         let mut offsets = Vec::new();
         let mut partitions: Vec<i32> = letters.iter().map(|l| l.place.partition).collect();
         partitions.sort_unstable();
@@ -287,7 +344,9 @@ impl<'a> Post<'a> {
             Post::Exact(producer, group) => {
                 producer.begin()?;
                 let sent = letters.iter().try_for_each(|letter| {
-                    producer.send(outgoing(letter)?).map_err(CliError::from)
+                    let (topic, partition) = way_back(letter, id)?;
+                    let record = outgoing(letter, &topic, partition);
+                    producer.send(record).map_err(CliError::from)
                 });
                 let sent = sent.and_then(|()| {
                     if let Some(failure) = producer.settle().failures.first() {
@@ -303,7 +362,8 @@ impl<'a> Post<'a> {
             }
             Post::Least(sender, desk) => {
                 for letter in letters {
-                    sender.send(outgoing(letter)?)?;
+                    let (topic, partition) = way_back(letter, id)?;
+                    sender.send(outgoing(letter, &topic, partition))?;
                 }
                 if let Some(failure) = sender.flush(DELIVERY)?.failures.first() {
                     return Err(CliError::failure(failure));
@@ -314,33 +374,24 @@ impl<'a> Post<'a> {
     }
 }
 
-fn outgoing(letter: &Letter) -> CliResult<Outgoing<'_>> {
-    let Origin::Record {
-        topic,
-        partition,
-        timestamp,
-        ..
-    } = &letter.origin
-    else {
-        return Err(CliError::failure("it has no source record"));
-    };
-    let hop = letter.hop_headers();
-    let all = hop.iter().chain(&letter.headers);
+fn way_back(letter: &Letter, id: &str) -> CliResult<(String, i32)> {
+    let way = letter.way_back(id);
+    way.ok_or_else(|| CliError::failure("it has no source record"))
+}
+
+fn outgoing<'a>(letter: &'a Letter, topic: &'a str, partition: i32) -> Outgoing<'a> {
+    let headers = letter.headers_again();
+    let all = headers.iter();
     let all = all.map(|(name, value)| (name.as_str(), value.as_deref()));
-    let some = !hop.is_empty() || !letter.headers.is_empty();
-    Ok(Outgoing {
+    Outgoing {
         topic,
-        partition: Some(*partition),
+        partition: Some(partition),
         key: letter.key.as_deref(),
         value: letter.value.as_deref(),
-        // A message that had no time gets that of now; a time that Kafka's stamp cannot hold goes in the header.
-        timestamp: (*timestamp != -1).then(|| match hop.is_empty() {
-            true => *timestamp,
-            false => (*timestamp).max(1),
-        }),
-        headers: some.then(|| OutHeaders::new(all)),
+        timestamp: letter.stamp_again(),
+        headers: (!headers.is_empty()).then(|| OutHeaders::new(all)),
         slot: 0,
-    })
+    }
 }
 
 #[cfg(test)]

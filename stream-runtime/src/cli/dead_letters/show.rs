@@ -17,7 +17,7 @@ pub(super) fn run(cx: &Context<'_>, args: &ShowArgs) -> CliResult {
             if letter.place != args.place || letter.agent != args.agent {
                 return Ok(ControlFlow::Continue(()));
             }
-            let resent = tray.resent.contains(letter.place) && letter.refusal().is_none();
+            let resent = tray.resent.contains(letter.place) && desk.refusal(&letter).is_none();
             found = Some((letter, resent, tray.topic.clone()));
             Ok(ControlFlow::Break(()))
         })?;
@@ -53,6 +53,7 @@ pub(super) fn run(cx: &Context<'_>, args: &ShowArgs) -> CliResult {
                 partition,
                 start,
                 end,
+                ..
             } => serde_json::json!({
                 "table": table, "partition": partition, "start": start, "end": end,
             }),
@@ -73,7 +74,7 @@ pub(super) fn run(cx: &Context<'_>, args: &ShowArgs) -> CliResult {
             "key": letter.key.as_deref().map(readable),
             "value": letter.value.as_deref().map(json_or_text),
             "resent": resent,
-            "refusal": letter.refusal(),
+            "refusal": desk.refusal(&letter),
         }));
     }
     let style = cx.style();
@@ -113,7 +114,7 @@ pub(super) fn run(cx: &Context<'_>, args: &ShowArgs) -> CliResult {
     if resent {
         say("note", "it was sent again")?;
     }
-    if let Some(refusal) = letter.refusal() {
+    if let Some(refusal) = desk.refusal(&letter) {
         say("note", &format!("it cannot be sent again: {refusal}"))?;
     }
     Ok(())

@@ -33,7 +33,7 @@ pub(super) fn inputs(app: &App, plan: &Plan) -> Vec<Input> {
     let mut streams = by_streams(plan);
     let mut others = by_others(app, plan);
     let inputs = plan.topologies.iter().flat_map(|topology| &topology.inputs);
-    let own = inputs.filter(|input| !input.is_repartition());
+    let own = inputs.filter(|input| !input.is_repartition() && !input.again);
     let inputs: BTreeMap<&str, Start> = own
         .map(|input| {
             let declared = input.declared.and_then(|topic| topic.start);

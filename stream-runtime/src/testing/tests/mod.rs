@@ -14,6 +14,7 @@ mod patterns;
 mod policies;
 mod reading;
 mod removing;
+mod resend;
 mod rows;
 mod sending;
 mod times;

@@ -257,6 +257,7 @@ mod tests {
                     sources: vec![],
                     declared: None,
                     found: false,
+                    again: false,
                 })
                 .collect(),
             outputs: sinks

@@ -65,9 +65,24 @@ pub(super) struct Sum {
     pub(super) sum: i64,
 }
 
+/// What a reading of this value removes instead of being counted: all of its key.
+const REMOVES_ALL: i64 = -9;
+/// The same: its key's window of its time, and all of a table without windows.
+const REMOVES_ONE: i64 = -8;
+
+/// Whether it removes rows.
+fn removes(value: i64) -> bool {
+    value == REMOVES_ALL || value == REMOVES_ONE
+}
+
 #[agent(topic = "in", sink = "totals")]
-async fn total(reading: Event<Reading>, mut totals: Table<Totals>) -> Total {
+async fn total(reading: Event<Reading>, mut totals: Table<Totals>) -> Option<Total> {
     let value = reading.value;
+    if removes(value) {
+        totals.remove(reading.key());
+        gate().await;
+        return None;
+    }
     let total = totals.update(reading.key(), |all| {
         if all.count == 0 {
             (all.min, all.max) = (value, value);
@@ -83,12 +98,20 @@ async fn total(reading: Event<Reading>, mut totals: Table<Totals>) -> Total {
         }
     });
     gate().await;
-    total
+    Some(total)
 }
 
 #[agent(topic = "in")]
 async fn collect(mut readings: Stream<Reading>, mut sums: Table<Sums>) {
     while let Some(reading) = readings.next().await {
+        match reading.value {
+            REMOVES_ALL => drop(sums.remove(reading.key())),
+            REMOVES_ONE => drop(sums.remove_at(reading.time(), reading.key())),
+            _ => {}
+        }
+        if removes(reading.value) {
+            continue;
+        }
         sums.update(reading.key(), |sum| {
             sum.count += 1;
             sum.sum += reading.value;
@@ -108,6 +131,11 @@ async fn close(sum: Closed<Sums>) -> Sum {
 
 #[agent(topic = "in")]
 async fn burst(reading: Event<Reading>, mut bursts: Table<Bursts>) {
+    match reading.value {
+        REMOVES_ALL => return drop(bursts.remove(reading.key())),
+        REMOVES_ONE => return drop(bursts.remove_at(reading.time(), reading.key())),
+        _ => {}
+    }
     bursts.update(reading.key(), |burst| {
         burst.count += 1;
         burst.sum += reading.value;
@@ -184,25 +212,34 @@ pub(super) fn expected(input: &[(String, i64, i64)]) -> Expected {
     let mut bursts = Open::default();
     let mut stream_time = i64::MIN / 2;
     for (key, time, value) in input {
-        let total = totals.entry(key).or_insert(Total {
-            count: 0,
-            sum: 0,
-            min: *value,
-            max: *value,
-        });
-        total.count += 1;
-        total.sum += value;
-        (total.min, total.max) = (total.min.min(*value), total.max.max(*value));
-        expected
-            .totals
-            .push(("totals".into(), key.clone(), json(total)));
         let end = time.div_euclid(7) * 7 + 7;
-        if end + 3 > stream_time {
-            let (count, sum) = open.entry((end, key)).or_default();
-            *count += 1;
-            *sum += value;
+        if removes(*value) {
+            totals.remove(key.as_str());
+            match *value {
+                REMOVES_ALL => open.retain(|(_, of), _| of != key),
+                _ => drop(open.remove(&(end, key))),
+            }
+            bursts.remove(key, (*value == REMOVES_ONE).then_some(*time));
+        } else {
+            let total = totals.entry(key).or_insert(Total {
+                count: 0,
+                sum: 0,
+                min: *value,
+                max: *value,
+            });
+            total.count += 1;
+            total.sum += value;
+            (total.min, total.max) = (total.min.min(*value), total.max.max(*value));
+            expected
+                .totals
+                .push(("totals".into(), key.clone(), json(total)));
+            if end + 3 > stream_time {
+                let (count, sum) = open.entry((end, key)).or_default();
+                *count += 1;
+                *sum += value;
+            }
+            bursts.take(key, *time, *value, stream_time);
         }
-        bursts.take(key, *time, *value, stream_time);
         stream_time = stream_time.max(*time);
         while let Some(first) = open.first_entry() {
             if first.key().0 + 3 > stream_time {
@@ -252,6 +289,13 @@ impl Open {
             merged.sum += burst.sum;
         }
         self.0.insert((end, key.to_owned()), merged);
+    }
+
+    /// Removes the bursts of a key, or the one that goes on at a time.
+    fn remove(&mut self, key: &str, at: Option<i64>) {
+        let goes_on = |end: i64, sum: &Sum| at.is_none_or(|time| sum.start <= time && time < end);
+        self.0
+            .retain(|(end, of), sum| of != key || !goes_on(*end, sum));
     }
 
     fn close(&mut self, stream_time: i64, out: &mut Vec<Output>) {
