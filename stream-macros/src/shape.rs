@@ -1,11 +1,11 @@
 //! The wire shape of an item, for `plan.lock`: names, types, serde's words, and what may be missing.
 
 use crate::item;
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{
-    Attribute, Data, DeriveInput, Field, Fields, Meta, Token, Type, ext::IdentExt,
-    punctuated::Punctuated,
+    Attribute, Data, DeriveInput, Field, Fields, GenericArgument, GenericParam, Meta,
+    PathArguments, Token, Type, ext::IdentExt, punctuated::Punctuated,
 };
 
 /// The constant that describes it.
@@ -32,7 +32,138 @@ pub fn of(item: &DeriveInput, p: &TokenStream) -> TokenStream {
             "" => lost.why,
             what => format!("{what}: {}", lost.why),
         });
-    quote!(#p::Shape { fields: &[#fields], variants: #variants, serde: #serde, lost: &[#(#lost),*] })
+    let inner = inner(item, p);
+    quote! {
+        #p::Shape { fields: &[#fields], variants: #variants, serde: #serde, inner: &[#inner], lost: &[#(#lost),*] }
+    }
+}
+
+/// Types of the language and of what serde knows by itself: they have no shape of their own.
+const PLAIN: [&str; 40] = [
+    "bool",
+    "char",
+    "str",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "u128",
+    "usize",
+    "i8",
+    "i16",
+    "i32",
+    "i64",
+    "i128",
+    "isize",
+    "f32",
+    "f64",
+    "String",
+    "Option",
+    "Result",
+    "Vec",
+    "VecDeque",
+    "HashMap",
+    "BTreeMap",
+    "HashSet",
+    "BTreeSet",
+    "Box",
+    "Arc",
+    "Rc",
+    "Cow",
+    "DateTime",
+    "Utc",
+    "NaiveDate",
+    "NaiveDateTime",
+    "Duration",
+    "Uuid",
+    "IpAddr",
+    "Value",
+    "Bytes",
+    "Decimal",
+];
+
+/// The types that its fields name and that may be records: each is asked for its shape.
+fn inner(item: &DeriveInput, p: &TokenStream) -> TokenStream {
+    let of_item: Vec<&Fields> = match &item.data {
+        Data::Struct(data) => vec![&data.fields],
+        Data::Enum(data) => {
+            let variants = data.variants.iter();
+            let always = variants.filter(|variant| item::cfgs(&variant.attrs).is_empty());
+            always.map(|variant| &variant.fields).collect()
+        }
+        Data::Union(_) => Vec::new(),
+    };
+    let params = item.generics.params.iter().filter_map(|param| match param {
+        GenericParam::Type(param) => Some(param.ident.to_string()),
+        GenericParam::Const(param) => Some(param.ident.to_string()),
+        GenericParam::Lifetime(_) => None,
+    });
+    let params: Vec<String> = params.collect();
+    let mut seen = Vec::new();
+    let mut found = Vec::new();
+    for field in of_item.into_iter().flatten() {
+        let words = Words::of(&field.attrs);
+        // What lies on the wire is another function's matter.
+        let by_hand = words.rest.split(',').any(|word| word.contains("with="));
+        // Whether it is there is decided elsewhere: it goes by its name.
+        if words.skip || by_hand || !item::cfgs(&field.attrs).is_empty() {
+            continue;
+        }
+        types_in(&field.ty, &mut |ty| {
+            let name = text(ty);
+            if !seen.contains(&name) && !mentions(ty.to_token_stream(), &params) {
+                found.push(quote! {
+                    #p::InnerShape {
+                        ty: #name,
+                        shape: || {
+                            #[allow(unused_imports)]
+                            use #p::{ViaName as _, ViaRecord as _};
+                            (&&#p::ShapeProbe::<#ty>::NEW).shape()
+                        },
+                    }
+                });
+                seen.push(name);
+            }
+        });
+    }
+    quote!(#(#found),*)
+}
+
+/// The types in a type that are none of [`PLAIN`].
+fn types_in(ty: &Type, see: &mut dyn FnMut(&Type)) {
+    match ty {
+        Type::Path(path) if path.qself.is_none() => {
+            let Some(last) = path.path.segments.last() else {
+                return;
+            };
+            if let PathArguments::AngleBracketed(arguments) = &last.arguments {
+                for argument in &arguments.args {
+                    if let GenericArgument::Type(ty) = argument {
+                        types_in(ty, see);
+                    }
+                }
+            }
+            if !PLAIN.contains(&last.ident.to_string().as_str()) {
+                see(ty);
+            }
+        }
+        Type::Tuple(tuple) => tuple.elems.iter().for_each(|ty| types_in(ty, see)),
+        Type::Array(array) => types_in(&array.elem, see),
+        Type::Slice(slice) => types_in(&slice.elem, see),
+        Type::Paren(paren) => types_in(&paren.elem, see),
+        Type::Group(group) => types_in(&group.elem, see),
+        _ => {}
+    }
+}
+
+/// Whether a type speaks of a parameter of the item, or of a lifetime.
+fn mentions(tokens: TokenStream, params: &[String]) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => params.contains(&ident.to_string()),
+        TokenTree::Punct(punct) => punct.as_char() == '\'',
+        TokenTree::Group(group) => mentions(group.stream(), params),
+        TokenTree::Literal(_) => false,
+    })
 }
 
 fn fields(fields: &Fields, all_default: bool, p: &TokenStream) -> TokenStream {

@@ -222,6 +222,7 @@ pub mod __private {
     pub use crate::record::is_written_by;
     pub use crate::record::path::HasField;
     pub use crate::record::shape::FieldShape;
+    pub use crate::record::shape::InnerShape;
     pub use crate::record::shape::Shape;
     pub use crate::record::shape::ShapeProbe;
     pub use crate::record::shape::ViaName;

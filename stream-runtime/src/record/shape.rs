@@ -13,6 +13,8 @@ pub struct Shape {
     pub variants: bool,
     /// What `#[serde(..)]` says of the whole, without spaces.
     pub serde: &'static str,
+    /// The types that its parts name, but for those of the language: what is known of them is asked there.
+    pub inner: &'static [InnerShape],
     /// What a row of it would lose, or why it could not be read again; no part of what `plan.lock` keeps.
     pub lost: &'static [&'static str],
 }
@@ -30,20 +32,38 @@ pub struct FieldShape {
     pub optional: bool,
 }
 
+/// A type within another one.
+#[derive(Clone, Copy, Debug)]
+pub struct InnerShape {
+    /// As it is written, without spaces.
+    pub ty: &'static str,
+    /// Its shape; [`Shape::OPAQUE`] of one that is no record of this framework's.
+    pub shape: fn() -> &'static Shape,
+}
+
+impl PartialEq for InnerShape {
+    fn eq(&self, other: &Self) -> bool {
+        self.ty == other.ty
+    }
+}
+
+impl Eq for InnerShape {}
+
 impl Shape {
     /// A type of which nothing but its name is known.
     pub const OPAQUE: Shape = Shape {
         fields: &[],
         variants: false,
         serde: "",
+        inner: &[],
         lost: &[],
     };
 }
 
 /// Asks a type for its shape, whether or not it is a record.
-pub struct ShapeProbe<T>(PhantomData<fn() -> T>);
+pub struct ShapeProbe<T: ?Sized>(PhantomData<fn(&T)>);
 
-impl<T> ShapeProbe<T> {
+impl<T: ?Sized> ShapeProbe<T> {
     /// The probe.
     pub const NEW: Self = ShapeProbe(PhantomData);
 }
@@ -66,7 +86,7 @@ pub trait ViaName {
     fn shape(&self) -> &'static Shape;
 }
 
-impl<T> ViaName for ShapeProbe<T> {
+impl<T: ?Sized> ViaName for ShapeProbe<T> {
     fn shape(&self) -> &'static Shape {
         &Shape::OPAQUE
     }

@@ -175,6 +175,7 @@ mod tests {
         }],
         variants: false,
         serde: "",
+        inner: &[],
         lost: &[],
     };
     static RENAMED: Shape = Shape {

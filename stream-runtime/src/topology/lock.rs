@@ -99,6 +99,9 @@ pub struct TypeLock {
     /// What `#[serde(..)]` says of the whole; `None` in plans that were kept before it was in them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub serde: Option<String>,
+    /// The types within it of which more than a name is known, by their names; none in what was kept before they were in it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub inner: BTreeMap<String, TypeLock>,
 }
 
 /// Ends the text of a field that may be missing.
@@ -207,8 +210,24 @@ impl TypeLock {
         }
     }
 
-    /// Of a type and its shape.
+    /// Of a type and its shape, and of the types within it.
     pub fn of(name: &str, shape: &Shape) -> TypeLock {
+        fn gather(shape: &Shape, found: &mut BTreeMap<String, TypeLock>) {
+            for inner in shape.inner {
+                let (name, shape) = (types::without_paths(inner.ty), (inner.shape)());
+                // One may be within itself.
+                if !shape.fields.is_empty() && !found.contains_key(&name) {
+                    found.insert(name.clone(), TypeLock::alone(&name, shape));
+                    gather(shape, found);
+                }
+            }
+        }
+        let mut lock = TypeLock::alone(name, shape);
+        gather(shape, &mut lock.inner);
+        lock
+    }
+
+    fn alone(name: &str, shape: &Shape) -> TypeLock {
         let field = |field: &crate::record::shape::FieldShape| {
             let mut text = field.ty.to_owned();
             if !field.serde.is_empty() {
@@ -229,6 +248,7 @@ impl TypeLock {
             fields,
             variants: shape.variants,
             serde: Some(shape.serde.to_owned()),
+            inner: BTreeMap::new(),
         }
     }
 }

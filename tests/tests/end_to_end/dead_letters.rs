@@ -313,7 +313,7 @@ fn a_letter_behind_a_hop_that_fails_again_still_names_where_its_record_was_read(
         let before = places.map(|row| {
             let shown = json(&app, &["show", "view", row["place"].as_str().unwrap()]);
             let page = shown["value"]["page"].as_str().unwrap().to_owned();
-            assert_eq!(shown["source"]["topic"], "letters-view-repartition");
+            assert_eq!(shown["source"]["topic"], "letters-view-page-repartition");
             (page, shown["source"]["before"].clone())
         });
         before.collect::<std::collections::BTreeMap<_, _>>()

@@ -25,8 +25,27 @@ pub struct Changes {
     pub doubtful: Vec<String>,
 }
 
-/// Compares what was written with what is read.
+/// Compares what was written with what is read, and the types within it by their names.
 pub fn changes(was: &TypeLock, is: &TypeLock) -> Changes {
+    let mut found = alone(was, is);
+    // One that has gone, or was not kept then, is told by the fields that have it.
+    for (name, old) in &was.inner {
+        let Some(new) = is.inner.get(name) else {
+            continue;
+        };
+        let inner = alone(old, new);
+        let within = |why: String| format!("in `{name}`: {why}");
+        found
+            .breaking
+            .extend(inner.breaking.into_iter().map(within));
+        found
+            .doubtful
+            .extend(inner.doubtful.into_iter().map(within));
+    }
+    found
+}
+
+fn alone(was: &TypeLock, is: &TypeLock) -> Changes {
     let mut found = Changes::default();
     // Nothing is known of one of them but its name.
     if was.fields.is_empty() || is.fields.is_empty() {
@@ -139,7 +158,7 @@ fn fits(was: &str, is: &str) -> bool {
 }
 
 /// `std::time::Duration` as `Duration`.
-fn without_paths(ty: &str) -> String {
+pub(super) fn without_paths(ty: &str) -> String {
     let mut out = String::new();
     for (at, part) in ty.split("::").enumerate() {
         if at > 0 {
@@ -374,6 +393,8 @@ fn named(text: &str) -> Option<Vec<(String, String)>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn of(fields: &[(&str, &str)], serde: &str, variants: bool) -> TypeLock {
@@ -386,6 +407,7 @@ mod tests {
             fields: fields.collect(),
             variants,
             serde: Some(serde.to_owned()),
+            inner: BTreeMap::new(),
         }
     }
 
@@ -570,6 +592,46 @@ mod tests {
         breaks(
             &changes(&was, &of_a_struct),
             "it was an enum and is a struct",
+        );
+    }
+
+    #[test]
+    fn a_type_within_a_row_is_looked_into_where_both_plans_know_it() {
+        let item = |fields: &[(&str, &str)]| TypeLock {
+            name: "Item".to_owned(),
+            ..of(fields, "", false)
+        };
+        let order = |inner: Option<TypeLock>| TypeLock {
+            inner: inner
+                .into_iter()
+                .map(|item| (item.name.clone(), item))
+                .collect(),
+            ..of(&[("items", "Vec<Item>")], "", false)
+        };
+        let was = order(Some(item(&[("count", "i64")])));
+        let is = order(Some(item(&[("count", "f64")])));
+        breaks(
+            &changes(&was, &is),
+            "in `Item`: field `count` was `i64` and is `f64`",
+        );
+        let renamed = order(Some(item(&[("n", "i64, may be missing")])));
+        doubts(
+            &changes(&was, &renamed),
+            "in `Item`: if `n` is what was `count`",
+        );
+        let wider = order(Some(item(&[
+            ("count", "i64"),
+            ("more", "u8, may be missing"),
+        ])));
+        assert_eq!(changes(&was, &wider), Changes::default());
+        // What was kept before types within were in it.
+        assert_eq!(changes(&order(None), &is), Changes::default());
+        assert_eq!(changes(&was, &order(None)), Changes::default());
+        let kept = serde_json::to_string(&order(None)).unwrap();
+        assert!(!kept.contains("inner"), "{kept}");
+        assert_eq!(
+            serde_json::from_str::<TypeLock>(&kept).unwrap(),
+            order(None)
         );
     }
 

@@ -118,6 +118,51 @@ mod defaulted {
     }
 }
 
+/// A row with a record within, whose fields stand in the arguments.
+macro_rules! within {
+    ($module:ident, $($fields:tt)*) => {
+        mod $module {
+            use super::Reading;
+            use crate::prelude::*;
+
+            #[record]
+            #[derive(Clone, Default)]
+            struct Item {
+                $($fields)*
+            }
+
+            #[table(name = "shaped", ttl = "1d")]
+            #[derive(Clone, Default)]
+            struct Shaped {
+                items: Vec<Option<Item>>,
+            }
+
+            #[agent(topic = "worker_test_in")]
+            async fn fold(reading: Event<Reading>, mut rows: Table<Shaped>) {
+                rows.update(reading.key(), |row| row.items.push(Some(Item::default())));
+            }
+        }
+    };
+}
+
+within!(within_number, count: i64);
+within!(within_text, count: String);
+within!(within_more, count: i64, #[serde(default)] more: u8);
+
+/// A join of whose sides one goes alone.
+mod sides {
+    use crate::prelude::*;
+
+    #[topic("sides-left", value = String)]
+    struct Left;
+
+    #[topic("sides-right", value = String)]
+    struct Right;
+
+    #[join(left = Left, right = Right, within = "1m")]
+    async fn sides_met(_: String, _: Option<String>) {}
+}
+
 fn module(name: &str) -> String {
     format!("{PLACE}::{name}")
 }
@@ -373,4 +418,28 @@ fn a_field_that_may_have_been_renamed_is_refused_until_it_is_confirmed() {
     let mut bed = Bed::new();
     assert_eq!(bed.work("plain"), []);
     assert_eq!(bed.work("aliased"), [], "it reads the old rows");
+}
+
+#[test]
+fn a_row_with_a_changed_record_within_is_refused_as_one_with_a_changed_field() {
+    let mut bed = Bed::new();
+    assert_eq!(bed.work("within_number"), []);
+    bed.refuses(
+        "within_text",
+        &["in `Item`: field `count` was `i64` and is `String`"],
+    );
+    assert_eq!(bed.work("within_more"), []);
+}
+
+#[test]
+fn a_plan_says_which_side_of_a_join_goes_alone() {
+    let app = App::new("sides").scope(&module("sides"));
+    let plan = app.plan().unwrap_or_else(|problems| panic!("{problems:?}"));
+    let topology = &plan.topologies[0];
+    let sides = topology.tables.iter().map(|table| {
+        let alone = topology.goes_alone(table.descriptor);
+        (table.descriptor.name.ends_with("left"), alone)
+    });
+    let sides: Vec<_> = sides.collect();
+    assert_eq!(sides, [(true, Some(true)), (false, Some(false))]);
 }
