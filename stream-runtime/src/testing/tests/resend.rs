@@ -199,6 +199,7 @@ fn a_session_that_is_sent_again_is_as_long_as_it_was() {
 fn what_a_window_that_closed_is_not_is_a_dead_letter_that_says_so() {
     let (mut app, mended) = of_reports();
     sold(&mut app);
+    assert_eq!(app.dead_letters("re_report").len(), 3);
     mended.0.store(true, Ordering::Relaxed);
     assert_eq!(app.resend("re_report"), 3);
     let whole = [

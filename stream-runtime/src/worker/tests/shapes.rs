@@ -433,7 +433,7 @@ fn a_row_with_a_changed_record_within_is_refused_as_one_with_a_changed_field() {
 
 #[test]
 fn a_plan_says_which_side_of_a_join_goes_alone() {
-    let app = App::new("sides").scope(&module("sides"));
+    let app = App::new("sides").scope(module("sides"));
     let plan = app.plan().unwrap_or_else(|problems| panic!("{problems:?}"));
     let topology = &plan.topologies[0];
     let sides = topology.tables.iter().map(|table| {

@@ -105,8 +105,12 @@ async fn total(reading: Event<Reading>, mut totals: Table<Totals>) -> Option<Tot
 async fn collect(mut readings: Stream<Reading>, mut sums: Table<Sums>) {
     while let Some(reading) = readings.next().await {
         match reading.value {
-            REMOVES_ALL => drop(sums.remove(reading.key())),
-            REMOVES_ONE => drop(sums.remove_at(reading.time(), reading.key())),
+            REMOVES_ALL => {
+                sums.remove(reading.key());
+            }
+            REMOVES_ONE => {
+                sums.remove_at(reading.time(), reading.key());
+            }
             _ => {}
         }
         if removes(reading.value) {
@@ -132,9 +136,16 @@ async fn close(sum: Closed<Sums>) -> Sum {
 #[agent(topic = "in")]
 async fn burst(reading: Event<Reading>, mut bursts: Table<Bursts>) {
     match reading.value {
-        REMOVES_ALL => return drop(bursts.remove(reading.key())),
-        REMOVES_ONE => return drop(bursts.remove_at(reading.time(), reading.key())),
+        REMOVES_ALL => {
+            bursts.remove(reading.key());
+        }
+        REMOVES_ONE => {
+            bursts.remove_at(reading.time(), reading.key());
+        }
         _ => {}
+    }
+    if removes(reading.value) {
+        return;
     }
     bursts.update(reading.key(), |burst| {
         burst.count += 1;
@@ -217,7 +228,9 @@ pub(super) fn expected(input: &[(String, i64, i64)]) -> Expected {
             totals.remove(key.as_str());
             match *value {
                 REMOVES_ALL => open.retain(|(_, of), _| of != key),
-                _ => drop(open.remove(&(end, key))),
+                _ => {
+                    open.remove(&(end, key));
+                }
             }
             bursts.remove(key, (*value == REMOVES_ONE).then_some(*time));
         } else {
