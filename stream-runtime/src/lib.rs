@@ -70,6 +70,7 @@ pub use beside::BesideOutput;
 pub use beside::BesideParam;
 #[doc(hidden)]
 pub use beside::BesideParameter;
+pub use beside::Reading;
 pub use beside::TableReader;
 pub use cli::AppHandle;
 #[doc(hidden)]

@@ -16,7 +16,7 @@ pub use cx::BesideCx;
 pub(crate) use descriptor::Then;
 pub use descriptor::{BesideDescriptor, BesideFuture, When};
 pub use params::{BesideOutput, BesideParam, BesideParameter};
-pub use reader::{AllRows, TableReader};
+pub use reader::{AllRows, Reading, TableReader};
 pub(crate) use route::{Asking, Found, Of, Reads, Router};
 pub(crate) use run::{start, unpanicked};
 pub(crate) use schedule::Schedule;

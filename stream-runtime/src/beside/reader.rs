@@ -1,8 +1,9 @@
 //! `TableReader<S>`: the committed rows of a table, from outside its agents.
 
-use std::borrow::Borrow;
 use std::collections::VecDeque;
+use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -11,8 +12,8 @@ use super::route::{Of, Reads};
 use crate::error::Error;
 use crate::key::StreamKey;
 use crate::table::{
-    AllKind, Hopping, InWindow, PlainKind, Scan, Session, Sliding, TableSpec, Tumbling, row_key,
-    row_of, windows_of,
+    AllKind, Hopping, InWindow, KeyFor, PlainKind, Scan, Session, Sliding, TableSpec, Tumbling,
+    row_key, row_of, windows_of,
 };
 use crate::worker::{Answer, Ask};
 
@@ -63,6 +64,10 @@ impl<S> Clone for TableReader<S> {
     }
 }
 
+/// What a reader reads, on its way; it borrows neither the reader nor the key.
+// No `impl Future`: that would repeat the bounds of its function, and each error with them.
+pub type Reading<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
 impl<S: TableSpec> TableReader<S> {
     pub(crate) fn new(rows: Arc<dyn Reads>) -> Self {
         TableReader {
@@ -71,26 +76,34 @@ impl<S: TableSpec> TableReader<S> {
         }
     }
 
-    /// The bytes of a row; `end` is that of its window.
-    async fn bytes<Q>(&self, end: i64, key: &Q, here: bool) -> Result<Option<Vec<u8>>, Error>
+    /// Asks for the row of a key, which `read` reads; `end` is that of its window.
+    fn ask<Q, T>(
+        &self,
+        end: i64,
+        key: &Q,
+        here: bool,
+        read: fn(Option<&[u8]>) -> Result<T, Error>,
+    ) -> Reading<T>
     where
-        S::Key: Borrow<Q>,
-        Q: ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
+        T: 'static,
     {
-        let (wire, ask) = {
-            let (key, mut wire) = (key.to_owned(), Vec::new());
-            key.encode(&mut wire);
-            (wire, Ask::Row(row_key::<S>(end, &key)))
-        };
+        let key = <S::Key as KeyFor<Q>>::form(key).to_owned();
+        let mut wire = Vec::new();
+        key.encode(&mut wire);
+        let ask = Ask::Row(row_key::<S>(end, &key));
         let rows = Arc::clone(&self.rows);
-        match rows
-            .ask(S::DESCRIPTOR, Of::Key(wire), ask, here)
-            .await?
-            .answer
-        {
-            Answer::Row(row) => Ok(row),
-            Answer::Rows(_) => Err(Error::table("rows were answered where one was asked for")),
-        }
+        Box::pin(async move {
+            match rows
+                .ask(S::DESCRIPTOR, Of::Key(wire), ask, here)
+                .await?
+                .answer
+            {
+                Answer::Row(row) => read(row.as_deref()),
+                Answer::Rows(_) => Err(Error::table("rows were answered where one was asked for")),
+            }
+        })
     }
 
     /// All rows of the table, partition by partition, wherever they are: `while let Some((key, row)) = all.next().await? { .. }`.
@@ -185,23 +198,21 @@ where
     }
 }
 
-impl<S: TableSpec> TableReader<S>
-where
-    S::Kind: PlainKind,
-{
+/// Tables without windows. The kind is asked for by each method, which then says what to call instead.
+impl<S: TableSpec> TableReader<S> {
     /// The row of a key; `None` when there is none.
     ///
     /// # Errors
     ///
     /// Nobody has the key's partition, or who has it does not answer ([`Error::is_stopped`]): the text says who. Or its
     /// store does not read.
-    pub async fn get<Q>(&self, key: &Q) -> Result<Option<S::Value>, Error>
+    pub fn get<Q>(&self, key: &Q) -> Reading<Option<S::Value>>
     where
-        S::Key: Borrow<Q>,
-        Q: ToOwned<Owned = S::Key> + ?Sized,
+        S::Kind: PlainKind,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
-        let bytes = self.bytes(0, key, false).await?;
-        bytes.map(|bytes| row_of::<S>(&bytes)).transpose()
+        self.ask(0, key, false, |row| row.map(row_of::<S>).transpose())
     }
 
     /// The row of a key whose partition this worker has; nobody else is asked, and nothing is waited for.
@@ -209,13 +220,13 @@ where
     /// # Errors
     ///
     /// As [`get`](TableReader::get); also when the key's partition is with another worker or still recovers.
-    pub async fn get_local<Q>(&self, key: &Q) -> Result<Option<S::Value>, Error>
+    pub fn get_local<Q>(&self, key: &Q) -> Reading<Option<S::Value>>
     where
-        S::Key: Borrow<Q>,
-        Q: ToOwned<Owned = S::Key> + ?Sized,
+        S::Kind: PlainKind,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
-        let bytes = self.bytes(0, key, true).await?;
-        bytes.map(|bytes| row_of::<S>(&bytes)).transpose()
+        self.ask(0, key, true, |row| row.map(row_of::<S>).transpose())
     }
 }
 
@@ -229,28 +240,26 @@ pub trait AlignedKind {}
 impl AlignedKind for Tumbling {}
 impl AlignedKind for Hopping {}
 
-impl<S: TableSpec> TableReader<S>
-where
-    S::Kind: AlignedKind,
-{
+/// Tables whose windows lie at the same times for all keys.
+impl<S: TableSpec> TableReader<S> {
     /// The row of a key in the newest window that holds `time`; `None` when there is none.
     ///
     /// # Errors
     ///
     /// As [`get`](TableReader::get).
-    pub async fn at<Q>(&self, key: &Q, time: DateTime<Utc>) -> Result<Option<S::Value>, Error>
+    pub fn at<Q>(&self, key: &Q, time: DateTime<Utc>) -> Reading<Option<S::Value>>
     where
-        S::Key: Borrow<Q>,
-        Q: ToOwned<Owned = S::Key> + ?Sized,
+        S::Kind: AlignedKind,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
         let window = S::DESCRIPTOR.window;
         let start = window.and_then(|window| window.starts(time.timestamp_millis()).last());
         let (Some(window), Some(start)) = (window, start) else {
-            return Ok(None);
+            return Box::pin(async { Ok(None) });
         };
         let end = start.saturating_add(window.size());
-        let bytes = self.bytes(end, key, false).await?;
-        bytes.map(|bytes| row_of::<S>(&bytes)).transpose()
+        self.ask(end, key, false, |row| row.map(row_of::<S>).transpose())
     }
 }
 
@@ -264,22 +273,22 @@ pub trait FollowingKind {}
 impl FollowingKind for Session {}
 impl FollowingKind for Sliding {}
 
-impl<S: TableSpec> TableReader<S>
-where
-    S::Kind: FollowingKind,
-{
+/// Tables whose windows follow the records of each key.
+impl<S: TableSpec> TableReader<S> {
     /// The windows of a key, in the order of their ends: those that are open, and those whose `retention` runs. What
     /// [`Table::windows`](crate::Table::windows) would have said at the last commit.
     ///
     /// # Errors
     ///
     /// As [`get`](TableReader::get).
-    pub async fn windows<Q>(&self, key: &Q) -> Result<Vec<InWindow<S::Value>>, Error>
+    pub fn windows<Q>(&self, key: &Q) -> Reading<Vec<InWindow<S::Value>>>
     where
-        S::Key: Borrow<Q>,
-        Q: ToOwned<Owned = S::Key> + ?Sized,
+        S::Kind: FollowingKind,
+        S::Key: KeyFor<Q>,
+        Q: ?Sized,
     {
-        let bytes = self.bytes(0, key, false).await?;
-        bytes.map_or_else(|| Ok(Vec::new()), |bytes| windows_of::<S>(&bytes))
+        self.ask(0, key, false, |row| {
+            row.map_or_else(|| Ok(Vec::new()), windows_of::<S>)
+        })
     }
 }

@@ -102,6 +102,7 @@ fn a_reset_and_a_run_give_the_first_run_s_results_once_more(broker: &Broker) {
     assert_eq!(dry["to_end"], serde_json::json!(["notes", "words"]));
     assert_eq!(dry["repartition_topics"].as_array().unwrap().len(), 1);
     assert_eq!(dry["dry_run"], true);
+    assert_eq!(dry["workers_topic"], "resetting-workers");
     let text = app
         .run(&["reset", "-n", "--to-end", "notes"], MINUTE)
         .unwrap()
@@ -109,6 +110,7 @@ fn a_reset_and_a_run_give_the_first_run_s_results_once_more(broker: &Broker) {
     assert!(
         text.contains("offsets to the end: words (written again by agent `split`)")
             && text.contains("offsets back to the beginning: lines")
+            && text.contains("made again by the next worker: resetting-workers")
             && text.contains("Nothing was changed"),
         "{text}"
     );

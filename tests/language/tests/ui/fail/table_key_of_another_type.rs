@@ -22,4 +22,10 @@ async fn ask(_: String, all: GlobalTable<Everywhere>) {
     let _ = all.get(&5u64);
 }
 
+#[timer("1m")]
+async fn look(words: TableReader<Words>) -> Result<()> {
+    words.get(&5u64).await?;
+    Ok(())
+}
+
 fn main() {}
