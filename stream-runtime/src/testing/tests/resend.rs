@@ -234,7 +234,7 @@ fn what_a_window_that_closed_is_not_is_a_dead_letter_that_says_so() {
         "it is no window, and this agent takes those of `re_hours`",
         "does not say from when to when",
         "the key of its window",
-        "missing field `highest`; a field that was added needs `#[serde(default)]`",
+        "missing field `highest`",
         "does not read as a row of table `re_hours` is now",
     ];
     assert_eq!(why.len(), expected.len(), "{why:?}");
