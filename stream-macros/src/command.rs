@@ -27,7 +27,7 @@ pub fn attribute(args: TokenStream, tokens: TokenStream) -> TokenStream {
     if let Some(item) = &item {
         function::check(&item.sig, "a command", &errors);
         parameters = function::parameters(&item.sig, &errors);
-        let takes = "a command takes State<T>, Producer<S>, TableReader<S>, AppHandle, and structs that derive `clap::Args`";
+        let takes = "a command takes State<T>, Producer<S>, TableReader<S>, GlobalTable<S>, AppHandle, and structs that derive `clap::Args`";
         function::refuse_handles(&parameters, takes, &errors);
     }
     if let Some(name) = options.text("name") {

@@ -44,8 +44,7 @@ pub fn attribute(args: TokenStream, tokens: TokenStream) -> TokenStream {
     if let Some(item) = &item {
         function::check(&item.sig, "a page", &errors);
         parameters = function::parameters(&item.sig, &errors);
-        let takes =
-            "a page takes State<T>, Producer<S>, TableReader<S> and what axum takes from a request";
+        let takes = "a page takes State<T>, Producer<S>, TableReader<S>, GlobalTable<S> and what axum takes from a request";
         function::refuse_handles(&parameters, takes, &errors);
         match &path {
             Some(path) => {

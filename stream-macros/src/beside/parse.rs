@@ -138,7 +138,7 @@ pub fn parse(
     );
     if !in_partitions {
         let takes = format!(
-            "{} takes State<T>, Producer<S>, TableReader<S> and Due; a timer with `per = \"partition\"` takes what agents take",
+            "{} takes State<T>, Producer<S>, TableReader<S>, GlobalTable<S> and Due; a timer with `per = \"partition\"` takes what agents take",
             kind.what
         );
         function::refuse_handles(&parameters, &takes, errors);

@@ -31,15 +31,20 @@ impl App {
         if agents.is_empty() && !others.is_empty() {
             return Err(others);
         }
-        let plan = crate::topology::plan(PlanParts {
+        let mut plan = crate::topology::plan(PlanParts {
             app: &id,
             name: &self.name,
             existing,
-            tables: self.tables(&agents),
+            tables: self.tables(&agents, &users),
             topics: self.topics(&agents, &users),
             agents,
         });
-        if let Ok(plan) = &plan {
+        if let Ok(plan) = &mut plan {
+            let edges = users.iter().flat_map(|user| &user.edges);
+            plan.outside.extend(edges.filter_map(|edge| match edge {
+                Edge::Global(table) => Some(*table),
+                _ => None,
+            }));
             others.extend(users.iter().flat_map(|user| unread(plan, user)));
         }
         match plan {
@@ -148,16 +153,23 @@ impl App {
 
     /// The tables of the app, whether or not somebody uses them.
     pub(crate) fn all_tables(&self) -> Vec<&'static TableDescriptor> {
-        self.tables(&self.agents_in())
+        let users = users(&self.beside(), &self.pages());
+        self.tables(&self.agents_in(), &users)
     }
 
-    /// The tables of the app; of one that is narrowed to some agents, those that they use.
-    fn tables(&self, agents: &[&'static AgentDescriptor]) -> Vec<&'static TableDescriptor> {
+    /// The tables of the app; of one that is narrowed to some functions, those that they use.
+    fn tables(
+        &self,
+        agents: &[&'static AgentDescriptor],
+        users: &[User],
+    ) -> Vec<&'static TableDescriptor> {
         let mut all = registry::tables();
         all.retain(|table| self.holds(table.place));
         if self.only.is_some() {
             let shapes = shapes(agents);
-            let edges: Vec<&Edge> = shapes.iter().flat_map(|shape| &shape.edges).collect();
+            let edges = shapes.iter().flat_map(|shape| &shape.edges);
+            let edges = edges.chain(users.iter().flat_map(|user| &user.edges));
+            let edges: Vec<&Edge> = edges.collect();
             let used = |table: &TableDescriptor| {
                 edges
                     .iter()
@@ -296,14 +308,18 @@ fn unread(plan: &Plan, user: &User) -> Vec<Problem> {
         let mut tables = plan.topologies.iter().flat_map(|topology| &topology.tables);
         tables.any(|kept| kept.descriptor == table)
     };
+    // Its rows are a topic's, which anybody may fill.
+    let is_topic = |table: &TableDescriptor| table.global.is_some_and(|g| g.source.is_some());
     let missing = user.edges.iter().filter_map(|edge| match edge {
-        Edge::Table { table, .. } if !kept(table) => Some(Problem {
-            message: format!(
-                "{} `{}` reads table `{}`, which no agent of the app keeps",
-                user.what, user.name, table.name
-            ),
-            places: vec![user.place, table.place],
-        }),
+        Edge::Table { table, .. } | Edge::Global(table) if !kept(table) && !is_topic(table) => {
+            Some(Problem {
+                message: format!(
+                    "{} `{}` reads table `{}`, which no agent of the app keeps",
+                    user.what, user.name, table.name
+                ),
+                places: vec![user.place, table.place],
+            })
+        }
         _ => None,
     });
     missing.collect()

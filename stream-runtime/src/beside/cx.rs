@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -9,8 +10,14 @@ use super::client::Client;
 use super::route::{Reads, Router};
 use crate::app::Outlet;
 use crate::error::{Error, Kind};
+use crate::table::{GlobalSpec, GlobalTable};
 use crate::task::States;
 use crate::worker::WorkerHandle;
+
+/// How long the rows of a global table are waited for while they are read.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether they are complete.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A worker's resources, its way out, and the worker itself. Clones share them.
 #[derive(Clone)]
@@ -76,6 +83,31 @@ impl BesideCx {
     pub(super) fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let state = self.0.states.get(&TypeId::of::<T>())?;
         Arc::clone(state).downcast().ok()
+    }
+
+    /// A global table of this worker.
+    ///
+    /// # Errors
+    /// Its rows are still being read.
+    pub(super) fn global<S: GlobalSpec>(&self) -> Result<GlobalTable<S>, Error> {
+        let replica = self.0.worker.replicas.get(S::DESCRIPTOR.name)?;
+        GlobalTable::of(replica)
+    }
+
+    /// The same; while its rows are being read it waits for them, for so long.
+    ///
+    /// # Errors
+    /// They are still being read then, or the worker ends.
+    pub(crate) async fn global_in_time<S: GlobalSpec>(&self) -> Result<GlobalTable<S>, Error> {
+        let began = Instant::now();
+        loop {
+            let made = self.global();
+            let waits = matches!(&made, Err(error) if error.is_stopped());
+            if !waits || began.elapsed() > PATIENCE || self.0.worker.stop.is_asked() {
+                return made;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     pub(super) fn outlet(&self) -> Result<Arc<Outlet>, Error> {

@@ -5,7 +5,7 @@ use std::any::TypeId;
 use super::{BesideCx, TableReader};
 use crate::app::Producer;
 use crate::error::{Error, Failure, Kind};
-use crate::table::TableSpec;
+use crate::table::{GlobalSpec, GlobalTable, TableSpec};
 use crate::task::{Due, State, TopicSpec};
 use crate::topology::Edge;
 
@@ -47,7 +47,7 @@ impl<T> BesideParameter<T> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be asked for beside the streams",
     label = "not a parameter of a timer, a crontab or a task",
-    note = "a timer, a crontab or a task takes State<T>, Producer<S>, TableReader<S> and Due; a timer with `per = \"partition\"` takes what agents take"
+    note = "a timer, a crontab or a task takes State<T>, Producer<S>, TableReader<S>, GlobalTable<S> and Due; a timer with `per = \"partition\"` takes what agents take"
 )]
 pub trait BesideParam: Sized {
     /// What it ties the function to.
@@ -97,6 +97,16 @@ impl<S: TableSpec> BesideParam for TableReader<S> {
 
     fn from_worker(cx: &BesideCx) -> Result<Self, Error> {
         Ok(TableReader::new(cx.rows()))
+    }
+}
+
+impl<S: GlobalSpec> BesideParam for GlobalTable<S> {
+    fn edge() -> Option<Edge> {
+        Some(Edge::Global(S::DESCRIPTOR))
+    }
+
+    fn from_worker(cx: &BesideCx) -> Result<Self, Error> {
+        cx.global()
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::app::Producer;
 use crate::beside::TableReader;
 use crate::error::{Error, Failure, Kind};
-use crate::table::TableSpec;
+use crate::table::{GlobalSpec, GlobalTable, TableSpec};
 use crate::task::{State, TopicSpec};
 use crate::topology::{Place, TopicDescriptor, registry};
 
@@ -101,7 +101,7 @@ pub struct CommandCx {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a command's parameter",
     label = "not a command parameter",
-    note = "a command takes State<T>, Producer<S>, TableReader<S>, AppHandle, and structs that derive `clap::Args`"
+    note = "a command takes State<T>, Producer<S>, TableReader<S>, GlobalTable<S>, AppHandle, and structs that derive `clap::Args`"
 )]
 pub trait CommandParam: Sized {
     /// Adds the arguments it reads.
@@ -152,6 +152,12 @@ impl<S: TopicSpec> CommandParam for Producer<S> {
 impl<S: TableSpec> CommandParam for TableReader<S> {
     fn from_command(cx: &CommandCx) -> Result<Self, Error> {
         Ok(TableReader::new(cx.app.router()?))
+    }
+}
+
+impl<S: GlobalSpec> CommandParam for GlobalTable<S> {
+    fn from_command(cx: &CommandCx) -> Result<Self, Error> {
+        GlobalTable::of(cx.app.global(S::DESCRIPTOR)?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `AppHandle`: what a command of the app can do with it.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,14 +8,17 @@ use super::args::{Global, WorkerArgs};
 use super::connection;
 use super::error::CliError;
 use super::lock::Guard;
-use super::readers::Readers;
+use super::readers::{self, Readers};
 use super::records::{ReadRecord, ReadTopic, Records};
 use super::worker;
 use crate::app::{App, Outlet, Producer, States};
 use crate::beside::Router;
 use crate::error::{Error, Kind};
 use crate::kafka::Properties;
+use crate::table::AnyReplica;
 use crate::task::TopicSpec;
+use crate::topology::TableDescriptor;
+use crate::worker::Followed;
 
 /// The app from inside one of its commands: its broker, its topics, a worker.
 #[derive(Clone)]
@@ -30,6 +34,8 @@ struct Inner {
     states: States,
     outlet: Mutex<Option<Arc<Outlet>>>,
     readers: Mutex<Option<Readers>>,
+    /// Global tables that the command has asked for.
+    globals: Mutex<HashMap<&'static str, Followed>>,
     scratch: Mutex<Option<connection::Scratch>>,
 }
 
@@ -42,6 +48,7 @@ impl AppHandle {
             states,
             outlet: Mutex::default(),
             readers: Mutex::default(),
+            globals: Mutex::default(),
             scratch: Mutex::default(),
         };
         AppHandle {
@@ -87,6 +94,7 @@ impl AppHandle {
             states: self.inner.states.clone(),
             outlet: Mutex::default(),
             readers: Mutex::default(),
+            globals: Mutex::default(),
             scratch: Mutex::new(Some(scratch)),
         };
         Ok(AppHandle {
@@ -184,14 +192,16 @@ impl AppHandle {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let readers = &self.inner.readers;
-        // It follows the broker, which may go away with the scratch directory.
+        let (readers, globals) = (&self.inner.readers, &self.inner.globals);
+        // They follow the broker, which may go away with the scratch directory.
         drop(
             readers
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take(),
         );
+        let followed = std::mem::take(&mut *globals.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(followed);
         let flushed = match outlet {
             Some(outlet) => outlet.flush().await,
             None => Ok(()),
@@ -217,6 +227,24 @@ impl AppHandle {
         }
         let made = Readers::start(&self.inner.app, &self.client()?, self.inner.global.token()?)?;
         Ok(Arc::clone(&readers.insert(made).router))
+    }
+
+    /// The rows of a global table, as they are on the broker now and from now on.
+    pub(super) fn global(
+        &self,
+        table: &'static TableDescriptor,
+    ) -> Result<Arc<dyn AnyReplica>, Error> {
+        let globals = &self.inner.globals;
+        let mut globals = globals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(followed) = globals.get(table.name) {
+            return Ok(followed.replica());
+        }
+        let (app, properties) = (&self.inner.app, self.client()?);
+        let read = || readers::global(app, &properties, table);
+        let followed = tokio::task::block_in_place(read)?;
+        let replica = followed.replica();
+        globals.insert(table.name, followed);
+        Ok(replica)
     }
 
     pub(super) fn client(&self) -> Result<Properties, Error> {

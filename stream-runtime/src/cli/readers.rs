@@ -9,7 +9,7 @@ use crate::error::{Error, Kind};
 use crate::kafka::{Admin, Properties};
 use crate::topology::{Plan, TableDescriptor};
 use crate::web::Token;
-use crate::worker::{Crew, Workers, follow};
+use crate::worker::{Crew, Followed, Workers, follow};
 
 /// How long a question to the broker may take.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -26,10 +26,7 @@ impl Readers {
         properties: &Properties,
         token: Option<Token>,
     ) -> Result<Self, Error> {
-        let plan = app.plan().map_err(|problems| {
-            let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            Error::new(Kind::Topology, text.join("\n"))
-        })?;
+        let plan = plan(app)?;
         let (workers, id) = (Workers::default(), plan.app.clone());
         let admin = || Admin::new(properties, PATIENCE).map_err(Error::from);
         let topic = plan.workers_topic();
@@ -51,6 +48,28 @@ impl Readers {
             _crew: crew,
         })
     }
+}
+
+/// Reads a global table from its topic, which needs no worker.
+pub(super) fn global(
+    app: &App,
+    properties: &Properties,
+    table: &'static TableDescriptor,
+) -> Result<Followed, Error> {
+    let plan = plan(app)?;
+    let planned = plan.global(table).ok_or_else(|| {
+        let text = format!("table `{}` is not global", table.name);
+        Error::new(Kind::Topology, text)
+    })?;
+    let admin = Admin::new(properties, PATIENCE)?;
+    Followed::start(planned, &plan.app, properties, admin)
+}
+
+fn plan(app: &App) -> Result<Plan, Error> {
+    app.plan().map_err(|problems| {
+        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Error::new(Kind::Topology, text.join("\n"))
+    })
 }
 
 /// How many partitions a table has: as many as the inputs of its task.

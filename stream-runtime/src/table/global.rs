@@ -3,9 +3,12 @@
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::marker::PhantomData;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use papaya::HashMap;
+use tokio::sync::Notify;
 
 use super::description::Description;
 use super::key_for::GlobalKeyFor;
@@ -16,11 +19,15 @@ use super::spec::{Plain, TableSpec};
 use crate::error::{Error, raise};
 use crate::topology::{GlobalDescriptor, TableDescriptor};
 
-/// All rows of a global table, for lookups by any key, in any agent.
+/// All rows of a global table, for lookups by any key, in any agent and beside the streams.
 ///
 /// Every worker holds the rows of all partitions, in memory. They are read before its streams start, and followed from
 /// then on: a row is here shortly after the commit that changed it, or, with `source`, after the record came. Reading
-/// takes no lock. Agents ask for it as a parameter; nobody writes through it.
+/// takes no lock. Agents, timers, crontabs, tasks, pages and commands ask for it as a parameter; nobody writes through it.
+///
+/// Nobody sees it before it has been read to what was its end when the worker began. A page that is asked before that
+/// waits, 5 s at most, and is then answered with 503 and how far it is. A command reads the table's topic by itself,
+/// before it begins, and needs no worker for that.
 ///
 /// ```
 /// use stream_runtime::prelude::*;
@@ -64,6 +71,23 @@ impl<S: GlobalSpec> GlobalTable<S> {
         }
     }
 
+    /// That of a replica, whatever its type.
+    ///
+    /// # Errors
+    /// It is one of another table.
+    pub(crate) fn of(replica: Arc<dyn AnyReplica>) -> Result<Self, Error> {
+        let rows = replica.as_any();
+        if !rows.is::<Replica<S>>() {
+            let table = S::DESCRIPTOR.name;
+            let text = format!("two global tables of the app are called `{table}`");
+            return Err(Error::table(text));
+        }
+        Ok(GlobalTable {
+            rows,
+            _of: PhantomData,
+        })
+    }
+
     #[inline]
     fn replica(&self) -> &Replica<S> {
         match self.rows.downcast_ref() {
@@ -89,6 +113,58 @@ impl<S: GlobalSpec> GlobalTable<S> {
     {
         let key = <S::Key as GlobalKeyFor<Q>>::form(key);
         self.replica().rows.pin().get(key).map(f)
+    }
+
+    /// Waits until there is a row of this key, for as long as `within`; a copy of it, or `None`.
+    ///
+    /// A global table is not in step with the streams: a row that was sent before a record may be here after it. Where
+    /// that matters wait for it: the partition waits too, so let `within` be short, and decide what `None` means. A row
+    /// that this partition itself is to make comes only after the call. In a test the time is real.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stream_runtime::prelude::*;
+    ///
+    /// #[record]
+    /// #[derive(Clone, Default)]
+    /// struct Customer { name: String }
+    ///
+    /// #[topic("known_customers", value = Customer, key = String, compact)]
+    /// struct Customers;
+    ///
+    /// #[table(global, source = Customers)]
+    /// struct CustomerById;
+    ///
+    /// #[agent(topic = "payments", sink = "alerts")]
+    /// async fn alert(card: String, customers: GlobalTable<CustomerById>) -> Result<String> {
+    ///     // Not there in 2 s: the event is tried again, and in the end a dead letter.
+    ///     let customer = customers.wait_for(&card, Duration::from_secs(2)).await;
+    ///     let customer = customer.ok_or("nobody knows this customer")?;
+    ///     Ok(format!("call {}", customer.name))
+    /// }
+    ///
+    /// let mut app = TestApp::only((alert,));
+    /// app.send("known_customers", "7", Customer { name: "Ann".into() });
+    /// app.send("payments", "p1", "7".to_owned());
+    /// assert_eq!(*app.sent::<String>("alerts")[0], "call Ann");
+    /// ```
+    pub async fn wait_for<Q>(&self, key: &Q, within: Duration) -> Option<S::Value>
+    where
+        S::Key: GlobalKeyFor<Q>,
+        Q: ?Sized,
+    {
+        let there = async {
+            loop {
+                // Whatever comes from here on is told.
+                let mut changed = pin!(self.replica().changed.notified());
+                changed.as_mut().enable();
+                if let Some(row) = self.get(key) {
+                    return row;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(within, there).await.ok()
     }
 
     /// Whether there is such a row.
@@ -124,6 +200,8 @@ pub trait GlobalSpec: TableSpec<Key: Send + Sync, Value: Send + Sync, Kind = Pla
 pub struct Replica<S: GlobalSpec> {
     rows: HashMap<S::Key, S::Value>,
     take: Take<S>,
+    /// Rung for those who wait for a row.
+    changed: Notify,
 }
 
 /// How a record becomes a row; `Ok(None)` is one that says nothing of the rows.
@@ -139,6 +217,7 @@ impl<S: GlobalSpec> Replica<S> {
         let replica: Arc<dyn AnyReplica> = Arc::new(Replica::<S> {
             rows: HashMap::new(),
             take,
+            changed: Notify::new(),
         });
         Box::new(replica)
     }
@@ -170,7 +249,10 @@ impl fmt::Debug for dyn AnyReplica {
 impl<S: GlobalSpec> AnyReplica for Replica<S> {
     fn take(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Error> {
         match (self.take)(key, value)? {
-            Some((key, Some(row))) => drop(self.rows.pin().insert(key, row)),
+            Some((key, Some(row))) => {
+                self.rows.pin().insert(key, row);
+                self.changed.notify_waiters();
+            }
             Some((key, None)) => drop(self.rows.pin().remove(&key)),
             None => {}
         }

@@ -310,6 +310,7 @@ impl TestApp {
         let globals = Globals::of(&plan)?;
         let states = Arc::new(states.into_map());
         let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+        globals.tell(&handle);
         let beside = Beside::new(
             self.app.beside(),
             Arc::clone(&states),

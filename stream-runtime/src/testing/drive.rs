@@ -77,6 +77,7 @@ impl Drive {
 
     /// Runs everything until nothing is left to do at this time; what is sent is read by others.
     pub(super) fn settle(&mut self) -> Result<(), Error> {
+        self.globals.follow(&self.cluster)?;
         self.run_tasks()?;
         loop {
             let mut moved = false;

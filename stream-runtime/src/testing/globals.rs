@@ -8,9 +8,11 @@ use crate::error::Error;
 use crate::table::{AnyReplica, replica_of};
 use crate::task::States;
 use crate::topology::Plan;
+use crate::worker::WorkerHandle;
 
 /// A global table, and how far it is read.
 struct Global {
+    name: &'static str,
     topic: String,
     is_changelog: bool,
     replica: Arc<dyn AnyReplica>,
@@ -25,6 +27,7 @@ impl Globals {
         let mut globals = Vec::new();
         for planned in plan.globals() {
             globals.push(Global {
+                name: planned.table.name,
                 replica: replica_of(planned.table, planned.global)?,
                 is_changelog: planned.global.source.is_none(),
                 topic: planned.topic,
@@ -41,6 +44,14 @@ impl Globals {
             all.insert(global.replica.id(), Arc::clone(&global.replica).as_any());
         }
         Arc::new(all)
+    }
+
+    /// What runs beside the streams finds them at the worker.
+    pub(super) fn tell(&self, worker: &WorkerHandle) {
+        for global in &self.0 {
+            let replica = Arc::clone(&global.replica);
+            worker.replicas.complete(global.name, replica);
+        }
     }
 
     /// Reads what has come. A record that does not read is left out, as a worker does.

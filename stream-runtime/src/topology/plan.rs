@@ -170,6 +170,8 @@ pub struct Plan {
     pub topics: BTreeMap<&'static str, &'static TopicDescriptor>,
     /// What the agents' patterns match, by agent.
     pub patterns: Vec<PatternPlan>,
+    /// Global tables that functions beside the agents read.
+    pub outside: Vec<&'static TableDescriptor>,
 }
 
 /// A pattern, and the topics that it stands for.
@@ -210,7 +212,7 @@ impl Plan {
         format!("{}-leader", self.app)
     }
 
-    /// The global tables that agents read, by name.
+    /// The global tables that agents, or functions beside them, read, by name.
     pub fn globals(&self) -> Vec<GlobalPlan> {
         let agents = self.topologies.iter().flat_map(|topology| &topology.agents);
         let edges = agents.flat_map(|agent| &agent.shape.edges);
@@ -218,20 +220,24 @@ impl Plan {
             Edge::Global(table) => Some((table.name, *table)),
             _ => None,
         });
-        let tables: BTreeMap<_, _> = tables.collect();
-        let plan = |table: &'static TableDescriptor| {
-            let global = table.global?;
-            let topic = match global.source {
-                Some(source) => source.name.to_owned(),
-                None => format!("{}-{}-changelog", self.app, table.name),
-            };
-            Some(GlobalPlan {
-                table,
-                global,
-                topic,
-            })
+        let outside = self.outside.iter().map(|table| (table.name, *table));
+        let tables: BTreeMap<_, _> = tables.chain(outside).collect();
+        let tables = tables.into_values();
+        tables.filter_map(|table| self.global(table)).collect()
+    }
+
+    /// How the rows of a table are had whole; `None`: it is not global.
+    pub fn global(&self, table: &'static TableDescriptor) -> Option<GlobalPlan> {
+        let global = table.global?;
+        let topic = match global.source {
+            Some(source) => source.name.to_owned(),
+            None => format!("{}-{}-changelog", self.app, table.name),
         };
-        tables.into_values().filter_map(plan).collect()
+        Some(GlobalPlan {
+            table,
+            global,
+            topic,
+        })
     }
 
     /// All input topics, sorted.
@@ -391,6 +397,7 @@ pub fn plan(parts: PlanParts<'_>) -> Result<Plan, Vec<Problem>> {
         topologies,
         topics,
         patterns,
+        outside: Vec::new(),
     };
     super::check::partitions(&plan, &mut problems);
     if problems.is_empty() {

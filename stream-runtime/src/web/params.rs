@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use crate::app::Producer;
 use crate::beside::{BesideCx, BesideParam, TableReader};
 use crate::error::{Error, Failure};
-use crate::table::TableSpec;
+use crate::table::{GlobalSpec, GlobalTable, TableSpec};
 use crate::task::{State, TopicSpec};
 use crate::topology::Edge;
 
@@ -81,7 +81,7 @@ impl<T> PageBody<T> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a page's parameter here",
     label = "not a page parameter, or one that stands last",
-    note = "a page takes State<T>, Producer<S>, TableReader<S> and what axum takes from a request: Path<T>, Query<T>, HeaderMap, ..; as the last one also its body: Json<T>, String, Bytes"
+    note = "a page takes State<T>, Producer<S>, TableReader<S>, GlobalTable<S> and what axum takes from a request: Path<T>, Query<T>, HeaderMap, ..; as the last one also its body: Json<T>, String, Bytes"
 )]
 pub trait PageParam: Sized {
     /// What it ties the page to.
@@ -106,7 +106,7 @@ impl<T: FromRequestParts<BesideCx>> PageParam for T {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a page's parameter",
     label = "not a page parameter",
-    note = "a page takes State<T>, Producer<S>, TableReader<S> and what axum takes from a request: Path<T>, Query<T>, HeaderMap, ..; as the last one also its body: Json<T>, String, Bytes"
+    note = "a page takes State<T>, Producer<S>, TableReader<S>, GlobalTable<S> and what axum takes from a request: Path<T>, Query<T>, HeaderMap, ..; as the last one also its body: Json<T>, String, Bytes"
 )]
 pub trait PageLast<M>: Sized {
     /// What it ties the page to.
@@ -164,6 +164,34 @@ of_worker!(State<T>, T: Send + Sync + 'static);
 of_worker!(Producer<S>, S: TopicSpec);
 of_worker!(TableReader<S>, S: TableSpec);
 
+/// Pages are asked from the start on: one waits until the rows are complete.
+fn global<'a, S: GlobalSpec>(cx: &'a BesideCx) -> Made<'a, GlobalTable<S>> {
+    Box::pin(async move {
+        let made = cx.global_in_time().await;
+        made.map_err(IntoResponse::into_response)
+    })
+}
+
+impl<S: GlobalSpec> PageParam for GlobalTable<S> {
+    fn edge() -> Option<Edge> {
+        <Self as BesideParam>::edge()
+    }
+
+    fn make<'a>(_: &'a mut Parts, cx: &'a BesideCx) -> Made<'a, Self> {
+        global(cx)
+    }
+}
+
+impl<S: GlobalSpec> PageLast<OfWorker> for GlobalTable<S> {
+    fn edge() -> Option<Edge> {
+        <Self as BesideParam>::edge()
+    }
+
+    fn make<'a>(_: Request, cx: &'a BesideCx) -> Made<'a, Self> {
+        global(cx)
+    }
+}
+
 /// What a page may return.
 #[diagnostic::on_unimplemented(
     message = "a page cannot return `{Self}`",
@@ -201,5 +229,74 @@ impl IntoResponse for Failure {
             Ok(error) => error.into_response(),
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{text}\n")).into_response(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crate::app::App;
+    use crate::beside::{BesideCx, Client};
+    use crate::prelude::*;
+    use crate::table::replica_of;
+    use crate::web::{Json, StatusCode, axum};
+    use crate::worker::{Status, Stop, WorkerHandle};
+
+    #[topic("page-prices", value = String, key = String, compact)]
+    struct Prices;
+
+    #[table(global, source = Prices)]
+    struct PriceOf;
+
+    #[agent(topic = "page-words")]
+    async fn some(_: String) {}
+
+    #[page("/prices")]
+    async fn prices(prices: GlobalTable<PriceOf>) -> Json<usize> {
+        Json(prices.len())
+    }
+
+    #[test]
+    fn a_page_waits_until_a_global_table_is_complete_and_never_shows_an_empty_one() {
+        let app = App::new("pages").only((some, prices));
+        let plan = app.plan().ok().unwrap();
+        // Nobody but the page reads it.
+        let [global] = &plan.globals()[..] else {
+            panic!("the worker would not read it")
+        };
+        let replica = replica_of(global.table, global.global).unwrap();
+        replica.take(Some(b"tea"), Some(b"3")).unwrap();
+        let page = app.pages()[0];
+        let ask = async |handle: &Arc<WorkerHandle>| {
+            let (states, client) = (Arc::default(), Client::new(None));
+            let cx = BesideCx::new("pages", states, None, Arc::clone(handle), client);
+            let answer = (page.call)(cx, crate::web::Request::default()).await;
+            let (head, body) = answer.into_parts();
+            let body = axum::body::to_bytes(body, 1 << 16).await.unwrap();
+            (head.status, String::from_utf8_lossy(&body).into_owned())
+        };
+        let [fills, ends] = [0; 2].map(|_| WorkerHandle::new(Stop::new(), Status::of(&plan)));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let filled = async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                fills.replicas.complete("price_of", Arc::clone(&replica));
+            };
+            let (answer, ()) = tokio::join!(ask(&fills), filled);
+            assert_eq!(answer, (StatusCode::OK, "1".to_owned()));
+            // Nobody will read it any more.
+            ends.replicas.have_read(3, 7);
+            ends.stop.ask();
+            let (status, text) = ask(&ends).await;
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+            let says = |part: &str| assert!(text.contains(part), "{text}");
+            says("`price_of` is not complete");
+            says("3 of 7 records");
+        });
     }
 }

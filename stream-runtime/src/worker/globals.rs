@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
+use super::replicas::Replicas;
 use super::status::Progress;
-use super::{Stop, WorkerSettings};
+use super::{Stop, WorkerHandle};
 use crate::error::{Error, Kind};
 use crate::kafka::{
-    Admin, Batch, Fault, Fetched, Isolation, PartitionQueue, Place, Reader, TopicPartition, Wake,
+    Admin, Batch, Fault, Fetched, Isolation, PartitionQueue, Place, Properties, Reader,
+    TopicPartition, Wake,
 };
 use crate::table::{AnyReplica, MARK_KEY, replica_of};
 use crate::task::States;
@@ -37,27 +39,39 @@ impl Global {
     ///
     /// # Errors
     /// A table was registered by another version of the runtime.
-    pub(super) fn of(plan: &Plan, partitions: &HashMap<String, i32>) -> Result<Vec<Global>, Error> {
+    pub(super) fn of(
+        plan: &Plan,
+        partitions: &HashMap<String, i32>,
+        replicas: &Replicas,
+    ) -> Result<Vec<Global>, Error> {
         let global = |planned: GlobalPlan| {
-            Ok(Global {
-                name: planned.table.name,
-                replica: replica_of(planned.table, planned.global)?,
-                marked: planned.global.source.is_none(),
-                partitions: partitions.get(&planned.topic).copied().unwrap_or(1),
-                topic: planned.topic.into(),
-            })
+            let partitions = partitions.get(&planned.topic).copied().unwrap_or(1);
+            let replica = replicas.replica(planned.table, planned.global)?;
+            Ok(Global::new(planned, partitions, replica))
         };
         plan.globals().into_iter().map(global).collect()
+    }
+
+    fn new(planned: GlobalPlan, partitions: i32, replica: Arc<dyn AnyReplica>) -> Self {
+        Global {
+            name: planned.table.name,
+            replica,
+            marked: planned.global.source.is_none(),
+            partitions,
+            topic: planned.topic.into(),
+        }
     }
 }
 
 /// Reads the global tables of a worker.
 pub(super) struct Globals {
     globals: Vec<Global>,
-    settings: WorkerSettings,
+    properties: Properties,
     app: String,
     admin: Arc<Admin>,
     stop: Stop,
+    /// Whose rows they are; `None`: a command's.
+    worker: Option<Arc<WorkerHandle>>,
     /// Next offset of each partition, as far as it was read.
     next: HashMap<TopicPartition, i64>,
     /// Records that did not read, by table.
@@ -85,21 +99,29 @@ struct Part {
 impl Globals {
     pub(super) fn new(
         globals: Vec<Global>,
-        settings: &WorkerSettings,
+        properties: &Properties,
         app: &str,
         admin: &Arc<Admin>,
         stop: &Stop,
     ) -> Self {
         Globals {
             globals,
-            settings: settings.clone(),
+            properties: properties.clone(),
             app: app.to_owned(),
             admin: Arc::clone(admin),
             stop: stop.clone(),
+            worker: None,
             next: HashMap::new(),
             bad: HashMap::new(),
             refused: HashMap::new(),
         }
+    }
+
+    /// They are a worker's, and read on where that was when it last followed them.
+    pub(super) fn of_worker(mut self, worker: &Arc<WorkerHandle>) -> Self {
+        self.next = worker.replicas.next();
+        self.worker = Some(Arc::clone(worker));
+        self
     }
 
     /// The app's resources and the rows, where `GlobalTable<S>` finds them.
@@ -128,6 +150,9 @@ impl Globals {
                 moved = Instant::now();
             }
             let left = left(reading);
+            if let Some(worker) = &self.worker {
+                worker.replicas.have_read(total.saturating_sub(left), total);
+            }
             if left == 0 {
                 return self
                     .refused
@@ -154,7 +179,7 @@ impl Globals {
 
     /// As for the recovery of a partition.
     fn patience(&self) -> Duration {
-        let timeout = self.settings.properties.get("transaction.timeout.ms");
+        let timeout = self.properties.get("transaction.timeout.ms");
         let timeout = timeout.and_then(|ms| ms.parse().ok()).unwrap_or(15_000);
         Duration::from_millis(timeout) + Duration::from_secs(10)
     }
@@ -163,7 +188,7 @@ impl Globals {
         let part = reading.parts.iter().find(|part| part.left() > 0);
         let text = part.map_or_else(String::new, |part| {
             format!(
-                "global table `{}`: {}[{}] at offset {}, to {}: no progress for {} s; another worker's transaction may be open, or the broker is in trouble: look at the broker, then restart",
+                "global table `{}`: {}[{}] at offset {}, to {}: no progress for {} s; another worker's transaction may be open, or the broker is in trouble: look at the broker, then try again",
                 self.globals[part.global].name,
                 part.place.0,
                 part.place.1,
@@ -189,12 +214,7 @@ impl Globals {
         });
         let starts: Vec<Place> = starts.collect();
         let wake = Wake::new();
-        let reader = Reader::new(
-            &self.settings.properties,
-            &self.app,
-            Isolation::Committed,
-            &wake,
-        )?;
+        let reader = Reader::new(&self.properties, &self.app, Isolation::Committed, &wake)?;
         let queues = reader.add(&starts)?;
         let parts = keys.into_iter().zip(queues).zip(starts.iter().zip(ends));
         let parts = parts
@@ -280,6 +300,17 @@ impl Globals {
 
     /// Fills the tables, says so, and follows them.
     fn run(mut self, runtime: &tokio::runtime::Runtime, filled: impl FnOnce(Result<(), Error>)) {
+        self.fill_and_follow(runtime, filled);
+        if let Some(worker) = self.worker.take() {
+            worker.replicas.left_at(self.next);
+        }
+    }
+
+    fn fill_and_follow(
+        &mut self,
+        runtime: &tokio::runtime::Runtime,
+        filled: impl FnOnce(Result<(), Error>),
+    ) {
         let began = Instant::now();
         let mut reading = match self.open() {
             Ok(reading) => reading,
@@ -287,7 +318,11 @@ impl Globals {
         };
         match self.recover(&mut reading) {
             Ok(true) => {
-                for global in &self.globals {
+                if let Some(worker) = &self.worker {
+                    let names = self.globals.iter().map(|global| global.name);
+                    worker.replicas.are_filled(names);
+                }
+                for global in self.globals.iter().filter(|_| self.worker.is_some()) {
                     tracing::info!(
                         table = global.name,
                         rows = global.replica.rows(),
@@ -368,5 +403,56 @@ pub(super) fn start(globals: Globals) -> Result<Option<std::thread::JoinHandle<(
             Kind::Internal,
             "the thread of the global tables ended",
         )),
+    }
+}
+
+/// A global table for a program without a worker: read whole, and followed until this is dropped.
+pub(crate) struct Followed {
+    replica: Arc<dyn AnyReplica>,
+    stop: Stop,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Followed {
+    /// Reads the table to what is its end now. Blocks for it.
+    ///
+    /// # Errors
+    /// Its topic does not exist, or cannot be read to its end.
+    pub(crate) fn start(
+        planned: GlobalPlan,
+        app: &str,
+        properties: &Properties,
+        admin: Admin,
+    ) -> Result<Self, Error> {
+        let Some(topic) = admin.topic(&planned.topic)? else {
+            let text = format!(
+                "global table `{}`: its topic `{}` does not exist: no worker of {app} has run yet, and nobody has sent to it",
+                planned.table.name, planned.topic
+            );
+            return Err(Error::new(Kind::Stopped, text));
+        };
+        let replica = replica_of(planned.table, planned.global)?;
+        let global = Global::new(planned, topic.partitions, Arc::clone(&replica));
+        let stop = Stop::new();
+        let globals = Globals::new(vec![global], properties, app, &Arc::new(admin), &stop);
+        let thread = start(globals)?;
+        Ok(Followed {
+            replica,
+            stop,
+            thread,
+        })
+    }
+
+    pub(crate) fn replica(&self) -> Arc<dyn AnyReplica> {
+        Arc::clone(&self.replica)
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.stop.ask();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }

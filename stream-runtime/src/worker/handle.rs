@@ -5,6 +5,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Stop;
+use super::replicas::Replicas;
 use super::status::{PartitionState, Status, TaskName};
 use super::thread::Reply;
 use super::workers::Workers;
@@ -18,6 +19,8 @@ pub(crate) struct WorkerHandle {
     pub(crate) status: Arc<Status>,
     /// All workers of the app, as they tell of themselves.
     pub(crate) workers: Workers,
+    /// Its global tables.
+    pub(crate) replicas: Replicas,
     /// This worker's own name among them, once it is known.
     name: OnceLock<String>,
     /// Where it can be asked.
@@ -76,6 +79,7 @@ impl WorkerHandle {
             stop,
             status: Arc::new(status),
             workers: Workers::default(),
+            replicas: Replicas::default(),
             name: OnceLock::new(),
             address: OnceLock::new(),
             threads: Mutex::default(),
@@ -293,6 +297,7 @@ mod tests {
             topologies: Vec::new(),
             topics: BTreeMap::new(),
             patterns: Vec::new(),
+            outside: Vec::new(),
         };
         let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
         assert!(!handle.has_recovered(), "nothing has begun");

@@ -11,7 +11,7 @@
 //! | `down` | tasks that failed, and begin anew |
 //! | `outlet`, `commit`, `backoff` | the commit, and what happens when it fails |
 //! | `hops` | repartition topics |
-//! | `globals` | global tables, read whole by every worker |
+//! | `globals`, `replicas` | global tables, read whole by every worker; their rows |
 //! | `reads`, `workers` | committed rows for whoever asks, and who has which |
 //! | `storing` | rounds of the store |
 //! | `shared`, `status`, `handle`, `meters`, `caught_up`, `watchdog` | what is seen of the threads from outside |
@@ -36,6 +36,7 @@ mod reads;
 mod rebalance;
 mod recovery;
 mod refused;
+mod replicas;
 mod settings;
 mod shared;
 pub(crate) mod signals;
@@ -51,6 +52,7 @@ mod topics;
 mod watchdog;
 mod workers;
 
+pub(crate) use globals::Followed;
 pub(crate) use handle::WorkerHandle;
 pub(crate) use patterns::Replan;
 pub(crate) use reads::{Answer, Ask, NotHere};
@@ -171,8 +173,9 @@ impl Ground<'_> {
         fit(&mut settings.properties, &limits)?;
         let taken = limits.taken(&settings.properties);
         let (names, running) = (names(&plan), Running::of(&plan));
-        let globals = Global::of(&plan, &limits.globals)?;
-        let globals = Globals::new(globals, &settings, &plan.app, admin, &stop);
+        let globals = Global::of(&plan, &limits.globals, &handle.replicas)?;
+        let globals = Globals::new(globals, &settings.properties, &plan.app, admin, &stop);
+        let globals = globals.of_worker(handle);
         let states = globals.beside(Arc::clone(&self.states));
         let follower = globals::start(globals)?;
         let storer = Storer::start(Arc::clone(&self.store)).map_err(no_thread)?;

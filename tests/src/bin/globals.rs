@@ -1,6 +1,9 @@
 //! An app with a global table of a topic, one that an agent writes, and a table of a topic.
 
+use std::time::Duration;
+
 use stream_runtime::prelude::*;
+use stream_runtime::web::{Json, Path};
 
 #[record]
 #[derive(Clone, Default)]
@@ -51,6 +54,37 @@ async fn bill(
         words: counts.get(&*item).unwrap_or_default(),
         process: std::process::id(),
     }
+}
+
+/// What only pages and commands read.
+#[topic("g_notes", value = String, key = String, compact, partitions = 2)]
+struct Notes;
+
+#[table(global, source = Notes)]
+struct NoteOf;
+
+#[page("/note/{item}")]
+async fn note(Path(item): Path<String>, notes: GlobalTable<NoteOf>) -> Json<Option<String>> {
+    Json(notes.get(&item))
+}
+
+/// Waits for a note, as long as a page may take.
+#[page("/notes/wait/{item}")]
+async fn awaited(notes: &GlobalTable<NoteOf>, Path(item): Path<String>) -> Json<Option<String>> {
+    Json(notes.wait_for(&item, Duration::from_secs(20)).await)
+}
+
+/// How many notes and words there are
+#[command]
+async fn count_rows(notes: GlobalTable<NoteOf>, counts: GlobalTable<Counts>) {
+    println!("{} notes, {} words", notes.len(), counts.len());
+}
+
+/// Waits for a note of this item
+#[command]
+async fn wait_note(notes: GlobalTable<NoteOf>) {
+    let note = notes.wait_for("late", Duration::from_secs(20)).await;
+    println!("late: {note:?}");
 }
 
 fn main() -> ExitCode {

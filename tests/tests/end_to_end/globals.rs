@@ -153,3 +153,53 @@ fn every_worker_follows_all_rows() {
         );
     }
 }
+
+#[test]
+fn a_page_and_a_command_read_a_global_table_that_no_agent_asks_for() {
+    let broker = Broker::embedded();
+    let app = app(&broker);
+    // Without a worker there is nothing yet, and that is said.
+    let text = app.fails(&app.command(&["count-rows"]), WITHIN).unwrap();
+    assert!(
+        text.contains("`note_of`") && text.contains("topic `g_notes` does not exist"),
+        "{text}"
+    );
+    let args = [&app.impatient()[..], &["--web-port".into(), "0".into()]].concat();
+    let mut workers = [app.start(&args), app.start(&args)];
+    let addresses = workers
+        .each_mut()
+        .map(|worker| tests::http::address_of(worker).unwrap());
+    send(&app, "g_notes", "tea", "hot");
+    send(&app, "g_notes", "milk", "cold");
+    send(&app, "g_words", "k", "tea");
+    // Every worker has all of them, whatever its partitions.
+    for address in &addresses {
+        for (item, note) in [("tea", "hot"), ("milk", "cold")] {
+            let path = format!("/notes/wait/{item}");
+            let answer = tests::http::get(address, &path).unwrap();
+            assert_eq!((answer.status, answer.body), (200, format!("{note:?}")));
+        }
+        let answer = tests::http::get(address, "/note/none").unwrap();
+        assert_eq!((answer.status, answer.body), (200, "null".to_owned()));
+    }
+    // A command is complete from its first line on, and follows.
+    let mut patient = app.start(&["wait-note"]);
+    let counted = Instant::now();
+    loop {
+        let said = app.run(&["count-rows"], WITHIN).unwrap().stdout();
+        assert!(said.starts_with("2 notes"), "{said}");
+        if said.contains("2 notes, 1 words") {
+            break;
+        }
+        assert!(counted.elapsed() < WITHIN, "{said}");
+    }
+    send(&app, "g_notes", "late", "but here");
+    assert!(patient.wait(WITHIN).unwrap().success());
+    assert_eq!(patient.stdout().trim(), "late: Some(\"but here\")");
+    for worker in &mut workers {
+        worker.kill();
+    }
+    // Nor does it need a worker.
+    let said = app.run(&["count-rows"], WITHIN).unwrap().stdout();
+    assert_eq!(said.trim(), "3 notes, 1 words");
+}

@@ -1,5 +1,7 @@
 //! Global tables, and tables that are a topic's records.
 
+use std::time::Duration;
+
 use crate::prelude::*;
 
 #[record]
@@ -151,4 +153,89 @@ async fn orphan(_: String, _: GlobalTable<Orphans>) {}
 #[should_panic(expected = "nobody writes table `orphans`")]
 fn a_global_table_that_nobody_writes_is_refused() {
     TestApp::only((orphan,)).sent::<Price>("local_bills");
+}
+
+#[topic("global_reports", value = String)]
+struct Reports;
+
+/// Nobody but this reads the prices.
+#[timer("1m")]
+async fn price_list(
+    prices: GlobalTable<PriceOf>,
+    seen: &GlobalTable<Seen>,
+    reports: Producer<Reports>,
+) -> Result<()> {
+    let tea = prices.read("tea", |price| price.cents);
+    let report = format!("{tea:?}, {} words", seen.len());
+    reports.send("r", report).await?;
+    Ok(())
+}
+
+/// It begins before anything is there.
+#[task]
+async fn first_price(prices: GlobalTable<PriceOf>, reports: Producer<Reports>) -> Result<()> {
+    let milk = prices.wait_for("milk", Duration::from_secs(60)).await;
+    reports
+        .send("r", format!("milk {:?}", milk.map(|price| price.cents)))
+        .await?;
+    Ok(())
+}
+
+fn reports(app: &mut TestApp) -> Vec<String> {
+    let sent = app.sent::<String>("global_reports");
+    sent.iter().map(|report| (**report).clone()).collect()
+}
+
+#[test]
+fn a_timer_alone_reads_global_tables() {
+    let minute = |n: i64| DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(n);
+    let mut app = TestApp::only((count, price_list, first_price)).partitions(3);
+    app.send("global_prices", "tea", cents(3));
+    app.send("global_words", "k", "word".to_owned());
+    app.advance_to(minute(1));
+    assert_eq!(reports(&mut app), ["Some(3), 1 words"]);
+    app.send_raw("global_prices", Some(b"tea"), None);
+    app.send("global_prices", "milk", cents(4));
+    app.restart_with_empty_disk();
+    app.advance_to(minute(2));
+    let mut all = reports(&mut app);
+    all.sort_unstable();
+    assert_eq!(all, ["None, 1 words", "Some(3), 1 words", "milk Some(4)"]);
+}
+
+#[timer("1m")]
+async fn of_nobody(_: GlobalTable<Orphans>) {}
+
+#[test]
+#[should_panic(
+    expected = "timer `of_nobody` reads table `orphans`, which no agent of the app keeps"
+)]
+fn a_global_table_that_nobody_writes_is_refused_outside_agents() {
+    TestApp::only((count, of_nobody)).sent::<Price>("global_bills");
+}
+
+/// What it asks for is written by another agent after the question was asked.
+#[agent(topic = "global_questions", sink = "global_late_answers")]
+async fn patient(word: String, seen: GlobalTable<Seen>) -> Price {
+    let n = seen.wait_for(&word, Duration::from_secs(4)).await;
+    cents(n.unwrap_or_default())
+}
+
+#[agent(topic = "global_questions", sink = "global_no_answers")]
+async fn impatient(word: String, seen: GlobalTable<Seen>) -> Price {
+    let n = seen.wait_for(&word, Duration::from_millis(1)).await;
+    cents(n.unwrap_or(1_000))
+}
+
+#[test]
+fn a_row_of_a_global_table_can_be_waited_for() {
+    let mut app = TestApp::only((count, patient)).partitions(2);
+    for n in 0..3 {
+        app.send("global_questions", format!("q{n}"), "word".to_owned());
+    }
+    app.send("global_words", "word", "word".to_owned());
+    assert_eq!(bills(&mut app, "global_late_answers"), [1, 1, 1]);
+    let mut app = TestApp::only((count, impatient));
+    app.send("global_questions", "q", "word".to_owned());
+    assert_eq!(bills(&mut app, "global_no_answers"), [1_000]);
 }

@@ -274,6 +274,7 @@ mod tests {
             topologies: vec![topology],
             topics: BTreeMap::new(),
             patterns: Vec::new(),
+            outside: Vec::new(),
         }
     }
 
