@@ -14,6 +14,7 @@ mod kafka;
 mod key;
 mod mutants;
 mod record;
+mod schedule;
 #[doc(hidden)]
 pub mod store;
 #[doc(hidden)]

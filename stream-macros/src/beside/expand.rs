@@ -7,12 +7,44 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::{ReturnType, spanned::Spanned};
 
 pub fn expand(beside: &Beside) -> TokenStream {
+    let p = beside.runtime.private();
     match &beside.when {
         When::Every {
             ms,
             per_partition: true,
-        } => per_partition(beside, *ms),
+        } => per_partition(
+            beside,
+            &quote!(#p::Source::Timer { every_ms: #ms }),
+            &quote!(#p::AgentOptions::TIMER),
+        ),
+        When::Crontab {
+            expression,
+            timezone,
+            per_partition: true,
+        } => {
+            let (retries, backoff_ms) = policy(beside);
+            per_partition(
+                beside,
+                &quote!(#p::Source::Crontab { expression: #expression, timezone: #timezone }),
+                &quote! {
+                    #p::AgentOptions {
+                        retries: #retries,
+                        backoff_ms: #backoff_ms,
+                        ..#p::AgentOptions::TIMER
+                    }
+                },
+            )
+        }
         _ => per_worker(beside),
+    }
+}
+
+/// How a call that failed is tried again. Timers and tasks are not called again: the next tick comes, and a task may be a
+/// loop.
+fn policy(beside: &Beside) -> (u32, u64) {
+    match &beside.when {
+        When::Crontab { .. } => (beside.retries.unwrap_or(5), beside.backoff.unwrap_or(1000)),
+        _ => (0, 0),
     }
 }
 
@@ -29,15 +61,12 @@ fn per_worker(beside: &Beside) -> TokenStream {
         When::Crontab {
             expression,
             timezone,
+            ..
         } => quote!(#p::When::Crontab { expression: #expression, timezone: #timezone }),
         When::Start => quote!(#p::When::Start),
         When::Stop => quote!(#p::When::Stop),
     };
-    // Timers and tasks are not called again: the next tick comes, and a task may be a loop.
-    let (retries, backoff_ms) = match &beside.when {
-        When::Crontab { .. } => (beside.retries.unwrap_or(5), beside.backoff.unwrap_or(1000)),
-        _ => (0, 0),
-    };
+    let (retries, backoff_ms) = policy(beside);
     let function = &item.sig.ident;
     let cfgs = item::cfgs(&item.attrs);
     let place = item::place(&p);
@@ -95,7 +124,7 @@ fn per_worker(beside: &Beside) -> TokenStream {
 }
 
 /// An agent whose events are ticks.
-fn per_partition(beside: &Beside, ms: u64) -> TokenStream {
+fn per_partition(beside: &Beside, source: &TokenStream, options: &TokenStream) -> TokenStream {
     let p = beside.runtime.private();
     let Beside {
         item,
@@ -149,9 +178,9 @@ fn per_partition(beside: &Beside, ms: u64) -> TokenStream {
                 #p::AgentDescriptor {
                     name: #name,
                     place: #place,
-                    source: #p::Source::Timer { every_ms: #ms },
+                    source: #source,
                     sink: ::core::option::Option::None,
-                    options: #p::AgentOptions::TIMER,
+                    options: #options,
                     shape: || __timer().shape,
                     start: |__context| (__timer().start)(__context),
                     item: || #p::item_id(&#function),

@@ -49,6 +49,7 @@ pub const CRONTAB: Kind = Kind {
         legal: &[
             ("timezone", Takes::Text),
             ("on_leader", Takes::Flag),
+            ("per", Takes::Choice(&["worker", "partition"])),
             ("retries", Takes::Int),
             ("backoff", Takes::Duration),
             ("crate", Takes::Path),
@@ -60,10 +61,6 @@ pub const CRONTAB: Kind = Kind {
                 "the expression comes first: `#[crontab(\"0 * * * *\")]`",
             ),
             ("tz", "it is `timezone = \"Europe/Berlin\"` here"),
-            (
-                "per",
-                "a crontab runs once per worker; `on_leader` makes it once per app",
-            ),
         ],
         bare: None,
     },
@@ -113,6 +110,7 @@ pub enum When {
     Crontab {
         expression: String,
         timezone: String,
+        per_partition: bool,
     },
     Start,
     Stop,
@@ -134,11 +132,14 @@ pub fn parse(
         When::Every {
             per_partition: true,
             ..
+        } | When::Crontab {
+            per_partition: true,
+            ..
         }
     );
     if !in_partitions {
         let takes = format!(
-            "{} takes State<T>, Producer<S>, TableReader<S>, GlobalTable<S> and Due; a timer with `per = \"partition\"` takes what agents take",
+            "{} takes State<T>, Producer<S>, TableReader<S>, GlobalTable<S> and Due; a timer or a crontab with `per = \"partition\"` takes what agents take",
             kind.what
         );
         function::refuse_handles(&parameters, &takes, errors);
@@ -171,15 +172,7 @@ fn timer(
         }
         return None;
     };
-    let per_partition = options
-        .text("per")
-        .is_some_and(|per| per.value() == "partition");
-    if per_partition && let Some(word) = options.word("on_leader") {
-        errors.on(
-            word,
-            "`on_leader` is for timers of the worker; with `per = \"partition\"` each partition has one owner anyway",
-        );
-    }
+    let per_partition = per_partition(options, "timers", errors);
     match duration::parse(&literal.value()) {
         Ok(0) => errors.on(literal, "a timer of nothing would never rest"),
         Ok(ms) => {
@@ -191,6 +184,22 @@ fn timer(
         Err(problem) => errors.on(literal, problem),
     }
     None
+}
+
+/// Whether it runs in each partition.
+fn per_partition(options: &Options, what: &str, errors: &Errors) -> bool {
+    let per_partition = options
+        .text("per")
+        .is_some_and(|per| per.value() == "partition");
+    if per_partition && let Some(word) = options.word("on_leader") {
+        errors.on(
+            word,
+            format!(
+                "`on_leader` is for {what} of the worker; with `per = \"partition\"` each partition has one owner anyway"
+            ),
+        );
+    }
+    per_partition
 }
 
 fn crontab(
@@ -225,7 +234,9 @@ fn crontab(
         errors.on(literal, problem);
         return None;
     }
+    let per_partition = per_partition(options, "crontabs", errors);
     Some(When::Crontab {
+        per_partition,
         expression: literal.value(),
         timezone: timezone.map_or_else(|| "UTC".to_owned(), LitStr::value),
     })

@@ -198,7 +198,7 @@ impl App {
                 match agent.source {
                     Source::Topics(topics) => names.extend(topics),
                     Source::Pattern(pattern) => patterns.push(pattern),
-                    Source::Closed | Source::Timer { .. } => {}
+                    Source::Closed | Source::Timer { .. } | Source::Crontab { .. } => {}
                 }
             }
             let edges = shapes.iter().flat_map(|shape| &shape.edges);

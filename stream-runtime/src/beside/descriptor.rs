@@ -7,8 +7,8 @@ use std::pin::Pin;
 use chrono::{DateTime, Utc};
 
 use super::BesideCx;
-use super::schedule::Schedule;
 use crate::error::{Action, Failure};
+use crate::schedule::Schedule;
 use crate::task::backoff;
 use crate::topology::{Edge, Place, TopicDescriptor, registry};
 

@@ -8,7 +8,6 @@ mod params;
 mod reader;
 mod route;
 mod run;
-mod schedule;
 pub(crate) mod wire;
 
 pub(crate) use client::Client;
@@ -19,4 +18,3 @@ pub use params::{BesideOutput, BesideParam, BesideParameter};
 pub use reader::{AllRows, Reading, TableReader};
 pub(crate) use route::{Asking, Found, Of, Reads, Router};
 pub(crate) use run::{start, unpanicked};
-pub(crate) use schedule::Schedule;

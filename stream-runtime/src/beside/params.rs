@@ -47,7 +47,7 @@ impl<T> BesideParameter<T> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be asked for beside the streams",
     label = "not a parameter of a timer, a crontab or a task",
-    note = "a timer, a crontab or a task takes State<T>, Producer<S>, TableReader<S>, GlobalTable<S> and Due; a timer with `per = \"partition\"` takes what agents take"
+    note = "a timer, a crontab or a task takes State<T>, Producer<S>, TableReader<S>, GlobalTable<S> and Due; a timer or a crontab with `per = \"partition\"` takes what agents take"
 )]
 pub trait BesideParam: Sized {
     /// What it ties the function to.

@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout_at};
 
-use super::schedule::Schedule;
 use super::{BesideCx, BesideDescriptor, Then, When};
 use crate::error::{Error, Failure};
+use crate::schedule::Schedule;
 
 /// How often it is looked whether the worker has recovered, and whether it leads.
 const LOOK: Duration = Duration::from_millis(20);

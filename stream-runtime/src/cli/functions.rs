@@ -41,17 +41,8 @@ pub(super) fn of(app: &App) -> Vec<FunctionView> {
 }
 
 fn beside(one: &BesideDescriptor, now: DateTime<Utc>) -> FunctionView {
-    let called = match one.when {
-        When::Every { ms } => every(ms),
-        When::Crontab {
-            expression,
-            timezone,
-        } => format!("{expression} in {timezone}"),
-        When::Start => "once, at the start".to_owned(),
-        When::Stop => "once, at the end".to_owned(),
-    };
     FunctionView {
-        called,
+        called: one.when.called(),
         next: one.when.next(now),
         on_leader: one.on_leader,
         ..view(one.name, one.when.what(), one.place, one.edges)
@@ -93,6 +84,21 @@ fn view(
         }
     }
     view
+}
+
+impl When {
+    /// What calls it.
+    pub(super) fn called(self) -> String {
+        match self {
+            When::Every { ms } => every(ms),
+            When::Crontab {
+                expression,
+                timezone,
+            } => format!("{expression} in {timezone}"),
+            When::Start => "once, at the start".to_owned(),
+            When::Stop => "once, at the end".to_owned(),
+        }
+    }
 }
 
 /// What calls a timer.

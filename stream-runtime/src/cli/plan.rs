@@ -3,7 +3,6 @@
 use super::args::{DescribeArgs, Output, PlanArgs};
 use super::context::Context;
 use super::error::{CliError, CliResult};
-use super::functions::every;
 use super::lock;
 use super::print::{Columns, json, line};
 use super::style::Style;
@@ -69,9 +68,9 @@ pub(super) fn plan(cx: &Context<'_>, args: &PlanArgs) -> CliResult {
 
 /// `topic -> agent [table] -> sink`.
 fn flow(agent: &AgentView, style: Style) -> String {
-    let source = match (&agent.closes, agent.every_ms) {
+    let source = match (&agent.closes, agent.called()) {
         (Some(table), _) => format!("closed windows of {table}"),
-        (None, Some(ms)) => every(ms),
+        (None, Some(called)) => called,
         (None, None) => read_by(agent, " + "),
     };
     let mut text = match agent.feeds {
@@ -143,9 +142,9 @@ pub(super) fn agents(cx: &Context<'_>) -> CliResult {
         &["agent", "reads", "tables", "sends to", "place"],
     );
     for agent in view.agents() {
-        let reads = match (&agent.closes, agent.every_ms) {
+        let reads = match (&agent.closes, agent.called()) {
             (Some(table), _) => format!("{table} (closed)"),
-            (None, Some(ms)) => every(ms),
+            (None, Some(called)) => called,
             (None, None) => read_by(agent, ", "),
         };
         let tables = [&agent.tables_written[..], &agent.tables_read]
@@ -320,7 +319,10 @@ fn agent(agent: &AgentView) -> CliResult {
         "closed windows of",
         agent.closes.as_deref().unwrap_or_default(),
     )?;
-    field("called", &agent.every_ms.map(every).unwrap_or_default())?;
+    field("called", &agent.called().unwrap_or_default())?;
+    let next = agent.next;
+    let next = next.map(|next| next.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+    field("next", &next.unwrap_or_default())?;
     field("writes tables", &agent.tables_written.join(", "))?;
     field("reads tables", &agent.tables_read.join(", "))?;
     field("order", &order(agent))?;

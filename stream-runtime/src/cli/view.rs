@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::functions::{self, FunctionView};
+use super::functions::{self, FunctionView, every};
 use crate::app::App;
-use crate::beside::BesideDescriptor;
+use crate::beside::{BesideDescriptor, When};
 use crate::duration;
 use crate::topology::{
     AgentDescriptor, AgentPlan, Edge, JoinShape, OnError, OutputKind, Plan, RecordInfo, Source,
@@ -53,6 +54,9 @@ pub(super) struct AgentView {
     pub(super) closes: Option<String>,
     /// From one tick to the next, of a timer.
     pub(super) every_ms: Option<u64>,
+    /// Expression and time zone, of a crontab, and when it is called next.
+    pub(super) crontab: Option<String>,
+    pub(super) next: Option<DateTime<Utc>>,
     pub(super) tables_read: Vec<String>,
     pub(super) tables_written: Vec<String>,
     /// Agents that finish with an event before it begins: they write tables that it reads.
@@ -287,6 +291,8 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
             Source::Timer { every_ms } => Some(every_ms),
             _ => None,
         },
+        crontab: by_calendar(descriptor.source).map(|when| when.called()),
+        next: by_calendar(descriptor.source).and_then(|when| when.next(Utc::now())),
         tables_read: tables(false),
         tables_written: tables(true),
         after: agent
@@ -344,9 +350,31 @@ fn grouped(agent: &AgentDescriptor, feeder: &AgentDescriptor) -> String {
     let topics = match feeder.source {
         Source::Topics(topics) => topics.join(", "),
         Source::Pattern(pattern) => pattern::placeholder(pattern),
-        Source::Closed | Source::Timer { .. } => String::new(),
+        Source::Closed | Source::Timer { .. } | Source::Crontab { .. } => String::new(),
     };
     format!("{by} of {topics}")
+}
+
+fn by_calendar(source: Source) -> Option<When> {
+    match source {
+        Source::Crontab {
+            expression,
+            timezone,
+        } => Some(When::Crontab {
+            expression,
+            timezone,
+        }),
+        _ => None,
+    }
+}
+
+impl AgentView {
+    /// What calls it, of a timer or a crontab.
+    pub(super) fn called(&self) -> Option<String> {
+        let crontab = self.crontab.as_ref();
+        let crontab = crontab.map(|when| format!("{when}, in each partition"));
+        self.every_ms.map(every).or(crontab)
+    }
 }
 
 fn state(edge: &Edge) -> Option<String> {

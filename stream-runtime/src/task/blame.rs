@@ -14,6 +14,8 @@ const ANY: u16 = u16::MAX;
 const UNKNOWN: u16 = u16::MAX;
 /// A tick of a timer: it does not come again.
 const TICK: u16 = u16::MAX - 1;
+/// A call of a crontab.
+const CALL: u16 = u16::MAX - 2;
 /// Windows of the table with this number less.
 const CLOSING: u16 = 0x8000;
 
@@ -23,7 +25,7 @@ pub struct Origin {
     pub(crate) agent: u16,
     /// An input's number, or [`CLOSING`] and a table's, or one of the above.
     pub(crate) source: u16,
-    /// The offset; of a window a hash of its end and key.
+    /// The offset; of a window a hash of its end and key; of a call the time that it is for.
     pub(crate) place: i64,
 }
 
@@ -184,7 +186,10 @@ impl Shared {
                 });
                 (CLOSING | table as u16, place)
             }
-            Current::Tick(_) => (TICK, Some(0)),
+            Current::Tick(_) => match self.call_in_hand() {
+                Some(due) => (CALL, Some(due)),
+                None => (TICK, Some(0)),
+            },
             Current::None => (UNKNOWN, None),
         };
         let Some(place) = place else {

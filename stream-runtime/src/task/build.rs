@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::agent::{AgentState, AgentWaker, Holds, Role, Status};
+use super::crontab::Crontab;
 use super::inbox::Inbox;
 use super::limits::OutputLimit;
 use super::pulse::Pulse;
@@ -13,6 +14,7 @@ use super::shared::{Current, Shared, States, TaskSettings};
 use super::task::Task;
 use super::tick::Timer;
 use crate::error::Error;
+use crate::schedule::Schedule;
 use crate::store::Tree;
 use crate::table::{Clock, Description, OpenTable, TablePartition, open_described};
 use crate::topology::{AgentPlan, Source, SubTopology};
@@ -126,6 +128,19 @@ impl Task {
             .enumerate()
             .filter_map(every)
             .collect();
+        let by_calendar = |(agent, plan): (usize, &AgentPlan)| match plan.descriptor.source {
+            Source::Crontab {
+                expression,
+                timezone,
+            } => Some(
+                Schedule::new(expression, timezone)
+                    .map(|schedule| Crontab::new(agent, plan.descriptor.name, schedule))
+                    .map_err(|error| error.context(plan.descriptor.place)),
+            ),
+            _ => None,
+        };
+        let crontabs = topology.agents.iter().enumerate();
+        let crontabs: Vec<Crontab> = crontabs.filter_map(by_calendar).collect::<Result<_, _>>()?;
         let ahead = topology
             .inputs
             .iter()
@@ -189,9 +204,15 @@ impl Task {
             failures: Cell::new(0),
             dead: Cell::new(0),
             ticks: Cell::new(0),
-            next_tick: Cell::new(if timers.is_empty() { u64::MAX } else { 0 }),
+            next_tick: Cell::new(match timers.is_empty() && crontabs.is_empty() {
+                true => u64::MAX,
+                false => 0,
+            }),
+            next_call: Cell::new(i64::MAX),
+            calls_from: Cell::new(i64::MIN),
             tick_due: Cell::default(),
             timers,
+            crontabs,
             budget: Cell::new(0),
             wall: Cell::new(0),
             mono: Cell::new(0),

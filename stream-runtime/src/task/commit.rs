@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::crontab::Crontab;
 use super::outbuf::Outgoing;
 use super::task::Task;
 use crate::error::Error;
@@ -41,6 +42,9 @@ impl Task {
         shared.send_unreadable();
         let mut changed =
             prepared.offsets != prepared.committed || !shared.batch.borrow().is_empty();
+        for crontab in &shared.crontabs {
+            changed |= crontab.prepare();
+        }
         for (i, table) in shared.tables.iter().enumerate() {
             table.prepare()?;
             let mut rows = 0;
@@ -117,9 +121,26 @@ impl Task {
         all.filter(move |offset| !mutants::is(Mutant::Offsets) || moved(offset))
     }
 
-    /// What goes beside the offsets: the incarnations of the task's changelogs.
+    /// What goes beside the offsets: the incarnations of the task's changelogs, and how far its crontabs are.
     pub fn commit_metadata(&self) -> String {
+        let crontabs = self.shared.crontabs.iter();
+        self.metadata(crontabs.filter_map(Crontab::prepared))
+    }
+
+    /// The same of the last commit.
+    pub fn committed_metadata(&self) -> String {
+        let crontabs = self.shared.crontabs.iter();
+        self.metadata(crontabs.filter_map(Crontab::committed))
+    }
+
+    fn metadata(&self, crontabs: impl Iterator<Item = String>) -> String {
         let mut out = String::new();
+        for crontab in crontabs {
+            if !out.is_empty() {
+                out.push(';');
+            }
+            out.push_str(&crontab);
+        }
         for (i, table) in self.topology.tables.iter().enumerate() {
             let prepared = self
                 .prepared
@@ -152,6 +173,7 @@ impl Task {
                 self.marks[i] = Some(mark);
             }
         }
+        shared.crontabs.iter().for_each(Crontab::commit);
         shared.batch.borrow_mut().clear();
         shared.acked.set(0);
         self.prepared.committed_time = self.prepared.stream_time;
@@ -184,6 +206,10 @@ impl Task {
             .min()
             .unwrap_or(i64::MAX);
         shared.clock.next_due.set(due);
+        for crontab in &shared.crontabs {
+            crontab.aborted();
+            shared.next_tick.set(0);
+        }
         shared.batch.borrow_mut().clear();
         shared.acked.set(0);
         shared.failure.borrow_mut().take();

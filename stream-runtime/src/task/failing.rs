@@ -45,6 +45,12 @@ impl AgentCx {
         let failed = agent.attempts.get() + 1;
         agent.attempts.set(failed);
         agent.deadline.set(None);
+        if shared.call_in_hand().is_some() && failure.action() != Action::Fatal {
+            return match self.calls_again(&failure) {
+                true => shared.done(self.agent),
+                false => self.give_up(agent.options.on_error, &failure.to_string()),
+            };
+        }
         match failure.action() {
             Action::Fatal => self.fatal(&failure),
             Action::Retry if failed <= agent.options.retries => {
@@ -119,6 +125,7 @@ impl AgentCx {
         let (shared, agent) = (&self.shared, self.state());
         let at = shared.whereabouts();
         agent.deadline.set(None);
+        let call = shared.call_in_hand();
         match policy {
             OnError::Stop => {
                 let error = Error::agent(format!(
@@ -129,6 +136,16 @@ impl AgentCx {
                 // The user said "stop": the worker ends, and the record stays for the next one.
                 shared.stop(error, true);
                 return false;
+            }
+            _ if call.is_some() => {
+                let due = call.unwrap_or_default();
+                let failed = agent.attempts.get();
+                tracing::error!(
+                    crontab = agent.name,
+                    at,
+                    "due at {}, failed {failed} time(s), until its next time: {why}",
+                    people_time(due)
+                );
             }
             _ if matches!(shared.current.get(), Current::Tick(_)) => {
                 tracing::warn!(timer = agent.name, at, "failed, until the next tick: {why}");

@@ -19,7 +19,7 @@ use crate::topology::Edge;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be injected here",
     label = "not a parameter of this kind of function",
-    note = "an agent, a join or a timer per partition takes Table<S>, GlobalTable<S>, Topic<S>, State<T>, TaskContext; the event form, `on_close` and a join also Key<K> and Headers"
+    note = "an agent, a join, a timer or a crontab per partition takes Table<S>, GlobalTable<S>, Topic<S>, State<T>, TaskContext; the event form, `on_close` and a join also Key<K> and Headers"
 )]
 pub trait FromContext<M>: Sized {
     /// What it ties the agent to.

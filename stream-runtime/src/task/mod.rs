@@ -7,6 +7,7 @@ mod blame;
 mod build;
 mod closed;
 mod commit;
+mod crontab;
 pub(crate) mod dead_letter;
 mod event;
 mod failing;

@@ -88,6 +88,9 @@ impl Task {
     /// group knows is gone: both name the cure.
     pub fn recovered(&mut self, committed: &[Committed]) -> Result<Vec<StartAt>, Error> {
         self.check_incarnations(committed)?;
+        for crontab in &self.shared.crontabs {
+            crontab.recovered(committed.iter().map(|have| have.metadata.as_str()));
+        }
         let partition = self.shared.partition;
         let mut starts = Vec::with_capacity(committed.len());
         for (input, have) in self.topology.inputs.iter().zip(committed) {

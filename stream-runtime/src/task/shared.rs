@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::agent::{AgentState, Status};
 use super::blame::Blame;
+use super::crontab::Crontab;
 use super::held::Held;
 use super::inbox::{Inbox, RawRecord};
 use super::limits::{Limits, OutputLimit};
@@ -129,8 +130,14 @@ pub struct Shared {
     pub(crate) ticks: Cell<u64>,
     /// The agents that are timers.
     pub(crate) timers: Vec<Timer>,
-    /// Monotonic time of the next tick; `u64::MAX` without timers, 0 before the first turn.
+    /// The agents that are crontabs.
+    pub(crate) crontabs: Vec<Crontab>,
+    /// Monotonic time of the next tick; `u64::MAX` without timers and crontabs, 0 before the first turn.
     pub(crate) next_tick: Cell<u64>,
+    /// Wall clock time of the first call of a crontab, whatever became of the clock; `i64::MAX` without.
+    pub(crate) next_call: Cell<i64>,
+    /// Wall clock time up to which no crontab is called.
+    pub(crate) calls_from: Cell<i64>,
     /// Wall clock time, epoch ms, that the tick in hand was due at.
     pub(crate) tick_due: Cell<i64>,
     /// Events that this turn may still begin.
@@ -301,7 +308,8 @@ impl Shared {
                 }
             }
             Current::Closed(table) => self.tables[table].close_head(),
-            Current::Tick(_) | Current::None | Current::Held(_) => {}
+            Current::Tick(agent) => self.tick_is_over(agent),
+            Current::None | Current::Held(_) => {}
         }
         self.current.set(Current::None);
         clock.hand.set(Hand::Empty);

@@ -83,6 +83,9 @@ impl Task {
         shared.wall.set(now.wall);
         shared.mono.set(now.mono);
         shared.budget.set(TURN);
+        if shared.next_call.get() <= now.wall {
+            shared.next_tick.set(shared.next_tick.get().min(now.mono));
+        }
         let before = shared.processed.get();
         self.expire_deadlines();
         if let Current::Held(_) = shared.current.get() {
@@ -290,6 +293,11 @@ impl Task {
     pub fn raise_to(&mut self, time: i64) {
         let clock = &self.shared.clock;
         clock.stream_time.set(clock.stream_time.get().max(time));
+    }
+
+    /// Crontabs of the partition make no call for a time up to this one, epoch ms.
+    pub fn leave_out_calls(&mut self, until: i64) {
+        self.shared.leave_out_calls(until);
     }
 
     /// The partition is going away in order: agents that wait for an event get `None` with their next turn.

@@ -1,4 +1,4 @@
-//! Timers that run per partition: a tick is an event of its own.
+//! Timers and crontabs that run per partition: a tick is an event of its own.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -82,7 +82,7 @@ impl<M: ByTheClock> FromContext<M> for Due {
     }
 }
 
-/// Marks timers that are called once per tick, in each partition.
+/// Marks timers and crontabs that are called once per tick, in each partition.
 #[derive(Debug)]
 pub struct TickForm;
 
@@ -116,6 +116,9 @@ where
 {
     let cx = Cx::new(&agent);
     while poll_fn(|_| agent.poll_tick()).await {
+        if agent.is_condemned() {
+            continue;
+        }
         match call(&cx).await {
             Ok(()) => agent.acknowledge(),
             Err(failure) => agent.fail(failure),
@@ -125,7 +128,7 @@ where
 
 impl Shared {
     /// Hands a tick to its timer: its time is the wall clock, which moves no stream time.
-    fn begin_tick(&self, agent: usize) {
+    pub(super) fn begin_tick(&self, agent: usize) {
         let clock = &self.clock;
         self.budget.set(self.budget.get().saturating_sub(1));
         clock.event_time.set(self.wall.get());
@@ -136,14 +139,12 @@ impl Shared {
         self.hand_out(&[agent]);
     }
 
-    /// Begins a tick that is due; the first comes one interval after the task's first turn. Ticks that were missed are
+    /// Begins a tick that is due, of a timer or else of a crontab. Of a timer the first comes one interval after the task's first turn. Ticks that were missed are
     /// not made up for.
     pub(crate) fn begin_due_tick(&self) -> bool {
         let now = self.mono.get();
-        if self.next_tick.get() == 0 {
-            for timer in &self.timers {
-                timer.next.set(now.saturating_add(timer.every));
-            }
+        for timer in self.timers.iter().filter(|timer| timer.next.get() == 0) {
+            timer.next.set(now.saturating_add(timer.every));
         }
         let due = self.timers.iter().find(|timer| timer.next.get() <= now);
         if let Some(timer) = due {
@@ -158,9 +159,12 @@ impl Shared {
             timer.next.set(next);
             self.begin_tick(timer.agent);
         }
+        let begun = due.is_some() || self.begin_due_call();
+        let (call, clock) = self.next_call();
         let next = self.timers.iter().map(|timer| timer.next.get()).min();
-        self.next_tick.set(next.unwrap_or(u64::MAX));
-        due.is_some()
+        self.next_tick.set(next.unwrap_or(u64::MAX).min(call));
+        self.next_call.set(clock);
+        begun
     }
 }
 

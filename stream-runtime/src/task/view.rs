@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::agent::{AgentState, Status};
+use super::crontab::Crontab;
 use super::outbuf::OutBuf;
 use super::shared::Current;
 use super::task::Task;
@@ -168,9 +169,9 @@ impl Task {
         self.futures.iter().all(Option::is_none)
     }
 
-    /// Whether rows have changed since the last commit; also when they did so without an event.
+    /// Whether rows, or how far crontabs are, have changed since the last commit; also when they did so without an event.
     pub fn is_dirty(&self) -> bool {
-        self.shared.clock.dirty.get() > 0
+        self.shared.clock.dirty.get() > 0 || self.shared.crontabs.iter().any(Crontab::is_dirty)
     }
 
     /// Rows of a table in the cache.

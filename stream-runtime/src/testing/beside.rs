@@ -11,12 +11,12 @@ use super::cluster::Entry;
 use super::drive::Drive;
 use crate::app::Outlet;
 use crate::beside::{
-    Asking, BesideCx, BesideDescriptor, BesideFuture, Found, Of, Reads, Schedule, Then, When,
-    unpanicked,
+    Asking, BesideCx, BesideDescriptor, BesideFuture, Found, Of, Reads, Then, When, unpanicked,
 };
 use crate::error::{Error, Failure};
 use crate::key::partition_of;
 use crate::record::date;
+use crate::schedule::Schedule;
 use crate::task::{Now, States};
 use crate::topology::TableDescriptor;
 use crate::worker::{Answer, Ask, WorkerHandle};

@@ -33,6 +33,8 @@ pub(super) struct Drive {
     pub(super) now: Now,
     /// Whether the clock has been set, by the test or by a record.
     started: bool,
+    /// Wall clock time up to which crontabs of partitions are not called: a record set the clock to it.
+    pub(super) calls_from: i64,
     pub(super) fail_commits: u32,
     /// Commits that were aborted so far.
     aborted: u64,
@@ -63,6 +65,7 @@ impl Drive {
             settings,
             now: Now { wall: 0, mono: 0 },
             started: false,
+            calls_from: i64::MIN,
             fail_commits: 0,
             aborted: 0,
             wake: Arc::default(),
@@ -293,9 +296,20 @@ impl Drive {
     /// reason.
     pub(super) fn follow(&mut self, time: i64) {
         if !self.started || time.saturating_sub(self.now.wall) <= FOLLOWS {
+            self.leave_out_calls(time);
             self.now.wall = self.now.wall.max(time);
         }
         self.started = true;
+    }
+
+    /// A record moves the clock: what lies on the way is left out.
+    fn leave_out_calls(&mut self, time: i64) {
+        if time > self.now.wall || !self.started {
+            self.calls_from = self.now.wall.max(time);
+            for seat in &mut self.seats {
+                seat.task.leave_out_calls(self.calls_from);
+            }
+        }
     }
 
     /// Moves the clock from one moment at which something falls due to the next: retries, timeouts, ticks, calls, and the

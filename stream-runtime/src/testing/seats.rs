@@ -113,6 +113,7 @@ impl Drive {
             })
             .collect();
         task.begin_at(&starts);
+        task.leave_out_calls(self.calls_from);
         Ok(Seat {
             task,
             worker,

@@ -87,7 +87,7 @@ fn repartition_topics(
         let foreign = agents.iter().filter(|other| {
             let sources = match other.descriptor.source {
                 Source::Topics(topics) => topics,
-                Source::Pattern(_) | Source::Closed | Source::Timer { .. } => &[],
+                _ => &[],
             };
             sources.contains(&topic) || other.descriptor.sink == Some(topic)
         });
@@ -488,7 +488,9 @@ fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
             }
             used.entry(table.name).or_insert((table, place));
             match agent.descriptor.source {
-                Source::Timer { .. } if *writes => drop(timers.insert(table.name)),
+                source if *writes && source.by_clock().is_some() => {
+                    timers.insert(table.name);
+                }
                 _ if *writes => writers.entry(table.name).or_default().push(place),
                 _ => {}
             }

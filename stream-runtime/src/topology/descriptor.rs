@@ -94,6 +94,24 @@ pub enum Source {
         /// Milliseconds from one to the next, more than 0.
         every_ms: u64,
     },
+    /// Times of the calendar, in each partition.
+    Crontab {
+        /// Minute, hour, day of month, month, day of week.
+        expression: &'static str,
+        /// Name of the time zone that the expression is meant in.
+        timezone: &'static str,
+    },
+}
+
+impl Source {
+    /// What is called by the clock: `timer` or `crontab`.
+    pub fn by_clock(self) -> Option<&'static str> {
+        match self {
+            Source::Timer { .. } => Some("timer"),
+            Source::Crontab { .. } => Some("crontab"),
+            Source::Topics(_) | Source::Pattern(_) | Source::Closed => None,
+        }
+    }
 }
 
 /// What a parameter of an agent ties it to.

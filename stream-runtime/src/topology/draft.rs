@@ -127,7 +127,7 @@ impl Draft {
     }
 
     pub(super) fn is_timer(&self) -> bool {
-        matches!(self.descriptor.source, Source::Timer { .. })
+        self.descriptor.source.by_clock().is_some()
     }
 }
 
@@ -145,7 +145,7 @@ fn named(source: Source, patterns: &[PatternPlan]) -> Names {
                 false => (topics, true),
             }
         }
-        Source::Closed | Source::Timer { .. } => (Vec::new(), false),
+        Source::Closed | Source::Timer { .. } | Source::Crontab { .. } => (Vec::new(), false),
     };
     Names { topics, found }
 }
@@ -198,11 +198,12 @@ pub(super) fn drafts_view(drafts: &[Draft]) -> Vec<AgentView<'_>> {
         .collect()
 }
 
-/// A timer of its own group has no topic, and so no partitions.
+/// A timer or crontab of its own group has no topic, and so no partitions.
 pub(super) fn no_partitions(timer: &Draft) -> Problem {
     Problem {
         message: format!(
-            "timer `{}` runs per partition, and it is open of which topic: take a `Table<..>` that the agents of the topic use",
+            "{} `{}` runs per partition, and it is open of which topic: take a `Table<..>` that the agents of the topic use",
+            timer.descriptor.source.by_clock().unwrap_or_default(),
             timer.descriptor.name
         ),
         places: vec![timer.descriptor.place],

@@ -141,7 +141,8 @@ impl StreamThread {
                 for (slot, (at, table)) in self.slots(group).into_iter().enumerate() {
                     // After a retried batch there is no offset: the old one is only further back.
                     if let Some(Some(offset)) = deliveries.offsets.get(slot) {
-                        let next = &mut self.partitions[at].tables[table].next;
+                        let partition = &mut self.partitions[at];
+                        let next = &mut partition.tables[table].next;
                         *next = (*next).max(offset + 1);
                     }
                 }
@@ -512,7 +513,7 @@ impl Partition {
     /// The offsets that are committed, as a commit would name them; `None` when it would name anything new.
     fn as_committed(&self) -> Option<Vec<(Place, String)>> {
         let known = |at: usize| self.tables[at].changelog.is_none() || self.task.mark(at).is_some();
-        let metadata = self.task.commit_metadata();
+        let metadata = self.task.committed_metadata();
         let offsets = self.inputs.iter().filter(|input| input.committed >= 0);
         let offsets: Vec<_> = offsets
             .map(|input| {

@@ -10,7 +10,7 @@ use super::status::Progress;
 use super::{Stop, WorkerHandle};
 use crate::error::{Error, Kind};
 use crate::kafka::{
-    Admin, Batch, Fault, Fetched, Isolation, PartitionQueue, Place, Properties, Reader,
+    Admin, Batch, Fault, FaultKind, Fetched, Isolation, PartitionQueue, Place, Properties, Reader,
     TopicPartition, Wake,
 };
 use crate::table::{AnyReplica, MARK_KEY, replica_of};
@@ -184,6 +184,13 @@ impl Globals {
         Duration::from_millis(timeout) + Duration::from_secs(10)
     }
 
+    /// Whether a broker that does not answer as it should is asked again.
+    fn waits_for(&self, fault: &Fault, began: Instant) -> bool {
+        fault.kind() != FaultKind::Refused
+            && began.elapsed() < self.patience()
+            && !self.stop.is_asked()
+    }
+
     fn stalled(&self, reading: &Reading) -> Error {
         let part = reading.parts.iter().find(|part| part.left() > 0);
         let text = part.map_or_else(String::new, |part| {
@@ -312,9 +319,17 @@ impl Globals {
         filled: impl FnOnce(Result<(), Error>),
     ) {
         let began = Instant::now();
-        let mut reading = match self.open() {
-            Ok(reading) => reading,
-            Err(fault) => return filled(Err(fault.into())),
+        let mut backoff = Backoff::default();
+        let mut reading = loop {
+            match self.open() {
+                Ok(reading) => break reading,
+                // A topic that was just made has no leader for a moment.
+                Err(fault) if self.waits_for(&fault, began) => {
+                    tracing::debug!("global tables: {fault}; trying again");
+                    std::thread::sleep(backoff.fail(Instant::now()).min(REST));
+                }
+                Err(fault) => return filled(Err(fault.into())),
+            }
         };
         match self.recover(&mut reading) {
             Ok(true) => {

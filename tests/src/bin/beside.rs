@@ -113,6 +113,36 @@ async fn tick(mut counts: Table<Counts>, at: TaskContext, to: Topic<Ticks>) -> R
     Ok(())
 }
 
+#[topic("beside_calls", value = Seen, key = String)]
+struct Calls;
+
+/// Every minute in each partition: the time it is called for, and the how manieth call that is.
+#[crontab("* * * * *", per = "partition")]
+async fn call(
+    due: Due,
+    mut counts: Table<Counts>,
+    at: TaskContext,
+    to: Topic<Calls>,
+) -> Result<()> {
+    let key = format!("tick-call-{}", at.partition());
+    let n = counts.update(&key, |n| {
+        *n += 1;
+        *n
+    });
+    let what = format!("{} {n}", due.timestamp() / 60);
+    to.send(&format!("partition-{}", at.partition()), seen(what))
+        .await?;
+    Ok(())
+}
+
+/// Every minute, on one worker of all.
+#[crontab("* * * * *", on_leader)]
+async fn led_minute(due: Due, to: Producer<Sightings>) -> Result<()> {
+    to.send("led", seen((due.timestamp() / 60).to_string()))
+        .await?;
+    Ok(())
+}
+
 #[topic("beside_words", value = String, key = String)]
 struct Words;
 

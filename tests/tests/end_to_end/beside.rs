@@ -142,6 +142,121 @@ fn the_leader_is_one_and_another_follows() {
     check_ticks(&app);
 }
 
+/// Minutes since 1970.
+fn minute() -> u64 {
+    let now = std::time::SystemTime::now();
+    let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    since.as_secs() / 60
+}
+
+/// The minutes that were called, by partition: each once, none left out, counted in the table.
+fn check_calls(app: &App) -> BTreeMap<String, Vec<u64>> {
+    let mut all: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for line in app.tail("beside_calls").unwrap_or_default() {
+        let minutes = all.entry(line.key.clone().unwrap()).or_default();
+        let (minute, n) = line.value["what"]
+            .as_str()
+            .unwrap()
+            .split_once(' ')
+            .unwrap();
+        minutes.push(minute.parse().unwrap());
+        assert_eq!(n, minutes.len().to_string(), "{line:?}");
+    }
+    for (partition, minutes) in &all {
+        let gaps = minutes.windows(2).filter(|pair| pair[1] != pair[0] + 1);
+        assert_eq!(gaps.count(), 0, "{partition}: {minutes:?}");
+    }
+    all
+}
+
+#[test]
+fn a_crontab_is_called_once_at_its_time_and_after_its_worker_was_killed() {
+    let broker = Broker::embedded();
+    let app = app(&broker);
+    let args = app.impatient();
+    let mut workers = [app.start(&args), app.start(&args)];
+    let led = |lines: &[Line]| -> Vec<(u64, u32)> {
+        let led = seen(lines, "led").into_iter();
+        led.map(|(minute, process)| (minute.parse().unwrap(), process))
+            .collect()
+    };
+    // A minute that both workers see from its begin to its end.
+    until(&app, "beside_seen", |lines| {
+        workers.iter().all(|w| {
+            seen(lines, "read")
+                .iter()
+                .any(|(_, process)| *process == w.pid())
+        })
+    });
+    let from = minute();
+    let lines = until(&app, "beside_seen", |lines| {
+        led(lines).iter().any(|(minute, _)| *minute > from)
+    });
+    let (first, leader) = *led(&lines)
+        .iter()
+        .find(|(minute, _)| *minute > from)
+        .unwrap();
+    let again = led(&app.tail("beside_seen").unwrap());
+    let calls = again.iter().filter(|(minute, _)| *minute == first).count();
+    assert_eq!(calls, 1, "once over both: {again:?}");
+    let calls = until_called(&app, first);
+    assert_eq!(calls.len(), 2, "both partitions: {calls:?}");
+
+    // The leader dies, and its partitions are the other's.
+    let at = workers
+        .iter()
+        .position(|worker| worker.pid() == leader)
+        .unwrap();
+    workers[at].kill();
+    let follower = workers[1 - at].pid();
+    let lines = until(&app, "beside_seen", |lines| {
+        led(lines)
+            .iter()
+            .any(|(minute, process)| *minute > first && *process == follower)
+    });
+    let mut minutes: Vec<u64> = led(&lines).iter().map(|(minute, _)| *minute).collect();
+    let all = minutes.len();
+    minutes.dedup();
+    assert_eq!(minutes.len(), all, "none twice: {minutes:?}");
+    until_called(&app, *minutes.last().unwrap());
+
+    // Nobody has the partitions at the next minute; who comes then makes up for it.
+    workers[1 - at].kill();
+    let missed = minute() + 1;
+    while minute() < missed {
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let mut worker = app.start(&args);
+    until_called(&app, missed);
+    worker.signal("TERM").unwrap();
+    assert!(
+        worker.wait(WITHIN).unwrap().success(),
+        "{}",
+        worker.output()
+    );
+    let calls = check_calls(&app);
+    assert!(
+        calls.values().all(|minutes| minutes.contains(&missed)),
+        "{calls:?}"
+    );
+}
+
+/// Waits until each partition was called for a minute.
+fn until_called(app: &App, minute: u64) -> BTreeMap<String, Vec<u64>> {
+    let start = Instant::now();
+    loop {
+        let calls = check_calls(app);
+        if calls.len() == 2 && calls.values().all(|minutes| minutes.contains(&minute)) {
+            return calls;
+        }
+        assert!(
+            start.elapsed() < WITHIN + Duration::from_secs(30),
+            "{minute}: {calls:?}"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 #[test]
 fn a_timer_of_each_worker_reads_the_rows_of_both() {
     let broker = Broker::embedded();

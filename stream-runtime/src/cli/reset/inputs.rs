@@ -148,7 +148,8 @@ fn by_others(app: &App, plan: &Plan) -> BTreeMap<String, BTreeSet<String>> {
     for topology in &plan.topologies {
         for timer in topology.agents.iter().filter(|agent| is_timer(agent)) {
             for topic in sends(topology, timer) {
-                add(topic, format!("timer `{}`", timer.descriptor.name));
+                let what = timer.descriptor.source.by_clock().unwrap_or("timer");
+                add(topic, format!("{what} `{}`", timer.descriptor.name));
             }
         }
     }
@@ -178,10 +179,7 @@ fn by_others(app: &App, plan: &Plan) -> BTreeMap<String, BTreeSet<String>> {
 
 /// A tick is of the clock: it does not come again.
 fn is_timer(agent: &AgentPlan) -> bool {
-    matches!(
-        agent.descriptor.source,
-        crate::topology::Source::Timer { .. }
-    )
+    agent.descriptor.source.by_clock().is_some()
 }
 
 /// The topics that an agent sends to: its sink, and those that it sends to by hand.

@@ -1,6 +1,7 @@
 //! The task driven from memory: the window vectors, and random histories with aborts and crashes.
 
 mod by_hand;
+mod calls;
 mod driver;
 mod failures;
 mod graphs;

@@ -29,7 +29,7 @@ async fn handle(_: AppHandle) {}
 #[timer("10s", per = "partition")]
 async fn producer(_: Table<Rows>, _: Producer<Words>) {}
 
-#[timer("10s", per = "partition")]
+#[crontab("@daily", per = "partition")]
 async fn key(_: Table<Rows>, _: Key<String>) {}
 
 fn main() {}

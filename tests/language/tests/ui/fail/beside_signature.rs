@@ -13,7 +13,7 @@ impl Methods {
     async fn method(&self) {}
 }
 
-#[crontab("0 * * * *", per = "partition")]
+#[crontab("0 * * * *", per = "agent")]
 async fn per() {}
 
 #[task(per = "partition")]

@@ -15,4 +15,7 @@ async fn never() {}
 #[crontab("0 0 * * *", timezone = "Europe/berlin")]
 async fn zone() {}
 
+#[crontab("0 0 * * *", per = "partition", on_leader)]
+async fn two_owners() {}
+
 fn main() {}
