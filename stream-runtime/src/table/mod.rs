@@ -50,7 +50,7 @@ pub use kept::{BufferKey, Kept};
 pub use key_for::{GlobalKeyFor, KeyFor};
 pub(crate) use layout::window_and_key;
 pub use mark::{MARK_KEY, MARK_TAG, Mark, ROW_TAG};
-pub use partition::{OpenTable, RowLimit, TablePartition, open, open_described};
+pub use partition::{LogPlace, OpenTable, RowLimit, TablePartition, open, open_described};
 pub use readback::{SameProbe, ViaBytes, ViaEq};
 pub use reading::AllKind;
 pub(crate) use reading::{ShownRow, row_as_json, row_key, row_of, shown_rows, windows_of};

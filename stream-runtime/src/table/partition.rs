@@ -1,6 +1,7 @@
 //! One partition of a table as the task holds it, its types erased.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -28,6 +29,17 @@ pub struct OpenTable {
     pub read_back: bool,
     /// What a row may weigh.
     pub row_limit: RowLimit,
+    /// Where its rows are on the broker.
+    pub log: Rc<LogPlace>,
+}
+
+/// Where the rows of a table's partition are on the broker, for messages.
+#[derive(Debug, Default)]
+pub struct LogPlace {
+    /// The changelog; `None` for `changelog = false`.
+    pub topic: Option<String>,
+    /// Next offset behind the last commit; 0 while that is not known.
+    pub end: Cell<i64>,
 }
 
 /// The largest row that a table's changelog takes.

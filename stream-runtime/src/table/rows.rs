@@ -10,7 +10,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::clock::{Clock, NO_TIME};
 use super::layout;
-use super::partition::{OpenTable, RowLimit};
+use super::partition::{LogPlace, OpenTable, RowLimit};
 use super::readback::Readback;
 use super::row::RowSpec;
 use super::slot::{Below, RowBatch, Slot, Undo, Value};
@@ -45,6 +45,7 @@ pub(super) struct Rows<S: RowSpec> {
     pub(super) tree: Option<Arc<dyn Tree>>,
     /// Ends (plain tables: 0) of rows that may be in the store and not in the cache; empty when first > last.
     pub(super) disk: (i64, i64),
+    pub(super) log: Rc<LogPlace>,
     cache_bytes: usize,
     /// Bytes and number of rows that were written or read: what one weighs beside its slot.
     weighed: (usize, usize),
@@ -93,6 +94,7 @@ impl<S: RowSpec> Rows<S> {
             commits: 0,
             tree: how.tree.clone(),
             disk: NO_DISK,
+            log: Rc::clone(&how.log),
             cache_bytes: how.cache_bytes,
             weighed: (0, 0),
             swept_in_vain: false,

@@ -85,6 +85,7 @@ impl<S: RowSpec> Rows<S> {
     /// The partition stops for it.
     #[cold]
     pub(super) fn set_aside(&mut self, at: u32, bytes: &[u8], problem: Error) -> Result<(), Error> {
+        let problem = self.located(problem);
         if S::DESCRIPTOR.on_unreadable == OnUnreadable::Stop {
             return Err(problem);
         }
@@ -100,6 +101,23 @@ impl<S: RowSpec> Rows<S> {
         });
         self.touch(at);
         Ok(())
+    }
+}
+
+impl<S: RowSpec> Rows<S> {
+    /// Says where on the broker the row is, as far as that is known: of a row that has been in the store or in memory, no
+    /// more than which commits came after it.
+    fn located(&self, problem: Error) -> Error {
+        let (Some(topic), (partition, _)) = (&self.log.topic, self.clock.place.get()) else {
+            return problem;
+        };
+        let before = match self.log.end.get() {
+            0 => String::new(),
+            end => format!(", before offset {end}"),
+        };
+        Error::table(format!(
+            "{problem}; it is a row of {topic}[{partition}]{before}"
+        ))
     }
 }
 

@@ -16,8 +16,8 @@ use super::tick::Timer;
 use crate::error::Error;
 use crate::schedule::Schedule;
 use crate::store::Tree;
-use crate::table::{Clock, Description, OpenTable, TablePartition, open_described};
-use crate::topology::{AgentPlan, Source, SubTopology};
+use crate::table::{Clock, Description, LogPlace, OpenTable, TablePartition, open_described};
+use crate::topology::{AgentPlan, Source, SubTopology, TablePlan};
 
 /// What a task is made of.
 pub struct TaskParts {
@@ -56,11 +56,17 @@ impl Task {
         } = parts;
         let clock = Rc::new(Clock::default());
         clock.place.set((partition, partitions));
+        let log = |table: &TablePlan| LogPlace {
+            topic: table.changelog.clone(),
+            end: Cell::default(),
+        };
+        let logs: Vec<Rc<LogPlace>> = topology.tables.iter().map(log).map(Rc::new).collect();
         let tables: Vec<Rc<dyn TablePartition>> = topology
             .tables
             .iter()
             .zip(trees)
-            .map(|(table, tree)| {
+            .zip(&logs)
+            .map(|((table, tree), log)| {
                 open_described(
                     table.descriptor,
                     OpenTable {
@@ -69,6 +75,7 @@ impl Task {
                         cache_bytes: settings.cache_bytes,
                         row_limit: settings.limits.rows(table.changelog.as_deref()),
                         read_back: settings.read_back,
+                        log: Rc::clone(log),
                     },
                 )
             })
@@ -228,6 +235,7 @@ impl Task {
         }));
         let mut task = Task {
             marks: vec![None; topology.tables.len()],
+            logs,
             described,
             futures: Vec::new(),
             topology,

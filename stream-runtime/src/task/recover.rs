@@ -75,6 +75,11 @@ impl Task {
         )
     }
 
+    /// The changelog of a table is read, or was written by the last commit, up to this offset.
+    pub fn changelog_at(&self, table: usize, end: i64) {
+        self.logs[table].end.set(end);
+    }
+
     /// The mark of a table as of the last commit or as restored so far.
     pub fn mark(&self, table: usize) -> Option<&Mark> {
         self.marks[table].as_ref()

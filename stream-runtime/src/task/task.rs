@@ -11,7 +11,7 @@ use super::inbox::Inbox;
 use super::pulse::Pulse;
 use super::shared::{Current, Shared, TaskFailure};
 use crate::error::{Error, Failure};
-use crate::table::{Description, Hand, Mark};
+use crate::table::{Description, Hand, LogPlace, Mark};
 use crate::topology::{AgentFuture, SubTopology};
 
 /// The times of one turn.
@@ -44,6 +44,8 @@ pub struct Task {
     pub(super) futures: Vec<Option<AgentFuture>>,
     pub(super) wakers: Vec<Waker>,
     pub(super) marks: Vec<Option<Mark>>,
+    /// Where the tables' rows are on the broker.
+    pub(super) logs: Vec<Rc<LogPlace>>,
     /// What each table is, and the same as its marks hold it.
     pub(super) described: Vec<(Description, Arc<[u8]>)>,
     pub(super) prepared: super::commit::Prepared,

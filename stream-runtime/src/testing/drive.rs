@@ -253,6 +253,7 @@ impl Drive {
                 log.extend(rows.tombstones().map(|k| (k.to_vec(), None)));
             });
             seat.ends[table] = log.len() as i64;
+            seat.task.changelog_at(table, seat.ends[table]);
         }
         let metadata = seat.task.commit_metadata();
         for (topic, offset) in seat.task.offsets() {

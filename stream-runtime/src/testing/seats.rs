@@ -92,6 +92,7 @@ impl Drive {
                 task.restore(table, key, value.as_deref())?;
             }
             ends.push(log.len() as i64);
+            task.changelog_at(table, log.len() as i64);
         }
         let committed: Vec<Committed> = topology
             .inputs

@@ -144,6 +144,7 @@ impl StreamThread {
                         let partition = &mut self.partitions[at];
                         let next = &mut partition.tables[table].next;
                         *next = (*next).max(offset + 1);
+                        partition.task.changelog_at(table, *next);
                     }
                 }
                 self.was_taken(group, &deliveries.offsets);

@@ -432,6 +432,7 @@ impl StreamThread {
         };
         for (table, next) in recovering.recovery.next() {
             partition.tables[table].next = next;
+            partition.task.changelog_at(table, next);
         }
         let progress = recovering.recovery.progress();
         let starts = match partition.task.recovered(&recovering.committed) {

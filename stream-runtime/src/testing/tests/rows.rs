@@ -485,6 +485,14 @@ fn a_row_that_cannot_be_read_stops_its_own_key_where_that_is_asked_for() {
         "{}",
         rows[0].1
     );
+    // Rows and a mark were committed, and it is not known which of them it was.
+    assert!(
+        rows[0]
+            .1
+            .contains("; it is a row of test-rows_set_aside-changelog[0], before offset "),
+        "{}",
+        rows[0].1
+    );
     // The key began anew for good.
     app.restart_with_empty_disk();
     app.send("rows-aside-in", "c", "all".to_owned());
