@@ -288,8 +288,21 @@ impl Sender {
         value: Option<&[u8]>,
         partition: Option<i32>,
     ) -> Result<()> {
+        self.send_at(None, topic, key, value, partition)
+    }
+
+    /// The same with a Kafka timestamp; -1 says that there is none.
+    pub fn send_at(
+        &self,
+        timestamp: Option<i64>,
+        topic: &str,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        partition: Option<i32>,
+    ) -> Result<()> {
         loop {
             let mut record = BaseRecord::<[u8], [u8]>::to(topic);
+            record.timestamp = timestamp;
             record.key = key;
             record.payload = value;
             record.partition = partition;

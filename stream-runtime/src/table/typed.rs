@@ -122,3 +122,19 @@ pub trait TypedPartition<S: TableSpec>: TablePartition {
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_in_its_window_has_a_start_and_an_end_and_is_the_row() {
+        let row = InWindow::new(-60_000, 3_600_000, vec![7, 8]);
+        assert_eq!(row.start().to_rfc3339(), "1969-12-31T23:59:00+00:00");
+        assert_eq!(row.end().to_rfc3339(), "1970-01-01T01:00:00+00:00");
+        assert_eq!((row.start(), row.end()), (row.start, row.end));
+        assert_eq!((row.len(), row.first(), &*row), (2, Some(&7), &row.value));
+        assert_eq!(row, InWindow::new(-60_000, 3_600_000, vec![7, 8]));
+        assert_ne!(row, InWindow::new(-60_000, 3_600_001, vec![7, 8]));
+    }
+}

@@ -325,7 +325,14 @@ async fn ready(State(cx): State<BesideCx>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::app::App;
+    use crate::beside::Client;
+    use crate::prelude::*;
+    use crate::worker::{Status, Stop, WorkerHandle};
 
     fn door(port: Port) -> Door {
         Door {
@@ -399,5 +406,75 @@ mod tests {
         );
         let ip = towards("127.0.0.1:9092,other:1", Ipv4Addr::UNSPECIFIED.into());
         assert_eq!(ip, Some(Ipv4Addr::LOCALHOST.into()));
+    }
+
+    #[page("/broken")]
+    async fn broken() -> StatusCode {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+
+    #[agent(topic = "server-words")]
+    async fn some(_: String) {}
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_page_that_fails_again_and_again_is_one_line_with_a_count() {
+        let app = App::new("pages").only((some, broken));
+        let plan = app.plan().ok().unwrap();
+        let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+        let cx = BesideCx::new("pages", Arc::default(), None, handle, Client::new(None));
+        let server = Server::new(door(Port::Exactly(0))).unwrap();
+        let address = server.address;
+        let ask = move || {
+            for _ in 0..3 {
+                let mut stream = std::net::TcpStream::connect(address).unwrap();
+                stream.write_all(b"GET /broken HTTP/1.0\r\n\r\n").unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).unwrap();
+                assert!(answer.contains(" 500 "), "{answer}");
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let tables = Tables::of(&plan, Vec::new());
+            let _serving = server.serve("pages", &app.pages(), tables, cx, runtime.handle());
+            let asked = runtime.block_on(runtime.spawn_blocking(ask));
+            asked.unwrap();
+            quiet::say_left_out(true);
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains("/broken"))
+            .collect();
+        let [first, others] = lines[..] else {
+            panic!("{text}")
+        };
+        assert!(
+            first.contains("page `broken` /broken failed") && first.contains("500"),
+            "{text}"
+        );
+        assert!(others.contains("2 more like the one before"), "{text}");
     }
 }

@@ -56,6 +56,21 @@ async fn bill(
     }
 }
 
+/// What was heard, and the time that it had.
+#[record]
+struct Heard {
+    what: String,
+    at: DateTime<Utc>,
+}
+
+#[agent(topic = "g_times", sink = "g_heard")]
+async fn hear(word: Event<String>) -> Heard {
+    Heard {
+        what: (*word).clone(),
+        at: word.time(),
+    }
+}
+
 /// What only pages and commands read.
 #[topic("g_notes", value = String, key = String, compact, partitions = 2)]
 struct Notes;

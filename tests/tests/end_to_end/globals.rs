@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::broker::Broker;
-use tests::client::Sender;
+use tests::client::{Isolation, Sender};
 use tests::voltage::App;
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -202,4 +202,70 @@ fn a_page_and_a_command_read_a_global_table_that_no_agent_asks_for() {
     // Nor does it need a worker.
     let said = app.run(&["count-rows"], WITHIN).unwrap().stdout();
     assert_eq!(said.trim(), "3 notes, 1 words");
+}
+
+/// A producer that gives its records no timestamp, as old clients do.
+fn a_message_without_a_timestamp(broker: &Broker) {
+    let app = app(broker);
+    tests::client::create_topic(&broker.bootstrap(), "g_times", 1, &[]).unwrap();
+    let sender = Sender::new(&broker.bootstrap()).unwrap();
+    let time = 1_577_836_800_000; // 2020
+    for (what, stamp) in [
+        ("nothing", -1),
+        ("first", time),
+        ("second", -1),
+        ("third", time + 5),
+    ] {
+        let value = Some(what.as_bytes());
+        sender
+            .send_at(Some(stamp), "g_times", Some(b"k"), value, Some(0))
+            .unwrap();
+        // A batch of its own: none of a batch has a time where the first has none.
+        sender.finish().unwrap();
+    }
+    let there =
+        tests::client::read_all(&broker.bootstrap(), "g_times", Isolation::Committed).unwrap();
+    let stamps: Vec<Option<i64>> = there.iter().map(|record| record.timestamp).collect();
+    assert!(
+        stamps[0].is_none_or(|stamp| stamp < 0),
+        "it has none: {stamps:?}"
+    );
+    let worker = app.run(&app.until_caught_up(), WITHIN).unwrap();
+    let log = worker.output();
+    let told = log.lines().find(|line| line.contains("g_times[0]@0"));
+    assert!(
+        told.is_some_and(|line| line.contains("its message has no timestamp")),
+        "{log}"
+    );
+    let heard: Vec<_> = app.tail("g_heard").unwrap();
+    let heard: Vec<(&str, &str, Option<i64>)> = heard
+        .iter()
+        .map(|line| {
+            let text = |name: &str| line.value[name].as_str().unwrap();
+            (text("what"), text("at"), line.timestamp)
+        })
+        .collect();
+    let at = |ms: i64| Some(time + ms);
+    assert_eq!(
+        heard,
+        [
+            ("first", "2020-01-01T00:00:00Z", at(0)),
+            ("second", "2020-01-01T00:00:00Z", at(0)),
+            ("third", "2020-01-01T00:00:00.005Z", at(5)),
+        ]
+    );
+    let letters = app.run(&["dead-letters", "list"], WITHIN).unwrap().stdout();
+    assert!(letters.contains("no timestamp"), "{letters}");
+}
+
+#[test]
+fn a_message_without_a_timestamp_has_the_stream_time_or_is_bad_on_the_embedded_broker() {
+    a_message_without_a_timestamp(&Broker::embedded());
+}
+
+#[test]
+fn a_message_without_a_timestamp_has_the_stream_time_or_is_bad_on_apache_kafka() {
+    if let Some(broker) = Broker::apache() {
+        a_message_without_a_timestamp(&broker);
+    }
 }

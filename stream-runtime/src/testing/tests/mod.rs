@@ -8,6 +8,7 @@ mod group_by;
 mod join;
 mod keys;
 mod kit;
+mod logs;
 mod lookup;
 mod order;
 mod patterns;

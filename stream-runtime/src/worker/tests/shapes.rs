@@ -66,6 +66,39 @@ mod by_number {
     }
 }
 
+/// Every worker has all of it, in memory.
+macro_rules! everywhere {
+    ($module:ident, $key:ty, $of:expr) => {
+        mod $module {
+            use super::Reading;
+            use crate::prelude::*;
+
+            #[table(name = "shaped", key = $key, global)]
+            #[derive(Clone, Default)]
+            struct Shaped {
+                n: i64,
+            }
+
+            #[agent(topic = "worker_test_in")]
+            async fn fold(reading: Event<Reading>, mut rows: Table<Shaped>) {
+                let of: fn(&Event<Reading>) -> $key = $of;
+                rows.update(&of(&reading), |row| row.n += 1);
+            }
+
+            #[agent(topic = "worker_test_in")]
+            async fn look(reading: Event<Reading>, rows: GlobalTable<Shaped>) {
+                let of: fn(&Event<Reading>) -> $key = $of;
+                let _ = rows.get(&of(&reading));
+            }
+        }
+    };
+}
+
+everywhere!(everywhere_by_name, String, |reading| reading.key().clone());
+everywhere!(everywhere_by_number, u64, |reading| reading
+    .amount
+    .unsigned_abs());
+
 /// The records of the topic themselves.
 mod source {
     use crate::prelude::*;
@@ -442,4 +475,36 @@ fn a_plan_says_which_side_of_a_join_goes_alone() {
     });
     let sides: Vec<_> = sides.collect();
     assert_eq!(sides, [(true, Some(true)), (false, Some(false))]);
+}
+
+#[test]
+fn a_global_table_of_another_shape_is_refused_where_it_is_read_whole() {
+    let mut bed = Bed::new();
+    assert_eq!(bed.work("everywhere_by_name"), []);
+    let changelog = bed.changelog().to_string();
+    let empty = tempfile::tempdir().unwrap();
+    for dir in [bed.dir.path(), empty.path()] {
+        let settings = WorkerSettings {
+            data_dir: dir.to_owned(),
+            ..settings(&bed.properties, &bed.dir, 1)
+        };
+        // Before any stream begins: no agent sees rows that are not its table's.
+        let refused = work_of(&bed.app, &module("everywhere_by_number"), settings);
+        let text = refused.unwrap_err().to_string();
+        for part in [
+            "table `shaped`",
+            "keys of type String",
+            "keys of type u64",
+            &format!("{changelog}[0] at offset"),
+            "another `name`",
+            "`reset`",
+        ] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+    }
+    assert_eq!(
+        bed.work("everywhere_by_name"),
+        [],
+        "nothing of it was touched"
+    );
 }
