@@ -122,7 +122,7 @@ fn pages_answer_from_committed_rows_and_send() {
     );
     let home = http::get(&address, "/").unwrap().body;
     assert!(
-        home.contains("beside_words[0]") && home.contains("/count/{word}"),
+        home.contains("<h2>beside_words</h2>") && home.contains("/count/{word}"),
         "{home}"
     );
     assert!(worker.output().contains("page `panics` /panic failed"));
