@@ -156,7 +156,7 @@ fn types_in(ty: &Type, see: &mut dyn FnMut(&Type)) {
     }
 }
 
-/// Whether a type speaks of a parameter of the item, or of a lifetime.
+/// Returns whether a type speaks of a parameter of the item, or of a lifetime.
 fn mentions(tokens: TokenStream, params: &[String]) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(ident) => params.contains(&ident.to_string()),

@@ -39,7 +39,7 @@ pub fn expand(beside: &Beside) -> TokenStream {
     }
 }
 
-/// How a call that failed is tried again. Timers and tasks are not called again: the next tick comes, and a task may be a
+/// The rule by which a call that failed is tried again. Timers and tasks are not called again: the next tick comes, and a task may be a
 /// loop.
 fn policy(beside: &Beside) -> (u32, u64) {
     match &beside.when {

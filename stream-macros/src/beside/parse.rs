@@ -186,7 +186,7 @@ fn timer(
     None
 }
 
-/// Whether it runs in each partition.
+/// Returns whether it runs in each partition.
 fn per_partition(options: &Options, what: &str, errors: &Errors) -> bool {
     let per_partition = options
         .text("per")

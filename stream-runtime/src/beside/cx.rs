@@ -14,9 +14,9 @@ use crate::table::{GlobalSpec, GlobalTable};
 use crate::task::States;
 use crate::worker::WorkerHandle;
 
-/// How long the rows of a global table are waited for while they are read.
+/// Longest wait for the rows of a global table that are being read.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is looked whether they are complete.
+/// Pause between two looks at whether they are complete.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A worker's resources, its way out, and the worker itself. Clones share them.

@@ -1,4 +1,4 @@
-//! What a table has under a key that a person has written, wherever its rows are.
+//! Rows of a table by a key that a person has written, wherever they are.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ const BYTES: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Tables(Vec<(&'static TableDescriptor, Rows)>);
 
-/// Where the rows of a table are.
+/// Places of the rows of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rows {
     /// In partitions, with the workers that run them.
@@ -32,7 +32,7 @@ enum Rows {
     Nowhere,
 }
 
-/// Why nothing is looked up, and the next step.
+/// Reason why nothing is looked up, and the next step.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) text: String,
@@ -133,7 +133,7 @@ impl Key {
     }
 }
 
-/// What was found under a key.
+/// Rows found under a key.
 #[derive(Debug)]
 pub(crate) struct LookedUp {
     /// The partition that the key belongs to.
@@ -178,7 +178,7 @@ pub(crate) async fn look_up(
     })
 }
 
-/// What a partition has, and the worker that has the partition.
+/// Rows of a partition, and the worker that has it.
 async fn in_partition(
     rows: &Arc<dyn Reads>,
     table: &'static TableDescriptor,

@@ -1,4 +1,4 @@
-//! What rows can be asked for with.
+//! Questions that rows can be asked for with.
 
 use std::borrow::Borrow;
 use std::hash::Hash;

@@ -84,7 +84,7 @@ fn partitions<'a>(
     )
 }
 
-/// What else there is to see, as links where that needs nothing to be filled in.
+/// Pages that there are beside, as links where nothing needs to be filled in.
 fn links(pages: &[&'static PageDescriptor], tables: Option<&Tables>) -> String {
     let mut out = "<h2>Pages</h2><ul>".to_owned();
     for page in pages {

@@ -65,7 +65,7 @@ pub(super) struct Held {
     pub(super) tables: BTreeMap<String, Vec<i32>>,
 }
 
-/// Where the rows of a table are.
+/// Places of the rows of a table.
 pub(super) struct Home {
     pub(super) topology: usize,
     pub(super) table: usize,

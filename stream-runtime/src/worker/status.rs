@@ -141,7 +141,7 @@ pub(crate) struct PartitionView {
     pub(crate) state: PartitionState,
 }
 
-/// What the partitions of a sub-topology have in common.
+/// Facts that the partitions of a sub-topology have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Group {
     /// The names of its topics.

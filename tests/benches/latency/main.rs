@@ -30,7 +30,7 @@ struct Args {
     /// The commit interval.
     #[arg(long, default_value_t = 100)]
     commit_ms: u64,
-    /// How often each build is measured with each guarantee, in turn.
+    /// Rounds in which each build is measured with each guarantee, in turn.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
     #[command(flatten)]
@@ -74,7 +74,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// What one run showed, in ms, and its CPU time in µs a record.
+/// Latencies of one run, in ms, and its CPU time in µs a record.
 #[derive(Clone, Copy)]
 struct Seen {
     percentiles: [f64; 4],

@@ -19,7 +19,7 @@ const STORM: Duration = Duration::from_secs(60);
 const ZOMBIE: Duration = Duration::from_millis(1_500);
 /// How long a worker that is to stop amid a closing is waited for.
 const CLOSING: Duration = Duration::from_secs(20);
-/// How long, in ms, commits may wait after the broker is there again, and rounds of the store with them.
+/// Longest wait, in ms, of commits after the broker is there again, and of rounds of the store with them.
 const OUTAGE: i64 = 15_000;
 
 /// From the start of a worker's process to its end.
@@ -66,7 +66,7 @@ pub struct Crew {
     /// All lives so far, in the order of their starts.
     lives: Vec<Life>,
     problems: Vec<String>,
-    /// When the broker was killed and when it answered again, if it does; wall clock in ms.
+    /// Times at which the broker was killed and answered again, if it does; wall clock in ms.
     outages: Vec<(i64, Option<i64>)>,
 }
 

@@ -47,7 +47,7 @@ fn minute(n: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::minutes(n)
 }
 
-/// What each partition reported.
+/// Reports of each partition.
 fn reports(app: &mut TestApp) -> BTreeMap<String, Vec<String>> {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for sent in app.sent::<String>("call_reports") {

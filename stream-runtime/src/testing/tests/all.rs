@@ -103,7 +103,7 @@ async fn tell(
     Ok(())
 }
 
-/// What the next report says, line by line.
+/// Lines of the next report.
 fn next(app: &mut TestApp, minute: &mut i64) -> Vec<String> {
     *minute += 1;
     app.advance_to(DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(*minute));

@@ -1,4 +1,4 @@
-//! What is said of failures: one line each.
+//! Log lines of failures: one each.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
