@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Kind};
-use crate::kafka::{Admin, Deliveries, OutHeaders, Outgoing, Properties, Sender, TopicSettings};
+use crate::kafka::{
+    Account, Admin, Deliveries, OutHeaders, Outgoing, Properties, Sender, TopicSettings,
+};
 use crate::key::StreamKey;
 use crate::record::Record;
 use crate::task::TopicSpec;
@@ -27,17 +29,18 @@ const AHEAD_MS: i64 = 3_600_000;
 /// On its own: what it sends belongs to no event and no transaction. Each record arrives once, in the order of the
 /// calls, even if the broker has to be asked again. To be exact about crashes, send to a topic that an agent reads.
 ///
-/// [`send`](Producer::send) returns when the record is queued; [`flush`](Producer::flush) when all are delivered. What
-/// a command has sent is flushed when it ends.
+/// [`send`](Producer::send) returns when the record is queued; [`flush`](Producer::flush) when all that was sent through
+/// this producer and its clones are delivered. What a command has sent is flushed when it ends. A page or a timer that
+/// does not flush goes on before its records are delivered: one that gets lost then is an error in the log.
 pub struct Producer<S> {
-    outlet: Arc<Outlet>,
+    outbox: Arc<Outbox>,
     _of: PhantomData<fn() -> S>,
 }
 
 impl<S> Clone for Producer<S> {
     fn clone(&self) -> Self {
         Producer {
-            outlet: Arc::clone(&self.outlet),
+            outbox: Arc::clone(&self.outbox),
             _of: PhantomData,
         }
     }
@@ -68,6 +71,47 @@ pub(crate) struct Client {
     partitions: Option<i32>,
     replication: Option<i32>,
     made: Mutex<HashSet<&'static str>>,
+}
+
+/// One producer's part of an outlet: its records, and what became of them.
+struct Outbox {
+    outlet: Arc<Outlet>,
+    /// `None` in a test.
+    account: Option<Account>,
+}
+
+impl Outbox {
+    fn new(outlet: Arc<Outlet>) -> Self {
+        let account = match &*outlet {
+            Outlet::Kafka(client) => Some(client.sender.account()),
+            Outlet::Memory(_) => None,
+        };
+        Outbox { outlet, account }
+    }
+
+    async fn send(&self, record: Kept) -> Result<(), Error> {
+        match (&*self.outlet, &self.account) {
+            (Outlet::Kafka(client), Some(account)) => client.send(account, &record).await,
+            (Outlet::Memory(kept), _) => {
+                kept.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(record);
+                Ok(())
+            }
+            (Outlet::Kafka(_), None) => {
+                Err(Error::new(Kind::Internal, "a producer without an account"))
+            }
+        }
+    }
+
+    /// Waits until its records are delivered; the first failure is the error.
+    async fn flush(&self) -> Result<(), Error> {
+        let (Outlet::Kafka(client), Some(account)) = (&*self.outlet, &self.account) else {
+            return Ok(());
+        };
+        client.settles(|| account.in_flight()).await;
+        refused(&account.settled(DELIVERY).map_err(broker_error)?)
+    }
 }
 
 impl Outlet {
@@ -102,7 +146,7 @@ impl Outlet {
         }
     }
 
-    /// Waits until everything is delivered; the first failure is the error.
+    /// Waits until everything is delivered; the first failure that no producer was told of is the error.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         match self {
             Outlet::Kafka(client) => client.flush().await,
@@ -118,6 +162,17 @@ impl Outlet {
         }
     }
 
+    #[cfg(test)]
+    fn in_flight(&self) -> usize {
+        match self {
+            Outlet::Kafka(client) => {
+                client.sender.serve();
+                client.sender.in_flight()
+            }
+            Outlet::Memory(_) => 0,
+        }
+    }
+
     /// The latest time that a record may have.
     fn latest(&self) -> i64 {
         match self {
@@ -125,22 +180,10 @@ impl Outlet {
             Outlet::Memory(_) => i64::MAX,
         }
     }
-
-    async fn send(&self, record: Kept) -> Result<(), Error> {
-        match self {
-            Outlet::Kafka(client) => client.send(&record).await,
-            Outlet::Memory(kept) => {
-                kept.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(record);
-                Ok(())
-            }
-        }
-    }
 }
 
 impl Client {
-    async fn send(&self, record: &Kept) -> Result<(), Error> {
+    async fn send(&self, account: &Account, record: &Kept) -> Result<(), Error> {
         while self.sender.in_flight() > IN_FLIGHT {
             self.sender.serve();
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -156,18 +199,23 @@ impl Client {
             headers: (!record.headers.is_empty()).then(|| OutHeaders::new(headers)),
             slot: 0,
         };
-        self.sender.send(out).map_err(broker_error)?;
+        account.send(out).map_err(broker_error)?;
         self.sender.serve();
         Ok(())
     }
 
-    /// Waits until everything is delivered; the first failure is the error.
-    async fn flush(&self) -> Result<(), Error> {
+    /// Waits until none of these records is on its way, or until the time is over.
+    async fn settles(&self, in_flight: impl Fn() -> usize) {
         let start = std::time::Instant::now();
-        while self.sender.in_flight() > 0 && start.elapsed() < DELIVERY {
+        while in_flight() > 0 && start.elapsed() < DELIVERY {
             self.sender.serve();
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Waits until everything is delivered; nobody sends any more. The first failure is the error.
+    async fn flush(&self) -> Result<(), Error> {
+        self.settles(|| self.sender.in_flight()).await;
         refused(&self.sender.flush(Duration::ZERO).map_err(broker_error)?)
     }
 
@@ -221,7 +269,7 @@ impl<S: TopicSpec> Producer<S> {
     pub(crate) fn new(outlet: Arc<Outlet>) -> Result<Self, Error> {
         outlet.make(S::DESCRIPTOR)?;
         Ok(Producer {
-            outlet,
+            outbox: Arc::new(Outbox::new(outlet)),
             _of: PhantomData,
         })
     }
@@ -230,8 +278,8 @@ impl<S: TopicSpec> Producer<S> {
     ///
     /// # Errors
     ///
-    /// When the record has no JSON form, is too large, has no key and the topic is `compact`, or an earlier one could not
-    /// be delivered.
+    /// When the record has no JSON form, is too large, or has no key and the topic is `compact`. Whether it is delivered,
+    /// [`flush`](Producer::flush) says.
     pub async fn send<Q>(&self, key: &Q, value: S::Value) -> Result<(), Error>
     where
         S::Key: Borrow<Q>,
@@ -266,13 +314,13 @@ impl<S: TopicSpec> Producer<S> {
         }
     }
 
-    /// Waits until everything that was sent has been delivered.
+    /// Waits until everything that was sent through this producer and its clones has been delivered, 2 minutes at most.
     ///
     /// # Errors
     ///
-    /// The first record that could not be delivered, with its topic, key and size.
+    /// The first of these records that could not be delivered, with its topic, key and size.
     pub async fn flush(&self) -> Result<(), Error> {
-        self.outlet.flush().await
+        self.outbox.flush().await
     }
 
     async fn queue(
@@ -296,7 +344,7 @@ impl<S: TopicSpec> Producer<S> {
             timestamp,
             headers,
         };
-        self.outlet.send(record).await
+        self.outbox.send(record).await
     }
 }
 
@@ -343,7 +391,7 @@ impl<S: TopicSpec> OutMessage<'_, S> {
         let mut value = Vec::new();
         let is_value = self.value.encode(&mut value)?;
         let time = self.timestamp.or_else(|| self.value.timestamp());
-        let stamp = time.map(|time| time.clamp(1, self.producer.outlet.latest()));
+        let stamp = time.map(|time| time.clamp(1, self.producer.outbox.outlet.latest()));
         let mut headers = self.headers;
         if let (Some(time), true) = (time, stamp != time) {
             headers.push(("event-time".to_owned(), time.to_string().into_bytes()));
@@ -379,4 +427,79 @@ fn now() -> i64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::prelude::*;
+
+    #[topic("producer-words", value = String, key = String)]
+    struct Words;
+
+    /// The broker refuses what its settings say; the topic is there before.
+    #[topic("producer-small", value = String, key = String)]
+    struct Small;
+
+    fn outlet() -> (stream_broker::Broker, tempfile::TempDir, Arc<Outlet>) {
+        let dir = tempfile::tempdir().unwrap();
+        let broker = stream_broker::Broker::start(stream_broker::Config::new(dir.path())).unwrap();
+        let properties = Properties::broker(&broker.address().to_string());
+        let admin = Admin::new(&properties, PATIENCE).unwrap();
+        let small = TopicSettings {
+            name: "producer-small".to_owned(),
+            partitions: Some(1),
+            replication: None,
+            config: vec![("max.message.bytes".to_owned(), "1000".to_owned())],
+        };
+        admin.create(&[small]).unwrap();
+        let outlet = Outlet::new(&properties, Some(1), None).unwrap();
+        (broker, dir, outlet)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_flush_does_not_fail_for_what_others_send_meanwhile() {
+        let (_broker, _dir, outlet) = outlet();
+        let one: Producer<Words> = Producer::new(Arc::clone(&outlet)).unwrap();
+        let other: Producer<Words> = Producer::new(outlet).unwrap();
+        let done = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&done);
+        let busy = tokio::spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                other.send("busy", "word".to_owned()).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        });
+        for _ in 0..200 {
+            one.send("one", "word".to_owned()).await.unwrap();
+            one.flush().await.unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+        busy.await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_record_that_is_lost_is_told_to_who_sent_it_and_to_nobody_else() {
+        let (_broker, _dir, outlet) = outlet();
+        let large: Producer<Small> = Producer::new(Arc::clone(&outlet)).unwrap();
+        let words: Producer<Words> = Producer::new(Arc::clone(&outlet)).unwrap();
+        large.send("large", "x".repeat(2_000)).await.unwrap();
+        words.send("word", "word".to_owned()).await.unwrap();
+        while outlet.in_flight() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        words.flush().await.unwrap();
+        let error = large.flush().await.unwrap_err().to_string();
+        assert!(error.contains("producer-small"), "{error}");
+        large.flush().await.expect("told once");
+
+        // Of a sender that has gone on without asking the whole outlet tells when it ends.
+        large.send("lost", "x".repeat(2_000)).await.unwrap();
+        drop(large);
+        words.flush().await.unwrap();
+        let error = outlet.flush().await.unwrap_err().to_string();
+        assert!(error.contains("\"lost\""), "{error}");
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) use admin::{Admin, TopicSettings, TopicView, Visitor};
 pub(crate) use fault::{Fault, FaultKind, again, again_saying};
 pub(crate) use group::{Committed, GroupConsumer, GroupEvent, Lookup};
 pub(crate) use producer::{
-    Deliveries, DeliveryFailure, NUMBERED, OutHeaders, Outgoing, Sender, Undelivered,
+    Account, Deliveries, DeliveryFailure, NUMBERED, OutHeaders, Outgoing, Sender, Undelivered,
 };
 pub(crate) use properties::Properties;
 #[cfg(feature = "mimalloc")]

@@ -1,5 +1,6 @@
 //! Sending, and what became of it.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use super::raw::{Alarm, EventQueue};
 use super::report::Reporter;
 use super::roles::Role;
 use super::{Fault, FaultKind, Properties};
-use crate::error::counted;
+use crate::error::{counted, quiet};
 
 /// A record to send. Borrowed: librdkafka copies it.
 pub(crate) struct Outgoing<'a> {
@@ -28,12 +29,18 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) timestamp: Option<i64>,
     pub(crate) headers: Option<OutHeaders>,
     /// Slot whose largest delivered offset is kept, 1-based; 0 for none; from [`NUMBERED`] on the number by which it is
-    /// named when it is not delivered.
+    /// named when it is not delivered. An [`Account`] sets its own.
     pub(crate) slot: usize,
 }
 
 /// Slots from here on are numbers of records, not places of offsets.
 pub(crate) const NUMBERED: usize = 1 << (usize::BITS - 1);
+/// Slots from here to [`NUMBERED`] are accounts.
+const ACCOUNTS: usize = NUMBERED >> 1;
+
+fn is_account(slot: usize) -> bool {
+    (ACCOUNTS..NUMBERED).contains(&slot)
+}
 
 /// Headers of a record to send.
 #[derive(Debug)]
@@ -179,27 +186,80 @@ impl std::fmt::Display for DeliveryFailure {
     }
 }
 
+/// What is told of records of one account.
+#[derive(Debug, Default)]
+struct Owed {
+    on_the_way: usize,
+    deliveries: Deliveries,
+    /// Nobody asks any more: what is told later goes to the log, and to who asks for the rest.
+    closed: bool,
+}
+
+/// Delivery reports by who asks for them.
+#[derive(Debug, Default)]
+struct Reported {
+    /// Of records that belong to no account that is open.
+    rest: Deliveries,
+    accounts: HashMap<usize, Owed>,
+    opened: usize,
+}
+
+impl Reported {
+    /// Where a report about a record with this slot goes, and whether somebody waits for it.
+    fn of(&mut self, slot: usize) -> (&mut Deliveries, bool) {
+        if !is_account(slot) {
+            return (&mut self.rest, true);
+        }
+        match self.accounts.get_mut(&slot) {
+            Some(owed) if !owed.closed => (&mut owed.deliveries, true),
+            _ => (&mut self.rest, false),
+        }
+    }
+
+    /// A record of an account is no longer on its way.
+    fn arrived(&mut self, slot: usize) {
+        let Some(owed) = self.accounts.get_mut(&slot) else {
+            return;
+        };
+        owed.on_the_way = owed.on_the_way.saturating_sub(1);
+        if owed.closed && owed.on_the_way == 0 {
+            self.accounts.remove(&slot);
+        }
+    }
+}
+
+/// Says that a record was lost whose sender has gone on.
+fn say_lost(failure: &DeliveryFailure) {
+    let text = format!("not delivered, and nobody waits for it: {failure}");
+    if let Some(more) = quiet::news(&failure.topic, &text) {
+        tracing::error!("{text}{}", quiet::and(more));
+    }
+}
+
 pub(super) struct DeliveryContext {
-    deliveries: Mutex<Deliveries>,
+    reported: Mutex<Reported>,
     pub(super) reporter: Reporter,
 }
 
 impl DeliveryContext {
     pub(super) fn new() -> Self {
         Self {
-            deliveries: Mutex::default(),
+            reported: Mutex::default(),
             reporter: Reporter::default(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Deliveries> {
-        self.deliveries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Reported> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn take(&self) -> Deliveries {
-        std::mem::take(&mut *self.lock())
+        let mut reported = self.lock();
+        let mut all = std::mem::take(&mut reported.rest);
+        for owed in reported.accounts.values_mut() {
+            all.append(std::mem::take(&mut owed.deliveries));
+        }
+        all
     }
 }
 
@@ -217,11 +277,12 @@ impl ProducerContext for DeliveryContext {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, slot: usize) {
-        let mut deliveries = self.lock();
+        let mut reported = self.lock();
+        let (deliveries, awaited) = reported.of(slot);
         match result {
             Ok(message) => {
                 deliveries.delivered += 1;
-                if slot > 0 && slot < NUMBERED && message.offset() >= 0 {
+                if slot > 0 && slot < ACCOUNTS && message.offset() >= 0 {
                     if deliveries.offsets.len() < slot {
                         deliveries.offsets.resize(slot, None);
                     }
@@ -247,23 +308,28 @@ impl ProducerContext for DeliveryContext {
                 }
                 let refused = why == Undelivered::Refused && deliveries.refused.len() < REFUSALS;
                 // Of many alike ten are enough.
-                if !refused && deliveries.failures.len() >= 10 && fault.is_consequence() {
-                    return;
+                if refused || deliveries.failures.len() < 10 || !fault.is_consequence() {
+                    let failure = DeliveryFailure {
+                        topic: message.topic().to_owned(),
+                        partition: message.partition(),
+                        key: preview(message.key()),
+                        has_key: message.key().is_some(),
+                        size: message.payload_len() + message.key_len(),
+                        fault,
+                        slot,
+                    };
+                    if !awaited {
+                        say_lost(&failure);
+                    }
+                    if refused {
+                        deliveries.refused.push(failure.clone());
+                    }
+                    deliveries.note(failure);
                 }
-                let failure = DeliveryFailure {
-                    topic: message.topic().to_owned(),
-                    partition: message.partition(),
-                    key: preview(message.key()),
-                    has_key: message.key().is_some(),
-                    size: message.payload_len() + message.key_len(),
-                    fault,
-                    slot,
-                };
-                if refused {
-                    deliveries.refused.push(failure.clone());
-                }
-                deliveries.note(failure);
             }
+        }
+        if is_account(slot) {
+            reported.arrived(slot);
         }
     }
 }
@@ -352,7 +418,7 @@ impl Line {
 
     /// Whether a delivery has failed since the reports were last taken.
     pub(super) fn has_failed(&self) -> bool {
-        self.producer.context().lock().failed > 0
+        self.producer.context().lock().rest.failed > 0
     }
 
     /// Serves the delivery reports that have come.
@@ -431,25 +497,43 @@ impl Sender {
         self.line.in_flight()
     }
 
-    /// Waits until everything is delivered or failed, at most `timeout`; then what became of it.
+    /// Opens an account: records with delivery reports of their own.
+    pub(crate) fn account(&self) -> Account {
+        let mut reported = self.line.producer.context().lock();
+        reported.opened += 1;
+        let slot = ACCOUNTS + reported.opened;
+        reported.accounts.insert(slot, Owed::default());
+        Account {
+            sender: self.clone(),
+            slot,
+        }
+    }
+
+    /// Waits until everything is delivered or failed, at most `timeout`; then what became of it, of the accounts what they
+    /// were not asked for.
     pub(crate) fn flush(&self, timeout: Duration) -> Result<Deliveries, Fault> {
         let start = Instant::now();
         self.line.settle(|| start.elapsed() <= timeout);
         if self.in_flight() > 0 {
-            let fault = Fault::new(
-                FaultKind::Retriable,
-                "deliver what was sent",
-                format!(
-                    "{} still on the way after {timeout:?}",
-                    counted(self.in_flight(), "record")
-                ),
-            );
-            return Err(match self.trouble() {
-                Some(reason) => fault.because(&reason),
-                None => fault,
-            });
+            return Err(self.late(self.in_flight(), timeout));
         }
         Ok(self.line.producer.context().take())
+    }
+
+    /// So many records are on their way for longer than somebody waits.
+    fn late(&self, records: usize, timeout: Duration) -> Fault {
+        let fault = Fault::new(
+            FaultKind::Retriable,
+            "deliver what was sent",
+            format!(
+                "{} still on the way after {timeout:?}",
+                counted(records, "record")
+            ),
+        );
+        match self.trouble() {
+            Some(reason) => fault.because(&reason),
+            None => fault,
+        }
     }
 
     /// Delivery reports so far.
@@ -465,6 +549,79 @@ impl Sender {
             .reporter
             .trouble()
             .map(|(_, reason)| reason)
+    }
+}
+
+/// Records of one sender among those who share a client: it waits for its own alone, and is told of its own alone.
+///
+/// What nobody has asked for when it is dropped is told by [`Sender::flush`]; records that get lost later are in the log
+/// as well.
+pub(crate) struct Account {
+    sender: Sender,
+    slot: usize,
+}
+
+impl Account {
+    /// Queues a record; waits only when the queue is full.
+    ///
+    /// # Errors
+    /// It cannot be queued.
+    pub(crate) fn send(&self, record: Outgoing<'_>) -> Result<(), Fault> {
+        // Before the record is: its report may come at once.
+        if let Some(owed) = self.lock().accounts.get_mut(&self.slot) {
+            owed.on_the_way += 1;
+        }
+        let slot = self.slot;
+        let sent = self.sender.send(Outgoing { slot, ..record });
+        if sent.is_err() {
+            self.lock().arrived(slot);
+        }
+        sent
+    }
+
+    /// Records of this account that are queued or on their way.
+    pub(crate) fn in_flight(&self) -> usize {
+        let reported = self.lock();
+        let owed = reported.accounts.get(&self.slot);
+        owed.map_or(0, |owed| owed.on_the_way)
+    }
+
+    /// What became of its records since this was last asked.
+    ///
+    /// # Errors
+    /// Some are on their way still, after so long a time.
+    pub(crate) fn settled(&self, waited: Duration) -> Result<Deliveries, Fault> {
+        let mut reported = self.lock();
+        let Some(owed) = reported.accounts.get_mut(&self.slot) else {
+            return Ok(Deliveries::default());
+        };
+        match owed.on_the_way {
+            0 => Ok(std::mem::take(&mut owed.deliveries)),
+            records => {
+                drop(reported);
+                Err(self.sender.late(records, waited))
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reported> {
+        self.sender.line.producer.context().lock()
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let mut reported = self.lock();
+        let Some(mut owed) = reported.accounts.remove(&self.slot) else {
+            return;
+        };
+        let untold = std::mem::take(&mut owed.deliveries);
+        untold.failures.iter().for_each(say_lost);
+        reported.rest.append(untold);
+        if owed.on_the_way > 0 {
+            owed.closed = true;
+            reported.accounts.insert(self.slot, owed);
+        }
     }
 }
 
