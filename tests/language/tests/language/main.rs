@@ -1,5 +1,4 @@
 //! What the attributes take and refuse, and in which words.
 
 mod listed;
-mod refused;
 mod taken;
