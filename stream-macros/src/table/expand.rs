@@ -115,6 +115,8 @@ pub fn expand(table: &mut Table) -> TokenStream {
                 ::core::option::Option::Some(<#value as #here::Merge>::merge);
         }
     });
+    // A struct has no variants, and what stands in for it may.
+    let one_variant = value_type.is_none();
     let cfgs = item::cfgs(&item.attrs);
     let place = item::place(&p);
     // A row that lacks `Clone` or `Default` is an error on the struct's name, not on the whole attribute.
@@ -140,6 +142,7 @@ pub fn expand(table: &mut Table) -> TokenStream {
                 #value
                 type Kind = #p::#kind;
                 #merge
+                const ONE_VARIANT: bool = #one_variant;
                 fn same(__a: &Self::Value, __b: &Self::Value) -> ::core::option::Option<bool> {
                     #[allow(unused_imports)]
                     use #p::{ViaBytes as _, ViaEq as _};

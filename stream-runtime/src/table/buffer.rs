@@ -45,6 +45,7 @@ impl<B: BufferSpec> RowSpec for Side<B> {
     const ALIGNED: bool = false;
     const PINNED: bool = false;
     type Inner = Kept;
+    const ONE_VARIANT: bool = true;
 
     fn inner(row: &Kept) -> Option<&Kept> {
         Some(row)

@@ -72,6 +72,8 @@ pub struct Clock {
     pub keys: KeysInHand,
     /// Rows changed since the last commit, over all tables; a commit is cut by it.
     pub dirty: Cell<usize>,
+    /// A row that the event in hand has changed is to be looked at before the event is acknowledged.
+    pub unproven: Cell<bool>,
 }
 
 impl Default for Clock {
@@ -88,6 +90,7 @@ impl Default for Clock {
             misplaced_reads: Cell::new(0),
             keys: KeysInHand::default(),
             dirty: Cell::new(0),
+            unproven: Cell::new(false),
         }
     }
 }

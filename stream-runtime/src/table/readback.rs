@@ -41,6 +41,12 @@ impl<V> Readback<V> {
         }
     }
 
+    /// Whether every row that has no variants is trusted.
+    #[inline]
+    pub(super) fn has_settled(&self) -> bool {
+        self.last.is_some() && !self.rules && !self.thorough
+    }
+
     /// Whether a row like this one has come back, so that no more is asked of this one.
     #[inline]
     fn trusts(&mut self, value: &V) -> bool {

@@ -25,6 +25,8 @@ pub(super) trait RowSpec: 'static {
     const TTL: Option<i64> = Self::DESCRIPTOR.ttl;
     /// The user's part of a row.
     type Inner;
+    /// `true` where that is a struct: it has no variants to tell apart.
+    const ONE_VARIANT: bool;
     /// The newest of the user's values in a row.
     fn inner(row: &Self::Row) -> Option<&Self::Inner>;
     /// Whether two rows are the same; `None` when their type does not say.
@@ -42,6 +44,7 @@ impl<S: TableSpec> RowSpec for S {
     );
     const PINNED: bool = false;
     type Inner = S::Value;
+    const ONE_VARIANT: bool = S::ONE_VARIANT;
 
     #[inline]
     fn inner(row: &S::Value) -> Option<&S::Value> {

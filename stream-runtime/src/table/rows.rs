@@ -377,6 +377,9 @@ impl<S: RowSpec> Rows<S> {
         if over {
             slot.value = Value::Absent;
         }
+        if !(S::ONE_VARIANT && self.readback.has_settled()) {
+            self.clock.unproven.set(true);
+        }
         self.note_change(at);
         self.touch(at);
     }

@@ -41,6 +41,7 @@ impl<S: TableSpec> RowSpec for Spanned<S> {
     // The order of closing names the rows by their place.
     const PINNED: bool = true;
     type Inner = S::Value;
+    const ONE_VARIANT: bool = S::ONE_VARIANT;
 
     fn inner(row: &Spans<S::Value>) -> Option<&S::Value> {
         row.0.last().map(|span| &span.value)

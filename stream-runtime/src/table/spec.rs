@@ -28,6 +28,9 @@ pub trait TableSpec: Sized + 'static {
     const DESCRIPTOR: &'static TableDescriptor;
     /// [`Merge::merge`] of the rows; sessions have it.
     const MERGE: Option<MergeFn<Self::Value>> = None;
+    /// `true` of rows that are a struct: when one has come back, the next one's kind has.
+    #[doc(hidden)]
+    const ONE_VARIANT: bool = false;
     /// Whether two rows are the same; `None` when their type does not say.
     #[doc(hidden)]
     fn same(_a: &Self::Value, _b: &Self::Value) -> Option<bool> {

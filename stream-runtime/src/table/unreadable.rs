@@ -26,14 +26,19 @@ pub struct Aside {
 
 impl<S: RowSpec> Rows<S> {
     /// Reads an unloaded value from the layers below.
+    #[inline]
     pub(super) fn load(&mut self, at: u32) -> Result<(), Error> {
         let slot = &mut self.slots[at as usize];
         if !slot.touched {
             slot.touched = true;
         }
-        if !matches!(slot.value, Value::Unloaded) {
-            return Ok(());
+        match slot.value {
+            Value::Unloaded => self.load_from_below(at),
+            _ => Ok(()),
         }
+    }
+
+    fn load_from_below(&mut self, at: u32) -> Result<(), Error> {
         let row = self.peek(at)?;
         let slot = &mut self.slots[at as usize];
         slot.value = match row {

@@ -72,6 +72,16 @@ pub struct AgentState {
     pub(crate) waker: Arc<AgentWaker>,
 }
 
+impl AgentState {
+    /// Is given the event in hand: at once, or behind others.
+    #[inline]
+    pub(crate) fn receives(&self, status: Status) {
+        self.status.set(status);
+        self.attempts.set(0);
+        self.poke.set(true);
+    }
+}
+
 /// What an agent says that holds several events at once; nothing of it is looked at where one event is in hand at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {

@@ -2,7 +2,6 @@
 //! where neither helps, commits are made smaller until one event is left.
 
 use std::cell::{Cell, RefCell};
-use std::hash::{DefaultHasher, Hasher};
 
 use super::agent::AgentCx;
 use super::shared::{Current, Shared};
@@ -163,6 +162,18 @@ pub enum Found {
     Hopeless,
 }
 
+/// A number for the closing row of a key in the window that ends at `end`, the same in every attempt: FNV-1a, because each
+/// row that closes pays for it.
+fn name_of(end: i64, key: &[u8]) -> i64 {
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let begin = (0xcbf2_9ce4_8422_2325 ^ end.cast_unsigned()).wrapping_mul(PRIME);
+    let number = key.iter().fold(begin, |number, byte| {
+        (number ^ u64::from(*byte)).wrapping_mul(PRIME)
+    });
+    // The smallest one is no row's.
+    number.cast_signed().max(i64::MIN + 1)
+}
+
 impl Shared {
     /// The event that an agent has in hand.
     pub(crate) fn origin(&self, agent: usize) -> Origin {
@@ -179,10 +190,8 @@ impl Shared {
                 let cell = &self.tables[table];
                 // Of a join's records several may have one key and one time.
                 let place = (cell.closes_beside().0 == cell.descriptor().name).then(|| {
-                    let mut hasher = DefaultHasher::new();
-                    hasher.write_i64(cell.head_window().unwrap_or_default().1);
-                    hasher.write(&self.closed_key.borrow());
-                    hasher.finish().cast_signed().max(i64::MIN + 1)
+                    let (_, end) = cell.head_window().unwrap_or_default();
+                    name_of(end, &self.closed_key.borrow())
                 });
                 (CLOSING | table as u16, place)
             }

@@ -186,6 +186,7 @@ impl Shared {
             batch.sign(from, self.origin(agent));
         }
         drop(batch);
+        self.clock.unproven.set(false);
         for held in self.held.borrow_mut().drain(..) {
             self.let_go(&held);
         }

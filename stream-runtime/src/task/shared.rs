@@ -218,17 +218,26 @@ impl Shared {
         self.agents[agent].status.set(Status::Idle);
     }
 
+    #[inline]
     pub(super) fn hand_out(&self, agents: &[usize]) {
+        // The usual case: who is alone waits for nobody.
+        if let &[agent] = agents {
+            self.open.set(1);
+            self.agents[agent].receives(Status::Waiting);
+        } else {
+            self.hand_to_each(agents);
+        }
+    }
+
+    fn hand_to_each(&self, agents: &[usize]) {
         self.open.set(agents.len());
         for &agent in agents {
             let a = &self.agents[agent];
             let behind = !a.after.is_empty() && a.after.iter().any(|first| agents.contains(first));
-            a.status.set(match behind {
+            a.receives(match behind {
                 true => Status::Behind,
                 false => Status::Waiting,
             });
-            a.attempts.set(0);
-            a.poke.set(true);
         }
         if agents.is_empty() {
             self.settle();
@@ -236,6 +245,7 @@ impl Shared {
     }
 
     /// An agent has finished with the event in hand, one way or the other.
+    #[inline]
     pub(crate) fn done(&self, agent: usize) {
         self.agents[agent].status.set(Status::Idle);
         let open = self.open.get().saturating_sub(1);
@@ -300,6 +310,7 @@ impl Shared {
             }
         }
         drop(batch);
+        clock.unproven.set(false);
         match current {
             Current::Input(input) => {
                 self.inputs[input].borrow_mut().pop();
@@ -326,6 +337,9 @@ impl Shared {
     /// # Errors
     /// One is not to be kept; another attempt would come to the same.
     pub(crate) fn check_rows(&self, agent: usize) -> Result<(), Failure> {
+        if !self.clock.unproven.get() {
+            return Ok(());
+        }
         let mut tables = self.agents[agent].writes.iter();
         let checked = tables.try_for_each(|&table| self.tables[table].check());
         checked.map_err(|error| Failure::from(error).rejected())

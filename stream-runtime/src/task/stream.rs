@@ -169,8 +169,18 @@ impl<T, K> Stream<T, K> {
 
 impl AgentCx {
     /// The handler has finished with the event in hand.
+    #[inline]
     pub(crate) fn acknowledge(&self) {
         self.state().deadline.set(None);
+        if self.shared.clock.unproven.get() || self.shared.blame.is_careful() {
+            self.look_and_acknowledge();
+        } else {
+            self.shared.done(self.agent);
+        }
+    }
+
+    /// The same, once the rows that the event has changed have been looked at.
+    fn look_and_acknowledge(&self) {
         if self.shared.blame.is_careful()
             && let Some(why) = self.unwritable()
         {
