@@ -1,5 +1,6 @@
 //! A wire between an app and a real broker on which requests are refused for a while, as by a broker whose coordinator
-//! has just moved or still loads, or answers are lost. What is refused never reaches the broker; all else passes as it is.
+//! has just moved or still loads, answers are lost, or no answer comes. What is refused never reaches the broker; all else
+//! passes as it is.
 
 use anyhow::{Context, Result, ensure};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -22,16 +23,27 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Which requests are refused, by what error, and how often each was. Without an error their answers are lost.
+/// The end of a request.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// Refused by this error.
+    Refused(i16),
+    /// Done by the broker; the answer is lost with its connection.
+    Lost,
+    /// Not answered, on a connection that stays.
+    Held,
+}
+
+/// Which requests do not pass, and how often each did not.
 #[derive(Default)]
 struct Refusals {
-    now: Vec<(ApiKey, Option<i16>)>,
+    now: Vec<(ApiKey, Fate)>,
     done: BTreeMap<i16, u64>,
 }
 
 impl Refusals {
-    /// What becomes of a request with this number.
-    fn of(&self, number: i16) -> Option<(ApiKey, Option<i16>)> {
+    /// The end of a request with this number.
+    fn of(&self, number: i16) -> Option<(ApiKey, Fate)> {
         let mut now = self.now.iter();
         now.find(|(api, _)| *api as i16 == number).copied()
     }
@@ -69,28 +81,33 @@ impl Between {
 
     /// From now on these requests are refused by this error, and no others.
     pub fn refuse(&self, requests: &[ApiKey], error: i16) {
-        self.set(requests, Some(error));
+        self.set(requests, Fate::Refused(error));
     }
 
     /// From now on the broker does what these requests ask for, and its answers are lost with their connections.
     pub fn lose(&self, requests: &[ApiKey]) {
-        self.set(requests, None);
+        self.set(requests, Fate::Lost);
     }
 
-    fn set(&self, requests: &[ApiKey], error: Option<i16>) {
+    /// From now on the broker hears nothing of these requests, nor of what comes behind them, and nobody is answered.
+    pub fn hold(&self, requests: &[ApiKey]) {
+        self.set(requests, Fate::Held);
+    }
+
+    fn set(&self, requests: &[ApiKey], fate: Fate) {
         let mut refusals = lock(&self.refusals);
-        refusals.now = requests.iter().map(|request| (*request, error)).collect();
+        refusals.now = requests.iter().map(|request| (*request, fate)).collect();
         refusals.done.clear();
     }
 
-    /// Nothing is refused or lost any more. Returns how often each was.
+    /// From now on all requests pass. Returns how often each did not.
     pub fn pass(&self) -> BTreeMap<i16, u64> {
         let mut refusals = lock(&self.refusals);
         refusals.now.clear();
         std::mem::take(&mut refusals.done)
     }
 
-    /// How often each of the requests that are refused or lost now has been, by number.
+    /// How often each of the requests that do not pass now did not, by number.
     pub fn refused(&self) -> BTreeMap<i16, u64> {
         lock(&self.refusals).done.clone()
     }
@@ -110,17 +127,23 @@ fn serve(mut client: TcpStream, broker: &str, port: u16, refusals: &Mutex<Refusa
         let request = frame(&mut client)?;
         let number = request.as_slice().get_i16();
         let fate = lock(refusals).of(number);
-        let mut answer = if let Some((api, Some(error))) = fate {
-            refusal(&request, api, error)?
-        } else {
-            send(&mut server, &request)?;
-            frame(&mut server)?
-        };
-        if let Some((_, error)) = fate {
+        if fate.is_some() {
             *lock(refusals).done.entry(number).or_default() += 1;
-            if error.is_none() {
+        }
+        let mut answer = match fate {
+            Some((api, Fate::Refused(error))) => refusal(&request, api, error)?,
+            Some((_, Fate::Held)) => {
+                // Until the client gives up: what else it sends is not looked at.
+                while frame(&mut client).is_ok() {}
                 return Ok(());
             }
+            Some((_, Fate::Lost)) | None => {
+                send(&mut server, &request)?;
+                frame(&mut server)?
+            }
+        };
+        if matches!(fate, Some((_, Fate::Lost))) {
+            return Ok(());
         }
         // So that the client comes to us for every broker and coordinator it hears of.
         replace(&mut answer, &there, &address(port));

@@ -289,7 +289,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
                 ..record(&output, 0, b"o", Some(b"v"))
             })
             .unwrap();
-        let deliveries = producer.settle();
+        let deliveries = producer.settle(|| true).unwrap();
         assert_eq!((deliveries.delivered, deliveries.failed), (1, 0));
         producer
             .send_offsets(
@@ -298,7 +298,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
                     "marks".to_owned(),
                 )],
                 &member,
-                |_| true,
+                || true,
             )
             .unwrap();
         if commit {
@@ -340,7 +340,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
     // An open transaction: the end moves, the stable end does not.
     producer.begin().unwrap();
     producer.send(record(&output, 0, b"o", Some(b"v"))).unwrap();
-    producer.settle();
+    producer.settle(|| true).unwrap();
     let both = [(Arc::clone(&output), 0)];
     assert_eq!(admin(&properties).ends(&both).unwrap(), [end + 1]);
     assert_eq!(
@@ -382,7 +382,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
         .send_offsets(
             &[(Place::new(Arc::clone(&input), 0, 9), String::new())],
             &member,
-            |_| true,
+            || true,
         )
         .unwrap_err();
     assert_eq!(error.kind(), FaultKind::Lost, "{error}");
@@ -467,14 +467,14 @@ fn a_second_producer_with_the_id_fences_the_first() {
     again(minute, || first.init()).unwrap();
     first.begin().unwrap();
     first.send(record(&output, 0, b"k", Some(b"old"))).unwrap();
-    first.settle();
+    first.settle(|| true).unwrap();
     let second = TransactionalProducer::new(&properties, &id).unwrap();
     again(minute, || second.init()).unwrap();
     let error = first
         .send_offsets(
             &[(Place::new(Arc::clone(&input), 0, 0), String::new())],
             &member,
-            |_| true,
+            || true,
         )
         .and_then(|()| again(minute, || first.commit()))
         .unwrap_err();
@@ -548,7 +548,7 @@ fn a_transaction_whose_reports_nobody_has_taken_can_be_aborted() {
         // It goes on as if nothing had been.
         producer.begin().unwrap();
         producer.send(record(&output, 0, b"o", Some(b"v"))).unwrap();
-        let deliveries = producer.settle();
+        let deliveries = producer.settle(|| true).unwrap();
         again(minute, || producer.commit()).unwrap();
         ends.send((deliveries.delivered, deliveries.failed))
             .unwrap();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::producer::Producer;
 use rdkafka::util::Timeout;
 
@@ -12,6 +13,7 @@ use super::group::{GroupConsumer, list_with};
 use super::producer::{self, DeliveryContext, Line};
 use super::roles::Role;
 use super::{Deliveries, Fault, FaultKind, Outgoing, Place, Properties};
+use crate::error::counted;
 use crate::mutants::{self, Mutant};
 
 /// How long one call waits for the coordinator.
@@ -68,30 +70,45 @@ impl TransactionalProducer {
         producer::send(&self.line.producer, record)
     }
 
-    /// Waits until everything sent is delivered, or something has failed, and says what became of it. After a failure
-    /// librdkafka sends nothing more in this transaction, and what waits would wait until its time is up: the rest of the
-    /// reports comes with [`abort`](Self::abort).
-    pub(crate) fn settle(&self) -> Deliveries {
-        let mut failed = None;
+    /// Waits until everything sent is delivered, something has failed, or `patient` says no, and says what became of it.
+    /// After a failure librdkafka sends nothing more in this transaction, and what waits would wait until its time is up:
+    /// the rest of the reports comes with [`abort`](Self::abort).
+    ///
+    /// # Errors
+    /// Some records are on their way still, and `patient` has said no.
+    pub(crate) fn settle(&self, patient: impl Fn() -> bool) -> Result<Deliveries, Fault> {
+        let (mut failed, mut gave_up) = (None, false);
         self.line.settle(|| {
             if failed.is_none() && self.line.has_failed() {
                 failed = Some(Instant::now());
             }
-            failed.is_none_or(|at: Instant| at.elapsed() < STRAGGLERS)
+            gave_up = failed.is_none() && !patient();
+            !gave_up && failed.is_none_or(|at: Instant| at.elapsed() < STRAGGLERS)
         });
-        self.line.producer.context().take()
+        if gave_up && !self.line.has_failed() && self.line.in_flight() > 0 {
+            let fault = Fault::new(
+                FaultKind::Retriable,
+                "deliver what was sent",
+                format!(
+                    "{} on the way still",
+                    counted(self.line.in_flight(), "record")
+                ),
+            );
+            return Err(self.explain(fault));
+        }
+        Ok(self.line.producer.context().take())
     }
 
     /// Adds the offsets of all input partitions to the transaction, each with a text beside it. Refused when there are none, or
     /// when the consumer is not a member: such a transaction would not be fenced.
     ///
     /// While its coordinator is away librdkafka's call does not end, whatever timeout it is given: it has a thread of its
-    /// own, which is left to itself when `patience` says no. The producer can only be dropped then.
+    /// own, which is left to itself when `patient` says no. The producer can only be dropped then.
     pub(crate) fn send_offsets(
         &self,
         offsets: &[(Place, String)],
         member: &GroupConsumer,
-        patience: impl Fn(Duration) -> bool,
+        patient: impl Fn() -> bool,
     ) -> Result<(), Fault> {
         let doing = "add the input offsets to the transaction";
         if offsets.is_empty() && mutants::is(Mutant::Offsets) {
@@ -110,6 +127,30 @@ impl TransactionalProducer {
         let group = member
             .metadata()
             .ok_or_else(|| Fault::new(FaultKind::Lost, doing, "the consumer has no group"))?;
+        self.add_offsets(doing, offsets, group, patient)
+    }
+
+    /// Adds offsets of a group that has no members: nobody is fenced by them. As long as `patient` says yes.
+    pub(crate) fn send_offsets_of(
+        &self,
+        offsets: &[(Place, String)],
+        group: &Visitor,
+        patient: impl Fn() -> bool,
+    ) -> Result<(), Fault> {
+        let doing = "add offsets to the transaction";
+        let group = group
+            .metadata()
+            .ok_or_else(|| Fault::new(FaultKind::Other, doing, "the consumer has no group"))?;
+        self.add_offsets(doing, offsets, group, patient)
+    }
+
+    fn add_offsets(
+        &self,
+        doing: &str,
+        offsets: &[(Place, String)],
+        group: ConsumerGroupMetadata,
+        patient: impl Fn() -> bool,
+    ) -> Result<(), Fault> {
         let list = list_with(offsets).map_err(|error| Fault::of(doing, &error))?;
         let producer = Arc::clone(&self.line.producer);
         let (answer, answered) = channel();
@@ -122,35 +163,19 @@ impl TransactionalProducer {
             .name("offsets".to_owned())
             .spawn(call)
             .map_err(|error| Fault::new(FaultKind::Other, doing, error.to_string()))?;
-        let began = Instant::now();
         let result = loop {
             match answered.recv_timeout(SLICE) {
                 Ok(result) => break result,
-                Err(RecvTimeoutError::Timeout) if patience(began.elapsed()) => {}
+                Err(RecvTimeoutError::Timeout) if patient() => {}
                 Err(_) => {
+                    // Not to be made again: the first call is still inside.
                     let text = "no answer from the group's coordinator";
-                    return Err(self.explain(Fault::new(FaultKind::Retriable, doing, text)));
+                    let fault = self.explain(Fault::new(FaultKind::Retriable, doing, text));
+                    return Err(fault.with_kind(FaultKind::Other));
                 }
             }
         };
         result.map_err(|error| self.explain(Fault::of(doing, &error)))
-    }
-
-    /// Adds offsets of a group that has no members: nobody is fenced by them.
-    pub(crate) fn send_offsets_of(
-        &self,
-        offsets: &[(Place, String)],
-        group: &Visitor,
-    ) -> Result<(), Fault> {
-        let doing = "add offsets to the transaction";
-        let group = group
-            .metadata()
-            .ok_or_else(|| Fault::new(FaultKind::Other, doing, "the consumer has no group"))?;
-        let list = list_with(offsets).map_err(|error| Fault::of(doing, &error))?;
-        self.line
-            .producer
-            .send_offsets_to_transaction(&list, &group, Timeout::Never)
-            .map_err(|error| self.explain(Fault::of(doing, &error)))
     }
 
     /// Commits. Call [`settle`](Self::settle) before: the wait is shorter there.

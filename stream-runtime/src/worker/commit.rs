@@ -1,14 +1,16 @@
 //! The commit of a stream thread: outputs, changelog rows, marks and offsets of its tasks, at once.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outlet::Outlet;
 use super::partition::Partition;
+use super::shared::Shared;
 use super::status::PartitionState;
 use super::thread::StreamThread;
 use crate::error::{Error, Kind};
-use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, NUMBERED, Place, again};
+use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, NUMBERED, Place};
 use crate::task;
 use crate::topology::OutputKind;
 
@@ -21,12 +23,18 @@ const PROOF: Duration = Duration::from_secs(1);
 /// How long deliveries may take outside transactions, and the calls that end a commit.
 const DELIVERY: Duration = Duration::from_secs(60);
 /// How long an abort may take: after that a new producer ends the transaction, which librdkafka's abort may never do.
-const ABORT: Duration = Duration::from_secs(15);
+const ABORT: Duration = Duration::from_secs(5);
+/// When it is said what a commit waits for.
+const SAY: Duration = Duration::from_secs(5);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a commit did not come about.
 enum Broken {
     /// A call failed.
     Fault(Fault),
+    /// A call did not come to an end in its time: what became of it is not known, and only a new producer helps.
+    Overdue(Fault),
     /// The broker did not take some of the records. So many outputs had been sent.
     Undelivered(Box<Deliveries>, usize),
 }
@@ -40,7 +48,7 @@ impl From<Fault> for Broken {
 impl Broken {
     fn kind(&self) -> FaultKind {
         match self {
-            Broken::Fault(fault) => fault.kind(),
+            Broken::Fault(fault) | Broken::Overdue(fault) => fault.kind(),
             Broken::Undelivered(deliveries, _) => match deliveries.failures.first() {
                 Some(cause) => cause.fault.kind(),
                 None => FaultKind::Other,
@@ -50,7 +58,7 @@ impl Broken {
 
     fn text(&self) -> String {
         match self {
-            Broken::Fault(fault) => fault.to_string(),
+            Broken::Fault(fault) | Broken::Overdue(fault) => fault.to_string(),
             Broken::Undelivered(deliveries, _) => match deliveries.failures.first() {
                 Some(cause) if deliveries.failed > 1 => {
                     format!("{cause} (and {} more)", deliveries.failed - 1)
@@ -58,6 +66,55 @@ impl Broken {
                 Some(cause) => cause.to_string(),
                 None => "some records were not delivered".to_owned(),
             },
+        }
+    }
+}
+
+/// The time that a commit has: every wait in it ends with it, and one line says what it waits for.
+struct Wait<'a> {
+    worker: &'a Shared,
+    thread: usize,
+    began: Instant,
+    bound: Duration,
+    said: Cell<bool>,
+}
+
+impl Wait<'_> {
+    /// Whether there is time left; a worker that is to end has less.
+    fn goes_on(&self, what: &str, why: Option<&Fault>) -> bool {
+        let spent = self.began.elapsed();
+        if spent >= SAY && !self.said.replace(true) {
+            let why = why.map_or_else(String::new, |fault| format!(": {fault}"));
+            tracing::warn!(
+                thread = self.thread,
+                "a commit has waited {} s, and waits up to {} s, for {what}{why}",
+                spent.as_secs(),
+                self.bound.as_secs()
+            );
+        }
+        spent < self.bound && !self.worker.is_late()
+    }
+
+    /// Why a call failed: also by the time that it took.
+    fn overdue(&self, fault: Fault) -> Broken {
+        let over = self.began.elapsed() >= self.bound;
+        match fault.kind() {
+            FaultKind::Retriable | FaultKind::Other if over => Broken::Overdue(fault),
+            _ => Broken::Fault(fault),
+        }
+    }
+
+    /// Makes a call, and again as long as it fails in a way that may pass by itself and there is time.
+    fn again<T>(&self, what: &str, mut call: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
+        loop {
+            match call() {
+                Err(fault)
+                    if fault.kind() == FaultKind::Retriable && self.goes_on(what, Some(&fault)) =>
+                {
+                    std::thread::sleep(PAUSE);
+                }
+                result => return result,
+            }
         }
     }
 }
@@ -189,9 +246,11 @@ impl StreamThread {
         let Outlet::Exact(producer) = &self.outlet else {
             return Err(Fault::new(FaultKind::Other, "commit", "no transactional producer").into());
         };
+        let wait = self.wait(self.transaction_bound());
         producer.begin()?;
         let (sent, unsent) = self.send_all(group, &|| Ok(()))?;
-        let mut deliveries = producer.settle();
+        let goes_on = || wait.goes_on("its records to be delivered", None);
+        let mut deliveries = producer.settle(goes_on)?;
         if let Some(failure) = unsent {
             deliveries.unsent(failure);
         }
@@ -199,11 +258,36 @@ impl StreamThread {
             return Err(Broken::Undelivered(Box::new(deliveries), sent));
         }
         let offsets = self.offsets(group);
-        again(self.patient(DELIVERY), || {
-            producer.send_offsets(&offsets, &self.member, |_| !self.worker.is_late())
-        })?;
-        again(self.patient(DELIVERY), || producer.commit())?;
+        let coordinator = "the group's coordinator to take the offsets";
+        let patient = || wait.goes_on(coordinator, None);
+        let send = || producer.send_offsets(&offsets, &self.member, patient);
+        let sent = wait.again(coordinator, send);
+        sent.map_err(|fault| wait.overdue(fault))?;
+        let committed = wait.again("the transactions' coordinator", || producer.commit());
+        committed.map_err(|fault| wait.overdue(fault))?;
         Ok(deliveries)
+    }
+
+    /// How long a transaction's commit may take: what takes longer the broker soon aborts by itself.
+    fn transaction_bound(&self) -> Duration {
+        let set = self
+            .worker
+            .settings
+            .properties
+            .get("transaction.timeout.ms");
+        let set = set.and_then(|ms| ms.parse().ok());
+        set.map_or(crate::kafka::TRANSACTION, Duration::from_millis) * 2 / 3
+    }
+
+    /// Begins to wait for a commit.
+    fn wait(&self, bound: Duration) -> Wait<'_> {
+        Wait {
+            worker: &self.worker,
+            thread: self.number,
+            began: Instant::now(),
+            bound,
+            said: Cell::new(false),
+        }
     }
 
     /// At-least-once: nothing fences what is sent now. A worker that was away, as a process that was stopped is, would
@@ -214,7 +298,8 @@ impl StreamThread {
         }
         let mut partitions = group.iter().map(|&at| &self.partitions[at]);
         if let Some(offsets) = partitions.find_map(Partition::as_committed) {
-            again(self.patient(DELIVERY), || self.member.commit(&offsets))?;
+            let wait = self.wait(DELIVERY);
+            wait.again("the group's coordinator", || self.member.commit(&offsets))?;
         }
         self.proven = Instant::now();
         Ok(())
@@ -268,7 +353,8 @@ impl StreamThread {
             let text = "this worker is not a member of the group any more";
             return Err(Fault::new(FaultKind::Lost, "commit offsets", text).into());
         }
-        again(self.patient(DELIVERY), || self.member.commit(&offsets))?;
+        self.wait(DELIVERY)
+            .again("the group's coordinator", || self.member.commit(&offsets))?;
         Ok(())
     }
 
@@ -371,8 +457,8 @@ impl StreamThread {
 
     /// A commit did not come about.
     fn undo(&mut self, group: &[usize], mut broken: Broken) -> Result<(), Error> {
-        let later = match broken.kind() {
-            FaultKind::Fatal => None,
+        let later = match (&broken, broken.kind()) {
+            (Broken::Overdue(_), _) | (_, FaultKind::Fatal) => None,
             _ => self.abort()?,
         };
         let Some(later) = later else {
@@ -450,17 +536,14 @@ impl StreamThread {
         Ok(())
     }
 
-    /// Whether a call that does not come about is made again: within `bound`, and a worker that is to end has less.
-    fn patient(&self, bound: Duration) -> impl Fn(Duration) -> bool {
-        let worker = &self.worker;
-        move |spent| spent < bound && !worker.is_late()
-    }
-
     /// Aborts the transaction, and returns what was reported meanwhile. `None`: its outcome is unknown, or the producer is
     /// finished.
     fn abort(&self) -> Result<Option<Deliveries>, Error> {
         match &self.outlet {
-            Outlet::Exact(producer) => match again(self.patient(ABORT), || producer.abort()) {
+            Outlet::Exact(producer) => match self
+                .wait(ABORT)
+                .again("its transaction to be aborted", || producer.abort())
+            {
                 Ok(later) => Ok(Some(later)),
                 Err(fault) if fault.kind() == FaultKind::Refused => Err(fault.into()),
                 Err(fault) => {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::letter::{Letter, Origin};
 use super::place::Place as DeadPlace;
@@ -349,10 +349,12 @@ impl<'a> Post<'a> {
                     producer.send(record).map_err(CliError::from)
                 });
                 let sent = sent.and_then(|()| {
-                    if let Some(failure) = producer.settle().failures.first() {
+                    let began = Instant::now();
+                    let goes_on = || patient(began.elapsed());
+                    if let Some(failure) = producer.settle(goes_on)?.failures.first() {
                         return Err(CliError::failure(failure));
                     }
-                    producer.send_offsets_of(&offsets, group)?;
+                    producer.send_offsets_of(&offsets, group, goes_on)?;
                     Ok(again(patient, || producer.commit())?)
                 });
                 if sent.is_err() {

@@ -255,3 +255,37 @@ fn a_worker_whose_questions_at_start_are_lost_asks_again_or_ends_well() {
     assert!(worker.ended().is_none(), "{}", worker.output());
     trial.finish(worker);
 }
+
+/// Found by an ordinary restart of three brokers in turn: a call that librdkafka did not come back from was waited for
+/// without end, and `/ready` said yes. After two thirds of the transaction's time a commit has another producer.
+fn a_commit_that_does_not_come_back_is_made_anew(broker: &Broker) {
+    let trial = Trial::new(broker);
+    let hasty =
+        "session.timeout.ms=20000\nheartbeat.interval.ms=500\ntransaction.timeout.ms=9000\n";
+    let worker = trial.worker(hasty);
+    trial.progress().wait_for_more();
+    for request in COMMIT {
+        trial.wire.hold(&[request]);
+        trial.until_seen(&[request], Duration::ZERO);
+        let began = Instant::now();
+        trial.progress().wait_for_more();
+        let silence = began.elapsed();
+        println!("{request:?} was not answered: silent for {silence:?}");
+        assert!(silence < Duration::from_secs(20), "{request:?}");
+    }
+    let output = worker.output();
+    assert!(output.contains("a commit has waited 5 s"), "{output}");
+    trial.finish(worker);
+}
+
+#[test]
+fn a_commit_that_does_not_come_back_is_made_anew_on_the_embedded_broker() {
+    a_commit_that_does_not_come_back_is_made_anew(&Broker::embedded());
+}
+
+#[test]
+fn a_commit_that_does_not_come_back_is_made_anew_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        a_commit_that_does_not_come_back_is_made_anew(&broker);
+    }
+}
