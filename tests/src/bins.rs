@@ -8,53 +8,70 @@ use std::sync::OnceLock;
 
 /// The example `voltage`.
 pub fn voltage() -> Result<PathBuf> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    once(&BUILT, "examples", "voltage")
+    example("voltage")
 }
 
-/// Another example.
-pub fn example(name: &'static str) -> Result<PathBuf> {
-    build("examples", name)
+/// An example.
+pub fn example(name: &str) -> Result<PathBuf> {
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    let profile = profile();
+    if profile != "dev" {
+        return build("examples", name, profile);
+    }
+    // As README's test command builds them, for their own tests: cargo gives other selections of packages and targets
+    // other features, with which the runtime would be compiled once more while tests wait.
+    let args = ["test", "--workspace", "--no-run", "--test", "commands"];
+    let built = BUILT.get_or_init(|| cargo(&args).map_err(|error| format!("{error:#}")));
+    built.clone().map_err(anyhow::Error::msg)?;
+    Ok(cache::profile_dir().join(name))
 }
 
 /// The hand-written loops of the benchmark.
-pub fn contender(name: &'static str) -> Result<PathBuf> {
-    build("contenders", name)
+pub fn contender(name: &str) -> Result<PathBuf> {
+    build("contenders", name, profile())
 }
 
-fn once(built: &OnceLock<Result<PathBuf, String>>, package: &str, bin: &str) -> Result<PathBuf> {
-    let built = built.get_or_init(|| build(package, bin).map_err(|error| format!("{error:#}")));
-    built.clone().map_err(anyhow::Error::msg)
+/// The profile of this program.
+fn profile() -> &'static str {
+    static PROFILE: OnceLock<String> = OnceLock::new();
+    PROFILE.get_or_init(|| {
+        let dir = cache::profile_dir();
+        match dir.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev".to_owned(),
+            Some(profile) => profile.to_owned(),
+        }
+    })
+}
+
+fn build(package: &str, bin: &str, profile: &str) -> Result<PathBuf> {
+    cargo(&[
+        "build",
+        "--package",
+        package,
+        "--bin",
+        bin,
+        "--profile",
+        profile,
+    ])?;
+    Ok(cache::profile_dir().join(bin))
 }
 
 /// Runs cargo, which does nothing when the program is there and fresh.
-fn build(package: &str, bin: &str) -> Result<PathBuf> {
-    let dir = cache::profile_dir();
-    let profile = match dir.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(profile) => profile,
-    };
+fn cargo(args: &[&str]) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--package",
-            package,
-            "--bin",
-            bin,
-            "--profile",
-            profile,
-        ])
+        .args(args)
+        .args(["--quiet", "--locked", "--target-dir"])
+        .arg(cache::target_dir())
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
         .context("cannot run cargo")?;
     if !output.status.success() {
         bail!(
-            "cannot build {bin} of {package}:\n{}",
+            "cargo {} failed:\n{}",
+            args.join(" "),
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    Ok(dir.join(bin))
+    Ok(())
 }
