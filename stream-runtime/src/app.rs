@@ -16,7 +16,7 @@ pub use crate::topology::{OnGap, Start};
 pub use listed::{Listed, Listing};
 pub use only::Agents;
 use only::Item;
-pub use producer::{OutMessage, Producer};
+pub use producer::{OutMessage, Producer, Queueing};
 pub(crate) use producer::{Outlet, settings as topic_settings};
 pub use settings::ProcessingGuarantee;
 pub(crate) use states::States;

@@ -87,7 +87,8 @@ use std::{fmt, hash::Hash};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key",
     label = "no byte encoding",
-    note = "use a String, an integer, a Uuid, Bytes, or a tuple of them"
+    note = "use a String, an integer, a Uuid, Bytes, or a tuple of them",
+    note = "of a struct, a record too, take a field, or a tuple of several: `key = (String, u32)`; bytes of its own are an `impl stream_runtime::StreamKey`"
 )]
 pub trait StreamKey: Clone + Eq + Hash + Ord + 'static {
     /// The type's name, as `plan` shows it and readers of one topic are compared by.

@@ -63,6 +63,7 @@ pub use app::OnGap;
 pub use app::OutMessage;
 pub use app::ProcessingGuarantee;
 pub use app::Producer;
+pub use app::Queueing;
 pub use app::Start;
 pub use beside::AllRows;
 #[doc(hidden)]
@@ -112,6 +113,8 @@ pub use task::Event;
 pub use task::Headers;
 pub use task::Key;
 pub use task::NoAck;
+pub use task::Sending;
+pub use task::SentUnder;
 pub use task::State;
 pub use task::Stream;
 pub use task::TaskContext;

@@ -1,8 +1,8 @@
 //! `Producer<S>`: sending outside agents.
 
-use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use crate::kafka::{
 };
 use crate::key::StreamKey;
 use crate::record::Record;
-use crate::task::TopicSpec;
+use crate::task::{SentUnder, TopicSpec};
 use crate::topology::TopicDescriptor;
 
 /// Records on their way before `send` waits.
@@ -280,12 +280,12 @@ impl<S: TopicSpec> Producer<S> {
     ///
     /// When the record has no JSON form, is too large, or has no key and the topic is `compact`. Whether it is delivered,
     /// [`flush`](Producer::flush) says.
-    pub async fn send<Q>(&self, key: &Q, value: S::Value) -> Result<(), Error>
+    pub fn send<Q>(&self, key: &Q, value: S::Value) -> Queueing<'_>
     where
-        S::Key: Borrow<Q>,
-        Q: ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: SentUnder<Q>,
+        Q: ?Sized,
     {
-        self.message(value).key(key.to_owned()).send().await
+        self.message(value).key(S::Key::of(key)).queue()
     }
 
     /// Sends a tombstone: a key without a value.
@@ -293,14 +293,14 @@ impl<S: TopicSpec> Producer<S> {
     /// # Errors
     ///
     /// As [`send`](Producer::send).
-    pub async fn delete<Q>(&self, key: &Q) -> Result<(), Error>
+    pub fn delete<Q>(&self, key: &Q) -> Queueing<'_>
     where
-        S::Key: Borrow<Q>,
-        Q: ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: SentUnder<Q>,
+        Q: ?Sized,
     {
         let mut bytes = Vec::new();
-        key.to_owned().encode(&mut bytes);
-        self.queue(Some(bytes), None, None, Vec::new()).await
+        S::Key::of(key).encode(&mut bytes);
+        Box::pin(self.queue(Some(bytes), None, None, Vec::new()))
     }
 
     /// A record with headers or a time of its own.
@@ -348,6 +348,18 @@ impl<S: TopicSpec> Producer<S> {
     }
 }
 
+/// A record on its way into the producer's queue; see [`Producer::send`].
+// No `async fn`: its future would repeat the bounds of the key, and each error with them.
+pub type Queueing<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+
+/// Key, value, timestamp and headers of a record.
+type Encoded = (
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<i64>,
+    Vec<(String, Vec<u8>)>,
+);
+
 /// A record that is being made; see [`Producer::message`].
 pub struct OutMessage<'a, S: TopicSpec> {
     producer: &'a Producer<S>,
@@ -357,7 +369,7 @@ pub struct OutMessage<'a, S: TopicSpec> {
     timestamp: Option<i64>,
 }
 
-impl<S: TopicSpec> OutMessage<'_, S> {
+impl<'a, S: TopicSpec> OutMessage<'a, S> {
     /// Its key; without one it has the record's, if the record carries one.
     pub fn key(mut self, key: S::Key) -> Self {
         self.key = Some(key);
@@ -382,6 +394,21 @@ impl<S: TopicSpec> OutMessage<'_, S> {
     ///
     /// As [`Producer::send`].
     pub async fn send(self) -> Result<(), Error> {
+        self.queue().await
+    }
+
+    fn queue(self) -> Queueing<'a> {
+        let producer = self.producer;
+        match self.encoded() {
+            Ok((key, value, stamp, headers)) => {
+                Box::pin(producer.queue(key, value, stamp, headers))
+            }
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    /// Its key, value, timestamp and headers.
+    fn encoded(self) -> Result<Encoded, Error> {
         let mut key = None;
         if let Some(given) = &self.key {
             key = encoded(given);
@@ -396,9 +423,7 @@ impl<S: TopicSpec> OutMessage<'_, S> {
         if let (Some(time), true) = (time, stamp != time) {
             headers.push(("event-time".to_owned(), time.to_string().into_bytes()));
         }
-        self.producer
-            .queue(key, is_value.then_some(value), stamp, headers)
-            .await
+        Ok((key, is_value.then_some(value), stamp, headers))
     }
 }
 

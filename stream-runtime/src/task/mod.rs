@@ -73,6 +73,6 @@ pub use source::{source_agent, source_item, source_replica};
 pub use stream::Stream;
 pub use task::{Now, Task, Turn};
 pub use tick::{Due, TickForm};
-pub use topic::{Message, Topic, TopicSpec, topic_record};
+pub use topic::{Message, Sending, SentUnder, Topic, TopicSpec, topic_record};
 pub use unacked::{NoAck, Unacked};
 pub use view::Retrying;

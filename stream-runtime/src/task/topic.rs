@@ -2,6 +2,8 @@
 
 use std::borrow::Borrow;
 use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use super::agent::AgentCx;
 use super::inject::FromContext;
@@ -36,6 +38,29 @@ pub fn topic_record<S: TopicSpec>() -> RecordInfo {
     RecordInfo::of::<S::Value, S::Key>()
 }
 
+/// Keys that a record is sent under with a `&Q`: the key itself, and what it borrows as, such as `&str` for a `String`.
+#[diagnostic::on_unimplemented(
+    message = "the topic's key is `{Self}`, not `{Q}`",
+    label = "a `&{Q}`",
+    note = "records are sent under a `&{Self}`, or what that borrows as: a `&str` where the key is a `String`"
+)]
+pub trait SentUnder<Q: ?Sized>: Sized {
+    /// Returns a key of its own.
+    fn of(asked: &Q) -> Self;
+}
+
+// Without the first line the compiler would name each of the bounds below in an error of its own.
+#[diagnostic::do_not_recommend]
+impl<K, Q> SentUnder<Q> for K
+where
+    K: Borrow<Q>,
+    Q: ToOwned<Owned = K> + ?Sized,
+{
+    fn of(asked: &Q) -> K {
+        asked.to_owned()
+    }
+}
+
 /// Sends to a topic from an agent. What is sent belongs to the event in hand: it is committed with it, and dropped when
 /// the handler fails.
 pub struct Topic<S> {
@@ -50,27 +75,38 @@ impl<S: TopicSpec> Topic<S> {
     /// # Errors
     /// The record does not serialize, is larger than its topic or the client takes, or has no key where it needs one:
     /// its event fails without another attempt.
-    pub async fn send<Q>(&self, key: &Q, value: S::Value) -> Result<(), Error>
+    pub fn send<Q>(&self, key: &Q, value: S::Value) -> Sending<'_, S>
     where
-        S::Key: Borrow<Q>,
-        Q: ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: SentUnder<Q>,
+        Q: ?Sized,
     {
-        self.message(value).key(key.to_owned()).send().await
+        Sending {
+            topic: self,
+            key: Some(S::Key::of(key)),
+            value: Some(value),
+        }
     }
 
     /// Sends a tombstone: a key without a value.
     ///
     /// # Errors
     /// The key is larger than the topic or the client takes, or is none.
-    pub async fn delete<Q>(&self, key: &Q) -> Result<(), Error>
+    pub fn delete<Q>(&self, key: &Q) -> Sending<'_, S>
     where
-        S::Key: Borrow<Q>,
-        Q: ToOwned<Owned = S::Key> + ?Sized,
+        S::Key: SentUnder<Q>,
+        Q: ?Sized,
     {
-        let key = key.to_owned();
+        Sending {
+            topic: self,
+            key: Some(S::Key::of(key)),
+            value: None,
+        }
+    }
+
+    fn put_tombstone(&self, key: &S::Key) -> Result<(), Error> {
         let shared = &self.cx.shared;
         let stamp = shared.event_stamp().max(1);
-        let put = |out: &mut Vec<u8>| Ok::<_, Error>(put_key(&key, out));
+        let put = |out: &mut Vec<u8>| Ok::<_, Error>(put_key(key, out));
         let mut staging = self.cx.state().staging.borrow_mut();
         let size = staging.push(self.output, stamp, |_| {}, put, |_| Ok(false))?;
         admit(shared, &mut staging, "tombstone", self.output, size).map_err(error_of)
@@ -85,6 +121,33 @@ impl<S: TopicSpec> Topic<S> {
             headers: None,
             timestamp: None,
         }
+    }
+}
+
+/// A record, or a tombstone, that is sent when this is awaited; see [`Topic::send`].
+// No `async fn`: its future would repeat the bounds of the key, and each error with them.
+#[must_use = "nothing is sent before it is awaited"]
+pub struct Sending<'a, S: TopicSpec> {
+    topic: &'a Topic<S>,
+    /// `None` once it has been sent.
+    key: Option<S::Key>,
+    /// `None` of a tombstone.
+    value: Option<S::Value>,
+}
+
+// Nothing in it is pinned.
+impl<S: TopicSpec> Unpin for Sending<'_, S> {}
+
+impl<S: TopicSpec> Future for Sending<'_, S> {
+    type Output = Result<(), Error>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        let Sending { topic, key, value } = self.get_mut();
+        Poll::Ready(match (key.take(), value.take()) {
+            (Some(key), Some(value)) => topic.message(value).key(key).put(),
+            (Some(key), None) => topic.put_tombstone(&key),
+            (None, _) => Err(Error::agent("what was sent is awaited again")),
+        })
     }
 }
 
@@ -123,6 +186,10 @@ impl<S: TopicSpec> Message<'_, S> {
     /// # Errors
     /// As [`Topic::send`].
     pub async fn send(self) -> Result<(), Error> {
+        self.put()
+    }
+
+    fn put(self) -> Result<(), Error> {
         let Message {
             topic,
             value,

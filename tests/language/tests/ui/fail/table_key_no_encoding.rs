@@ -20,4 +20,27 @@ struct Quoted {
     n: u64,
 }
 
+/// A record is no key; its fields are.
+#[record]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Place {
+    city: String,
+    house: u32,
+}
+
+#[table(key = Place)]
+#[derive(Clone, Default)]
+struct ByPlace {
+    n: u64,
+}
+
+#[topic("places", key = Place, value = String)]
+struct Places;
+
+#[table(key = (String, u32))]
+#[derive(Clone, Default)]
+struct ByCityAndHouse {
+    n: u64,
+}
+
 fn main() {}
