@@ -271,6 +271,9 @@ fn concurrency(options: &Options, parameters: &[Parameter], errors: &Errors) -> 
     Some(number)
 }
 
+/// The longest wait before an attempt, in ms, as the runtime has it.
+const MAX_BACKOFF: i64 = 60_000;
+
 pub fn policy(options: &Options, errors: &Errors) -> Policy {
     let retries =
         options
@@ -289,6 +292,14 @@ pub fn policy(options: &Options, errors: &Errors) -> Policy {
         errors.on(
             literal,
             "with a `timeout` of nothing every event fails; take it out for none",
+        );
+    }
+    if let Some((ms, literal)) = options.duration("backoff")
+        && ms > MAX_BACKOFF
+    {
+        errors.on(
+            literal,
+            "the wait doubles with each attempt, up to a minute: `backoff`, which is the first, is at most \"1m\"",
         );
     }
     let ms = |name| options.duration(name).map(|(ms, _)| ms.unsigned_abs());

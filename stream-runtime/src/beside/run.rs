@@ -354,7 +354,7 @@ mod tests {
         tries(1, u32::MAX)
     }
 
-    #[crontab("0 0 1 1 *", backoff = "1h")]
+    #[crontab("0 0 1 1 *", backoff = "1m")]
     async fn slowly() -> Result<()> {
         tries(2, u32::MAX)
     }

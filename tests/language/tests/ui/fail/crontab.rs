@@ -18,4 +18,7 @@ async fn zone() {}
 #[crontab("0 0 * * *", per = "partition", on_leader)]
 async fn two_owners() {}
 
+#[crontab("0 0 * * *", backoff = "1h")]
+async fn patience() {}
+
 fn main() {}

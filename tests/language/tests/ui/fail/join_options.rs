@@ -52,6 +52,9 @@ async fn nothing_for_the_sink(_: Order, _: Payment) {}
 #[join(left = "orders", right = "payments", within = "10m")]
 async fn changed(_: &mut Order, _: Payment) {}
 
+#[join(left = "orders", right = "payments", within = "10m", backoff = "61s")]
+async fn patience(_: Order, _: Payment) {}
+
 #[join(left = "orders", right = "payments", within = "10m")]
 struct Join;
 
