@@ -1,20 +1,22 @@
 //! `TableReader<S>`: the committed rows of a table, from outside its agents.
 
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use chrono::{DateTime, Utc};
 
-use super::route::{Of, Reads};
+use super::route::{Asking, Found, Of, Reads};
 use crate::error::Error;
-use crate::key::StreamKey;
+use crate::key::{StreamKey, partition_of, preview};
 use crate::table::{
     AllKind, Hopping, InWindow, KeyFor, PlainKind, Scan, Session, Sliding, TableSpec, Tumbling,
     row_key, row_of, windows_of,
 };
+use crate::topology::TableDescriptor;
 use crate::worker::{Answer, Ask};
 
 /// Rows that are asked for at a time, and bytes after which no further one is.
@@ -27,6 +29,11 @@ const BYTES: usize = 256 << 10;
 /// changed, never something that is undone later. If that is not this worker, the one that has the partition is asked over
 /// HTTP. A worker that stood still, and may have lost its partitions meanwhile, asks the group before it answers. While a
 /// partition moves from one worker to another, a call waits for it, 5 s at most.
+///
+/// A row is looked for in the partition that its key belongs to. If nothing is there, all others are asked too, for a
+/// producer with another partitioner, or an agent whose events have another key, puts rows elsewhere: that there is no row
+/// is said only when every partition has said so, and a key that has rows in several of the others is an error. Of a
+/// `local` table, where each partition has a row of its own, [`all`](TableReader::all) gives all of them.
 ///
 /// ```
 /// use stream_runtime::prelude::*;
@@ -95,14 +102,19 @@ impl<S: TableSpec> TableReader<S> {
         let ask = Ask::Row(row_key::<S>(end, &key));
         let rows = Arc::clone(&self.rows);
         Box::pin(async move {
-            match rows
-                .ask(S::DESCRIPTOR, Of::Key(wire), ask, here)
-                .await?
-                .answer
-            {
-                Answer::Row(row) => read(row.as_deref()),
-                Answer::Rows(_) => Err(Error::table("rows were answered where one was asked for")),
+            let asked = Arc::clone(&rows);
+            let asked = asked.ask(S::DESCRIPTOR, Of::Key(wire.clone()), ask.clone(), here);
+            let mut row = row_in(asked.await?)?;
+            if row.is_none() && !here {
+                row = elsewhere(&rows, S::DESCRIPTOR, &wire, &ask).await?;
             }
+            let Some((row, owner)) = row else {
+                return read(None);
+            };
+            read(Some(&row)).map_err(|error| {
+                let key = preview(&wire);
+                error.context(format_args!("key {key}, from the worker at {owner}"))
+            })
         })
     }
 
@@ -120,6 +132,71 @@ impl<S: TableSpec> TableReader<S> {
             ready: VecDeque::new(),
         }
     }
+}
+
+/// A row, and the address of the worker that has it.
+type Owned = (Vec<u8>, String);
+
+fn row_in(found: Found) -> Result<Option<Owned>, Error> {
+    match found.answer {
+        Answer::Row(row) => Ok(row.map(|row| (row, found.owner))),
+        Answer::Rows(_) => Err(Error::table("rows were answered where one was asked for")),
+    }
+}
+
+/// Returns the row of a key whose own partition has none: from the others, all at once, where a producer with another
+/// partitioner, or an agent whose events have another key, may have put it.
+///
+/// # Errors
+/// A partition cannot be read, or several have such a row: the text names them.
+async fn elsewhere(
+    rows: &Arc<dyn Reads>,
+    table: &'static TableDescriptor,
+    wire: &[u8],
+    ask: &Ask,
+) -> Result<Option<Owned>, Error> {
+    let partitions = Arc::clone(rows).partitions(table).await?;
+    let own = partition_of(wire, partitions);
+    let others: Vec<i32> = (0..partitions).filter(|other| *other != own).collect();
+    let asked = others.iter().map(|other| {
+        let rows = Arc::clone(rows);
+        rows.ask(table, Of::Partition(*other), ask.clone(), false)
+    });
+    let mut found: Option<(i32, Owned)> = None;
+    for (partition, answer) in others.iter().zip(all_of(asked.collect()).await) {
+        let Some(row) = row_in(answer?)? else {
+            continue;
+        };
+        if let Some((other, _)) = found {
+            let text = format!(
+                "table `{}`: key {} has a row in partition {other} and one in {partition}, and none in {own}, where it belongs: which is meant cannot be said; `all()` gives both",
+                table.name,
+                preview(wire)
+            );
+            return Err(Error::table(text));
+        }
+        found = Some((*partition, row));
+    }
+    Ok(found.map(|(_, row)| row))
+}
+
+/// Waits for all answers; they come in the order of the questions.
+async fn all_of(mut asked: Vec<Asking<Found>>) -> Vec<Result<Found, Error>> {
+    let mut answers: Vec<Option<_>> = asked.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        for (asked, answer) in asked.iter_mut().zip(&mut answers) {
+            if answer.is_none()
+                && let Poll::Ready(ready) = asked.as_mut().poll(cx)
+            {
+                *answer = Some(ready);
+            }
+        }
+        match answers.iter().all(Option::is_some) {
+            true => Poll::Ready(answers.drain(..).flatten().collect()),
+            false => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// All rows of a table, as they are read: some at a time, so that a table of any size takes little memory. Made by
@@ -184,7 +261,12 @@ where
             };
             let mut ready = VecDeque::with_capacity(chunk.rows.len());
             for (key, row) in &chunk.rows {
-                S::Kind::read_all::<S>(key, row, &mut ready)?;
+                S::Kind::read_all::<S>(key, row, &mut ready).map_err(|error| {
+                    let (partition, owner) = (self.partition, &found.owner);
+                    error.context(format_args!(
+                        "partition {partition}, from the worker at {owner}"
+                    ))
+                })?;
             }
             self.ready = ready;
             match chunk.next {
@@ -204,8 +286,8 @@ impl<S: TableSpec> TableReader<S> {
     ///
     /// # Errors
     ///
-    /// Nobody has the key's partition, or who has it does not answer ([`Error::is_stopped`]): the text says who. Or its
-    /// store does not read.
+    /// Nobody has the key's partition, or who has it does not answer ([`Error::is_stopped`]): the text says who. Where that
+    /// partition has no row this goes for every other one too. Or a store does not read.
     pub fn get<Q>(&self, key: &Q) -> Reading<Option<S::Value>>
     where
         S::Kind: PlainKind,
@@ -215,7 +297,8 @@ impl<S: TableSpec> TableReader<S> {
         self.ask(0, key, false, |row| row.map(row_of::<S>).transpose())
     }
 
-    /// The row of a key whose partition this worker has; nobody else is asked, and nothing is waited for.
+    /// The row of a key whose partition this worker has; nobody else is asked, and nothing is waited for. `None`: it is not
+    /// in that partition, though it may lie in another one, as [`get`](TableReader::get) would find out.
     ///
     /// # Errors
     ///

@@ -102,6 +102,12 @@ fn told<V>(window: InWindow<V>) -> Told<V> {
     )
 }
 
+/// A row that may lie anywhere.
+#[page("/stray/{name}")]
+async fn stray(Path(name): Path<String>, strays: TableReader<Strays>) -> Result<Json<Option<u64>>> {
+    Ok(Json(strays.get(&name).await?))
+}
+
 /// What the windows that hold a time have.
 #[page("/at/{name}/{ms}")]
 async fn at_time(

@@ -145,6 +145,15 @@ fn a_row_of_any_table_is_looked_up_by_its_key_from_any_worker_and_from_the_comma
         let found: Value = serde_json::from_str(&said).unwrap();
         assert_eq!(rows(&found), *expected, "{words:?}: {found}");
     }
+    // A page of the app's own finds all of them too, whichever worker and partition have them.
+    for (_, address) in &workers {
+        for n in 0..NAMES {
+            let answer = http::get(address, &format!("/stray/name%20{n}%2F")).unwrap();
+            assert_eq!((answer.status, &*answer.body), (200, "2"), "name {n}/");
+        }
+        let answer = http::get(address, "/stray/nobody").unwrap();
+        assert_eq!((answer.status, &*answer.body), (200, "null"));
+    }
     // Each partition has a row of its own.
     let own = found(&workers[0].1, "/tables/of_partition/all");
     let counts = own["rows"].as_array().unwrap().iter();

@@ -107,6 +107,96 @@ fn a_reader_finds_rows_by_key_and_time() {
     }
 }
 
+#[table(value = u64)]
+struct Strays;
+
+#[table(tumbling = "10s", value = u64)]
+struct StraysInTime;
+
+/// Of a session the writer asks for what is there, and so for rows that would belong elsewhere.
+#[table(session = "10s", local)]
+#[derive(Clone, Default)]
+struct StrayVisits {
+    n: u64,
+}
+
+impl Merge for StrayVisits {
+    fn merge(&mut self, later: Self) {
+        self.n += later.n;
+    }
+}
+
+/// Keeps its rows by what a tick says, and so in the partition of another key.
+#[agent(topic = "reading-stray-ticks")]
+async fn stray(
+    name: String,
+    mut plain: Table<Strays>,
+    mut timed: Table<StraysInTime>,
+    mut visits: Table<StrayVisits>,
+) {
+    plain.update(&name, |n| *n += 1);
+    timed.update(&name, |n| *n += 1);
+    visits.update(&name, |visit| visit.n += 1);
+}
+
+#[timer("1m")]
+async fn report_strays(
+    plain: TableReader<Strays>,
+    timed: TableReader<StraysInTime>,
+    visits: TableReader<StrayVisits>,
+    reports: Producer<Reports>,
+) -> Result {
+    for name in ["a", "b", "c", "d", "twice", "nobody"] {
+        let said = match plain.get(name).await {
+            Ok(n) => {
+                let at = timed.at(name, second(12)).await?;
+                let visits = visits.windows(name).await?;
+                let visits: Vec<u64> = visits.iter().map(|visit| visit.n).collect();
+                format!("{name} {n:?} {at:?} {visits:?}")
+            }
+            Err(error) => error.to_string(),
+        };
+        reports.send("k", said).await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_row_that_lies_in_another_partition_than_its_key_belongs_to_is_read_all_the_same() {
+    let mut app = TestApp::only((stray, report_strays)).partitions(3);
+    let place = |key: &str| crate::key::partition_of(key.as_bytes(), 3);
+    // Of these keys two belong elsewhere, and the last two lie in both partitions where it does not belong.
+    let here = ["a", "b", "c", "d"].map(|name| (name, "a"));
+    let away = (0..).map(|n| format!("k{n}"));
+    let away = away.filter(|key| place(key) != place("twice"));
+    let away: Vec<String> = away.take(20).collect();
+    let other = away.iter().find(|key| place(key) != place(&away[0]));
+    let twice = [("twice", &*away[0]), ("twice", other.unwrap())];
+    assert!(here.iter().any(|(name, _)| place(name) != place("a")));
+    for (name, key) in here.into_iter().chain(twice) {
+        let message = app.message("reading-stray-ticks", key, name.to_owned());
+        message.timestamp(second(12)).send();
+    }
+    app.advance_to(second(12 + 60));
+    let mut reports = texts(&mut app, "reading-reports");
+    let twice = reports.remove(4);
+    assert!(
+        twice.contains("key \"twice\" has a row in partition")
+            && twice.contains(&format!("none in {}", place("twice"))),
+        "{twice}"
+    );
+    assert_eq!(
+        reports,
+        [
+            "a Some(1) Some(1) [1]",
+            "b Some(1) Some(1) [1]",
+            "c Some(1) Some(1) [1]",
+            "d Some(1) Some(1) [1]",
+            "nobody None None []",
+        ]
+    );
+}
+
 #[topic("reading-prices", value = String, key = u64, compact)]
 struct Prices;
 
