@@ -10,7 +10,7 @@ use super::client::Client;
 use super::route::{Reads, Router};
 use crate::app::Outlet;
 use crate::error::{Error, Kind};
-use crate::table::{GlobalSpec, GlobalTable};
+use crate::table::{AnyReplica, GlobalSpec, GlobalTable};
 use crate::task::States;
 use crate::worker::WorkerHandle;
 
@@ -94,17 +94,28 @@ impl BesideCx {
         GlobalTable::of(replica)
     }
 
-    /// The same; while its rows are being read it waits for them, for so long.
+    /// The same; while its rows are being read it waits for them, 5 s at most.
     ///
     /// # Errors
     /// They are still being read then, or the worker ends.
     pub(crate) async fn global_in_time<S: GlobalSpec>(&self) -> Result<GlobalTable<S>, Error> {
+        GlobalTable::of(self.replica_in_time(S::DESCRIPTOR.name).await?)
+    }
+
+    /// The rows of a global table of this worker; waits likewise.
+    ///
+    /// # Errors
+    /// As [`global_in_time`](Self::global_in_time).
+    pub(crate) async fn replica_in_time(
+        &self,
+        table: &'static str,
+    ) -> Result<Arc<dyn AnyReplica>, Error> {
         let began = Instant::now();
         loop {
-            let made = self.global();
-            let waits = matches!(&made, Err(error) if error.is_stopped());
+            let replica = self.0.worker.replicas.get(table);
+            let waits = matches!(&replica, Err(error) if error.is_stopped());
             if !waits || began.elapsed() > PATIENCE || self.0.worker.stop.is_asked() {
-                return made;
+                return replica;
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -8,8 +8,8 @@ use super::route::{Of, Reads};
 use crate::error::{Error, meant};
 use crate::key::partition_of;
 use crate::record::date;
-use crate::table::{Scan, ShownRow, shown_rows};
-use crate::topology::{Plan, RowsFrom, TableDescriptor};
+use crate::table::{AnyReplica, Scan, ShownRow, shown_rows};
+use crate::topology::{GlobalPlan, Plan, RowsFrom, TableDescriptor};
 use crate::window::Window;
 use crate::worker::{Answer, Ask};
 
@@ -22,14 +22,32 @@ const BYTES: usize = 256 << 10;
 pub(crate) struct Tables(Vec<(&'static TableDescriptor, Rows)>);
 
 /// Places of the rows of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Rows {
     /// In partitions, with the workers that run them.
     InPartitions,
-    /// With every worker: the records of this topic.
-    OfTopic(&'static str),
+    /// The records of a topic: with every worker, if something of the app asks for them.
+    OfTopic { global: GlobalPlan, kept: bool },
     /// Nobody writes them.
     Nowhere,
+}
+
+/// A table whose rows can be looked up, and where.
+#[derive(Clone, Debug)]
+pub(crate) enum Home {
+    /// In the partitions of the workers.
+    Partitions(&'static TableDescriptor),
+    /// The records of a topic; `kept`: each worker has them all.
+    Topic { global: GlobalPlan, kept: bool },
+}
+
+impl Home {
+    pub(crate) fn table(&self) -> &'static TableDescriptor {
+        match self {
+            Home::Partitions(table) => table,
+            Home::Topic { global, .. } => global.table,
+        }
+    }
 }
 
 /// Reason why nothing is looked up, and the next step.
@@ -45,12 +63,13 @@ impl Tables {
         let planned = plan.topologies.iter().flat_map(|task| &task.tables);
         let planned: Vec<_> = planned.map(|table| table.descriptor).collect();
         let others = all.into_iter().filter(|table| !planned.contains(table));
+        let read: Vec<_> = plan.globals().iter().map(|global| global.table).collect();
         let others = others.map(|table| {
-            let source = table.global.and_then(|global| global.source);
-            (
-                table,
-                source.map_or(Rows::Nowhere, |topic| Rows::OfTopic(topic.name)),
-            )
+            let global = plan.global(table);
+            let global = global.filter(|global| global.global.source.is_some());
+            let kept = read.contains(&table);
+            let of_topic = |global| Rows::OfTopic { global, kept };
+            (table, global.map_or(Rows::Nowhere, of_topic))
         });
         // What a join keeps is no table of the user's.
         let rows = planned
@@ -62,17 +81,18 @@ impl Tables {
         Tables(tables)
     }
 
-    /// Those whose rows can be looked up, by name.
+    /// Those whose rows a worker can look up, by name.
     pub(crate) fn with_rows(&self) -> impl Iterator<Item = &'static TableDescriptor> {
-        let kept = self
-            .0
-            .iter()
-            .filter(|(_, rows)| *rows == Rows::InPartitions);
-        kept.map(|(table, _)| *table)
+        let found = self.0.iter().filter(|(_, rows)| match rows {
+            Rows::InPartitions => true,
+            Rows::OfTopic { kept, .. } => *kept,
+            Rows::Nowhere => false,
+        });
+        found.map(|(table, _)| *table)
     }
 
     /// Returns the table of a name, if rows of it can be looked up.
-    pub(crate) fn find(&self, name: &str) -> Result<&'static TableDescriptor, Refusal> {
+    pub(crate) fn find(&self, name: &str) -> Result<Home, Refusal> {
         let Some((table, rows)) = self.0.iter().find(|(table, _)| table.name == name) else {
             let names: Vec<&str> = self.0.iter().map(|(table, _)| table.name).collect();
             let listed = match names.is_empty() {
@@ -88,12 +108,10 @@ impl Tables {
             });
         };
         match rows {
-            Rows::InPartitions => Ok(table),
-            Rows::OfTopic(topic) => Err(Refusal {
-                text: format!(
-                    "the rows of global table `{name}` are the records of topic `{topic}`, which every worker keeps in memory"
-                ),
-                next: format!("`tail {topic} --from-beginning` shows them"),
+            Rows::InPartitions => Ok(Home::Partitions(table)),
+            Rows::OfTopic { global, kept } => Ok(Home::Topic {
+                global: global.clone(),
+                kept: *kept,
             }),
             Rows::Nowhere => Err(Refusal {
                 text: format!("table `{name}` has no rows: no agent of the app writes it"),
@@ -115,14 +133,18 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// Reads a key as `tail` shows it and `send` takes it.
+    /// Reads a key as `tail` shows it and `send` takes it; `null` is the `None` of an `Option`, unless it is text.
     ///
     /// # Errors
     /// It is no key of the table: the text names the type and how it is written.
     pub(crate) fn read(table: &TableDescriptor, written: &str) -> Result<Self, String> {
-        let value = Value::from(written);
-        let read = || Ok((table.keys.read(&value)?, table.keys.read_ordered(&value)?));
-        let (wire, ordered) = read().map_err(|why: crate::key::KeyError| {
+        let read = |value: Value| Ok((table.keys.read(&value)?, table.keys.read_ordered(&value)?));
+        let (wire, ordered) = match read(Value::from(written)) {
+            // Of text it is a key like any other.
+            Err(_) if table.keys.optional && written == "null" => read(Value::Null),
+            read => read,
+        }
+        .map_err(|why: crate::key::KeyError| {
             format!("table `{}` is kept by {}: {why}", table.name, table.key)
         })?;
         Ok(Key {
@@ -130,6 +152,13 @@ impl Key {
             ordered,
             written: written.to_owned(),
         })
+    }
+}
+
+impl Key {
+    fn to_json(&self, table: &TableDescriptor) -> Value {
+        let shown = table.keys.show_ordered(&self.ordered);
+        shown.unwrap_or_else(|_| Value::from(self.written.as_str()))
     }
 }
 
@@ -230,6 +259,49 @@ async fn in_partition(
     }
 }
 
+/// A row of a global table that a topic makes.
+#[derive(Debug)]
+pub(crate) struct OfTopic<'a> {
+    global: &'a GlobalPlan,
+    pub(crate) row: Option<Value>,
+}
+
+impl<'a> OfTopic<'a> {
+    /// Looks up a key in the rows of a table.
+    ///
+    /// # Errors
+    /// The row cannot be shown.
+    pub(crate) fn look_up(
+        global: &'a GlobalPlan,
+        rows: &dyn AnyReplica,
+        key: &Key,
+    ) -> Result<Self, Error> {
+        let row = rows.shown(&key.ordered)?;
+        Ok(OfTopic { global, row })
+    }
+
+    /// Says that there is nothing under the key; `None` when there is.
+    pub(crate) fn nothing(&self, key: &Key) -> Option<String> {
+        self.row.is_none().then(|| {
+            format!(
+                "table `{}` has nothing under {:?}: topic `{}` has no record of this key that was read, or a tombstone came last",
+                self.global.table.name, key.written, self.global.topic
+            )
+        })
+    }
+
+    /// The same for programs.
+    pub(crate) fn to_json(&self, key: &Key) -> Value {
+        let rows = self.row.iter().map(|row| json!({ "value": row }));
+        json!({
+            "table": self.global.table.name,
+            "key": key.to_json(self.global.table),
+            "topic": self.global.topic,
+            "rows": rows.collect::<Vec<_>>(),
+        })
+    }
+}
+
 impl LookedUp {
     /// Says that there is nothing under the key; `None` when there is.
     pub(crate) fn nothing(&self, table: &TableDescriptor, key: &Key) -> Option<String> {
@@ -243,7 +315,6 @@ impl LookedUp {
 
     /// The same for programs.
     pub(crate) fn to_json(&self, table: &TableDescriptor, key: &Key) -> Value {
-        let shown = table.keys.show_ordered(&key.ordered);
         let rows = self.rows.iter().map(|found| {
             let mut row = json!({
                 "partition": found.partition,
@@ -258,7 +329,7 @@ impl LookedUp {
         });
         json!({
             "table": table.name,
-            "key": shown.unwrap_or_else(|_| Value::from(key.written.as_str())),
+            "key": key.to_json(table),
             "partition": self.partition,
             "worker": self.worker,
             "rows": rows.collect::<Vec<_>>(),
@@ -308,6 +379,20 @@ mod tests {
     }
 
     #[test]
+    fn none_is_written_as_null_where_that_is_no_text() {
+        let ordered = |keys, written| Key::read(&table("t", keys), written).unwrap().ordered;
+        assert_eq!(ordered(KeyForm::of::<Option<i64>>(), "null"), [0]);
+        assert_eq!(ordered(KeyForm::of::<Option<i64>>(), "7")[0], 1);
+        assert_eq!(ordered(KeyForm::of::<Option<(u8, u8)>>(), "null"), [0]);
+        assert_eq!(
+            ordered(KeyForm::of::<Option<String>>(), "null"),
+            b"\x01null"
+        );
+        let text = Key::read(&table("t", KeyForm::of::<i64>()), "null").unwrap_err();
+        assert!(text.contains("`null` is no i64"), "{text}");
+    }
+
+    #[test]
     fn a_table_that_is_not_there_may_be_another_that_was_meant() {
         static SOLD: TableDescriptor = TableDescriptor {
             name: "sold",
@@ -318,7 +403,7 @@ mod tests {
             ..TableDescriptor::DEFAULT
         };
         let tables = Tables(vec![(&SOLD, Rows::InPartitions), (&UNUSED, Rows::Nowhere)]);
-        assert_eq!(tables.find("sold").unwrap().name, "sold");
+        assert_eq!(tables.find("sold").unwrap().table().name, "sold");
         let refusal = tables.find("slod").unwrap_err();
         assert_eq!(refusal.text, "there is no table `slod`");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! `tables`: what they are, and of one of them a row, asked for from the worker that has it.
+//! `tables`: what they are, and of one of them a row, asked for from the worker that has it or read from its topic.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::plan;
 use super::print::{json, line, time};
-use super::readers::Readers;
-use crate::beside::lookup::{FoundRow, Key, LookedUp, Tables, look_up};
-use crate::topology::TableDescriptor;
+use super::readers::{self, Readers};
+use crate::beside::lookup::{FoundRow, Home, Key, LookedUp, OfTopic, Tables, look_up};
+use crate::topology::{GlobalPlan, TableDescriptor};
 
 pub(super) fn run(cx: &Context<'_>, args: &TablesArgs) -> CliResult {
     let Some(name) = &args.name else {
@@ -20,10 +20,14 @@ pub(super) fn run(cx: &Context<'_>, args: &TablesArgs) -> CliResult {
     };
     let plan = cx.plan()?;
     let tables = Tables::of(&plan, cx.app().all_tables());
-    let table = tables
+    let home = tables
         .find(name)
         .map_err(|why| CliError::failure(why.text).next(why.next))?;
-    let key = Key::read(table, key).map_err(CliError::usage)?;
+    let key = Key::read(home.table(), key).map_err(CliError::usage)?;
+    let table = match &home {
+        Home::Partitions(table) => table,
+        Home::Topic { global, .. } => return of_topic(cx, global, &key),
+    };
     let found = ask(cx, table, &key)?;
     if let Some(text) = found.nothing(table, &key) {
         return Err(CliError::failure(text));
@@ -32,6 +36,30 @@ pub(super) fn run(cx: &Context<'_>, args: &TablesArgs) -> CliResult {
         return json(&found.to_json(table, &key));
     }
     show(cx, name, args.key.as_deref().unwrap_or_default(), &found)
+}
+
+/// Reads a topic, of which a table's rows are made: that needs no worker.
+fn of_topic(cx: &Context<'_>, global: &GlobalPlan, key: &Key) -> CliResult {
+    let followed = readers::global(cx.app(), &cx.client()?, global.table)?;
+    let found = OfTopic::look_up(global, &*followed.replica(), key)?;
+    if let Some(text) = found.nothing(key) {
+        return Err(CliError::failure(text));
+    }
+    let shown = found.to_json(key);
+    if cx.output() == Output::Json {
+        return json(&shown);
+    }
+    let (style, name) = (cx.style(), global.table.name);
+    let (name, place) = (style.cyan(name), format!("topic {}", global.topic));
+    let key = match &shown["key"] {
+        serde_json::Value::String(key) => key.clone(),
+        key => key.to_string(),
+    };
+    line(format_args!("{name} {key}  {}", style.dim(place)))?;
+    if let Some(row) = found.row {
+        line(format_args!("  {row}"))?;
+    }
+    Ok(())
 }
 
 /// Asks the workers of the app.

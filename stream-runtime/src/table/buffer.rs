@@ -306,7 +306,8 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
                 // What the changelog has brought again is known.
                 let hash = rows.hash(0, &key);
                 if rows.probe(hash, 0, &key).is_none() {
-                    let (kept, _) = Rows::<Side<B>>::decode(&key, &bytes)?;
+                    let kept = Rows::<Side<B>>::decode(&key, &bytes);
+                    let (kept, _) = kept.map_err(|problem| rows.located(problem))?;
                     index.file(&key, &kept);
                 }
             }

@@ -14,9 +14,10 @@ use super::description::Description;
 use super::key_for::GlobalKeyFor;
 use super::layout;
 use super::mark::{MARK_TAG, Mark, ROW_TAG};
-use super::reading::row_of;
+use super::reading::{row_of, row_to_json};
 use super::spec::{Plain, TableSpec};
 use crate::error::{Error, raise};
+use crate::key::StreamKey;
 use crate::topology::{GlobalDescriptor, TableDescriptor};
 
 /// All rows of a global table, for lookups by any key, in any agent and beside the streams.
@@ -232,6 +233,11 @@ pub trait AnyReplica: Send + Sync {
     fn take(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Error>;
     /// Forgets all rows.
     fn clear(&self);
+    /// The row of a key, which is given in its ordered form, as people read it.
+    ///
+    /// # Errors
+    /// That is no key of the table, or the row has no form as JSON.
+    fn shown(&self, key: &[u8]) -> Result<Option<serde_json::Value>, Error>;
     /// Number of rows.
     fn rows(&self) -> usize;
     /// Type of the replica, by which the handles find it.
@@ -261,6 +267,15 @@ impl<S: GlobalSpec> AnyReplica for Replica<S> {
 
     fn clear(&self) {
         self.rows.pin().clear();
+    }
+
+    fn shown(&self, key: &[u8]) -> Result<Option<serde_json::Value>, Error> {
+        let key = S::Key::decode_ordered(key)?;
+        let rows = self.rows.pin();
+        let Some(row) = rows.get(&key) else {
+            return Ok(None);
+        };
+        row_to_json::<S>(row).map(Some)
     }
 
     fn rows(&self) -> usize {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::de::DeserializeOwned;
 
 use super::layout;
+use super::readback::key_text;
 use super::row::{RowSpec, split};
 use super::spans::Spans;
 use super::spec::{Hopping, Plain, Session, Sliding, TableKind, TableSpec, Tumbling};
@@ -12,6 +13,7 @@ use super::typed::InWindow;
 use crate::codec::rows as codec;
 use crate::codec::tree::Tree;
 use crate::error::Error;
+use crate::key::StreamKey;
 use crate::topology::TableDescriptor;
 use crate::window::Window;
 
@@ -35,6 +37,21 @@ pub(crate) fn windows_of<S: TableSpec>(bytes: &[u8]) -> Result<Vec<InWindow<S::V
         InWindow::new(start, end, span.closed_as.unwrap_or(span.value))
     });
     Ok(windows.collect())
+}
+
+/// A row for people, as its table would keep it.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn row_to_json<S: TableSpec>(row: &S::Value) -> Result<serde_json::Value, Error> {
+    let odd = |why: &dyn std::fmt::Display| {
+        let table = S::DESCRIPTOR.name;
+        Error::table(format!("table `{table}`: a row cannot be shown: {why}"))
+    };
+    let mut bytes = Vec::new();
+    codec::encode(row, &mut bytes).map_err(|why| odd(&why))?;
+    let tree = codec::decode::<Tree>(&bytes).map_err(|why| odd(&why))?;
+    Ok(tree.to_json())
 }
 
 /// A row of a changelog for people, whatever its type; `None` when it is none of ours.
@@ -90,13 +107,23 @@ pub(crate) fn shown_rows(
 }
 
 fn read<S: TableSpec, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    codec::decode(bytes).map_err(|e| {
+    codec::decode(bytes).map_err(|problem| {
+        let why = codec::explain::<T>(bytes, problem);
+        let field = why.field.map(|field| format!("field `{field}`: "));
         Error::table(format!(
-            "table `{}`: a row does not read as {}: {e}",
+            "table `{}`: a row does not read as {}: {}{}; {}",
             S::DESCRIPTOR.name,
-            S::DESCRIPTOR.value
+            S::DESCRIPTOR.value,
+            field.unwrap_or_default(),
+            why.why,
+            why.cure
         ))
     })
+}
+
+/// Names the key of a row that does not read.
+fn of_key<K: StreamKey>(key: &K) -> impl FnOnce(Error) -> Error {
+    move |error| error.context(format_args!("key {}", key_text(key)))
 }
 
 /// What the rows of a kind of table are to one who reads all of them.
@@ -120,7 +147,8 @@ impl AllKind for Plain {
         out: &mut VecDeque<(S::Key, S::Value)>,
     ) -> Result<(), Error> {
         let (_, key) = layout::parse::<S::Key>(false, layout_key, S::DESCRIPTOR.name)?;
-        out.push_back((key, row_of::<S>(bytes)?));
+        let row = row_of::<S>(bytes).map_err(of_key(&key))?;
+        out.push_back((key, row));
         Ok(())
     }
 }
@@ -151,7 +179,7 @@ fn aligned<S: TableSpec>(
 ) -> Result<(), Error> {
     let (end, key) = layout::parse::<S::Key>(true, layout_key, S::DESCRIPTOR.name)?;
     let size = S::DESCRIPTOR.window.map_or(0, |window| window.size());
-    let row = row_of::<S>(bytes)?;
+    let row = row_of::<S>(bytes).map_err(of_key(&key))?;
     out.push_back((key, InWindow::new(end.saturating_sub(size), end, row)));
     Ok(())
 }
@@ -162,7 +190,7 @@ fn following<S: TableSpec>(
     out: &mut InWindows<S>,
 ) -> Result<(), Error> {
     let (_, key) = layout::parse::<S::Key>(false, layout_key, S::DESCRIPTOR.name)?;
-    let windows = windows_of::<S>(bytes)?;
+    let windows = windows_of::<S>(bytes).map_err(of_key(&key))?;
     out.extend(windows.into_iter().map(|window| (key.clone(), window)));
     Ok(())
 }

@@ -601,7 +601,8 @@ impl<S: TableSpec> SpanCell<S> {
     ) -> Result<Option<Vec<u8>>, Error> {
         let table = S::DESCRIPTOR;
         let (_, key) = layout::parse::<S::Key>(false, layout_key, table.name)?;
-        let (mut row, _) = Rows::<Spanned<S>>::decode(&key, bytes)?;
+        let row = Rows::<Spanned<S>>::decode(&key, bytes);
+        let (mut row, _) = row.map_err(|problem| self.rows.borrow().located(problem))?;
         let index = self.index.borrow();
         row.0.retain(|span| {
             let retained = span.end.saturating_add(table.retention) > stream_time;

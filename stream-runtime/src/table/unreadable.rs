@@ -112,7 +112,7 @@ impl<S: RowSpec> Rows<S> {
 impl<S: RowSpec> Rows<S> {
     /// Says where on the broker the row is, as far as that is known: of a row that has been in the store or in memory, no
     /// more than which commits came after it.
-    fn located(&self, problem: Error) -> Error {
+    pub(super) fn located(&self, problem: Error) -> Error {
         let (Some(topic), (partition, _)) = (&self.log.topic, self.clock.place.get()) else {
             return problem;
         };

@@ -119,9 +119,14 @@ pub struct SubTopology {
 }
 
 impl SubTopology {
-    /// Number of the inputs whose records come by time: all but those that bring windows again, which stand behind them.
+    /// The inputs whose records come by time: all but those that bring windows again, which stand behind them.
+    pub fn timely_inputs(&self) -> impl Iterator<Item = &InputPlan> + Clone {
+        self.inputs.iter().filter(|input| !input.again)
+    }
+
+    /// Number of these.
     pub fn timely(&self) -> usize {
-        self.inputs.iter().filter(|input| !input.again).count()
+        self.timely_inputs().count()
     }
 
     /// Returns whether records of a join's side go alone when they have met nobody; `None`: it is no side of a join.
@@ -186,6 +191,7 @@ pub struct PatternPlan {
 }
 
 /// A table that every worker reads whole.
+#[derive(Clone, Debug)]
 pub struct GlobalPlan {
     /// Its registration.
     pub table: &'static TableDescriptor,

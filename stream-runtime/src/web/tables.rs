@@ -9,7 +9,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 
 use crate::beside::BesideCx;
-use crate::beside::lookup::{Key, Tables, look_up};
+use crate::beside::lookup::{Home, Key, OfTopic, Tables, look_up};
 
 /// A key may have slashes of its own.
 const PATH: &str = "/tables/{name}/{*key}";
@@ -40,13 +40,33 @@ const HIDDEN: &str = "rows are not shown beyond this machine: start the worker w
 /// The row or the windows of a key as JSON, each with its partition and the worker that has it.
 async fn answer(cx: &BesideCx, tables: &Tables, name: &str, key: &str) -> Response {
     let say = |status: StatusCode, text: String| (status, format!("{text}\n")).into_response();
-    let table = match tables.find(name) {
-        Ok(table) => table,
+    let home = match tables.find(name) {
+        Ok(home) => home,
         Err(why) => return say(StatusCode::NOT_FOUND, format!("{}: {}", why.text, why.next)),
     };
-    let key = match Key::read(table, key) {
+    let key = match Key::read(home.table(), key) {
         Ok(key) => key,
         Err(why) => return say(StatusCode::BAD_REQUEST, why),
+    };
+    let table = match &home {
+        Home::Partitions(table) => table,
+        Home::Topic { kept: false, .. } => {
+            let text = format!(
+                "no function of the app reads global table `{name}`, so that no worker keeps its rows: the command `tables {name} KEY` reads its topic"
+            );
+            return say(StatusCode::NOT_FOUND, text);
+        }
+        Home::Topic { global, .. } => {
+            let rows = cx.replica_in_time(global.table.name).await;
+            let found = rows.and_then(|rows| OfTopic::look_up(global, &*rows, &key));
+            return match found {
+                Ok(found) => match found.nothing(&key) {
+                    Some(text) => say(StatusCode::NOT_FOUND, text),
+                    None => Json(found.to_json(&key)).into_response(),
+                },
+                Err(error) => error.into_response(),
+            };
+        }
     };
     match look_up(cx.rows(), table, &key).await {
         Ok(found) => match found.nothing(table, &key) {

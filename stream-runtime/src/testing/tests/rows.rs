@@ -540,6 +540,56 @@ fn a_row_that_cannot_be_read_stops_its_partition_and_says_what_helps() {
     app.settle();
 }
 
+#[topic("rows-read-reports", value = String)]
+struct ReadReports;
+
+#[timer("1m")]
+async fn read_rows(
+    plain: TableReader<RowsThatStop>,
+    visits: TableReader<VisitsSetAside>,
+    reports: Producer<ReadReports>,
+) -> Result {
+    let plain_all = plain.all().next().await.map(|_| ());
+    let said = [
+        plain.get("a").await.map(|_| ()),
+        plain_all,
+        visits.windows("a").await.map(|_| ()),
+    ];
+    for said in said {
+        let said = said.map_or_else(|error| error.to_string(), |()| "read".to_owned());
+        reports.send("k", said).await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_row_that_a_reader_beside_the_streams_cannot_read_names_its_place() {
+    let mut app = TestApp::only((add_stop, add_hours, read_rows));
+    app.send("rows-stop-in", "a", "7".to_owned());
+    app.send("rows-hours-in", "a", "7".to_owned());
+    app.settle();
+    TOMORROW.set(true);
+    app.advance_to(at("1970-01-01T00:01:00Z"));
+    TOMORROW.set(false);
+    let reports = app.sent::<String>("rows-read-reports");
+    let reports: Vec<&str> = reports.iter().map(|report| report.as_str()).collect();
+    let plain = "table `rows_that_stop`: a row does not read as Changed: field `n`: seven is no number any more; the type was another one when the row was written: let it read the old form too, or give the table a new `name`";
+    assert_eq!(
+        reports[..2],
+        [
+            format!("key \"a\", from the worker at the test: {plain}"),
+            format!("partition 0, from the worker at the test: key \"a\": {plain}"),
+        ]
+    );
+    let visit = "table `visits_set_aside`, key \"a\": the stored row does not read as Changed: ";
+    assert!(
+        reports[2].starts_with(visit)
+            && reports[2].contains("it is a row of test-visits_set_aside-changelog[0]"),
+        "{}",
+        reports[2]
+    );
+}
+
 /// Fine on the wire; a row of it would lose what only one direction knows.
 #[record]
 #[derive(Clone, Default)]

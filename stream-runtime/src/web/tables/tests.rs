@@ -9,7 +9,7 @@ use crate::beside::lookup::Tables;
 use crate::beside::{Asking, BesideCx, Found, Of, Reads};
 use crate::error::Error;
 use crate::prelude::*;
-use crate::table::TableSpec;
+use crate::table::{TableSpec, replica_of};
 use crate::topology::{Place, TableDescriptor};
 use crate::web::page::PageDescriptor;
 use crate::web::server::{Door, Port, router};
@@ -24,6 +24,19 @@ struct WebIds;
 
 #[table(value = u64)]
 struct WebUnused;
+
+#[topic("web-tables-prices", value = String, key = Option<i64>)]
+struct WebPriceTopic;
+
+#[table(global, source = WebPriceTopic)]
+struct WebPrices;
+
+/// Nobody asks for it.
+#[table(global, source = WebPriceTopic)]
+struct WebUnread;
+
+#[agent(topic = "web-tables-asked")]
+async fn ask(_: String, _: GlobalTable<WebPrices>) {}
 
 #[agent(topic = "web-tables-words")]
 async fn count(word: String, mut words: Table<WebWords>) {
@@ -88,15 +101,23 @@ fn asked<const N: usize>(
     paths: [&str; N],
     shown: &str,
 ) -> [(u16, String); N] {
-    let app = App::new("web").only((count, count_id));
+    let app = App::new("web").only((count, count_id, ask));
     let plan = app.plan_among(&[]).ok().unwrap();
     let all = vec![
         WebWords::DESCRIPTOR,
         WebIds::DESCRIPTOR,
         WebUnused::DESCRIPTOR,
+        WebPrices::DESCRIPTOR,
+        WebUnread::DESCRIPTOR,
     ];
     let tables = Tables::of(&plan, all);
     let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+    let prices = WebPrices::DESCRIPTOR;
+    let replica = replica_of(prices, prices.global.unwrap()).unwrap();
+    let seven = 7_i64.to_be_bytes();
+    replica.take(Some(&seven), Some(b"cheap")).unwrap();
+    replica.take(None, Some(b"free")).unwrap();
+    handle.replicas.complete(prices.name, replica);
     let cx = BesideCx::reading("web", Arc::default(), None, handle, Arc::new(Some7));
     let router = router("web", pages, tables, &door, cx);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -185,6 +206,49 @@ fn a_row_is_found_by_a_key_of_any_form_and_what_is_not_there_is_said() {
         unused.1.contains("no agent of the app writes it"),
         "{unused:?}"
     );
+}
+
+#[test]
+fn a_row_of_a_global_table_of_a_topic_is_found_in_the_rows_that_the_worker_keeps() {
+    let [seven, none, missing, wrong, unread, home] = asked(
+        door(None, false, false),
+        &[],
+        [
+            "/tables/web_prices/7",
+            "/tables/web_prices/null",
+            "/tables/web_prices/8",
+            "/tables/web_prices/seven",
+            "/tables/web_unread/7",
+            "/",
+        ],
+        "",
+    );
+    let found = |key: &str, value: &str| {
+        let body = format!(
+            r#"{{"key":{key},"rows":[{{"value":"{value}"}}],"table":"web_prices","topic":"web-tables-prices"}}"#
+        );
+        (200, body)
+    };
+    assert_eq!(seven, found("7", "cheap"));
+    assert_eq!(none, found("null", "free"), "`None` is written as `null`");
+    assert_eq!(missing.0, 404);
+    assert!(
+        missing
+            .1
+            .contains("topic `web-tables-prices` has no record"),
+        "{missing:?}"
+    );
+    assert_eq!(wrong.0, 400);
+    assert_eq!(unread.0, 404);
+    assert!(
+        unread.1.contains("`tables web_unread KEY` reads its topic"),
+        "{unread:?}"
+    );
+    assert!(
+        home.1.contains("/tables/web_prices/KEY: by i64"),
+        "{home:?}"
+    );
+    assert!(!home.1.contains("web_unread"), "{home:?}");
 }
 
 #[test]
