@@ -21,6 +21,8 @@ use crate::topology::{GlobalPlan, Plan};
 const BATCH: usize = 1_024;
 /// How often it is said how far they are.
 const SAID: Duration = Duration::from_secs(5);
+/// Time for which a broker may not answer before that is said.
+const QUIET: Duration = Duration::from_secs(2);
 /// Longest rest.
 const REST: Duration = Duration::from_millis(500);
 
@@ -96,6 +98,20 @@ struct Part {
     target: i64,
 }
 
+/// Reason why tables could not be read to their end.
+enum Broken {
+    /// The broker does not answer as it should.
+    Now(Fault),
+    /// Asking again does not help.
+    For(Error),
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        Broken::Now(fault)
+    }
+}
+
 impl Globals {
     pub(super) fn new(
         globals: Vec<Global>,
@@ -136,29 +152,27 @@ impl Globals {
         Arc::new(all)
     }
 
-    /// Reads them to what is their end now. `false`: the worker was asked to stop before.
+    /// Reads them to what was their end when `reading` began. `false`: the worker was asked to stop before. `moved` is when
+    /// something last came.
     ///
     /// # Errors
-    /// The broker refuses, or nothing comes for as long as somebody's transaction may be open, and some.
-    fn recover(&mut self, reading: &mut Reading) -> Result<bool, Error> {
+    /// The broker does not give them, or nothing comes for as long as somebody's transaction may be open, and some.
+    fn recover(&mut self, reading: &mut Reading, moved: &mut Instant) -> Result<bool, Broken> {
         let began = Instant::now();
-        let (mut moved, mut said) = (began, began);
+        let mut said = began;
         let left = |reading: &Reading| reading.parts.iter().map(Part::left).sum::<u64>();
         let total = left(reading);
         loop {
             if self.read(reading)? > 0 {
-                moved = Instant::now();
+                *moved = Instant::now();
             }
             let left = left(reading);
             if let Some(worker) = &self.worker {
                 worker.replicas.have_read(total.saturating_sub(left), total);
             }
             if left == 0 {
-                return self
-                    .refused
-                    .drain()
-                    .next()
-                    .map_or(Ok(true), |(_, error)| Err(error));
+                let refused = self.refused.drain().next();
+                return refused.map_or(Ok(true), |(_, error)| Err(Broken::For(error)));
             }
             if self.stop.is_asked() {
                 return Ok(false);
@@ -171,7 +185,7 @@ impl Globals {
                 tracing::info!("global tables: recovering: {progress}");
             }
             if moved.elapsed() > self.patience() {
-                return Err(self.stalled(reading));
+                return Err(Broken::For(self.stalled(reading)));
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -184,11 +198,44 @@ impl Globals {
         Duration::from_millis(timeout) + Duration::from_secs(10)
     }
 
-    /// Whether a broker that does not answer as it should is asked again.
-    fn waits_for(&self, fault: &Fault, began: Instant) -> bool {
-        fault.kind() != FaultKind::Refused
-            && began.elapsed() < self.patience()
-            && !self.stop.is_asked()
+    /// Reads the tables to what is their end now; from a broker that goes away meanwhile, or does not answer as it should,
+    /// on from where that was, once it is back. `None`: the worker was asked to stop.
+    ///
+    /// # Errors
+    /// The broker refuses, or nothing has come for too long.
+    fn fill(&mut self) -> Result<Option<Reading>, Error> {
+        let mut backoff = Backoff::default();
+        let mut moved = Instant::now();
+        let mut told = false;
+        loop {
+            let opened = self.open();
+            // A topic that was just made has no leader for a moment: nothing to speak of.
+            let began_to_read = opened.is_ok();
+            let tried = opened.map_err(Broken::Now).and_then(|mut reading| {
+                let filled = self.recover(&mut reading, &mut moved)?;
+                Ok(filled.then_some(reading))
+            });
+            let fault = match tried {
+                Ok(reading) => return Ok(reading),
+                Err(Broken::For(error)) => return Err(error),
+                Err(Broken::Now(fault)) => fault,
+            };
+            if self.stop.is_asked() {
+                return Ok(None);
+            }
+            // What is not there any more is read from its beginning.
+            let refused = fault.kind() == FaultKind::Refused && !fault.is_out_of_range();
+            if refused || moved.elapsed() > self.patience() {
+                return Err(fault.into());
+            }
+            if !told && (began_to_read || moved.elapsed() > QUIET) {
+                told = true;
+                tracing::warn!("global tables: {fault}; asking again until the broker answers");
+            } else {
+                tracing::debug!("global tables: {fault}; asking again");
+            }
+            std::thread::sleep(backoff.fail(Instant::now()).min(REST));
+        }
     }
 
     fn stalled(&self, reading: &Reading) -> Error {
@@ -319,35 +366,22 @@ impl Globals {
         filled: impl FnOnce(Result<(), Error>),
     ) {
         let began = Instant::now();
-        let mut backoff = Backoff::default();
-        let mut reading = loop {
-            match self.open() {
-                Ok(reading) => break reading,
-                // A topic that was just made has no leader for a moment.
-                Err(fault) if self.waits_for(&fault, began) => {
-                    tracing::debug!("global tables: {fault}; trying again");
-                    std::thread::sleep(backoff.fail(Instant::now()).min(REST));
-                }
-                Err(fault) => return filled(Err(fault.into())),
-            }
-        };
-        match self.recover(&mut reading) {
-            Ok(true) => {
-                if let Some(worker) = &self.worker {
-                    let names = self.globals.iter().map(|global| global.name);
-                    worker.replicas.are_filled(names);
-                }
-                for global in self.globals.iter().filter(|_| self.worker.is_some()) {
-                    tracing::info!(
-                        table = global.name,
-                        rows = global.replica.rows(),
-                        "global table recovered in {:.1} s",
-                        began.elapsed().as_secs_f64()
-                    );
-                }
-            }
-            Ok(false) => {}
+        let reading = match self.fill() {
+            Ok(Some(reading)) => reading,
+            Ok(None) => return filled(Ok(())),
             Err(error) => return filled(Err(error)),
+        };
+        if let Some(worker) = &self.worker {
+            let names = self.globals.iter().map(|global| global.name);
+            worker.replicas.are_filled(names);
+            for global in &self.globals {
+                tracing::info!(
+                    table = global.name,
+                    rows = global.replica.rows(),
+                    "global table recovered in {:.1} s",
+                    began.elapsed().as_secs_f64()
+                );
+            }
         }
         filled(Ok(()));
         self.follow(reading, runtime);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::broker::Broker;
-use tests::client::{Isolation, Sender};
+use tests::client::{Isolation, OpenTransaction, Sender};
 use tests::voltage::App;
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -98,6 +98,37 @@ fn a_global_table_is_complete_before_the_first_record_whatever_was_killed() {
 }
 
 #[test]
+fn a_global_table_is_filled_although_its_broker_goes_away_meanwhile() {
+    let mut broker = Broker::embedded();
+    let app = app(&broker);
+    let compact = [("cleanup.policy", "compact")];
+    tests::client::create_topic(&broker.bootstrap(), "g_prices", 3, &compact).unwrap();
+    // Readers stop here until it is aborted, so that the worker is still filling when the broker dies.
+    let timeout = Duration::from_secs(20);
+    let open = OpenTransaction::write(&broker.bootstrap(), "g_prices", 0, timeout).unwrap();
+    send(&app, "g_prices", "milk", r#"{"cents":2}"#);
+    send(&app, "g_orders", "milk", "milk");
+    let mut worker = app.start(&app.until_caught_up());
+    worker
+        .line_with("global tables: recovering", WITHIN)
+        .unwrap();
+    broker.kill();
+    let told = worker.line_with("asking again", WITHIN).unwrap();
+    assert!(told.contains("global tables: could not"), "{told}");
+    broker.restart();
+    open.abort().unwrap();
+    assert!(
+        worker.wait(WITHIN).unwrap().success(),
+        "{}",
+        worker.output()
+    );
+    let log = worker.output();
+    assert_eq!(log.matches("global tables: could not").count(), 1, "{log}");
+    let (bills, _) = bills(&app);
+    assert_eq!(bills, [("milk".to_owned(), bill(2, Some(2), 0))]);
+}
+
+#[test]
 fn every_worker_follows_all_rows() {
     let broker = Broker::embedded();
     let app = app(&broker);
@@ -179,6 +210,11 @@ fn a_page_and_a_command_read_a_global_table_that_no_agent_asks_for() {
             let answer = tests::http::get(address, &path).unwrap();
             assert_eq!((answer.status, answer.body), (200, format!("{note:?}")));
         }
+        // Without a page of the app's own too.
+        let answer = tests::http::get(address, "/tables/note_of/tea").unwrap();
+        let row = json!({"table": "note_of", "key": "tea", "topic": "g_notes", "rows": [{"value": "hot"}]});
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(serde_json::from_str::<Value>(&answer.body).unwrap(), row);
         let answer = tests::http::get(address, "/note/none").unwrap();
         assert_eq!((answer.status, answer.body), (200, "null".to_owned()));
     }
@@ -202,6 +238,13 @@ fn a_page_and_a_command_read_a_global_table_that_no_agent_asks_for() {
     // Nor does it need a worker.
     let said = app.run(&["count-rows"], WITHIN).unwrap().stdout();
     assert_eq!(said.trim(), "3 notes, 1 words");
+    let said = app.run(&["tables", "note_of", "late"], WITHIN).unwrap();
+    assert_eq!(
+        said.stdout(),
+        "note_of late  topic g_notes\n  \"but here\"\n"
+    );
+    let text = app.fails(&app.command(&["tables", "note_of", "never"]), WITHIN);
+    assert!(text.unwrap().contains("topic `g_notes` has no record"));
 }
 
 /// A producer that gives its records no timestamp, as old clients do.
