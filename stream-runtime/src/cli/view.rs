@@ -236,9 +236,7 @@ impl TableView {
 fn task(topology: &SubTopology) -> TaskView {
     TaskView {
         inputs: topology
-            .inputs
-            .iter()
-            .filter(|input| !input.again)
+            .timely_inputs()
             .map(|input| input.topic.clone())
             .collect(),
         agents: topology
@@ -275,9 +273,8 @@ fn agent(topology: &SubTopology, at: usize, agent: &AgentPlan) -> AgentView {
             .map(|feeder| grouped(descriptor, feeder))
             .collect(),
         reads: topology
-            .inputs
-            .iter()
-            .filter(|i| !i.again && i.agents.contains(&at) && !pattern::is_placeholder(&i.topic))
+            .timely_inputs()
+            .filter(|i| i.agents.contains(&at) && !pattern::is_placeholder(&i.topic))
             .map(|i| i.topic.clone())
             .collect(),
         pattern: match descriptor.source {

@@ -5,7 +5,7 @@ use std::any::Any;
 use super::agent::{AgentCx, Status};
 use super::bad::Bad;
 use super::dead_letter as header;
-use super::inbox::encode_headers;
+use super::inbox::{RawRecord, encode_headers};
 use super::shared::{Current, people_time};
 use crate::error::{Action, BadRecord, Error, Failure, Raised, quiet};
 use crate::table::NO_TIME;
@@ -187,10 +187,22 @@ impl AgentCx {
             return;
         };
         shared.dead.set(shared.dead.get() + 1);
-        let mut staging = agent.staging.borrow_mut();
+        let staging = &agent.staging;
         let copy = |bytes: Option<&[u8]>, out: &mut Vec<u8>| {
             out.extend_from_slice(bytes.unwrap_or_default());
             Ok::<_, std::convert::Infallible>(bytes.is_some())
+        };
+        let as_it_came = |headers: &[(String, Vec<u8>)], record: RawRecord<'_>| {
+            let _ = staging.borrow_mut().push(
+                output,
+                shared.wall.get(),
+                |out| {
+                    put_headers(headers, out);
+                    out.extend_from_slice(record.headers);
+                },
+                |out| copy(record.key, out),
+                |out| copy(record.value, out),
+            );
         };
         match shared.current.get() {
             // It was a letter before, and is one again: that of its window, not of the record that brought it.
@@ -198,16 +210,7 @@ impl AgentCx {
                 let Some((_, record)) = record else {
                     return;
                 };
-                let _ = staging.push(
-                    output,
-                    shared.wall.get(),
-                    |out| {
-                        put_headers(&headers, out);
-                        out.extend_from_slice(record.headers);
-                    },
-                    |out| copy(record.key, out),
-                    |out| copy(record.value, out),
-                );
+                as_it_came(&headers, record);
             }),
             Current::Input(_) | Current::Held(_) => shared.with_record(|record| {
                 let Some((input, record)) = record else {
@@ -246,16 +249,7 @@ impl AgentCx {
                     );
                     add(&mut headers, header::ORIGIN_OFFSET, offset.to_string());
                 }
-                let _ = staging.push(
-                    output,
-                    shared.wall.get(),
-                    |out| {
-                        put_headers(&headers, out);
-                        out.extend_from_slice(record.headers);
-                    },
-                    |out| copy(record.key, out),
-                    |out| copy(record.value, out),
-                );
+                as_it_came(&headers, record);
             }),
             Current::Closed(table) => {
                 let table = &shared.tables[table];
@@ -277,7 +271,7 @@ impl AgentCx {
                     headers.push((header::ROW.to_owned(), row));
                 }
                 let key = shared.closed_key.borrow();
-                let _ = staging.push(
+                let _ = staging.borrow_mut().push(
                     output,
                     shared.wall.get(),
                     |out| put_headers(&headers, out),

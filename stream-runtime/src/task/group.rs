@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use super::agent::AgentCx;
 use super::event::Event;
-use super::inbox::{Origin, put_event_time};
+use super::inbox::{ReadAt, put_event_time};
 use super::input::{AnyKey, EventForm, Input, StreamForm};
 use super::limits::admit;
 use super::outputs::stamp;
@@ -147,7 +147,7 @@ impl AgentCx {
             return Ok(());
         };
         // What fails behind the hop is traced to where it was read; the topic is named where there are several.
-        let origin = Origin {
+        let origin = ReadAt {
             topic: (agent.reads.len() > 1).then(|| &*shared.input_names[input]),
             partition: shared.partition,
             offset: record.offset,

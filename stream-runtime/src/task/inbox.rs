@@ -214,8 +214,8 @@ impl Inbox {
         }
     }
 
-    /// Where the record at a place, or the oldest one, was read before it got another key, as [`Origin::put`] wrote it.
-    pub fn origin(&self, place: Option<u64>) -> Option<Origin<'_>> {
+    /// Where the record at a place, or the oldest one, was read before it got another key, as [`ReadAt::put`] wrote it.
+    pub fn origin(&self, place: Option<u64>) -> Option<ReadAt<'_>> {
         let at = match place {
             Some(place) => usize::try_from(place.checked_sub(self.first)?).ok()?,
             None => 0,
@@ -350,7 +350,7 @@ pub(crate) const SOURCE_AT: &str = "source-at";
 
 /// The place of a record before it got another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin<'a> {
+pub struct ReadAt<'a> {
     /// `None`: the only topic that the repartition topic is filled from.
     pub topic: Option<&'a str>,
     /// Its partition.
@@ -359,7 +359,7 @@ pub struct Origin<'a> {
     pub offset: i64,
 }
 
-impl Origin<'_> {
+impl ReadAt<'_> {
     /// Appends the header, behind the one of [`put_event_time`].
     pub fn put(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&(SOURCE_AT.len() as u32).to_be_bytes());
@@ -375,7 +375,7 @@ impl Origin<'_> {
         out[at..at + 4].copy_from_slice(&length.to_be_bytes());
     }
 
-    fn parse(text: &str) -> Option<Origin<'_>> {
+    fn parse(text: &str) -> Option<ReadAt<'_>> {
         let (place, offset) = text.rsplit_once('@')?;
         let (topic, partition) = match place.strip_suffix(']') {
             Some(place) => place
@@ -383,7 +383,7 @@ impl Origin<'_> {
                 .map(|(topic, partition)| (Some(topic), partition))?,
             None => (None, place),
         };
-        Some(Origin {
+        Some(ReadAt {
             topic,
             partition: partition.parse().ok()?,
             offset: offset.parse().ok()?,
@@ -391,12 +391,12 @@ impl Origin<'_> {
     }
 }
 
-/// The place that [`Origin::put`] put first, and the other headers.
-fn split_origin(headers: &[u8]) -> (Option<Origin<'_>>, &[u8]) {
+/// The place that [`ReadAt::put`] put first, and the other headers.
+fn split_origin(headers: &[u8]) -> (Option<ReadAt<'_>>, &[u8]) {
     let mut rest = headers;
     let origin = take_header(&mut rest)
         .filter(|(name, _)| *name == SOURCE_AT)
-        .and_then(|(_, value)| Origin::parse(std::str::from_utf8(value?).ok()?));
+        .and_then(|(_, value)| ReadAt::parse(std::str::from_utf8(value?).ok()?));
     match origin {
         Some(_) => (origin, rest),
         None => (None, headers),
@@ -452,7 +452,7 @@ mod tests {
         let mut own = Vec::new();
         encode_headers([("trace", Some(&b"17"[..]))].into_iter(), &mut own);
         for topic in [None, Some("views[2]")] {
-            let origin = Origin {
+            let origin = ReadAt {
                 topic,
                 partition: 3,
                 offset: 12,

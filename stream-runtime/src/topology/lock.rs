@@ -119,7 +119,7 @@ impl Lock {
         for topology in &plan.topologies {
             for (at, agent) in topology.agents.iter().enumerate() {
                 let place = agent.descriptor.place;
-                let inputs = topology.inputs.iter().filter(|i| !i.again);
+                let inputs = topology.timely_inputs();
                 let inputs = inputs.filter(|i| i.agents.contains(&at));
                 let closes = agent.shape.closes.map(|table| table.name.to_owned());
                 let reads = inputs.clone().map(|input| input.topic.clone());

@@ -32,12 +32,9 @@ pub(super) fn shares(topologies: &[Arc<SubTopology>], assigned: &[TopicPartition
     let mut shares = BTreeMap::new();
     for (index, topology) in topologies.iter().enumerate() {
         for (topic, partition) in &ours {
-            let mut shared_out = topology.inputs.iter().filter(|input| !input.again);
-            if shared_out.any(|input| input.topic == *topic) {
+            if topology.timely_inputs().any(|input| input.topic == *topic) {
                 let missing = topology
-                    .inputs
-                    .iter()
-                    .filter(|input| !input.again)
+                    .timely_inputs()
                     .filter(|input| !ours.contains(&(input.topic.as_str(), *partition)))
                     .map(|input| input.topic.clone())
                     .collect();

@@ -80,8 +80,7 @@ impl Shared {
         let mut topics: Vec<&str> = self
             .topologies
             .iter()
-            .flat_map(|t| &t.inputs)
-            .filter(|input| !input.again)
+            .flat_map(|topology| topology.timely_inputs())
             .map(|input| input.topic.as_str())
             .collect();
         topics.sort_unstable();

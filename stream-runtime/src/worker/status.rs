@@ -331,9 +331,7 @@ impl Status {
 fn groups(plan: &Plan) -> Vec<Group> {
     let groups = plan.topologies.iter().map(|topology| Group {
         inputs: topology
-            .inputs
-            .iter()
-            .filter(|input| !input.again)
+            .timely_inputs()
             .map(|input| input.topic.clone())
             .collect(),
         agents: topology
