@@ -176,9 +176,24 @@ fn name_of(end: i64, key: &[u8]) -> i64 {
 
 impl Shared {
     /// The event that an agent has in hand.
+    #[inline]
     pub(crate) fn origin(&self, agent: usize) -> Origin {
+        let Current::Input(input) = self.current.get() else {
+            return self.origin_of_other(agent);
+        };
+        match self.inputs[input].borrow().front_offset() {
+            Some(place) => Origin {
+                agent: agent as u16,
+                source: input as u16,
+                place,
+            },
+            None => Origin::NONE,
+        }
+    }
+
+    /// The same when it is no record at the front of an input.
+    fn origin_of_other(&self, agent: usize) -> Origin {
         let (source, place) = match self.current.get() {
-            Current::Input(input) => (input as u16, self.inputs[input].borrow().front_offset()),
             Current::Held(_) => {
                 let held = self.held.borrow();
                 let [first] = held.as_slices().0 else {
@@ -199,7 +214,7 @@ impl Shared {
                 Some(due) => (CALL, Some(due)),
                 None => (TICK, Some(0)),
             },
-            Current::None => (UNKNOWN, None),
+            Current::Input(_) | Current::None => (UNKNOWN, None),
         };
         let Some(place) = place else {
             return Origin::NONE;

@@ -87,10 +87,9 @@ impl Task {
         mut f: impl FnMut(&str, Outgoing<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let batch = self.shared.batch.borrow();
-        batch.iter().try_for_each(|out| {
-            let topic = self.shared.outputs[out.topic].clone();
-            f(&topic, out)
-        })
+        batch
+            .iter()
+            .try_for_each(|out| f(&self.shared.outputs[out.topic], out))
     }
 
     /// The prepared rows of a table and its mark (key and value), to send to its changelog.

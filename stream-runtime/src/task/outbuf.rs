@@ -129,12 +129,12 @@ impl OutBuf {
     /// The records in order.
     pub fn iter(&self) -> impl Iterator<Item = Outgoing<'_>> {
         self.entries.iter().map(|e| {
-            let mut at = e.start as usize;
+            let mut rest = &self.bytes[e.start as usize..];
             let mut take = |len: u32| {
                 (len != NONE).then(|| {
-                    let slice = &self.bytes[at..at + len as usize];
-                    at += len as usize;
-                    slice
+                    let (part, after) = rest.split_at(len as usize);
+                    rest = after;
+                    part
                 })
             };
             let (key, value, headers) = (take(e.key), take(e.value), take(e.headers));

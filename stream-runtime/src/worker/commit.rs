@@ -385,8 +385,14 @@ impl StreamThread {
                 let slot = NUMBERED + number;
                 partition.sent.goes_to(out.topic);
                 if !delivered(&out) {
-                    let limit = self.worker.dead_letters.get(topic).copied();
                     let output = &partition.task.topology().outputs[out.topic];
+                    let limit = match output.kind {
+                        // Most outputs: they are not looked for among the letters.
+                        OutputKind::Sink | OutputKind::Repartition => None,
+                        OutputKind::DeadLetters | OutputKind::Unreadable => {
+                            self.worker.dead_letters.get(topic).copied()
+                        }
+                    };
                     let place = match out.key {
                         // Without a key: all in one place, as every other group.
                         None if output.kind == OutputKind::Repartition => {
