@@ -2,6 +2,7 @@
 //! where neither helps, commits are made smaller until one event is left.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use super::agent::AgentCx;
 use super::shared::{Current, Shared};
@@ -17,12 +18,14 @@ const TICK: u16 = u16::MAX - 1;
 const CALL: u16 = u16::MAX - 2;
 /// Windows of the table with this number less.
 const CLOSING: u16 = 0x8000;
+/// Several events taken together, of which the first is of the input with this number less.
+const TOGETHER: u16 = 0x4000;
 
 /// The event that an output is of, the same when its task begins anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     pub(crate) agent: u16,
-    /// An input's number, or [`CLOSING`] and a table's, or one of the above.
+    /// An input's number, also with [`TOGETHER`], or [`CLOSING`] and a table's, or one of the above.
     pub(crate) source: u16,
     /// The offset; of a window a hash of its end and key; of a call the time that it is for.
     pub(crate) place: i64,
@@ -41,12 +44,32 @@ impl Origin {
         self.source < TICK
     }
 
+    /// Returns the input and offset of the event, or of the first of several; `None` of a window or a call.
+    pub fn record(&self) -> Option<(usize, i64)> {
+        let input = self.source & !TOGETHER;
+        (self.source < CLOSING).then_some((usize::from(input), self.place))
+    }
+
+    /// Returns whether it names several events.
+    pub fn is_of_several(&self) -> bool {
+        self.source & TOGETHER != 0 && self.source < CLOSING
+    }
+
     /// Returns whether this verdict is about the event of `other`.
     fn is_about(&self, other: &Origin) -> bool {
         (self.agent == ANY || self.agent == other.agent)
             && self.source == other.source
             && (self.place == i64::MIN || self.place == other.place)
     }
+}
+
+/// Several events that an agent took together and acknowledged: input and offset of each, in their order.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Together {
+    /// Its outputs have this one.
+    pub origin: Origin,
+    /// Input and offset.
+    pub events: Vec<(usize, i64)>,
 }
 
 /// An event that fails at once when it comes again: its commit was refused for what is in it.
@@ -69,6 +92,13 @@ pub(crate) struct Blame {
     any: Cell<bool>,
     /// The last event acknowledged while careful.
     last: Cell<Origin>,
+    /// What was taken together since the last commit.
+    together: RefCell<Vec<Rc<Together>>>,
+    /// What was taken together with commits that did not come about: it is taken together again, so that its outputs have
+    /// the same names.
+    again: RefCell<Vec<Rc<Together>>>,
+    /// The next commit is due.
+    cut: Cell<bool>,
 }
 
 impl Default for Blame {
@@ -80,6 +110,9 @@ impl Default for Blame {
             condemned: RefCell::default(),
             any: Cell::new(false),
             last: Cell::new(Origin::NONE),
+            together: RefCell::default(),
+            again: RefCell::default(),
+            cut: Cell::new(false),
         }
     }
 }
@@ -124,6 +157,14 @@ impl Blame {
 
     /// A commit came about whose inputs stand at these offsets.
     pub(super) fn committed(&self, offsets: &[i64]) {
+        self.together.borrow_mut().clear();
+        self.cut.set(false);
+        let mut again = self.again.borrow_mut();
+        if !again.is_empty() {
+            let comes = |&(input, offset): &(usize, i64)| offsets[input] <= offset;
+            again.retain(|together| together.events.iter().any(comes));
+        }
+        drop(again);
         if self.any.get() {
             let mut condemned = self.condemned.borrow_mut();
             condemned.retain(|c| !c.met);
@@ -148,6 +189,49 @@ impl Blame {
         for condemned in self.condemned.borrow_mut().iter_mut() {
             condemned.met = false;
         }
+        self.cut.set(false);
+        let mut again = self.again.borrow_mut();
+        for together in self.together.borrow_mut().drain(..) {
+            if !again.contains(&together) {
+                again.push(together);
+            }
+        }
+    }
+
+    /// Returns what was taken together before, where it begins with a record that is next.
+    pub(crate) fn taken_before(&self, next: impl Fn(usize) -> Option<i64>) -> Option<Rc<Together>> {
+        let again = self.again.borrow();
+        let mut again = again.iter();
+        let found = again.find(|one| next(one.events[0].0) == Some(one.events[0].1));
+        found.cloned()
+    }
+
+    /// Returns whether so many events may join those of the next commit; else that is due at once. More than a commit may
+    /// hold are alone in theirs, but for letters that wait for what comes next.
+    pub(crate) fn may_join(&self, events: usize, acked: u32) -> bool {
+        let fits =
+            acked == 0 || events + acked as usize <= self.most.get() as usize || self.met() > 0;
+        self.cut.set(!fits);
+        fits
+    }
+
+    /// Events since the last commit that have failed because one before was refused for them.
+    fn met(&self) -> usize {
+        let condemned = self.condemned.borrow();
+        let met = condemned
+            .iter()
+            .filter(|c| c.met && !c.origin.is_of_several());
+        met.count()
+    }
+
+    /// Returns whether the next commit is due before more events join it.
+    pub(crate) fn cuts(&self) -> bool {
+        self.cut.get()
+    }
+
+    /// It cannot be taken together again: some of it is gone.
+    pub(crate) fn forget(&self, together: &Together) {
+        self.again.borrow_mut().retain(|one| **one != *together);
     }
 }
 
@@ -196,10 +280,18 @@ impl Shared {
         let (source, place) = match self.current.get() {
             Current::Held(_) => {
                 let held = self.held.borrow();
-                let [first] = held.as_slices().0 else {
+                let Some(first) = held.front() else {
                     return Origin::NONE;
                 };
-                return self.origin_at(agent, first.input, first.place);
+                let mut origin = self.origin_at(agent, first.input, first.place);
+                if held.len() > 1 {
+                    // With transactions nothing of a commit that was refused is left: no name is needed.
+                    if self.settings.exactly_once || !origin.is_known() {
+                        return Origin::NONE;
+                    }
+                    origin.source |= TOGETHER;
+                }
+                return origin;
             }
             Current::Closed(table) => {
                 let cell = &self.tables[table];
@@ -236,6 +328,21 @@ impl Shared {
             },
             None => Origin::NONE,
         }
+    }
+
+    /// Notes which events are being acknowledged together.
+    pub(super) fn note_together(&self, origin: Origin) {
+        if !origin.is_of_several() {
+            return;
+        }
+        let held = self.held.borrow();
+        let events = held.iter().filter_map(|one| {
+            let inbox = self.inputs[one.input].borrow();
+            inbox.at(one.place).map(|record| (one.input, record.offset))
+        });
+        let events = events.collect();
+        let together = Rc::new(Together { origin, events });
+        self.blame.together.borrow_mut().push(together);
     }
 
     /// Notes which event is being acknowledged, while they are looked at one by one.
@@ -330,6 +437,13 @@ impl Task {
         self.shared.blame.is_careful()
     }
 
+    /// Returns the events that outputs with this origin are of, where they are several.
+    pub fn events_of(&self, origin: Origin) -> Vec<(usize, i64)> {
+        let together = self.shared.blame.together.borrow();
+        let one = together.iter().find(|one| one.origin == origin);
+        one.map_or_else(Vec::new, |one| one.events.clone())
+    }
+
     /// The event of the output that has this place in the prepared commit.
     pub fn origin_of(&self, output: usize) -> Origin {
         self.shared.batch.borrow().origin(output)
@@ -380,11 +494,18 @@ impl Task {
         if held == 0 {
             return Found::Hopeless;
         }
-        if !known || held > 1 {
+        // Events that were taken together are one, until they are known to hold it.
+        let together = {
+            let together = blame.together.borrow();
+            let all = together.first();
+            all.filter(|one| one.events.len() + blame.met() == held as usize)
+                .map(|one| one.origin)
+        };
+        if !known || (held > 1 && together.is_none()) {
             blame.most.set((held / 2).max(1));
             return Found::Nearer;
         }
-        let last = blame.last.get();
+        let last = together.unwrap_or_else(|| blame.last.get());
         if last.source == TICK || last.source == UNKNOWN {
             self.drop_tick(why);
             return Found::Events;

@@ -102,14 +102,19 @@ impl Shared {
 
     /// The input whose record is the task's next event, if that is for this agent and may begin now.
     pub(crate) fn next_for(&self, agent: usize) -> Option<usize> {
-        // Windows and ticks that are due wait until nothing is in hand.
-        let others = self.clock.is_due() || self.next_tick.get() <= self.mono.get();
-        let others = others || self.waiting_again().is_some();
-        if others || self.revoked.get() || self.is_stopped() || self.commit_due() {
+        if !self.may_hold_more() {
             return None;
         }
         let input = self.oldest_input()?;
         (self.readers[input] == [agent]).then_some(input)
+    }
+
+    /// Whether another event may begin beside those in hand.
+    pub(crate) fn may_hold_more(&self) -> bool {
+        // Windows and ticks that are due wait until nothing is in hand.
+        let others = self.clock.is_due() || self.next_tick.get() <= self.mono.get();
+        let others = others || self.waiting_again().is_some();
+        !(others || self.revoked.get() || self.is_stopped() || self.commit_due())
     }
 
     /// Has an agent polled that would take another event, when there is one.
@@ -183,7 +188,9 @@ impl Shared {
             self.tables[table].settle();
         }
         if batch.len() > from {
-            batch.sign(from, self.origin(agent));
+            let origin = self.origin(agent);
+            batch.sign(from, origin);
+            self.note_together(origin);
         }
         drop(batch);
         self.clock.unproven.set(false);

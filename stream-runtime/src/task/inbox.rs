@@ -131,6 +131,11 @@ impl Inbox {
         self.entries.get(self.held).map(|e| self.record(e))
     }
 
+    /// The offset of a record that waits and that no agent holds, by its number among these.
+    pub(crate) fn waiting_offset(&self, number: usize) -> Option<i64> {
+        self.entries.get(self.held + number).map(|e| e.offset)
+    }
+
     /// The record at a place that [`Inbox::hand_out`] returned, until it is released.
     pub fn at(&self, place: u64) -> Option<RawRecord<'_>> {
         let at = usize::try_from(place.checked_sub(self.first)?).ok()?;

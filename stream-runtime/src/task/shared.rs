@@ -157,6 +157,7 @@ impl Shared {
             || self.clock.dirty.get() >= self.settings.commit_rows
             || self.batch.borrow().bytes() >= self.settings.commit_bytes
             || acked >= self.blame.most()
+            || self.blame.cuts()
     }
 
     /// Stops the task; the first reason stays.

@@ -1,10 +1,12 @@
 //! `Stream::take`: events in batches.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use super::agent::{AgentCx, Status};
+use super::blame::Together;
 use super::event::Event;
 use super::held::HeldState;
 use super::inbox::HOLD_BYTES;
@@ -58,6 +60,9 @@ impl<T, K> Stream<T, K> {
     }
 }
 
+/// The events that are to be taken together cannot be now.
+struct NotHere;
+
 /// How far the next batch is.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
@@ -99,22 +104,33 @@ impl AgentCx {
                 return Poll::Ready(None);
             }
             let again = holds.again.get();
-            let one_by_one = holds.alone.get() > 0 || shared.blame.is_careful();
+            let same = match again {
+                0 if holds.alone.get() == 0 => match self.taken_before() {
+                    Ok(same) => same,
+                    // The rest of it comes, or a commit is due before it.
+                    Err(NotHere) => return Poll::Pending,
+                },
+                _ => None,
+            };
+            let one_by_one = holds.alone.get() > 0 || (shared.blame.is_careful() && same.is_none());
             let limit = match again {
                 _ if one_by_one => 1,
                 0 => n,
                 again => again.min(n),
             };
             let mut ready = Ready::Whatever;
-            if again == 0 && !one_by_one {
+            if again == 0 && !one_by_one && same.is_none() {
                 ready = self.is_ready(gathering, limit, within);
                 if ready == Ready::Not {
                     return Poll::Pending;
                 }
             }
-            let batch = match self.hand_out_batch(source, limit, one_by_one) {
-                Some(batch) => batch,
-                None => return Poll::Pending,
+            let batch = match &same {
+                Some(same) => self.hand_out_same(source, same),
+                None => self.hand_out_batch(source, limit, one_by_one),
+            };
+            let Some(batch) = batch else {
+                return Poll::Pending;
             };
             let count = shared.held.borrow().len();
             if count == 0 {
@@ -186,6 +202,60 @@ impl AgentCx {
         Ready::Not
     }
 
+    /// The events that were taken together before, in a commit that did not come about, where they come next: together
+    /// again, because by that their outputs are known which the broker has already.
+    ///
+    /// # Errors
+    /// Some of them have not been read again.
+    fn taken_before(&self) -> Result<Option<Rc<Together>>, NotHere> {
+        let shared = &*self.shared;
+        let next = |input: usize| {
+            let reads = shared.readers[input] == [self.agent];
+            reads.then(|| shared.inputs[input].borrow().waiting_offset(0))?
+        };
+        let Some(same) = shared.blame.taken_before(next) else {
+            return Ok(None);
+        };
+        let mut number = vec![0; shared.inputs.len()];
+        for &(input, offset) in &same.events {
+            let mut inbox = shared.inputs[input].borrow_mut();
+            match inbox.waiting_offset(number[input]) {
+                Some(found) if found == offset => number[input] += 1,
+                None if !inbox.at_end() => {
+                    inbox.want(same.events.len());
+                    return Err(NotHere);
+                }
+                // It was deleted meanwhile.
+                _ => {
+                    shared.blame.forget(&same);
+                    return Ok(None);
+                }
+            }
+        }
+        match shared.blame.may_join(same.events.len(), shared.acked.get()) {
+            true => Ok(Some(same)),
+            false => Err(NotHere),
+        }
+    }
+
+    /// `None`: the task stops.
+    fn hand_out_same<T, K>(
+        &self,
+        source: &mut Source<T, K>,
+        same: &Together,
+    ) -> Option<Vec<Event<T, K>>> {
+        let shared = &*self.shared;
+        shared.clock.judge_time.set(shared.clock.stream_time.get());
+        let mut batch = Vec::with_capacity(same.events.len());
+        if shared.may_hold_more() {
+            for &(input, _) in &same.events {
+                self.hand_out_one(source, input, &mut batch)?;
+            }
+        }
+        shared.clock.hand.set(Hand::Several);
+        Some(batch)
+    }
+
     /// `None`: the task stops.
     fn hand_out_batch<T, K>(
         &self,
@@ -202,27 +272,35 @@ impl AgentCx {
             && (!one_by_one || shared.held.borrow().is_empty())
             && let Some(input) = shared.next_for(self.agent)
         {
-            let number = shared.hold(self.agent, input);
-            let (_, place) = shared.spot.get();
-            match source.read(self, input, Some(place)) {
-                Ok((time, event)) => {
-                    shared.change_held(number, |held| {
-                        held.time = time;
-                        held.stays = shared.stays.take();
-                        held.state = HeldState::Running;
-                    });
-                    batch.extend(event);
-                    clock.event_time.set(time);
-                }
-                Err(why) => {
-                    if !self.refuse_held(&why) {
-                        return None;
-                    }
-                }
-            }
+            self.hand_out_one(source, input, &mut batch)?;
         }
         clock.hand.set(Hand::Several);
         Some(batch)
+    }
+
+    /// `None`: the task stops.
+    fn hand_out_one<T, K>(
+        &self,
+        source: &mut Source<T, K>,
+        input: usize,
+        batch: &mut Vec<Event<T, K>>,
+    ) -> Option<()> {
+        let shared = &*self.shared;
+        let number = shared.hold(self.agent, input);
+        let (_, place) = shared.spot.get();
+        match source.read(self, input, Some(place)) {
+            Ok((time, event)) => {
+                shared.change_held(number, |held| {
+                    held.time = time;
+                    held.stays = shared.stays.take();
+                    held.state = HeldState::Running;
+                });
+                batch.extend(event);
+                shared.clock.event_time.set(time);
+                Some(())
+            }
+            Err(why) => self.refuse_held(&why).then_some(()),
+        }
     }
 
     /// Whether the agent holds what is in hand.

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::partition::Partition;
 use super::thread::StreamThread;
@@ -35,6 +36,52 @@ pub(super) struct Sent {
     going: Vec<Cell<bool>>,
     /// At-least-once: what was delivered with a commit that did not come about, and whether it has come again.
     delivered: HashMap<OutputName, Cell<bool>>,
+    /// The same of events that were taken together.
+    together: Vec<Together>,
+}
+
+/// What was delivered of events that were taken together. They come together again, or, where one of them is at fault, one
+/// by one: what they send then is the same if it says the same.
+#[derive(Debug)]
+struct Together {
+    /// Input and offset of each.
+    events: Vec<(usize, i64)>,
+    outputs: Vec<Delivered>,
+}
+
+#[derive(Debug)]
+struct Delivered {
+    name: OutputName,
+    content: u64,
+    met: Cell<bool>,
+}
+
+impl Together {
+    /// Whether an output is one of these: by its name, else by what it says.
+    fn has(&self, name: &OutputName, content: u64) -> bool {
+        let free = |one: &&Delivered| !one.met.get();
+        let named = self
+            .outputs
+            .iter()
+            .filter(free)
+            .find(|one| one.name == *name);
+        let alike = || {
+            let mut rest = self.outputs.iter().filter(free);
+            rest.find(|one| one.name.2 == name.2 && one.content == content)
+        };
+        let found = match name.0.is_of_several() && named.is_some() {
+            true => named,
+            false => alike(),
+        };
+        found.inspect(|one| one.met.set(true)).is_some()
+    }
+}
+
+/// A number for what an output says: key, value and headers.
+fn content_of(out: &Outgoing<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (out.key, out.value, out.headers).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Numbers the outputs of each event.
@@ -62,6 +109,7 @@ impl Sent {
             taken: vec![Cell::new(false); outputs],
             going: vec![Cell::new(false); outputs],
             delivered: HashMap::new(),
+            together: Vec::new(),
         }
     }
 
@@ -74,16 +122,39 @@ impl Sent {
     pub(super) fn delivered_before(&self) -> impl FnMut(&Outgoing<'_>) -> bool + '_ {
         let mut names = Names::new();
         move |out| {
-            if self.delivered.is_empty() {
+            if self.delivered.is_empty() && self.together.is_empty() {
                 return false;
             }
-            let met = names.next(out).and_then(|name| self.delivered.get(&name));
-            met.inspect(|met| met.set(true)).is_some()
+            let Some(name) = names.next(out) else {
+                return false;
+            };
+            if let Some(met) = self.delivered.get(&name) {
+                met.set(true);
+                return true;
+            }
+            let of = |event| {
+                self.together
+                    .iter()
+                    .filter(move |one| one.events.contains(&event))
+            };
+            let mut of = name.0.record().into_iter().flat_map(of).peekable();
+            if of.peek().is_none() {
+                return false;
+            }
+            let content = content_of(out);
+            of.any(|together| together.has(&name, content))
         }
     }
 
-    /// The commit has come about.
-    pub(super) fn committed(&mut self) {
+    /// The commit has come about whose inputs stand at these offsets.
+    pub(super) fn committed(&mut self, offsets: &[i64]) {
+        if !self.together.is_empty() {
+            let comes = |&(input, offset): &(usize, i64)| offsets[input] <= offset;
+            self.together.retain(|one| one.events.iter().any(comes));
+            for one in &mut self.together {
+                one.outputs.retain(|output| !output.met.get());
+            }
+        }
         for (going, taken) in self.going.iter().zip(&self.taken) {
             if going.replace(false) {
                 taken.set(true);
@@ -97,6 +168,36 @@ impl Sent {
     fn aborted(&self) {
         self.going.iter().for_each(|going| going.set(false));
         self.delivered.values().for_each(|met| met.set(false));
+        let outputs = self.together.iter().flat_map(|one| &one.outputs);
+        outputs.for_each(|output| output.met.set(false));
+    }
+
+    /// The broker has these outputs, each with its name, and nobody may send them again.
+    fn keep(
+        &mut self,
+        events_of: impl Fn(Origin) -> Vec<(usize, i64)>,
+        outputs: Vec<(OutputName, u64)>,
+    ) {
+        for (name, content) in outputs {
+            if !name.0.is_of_several() {
+                self.delivered.entry(name).or_default();
+                continue;
+            }
+            let delivered = Delivered {
+                name,
+                content,
+                met: Cell::new(false),
+            };
+            let events = events_of(name.0);
+            match self.together.iter_mut().find(|one| one.events == events) {
+                Some(one) if one.outputs.iter().any(|output| output.name == name) => {}
+                Some(one) => one.outputs.push(delivered),
+                None => self.together.push(Together {
+                    events,
+                    outputs: vec![delivered],
+                }),
+            }
+        }
     }
 }
 
@@ -135,13 +236,17 @@ impl StreamThread {
             let _ = partition.task.each_output(|_, out| {
                 let name = names.next(&out);
                 if number < sent && !undelivered.contains(&(NUMBERED + number)) {
-                    delivered.extend(name);
+                    let content = |name: OutputName| match name.0.is_of_several() {
+                        true => content_of(&out),
+                        false => 0,
+                    };
+                    delivered.extend(name.map(|name| (name, content(name))));
                 }
                 number += 1;
                 Ok::<_, std::convert::Infallible>(())
             });
-            let delivered = delivered.into_iter().map(|name| (name, Cell::new(false)));
-            partition.sent.delivered.extend(delivered);
+            let Partition { sent, task, .. } = partition;
+            sent.keep(|origin| task.events_of(origin), delivered);
         }
     }
 
@@ -297,7 +402,12 @@ impl StreamThread {
             }
         }
         for &at in group {
-            self.partitions[at].sent.committed();
+            let Partition { sent, task, .. } = &mut self.partitions[at];
+            let offsets: Vec<i64> = match sent.together.is_empty() {
+                true => Vec::new(),
+                false => task.offsets().map(|(_, offset)| offset).collect(),
+            };
+            sent.committed(&offsets);
         }
     }
 
@@ -378,11 +488,66 @@ mod tests {
             drop(before);
             sent.aborted();
         }
-        sent.committed();
+        sent.committed(&[]);
         assert_eq!(sent.delivered.len(), 1, "it has not come again");
         assert!(sent.delivered_before()(&out(origin)));
-        sent.committed();
+        sent.committed(&[]);
         assert!(sent.delivered.is_empty());
+    }
+
+    #[test]
+    fn what_events_sent_together_is_known_again_by_its_number_and_one_by_one_by_what_it_says() {
+        let several = Origin {
+            agent: 0,
+            source: 0x4000,
+            place: 5,
+        };
+        let single = |place| Origin {
+            agent: 0,
+            source: 0,
+            place,
+        };
+        assert!(several.is_of_several() && several.record() == Some((0, 5)));
+        let says = |origin, value| Outgoing {
+            value: Some(value),
+            ..out(origin)
+        };
+        let (one, two) = (says(several, b"one"), says(several, b"two"));
+        let mut names = Names::new();
+        let named = [&one, &two].map(|out| (names.next(out).unwrap(), content_of(out)));
+        let mut sent = Sent::new(1);
+        let events = vec![(0, 5), (0, 6), (0, 9)];
+        for _ in 0..2 {
+            sent.keep(|_| events.clone(), named.to_vec());
+        }
+        assert_eq!(sent.together[0].outputs.len(), 2);
+
+        let before = |sent: &Sent, outputs: &[Outgoing<'_>]| -> Vec<bool> {
+            outputs.iter().map(sent.delivered_before()).collect()
+        };
+        let together = [
+            says(several, b"one"),
+            says(several, b"2"),
+            says(several, b"3"),
+        ];
+        assert_eq!(before(&sent, &together), [true, true, false], "by number");
+        sent.aborted();
+        let alone = [
+            says(single(5), b"two"),
+            says(single(5), b"two"),
+            says(single(7), b"one"),
+            says(single(9), b"one"),
+        ];
+        assert_eq!(
+            before(&sent, &alone),
+            [true, false, false, true],
+            "by content"
+        );
+        sent.aborted();
+        sent.committed(&[9]);
+        assert_eq!(sent.together.len(), 1, "the last of them is to come");
+        sent.committed(&[10]);
+        assert!(sent.together.is_empty());
     }
 
     #[test]

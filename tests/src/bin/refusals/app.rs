@@ -1,5 +1,7 @@
 //! Agents whose outputs and rows a broker may refuse, as their input says.
 
+use std::time::Duration;
+
 use stream_runtime::prelude::*;
 
 /// Takes no record without a key.
@@ -81,4 +83,29 @@ pub async fn grow(more: Event<String>, mut texts: Table<Text>) -> Result<String>
 #[agent(topic = "old", sink = "only_new")]
 pub async fn old(event: Happened) -> Happened {
     event
+}
+
+#[topic("gathered", value = Happened, key = String)]
+pub struct Gathered;
+
+#[topic("sums", value = String, key = String)]
+pub struct Sums;
+
+/// Takes four at once, and sends each on, and what they come to together.
+#[agent(topic = "gather")]
+pub async fn gather(
+    mut all: Stream<Happened>,
+    gathered: Topic<Gathered>,
+    sums: Topic<Sums>,
+) -> Result<()> {
+    while let Some(four) = all.take(4, Duration::from_secs(20)).await {
+        let mut sum = 0;
+        for event in &four {
+            sum += event.count;
+            let (at, count) = (event.at, event.count);
+            gathered.send(event.key(), Happened { at, count }).await?;
+        }
+        sums.send("sum", sum.to_string()).await?;
+    }
+    Ok(())
 }
