@@ -1,8 +1,6 @@
 //! Everything that runs on a broker, as one program: most tests wait most of their time, so they wait together, and
 //! share one Apache Kafka.
 
-// Its tests take longest, and begin first by their names.
-mod a_run_of_the_verifier;
 mod apache_kafka;
 mod at_least_once;
 mod bad_input;
@@ -30,6 +28,7 @@ mod refusals;
 mod reset;
 mod tutorial;
 mod typed;
+mod verifier;
 mod web;
 
 use std::io::Write as _;

@@ -40,7 +40,7 @@ app!(
     tumbling = "1h",
     grace = "5m",
     retention = "1h",
-    idle = "1m"
+    idle = "1s"
 );
 app!(ten_minutes, tumbling = "10m");
 app!(hopping, hopping = "1h", step = "10m");
