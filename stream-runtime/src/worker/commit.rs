@@ -24,6 +24,8 @@ const PROOF: Duration = Duration::from_secs(1);
 const DELIVERY: Duration = Duration::from_secs(60);
 /// How long an abort may take: after that a new producer ends the transaction, which librdkafka's abort may never do.
 const ABORT: Duration = Duration::from_secs(5);
+/// The least time for a transaction's commit: of a shorter one the broker itself says that it is over.
+const LEAST: Duration = Duration::from_secs(10);
 /// When it is said what a commit waits for.
 const SAY: Duration = Duration::from_secs(5);
 /// Between two attempts.
@@ -276,7 +278,8 @@ impl StreamThread {
             .properties
             .get("transaction.timeout.ms");
         let set = set.and_then(|ms| ms.parse().ok());
-        set.map_or(crate::kafka::TRANSACTION, Duration::from_millis) * 2 / 3
+        let set = set.map_or(crate::kafka::TRANSACTION, Duration::from_millis);
+        (set * 2 / 3).max(LEAST)
     }
 
     /// Begins to wait for a commit.
