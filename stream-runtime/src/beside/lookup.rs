@@ -153,9 +153,7 @@ impl Key {
             written: written.to_owned(),
         })
     }
-}
 
-impl Key {
     fn to_json(&self, table: &TableDescriptor) -> Value {
         let shown = table.keys.show_ordered(&self.ordered);
         shown.unwrap_or_else(|_| Value::from(self.written.as_str()))

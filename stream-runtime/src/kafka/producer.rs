@@ -186,7 +186,7 @@ impl std::fmt::Display for DeliveryFailure {
     }
 }
 
-/// What is told of records of one account.
+/// Reports of the records of one account.
 #[derive(Debug, Default)]
 struct Owed {
     on_the_way: usize,
@@ -216,7 +216,7 @@ impl Reported {
         }
     }
 
-    /// A record of an account is no longer on its way.
+    /// Counts a record of an account as no longer on its way.
     fn arrived(&mut self, slot: usize) {
         let Some(owed) = self.accounts.get_mut(&slot) else {
             return;
@@ -554,8 +554,8 @@ impl Sender {
 
 /// Records of one sender among those who share a client: it waits for its own alone, and is told of its own alone.
 ///
-/// What nobody has asked for when it is dropped is told by [`Sender::flush`]; records that get lost later are in the log
-/// as well.
+/// Reports that nobody has asked for when it is dropped come with [`Sender::flush`]; records that get lost later are in
+/// the log as well.
 pub(crate) struct Account {
     sender: Sender,
     slot: usize,
@@ -586,7 +586,7 @@ impl Account {
         owed.map_or(0, |owed| owed.on_the_way)
     }
 
-    /// What became of its records since this was last asked.
+    /// Returns the reports of its records since the last call.
     ///
     /// # Errors
     /// Some are on their way still, after so long a time.

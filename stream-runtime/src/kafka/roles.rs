@@ -47,7 +47,7 @@ pub(super) enum Role<'a> {
 
 /// Session timeout of a member: the least Apache Kafka allows by default.
 pub(crate) const SESSION: Duration = Duration::from_secs(6);
-/// How long the broker lets a transaction be open.
+/// Time for which the broker lets a transaction be open.
 pub(crate) const TRANSACTION: Duration = Duration::from_secs(15);
 /// Heartbeats at most so far apart, in ms: a member hears of a rebalance with its next one.
 const HEARTBEAT: u64 = 500;

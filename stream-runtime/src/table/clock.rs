@@ -72,7 +72,7 @@ pub struct Clock {
     pub keys: KeysInHand,
     /// Rows changed since the last commit, over all tables; a commit is cut by it.
     pub dirty: Cell<usize>,
-    /// A row that the event in hand has changed is to be looked at before the event is acknowledged.
+    /// Tells that a row which the event in hand has changed is looked at before the event is acknowledged.
     pub unproven: Cell<bool>,
 }
 

@@ -236,7 +236,7 @@ pub trait AnyReplica: Send + Sync {
     /// The row of a key, which is given in its ordered form, as people read it.
     ///
     /// # Errors
-    /// That is no key of the table, or the row has no form as JSON.
+    /// The bytes are no key of the table, or the row has no form as JSON.
     fn shown(&self, key: &[u8]) -> Result<Option<serde_json::Value>, Error>;
     /// Number of rows.
     fn rows(&self) -> usize;

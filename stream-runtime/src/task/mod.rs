@@ -45,7 +45,7 @@ mod view;
 mod tests;
 
 pub use agent::AgentCx;
-pub use blame::{Found, Origin, Together};
+pub use blame::{Found, Origin};
 pub use build::TaskParts;
 pub use closed::Closed;
 pub use commit::KeyValue;

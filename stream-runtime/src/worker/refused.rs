@@ -37,13 +37,13 @@ pub(super) struct Sent {
     /// At-least-once: what was delivered with a commit that did not come about, and whether it has come again.
     delivered: HashMap<OutputName, Cell<bool>>,
     /// The same of events that were taken together.
-    together: Vec<Together>,
+    together: Vec<DeliveredTogether>,
 }
 
-/// What was delivered of events that were taken together. They come together again, or, where one of them is at fault, one
+/// Outputs that were delivered of events that were taken together. They come together again, or, where one of them is at fault, one
 /// by one: what they send then is the same if it says the same.
 #[derive(Debug)]
-struct Together {
+struct DeliveredTogether {
     /// Input and offset of each.
     events: Vec<(usize, i64)>,
     outputs: Vec<Delivered>,
@@ -56,7 +56,7 @@ struct Delivered {
     met: Cell<bool>,
 }
 
-impl Together {
+impl DeliveredTogether {
     /// Whether an output is one of these: by its name, else by what it says.
     fn has(&self, name: &OutputName, content: u64) -> bool {
         let free = |one: &&Delivered| !one.met.get();
@@ -192,7 +192,7 @@ impl Sent {
             match self.together.iter_mut().find(|one| one.events == events) {
                 Some(one) if one.outputs.iter().any(|output| output.name == name) => {}
                 Some(one) => one.outputs.push(delivered),
-                None => self.together.push(Together {
+                None => self.together.push(DeliveredTogether {
                     events,
                     outputs: vec![delivered],
                 }),
