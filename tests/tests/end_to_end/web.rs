@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tests::broker::Broker;
+use tests::client;
 use tests::http::{self, Answer};
 use tests::leash::Leashed;
+use tests::orders;
 use tests::voltage::App;
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -22,7 +24,7 @@ fn beside(broker: &Broker) -> App {
 fn until(address: &str, path: &str, good: impl Fn(&Answer) -> bool) -> Answer {
     let start = Instant::now();
     loop {
-        let answer = http::get(address, path).unwrap();
+        let answer = http::get(address, path).unwrap_or_else(|error| panic!("{path}: {error}"));
         if good(&answer) {
             return answer;
         }
@@ -129,24 +131,33 @@ fn pages_answer_from_committed_rows_and_send() {
     ends_well(worker);
 }
 
+/// A partition that only a person can mend stays failed: the worker goes on with the others, is not ready, and says why.
 #[test]
 fn a_worker_with_a_failed_partition_is_not_ready() {
     let broker = Broker::embedded();
-    let app = App::of(
-        PathBuf::from(env!("CARGO_BIN_EXE_faulty")),
-        &broker.bootstrap(),
-    );
+    let bootstrap = broker.bootstrap();
+    let faulty = PathBuf::from(env!("CARGO_BIN_EXE_faulty"));
+    let app = App::of(faulty, &bootstrap);
+    client::create_topic(&bootstrap, "orders", 2, &[]).unwrap();
+    orders::send(&bootstrap, orders::records(2, 1, 3));
+    app.run(&app.until_caught_up(), WITHIN).unwrap();
+    orders::send(&bootstrap, orders::records(2, 1, 2));
+    client::delete_records(&bootstrap, "orders", 0, 4).unwrap();
+
     let mut worker = app.start(&["worker", "--web-port", "0"]);
     let address = http::address_of(&mut worker).unwrap();
-    until(&address, "/ready", |answer| answer.status == 200);
-    let send = ["send", "strict_orders", "garbage", "--key", "k", "--raw"];
-    app.run(&send, WITHIN).unwrap();
-    let answer = until(&address, "/ready", |answer| answer.status == 503);
+    let answer = until(&address, "/ready", |answer| {
+        let others = answer.body.contains("orders[1]: running");
+        answer.status == 503 && answer.body.contains("orders[0]: failed") && others
+    });
     assert!(
-        answer.body.contains("not ready") && answer.body.contains("strict"),
+        answer.body.contains("not ready") && answer.body.contains("were deleted"),
         "{answer:?}"
     );
     assert_eq!(http::get(&address, "/health").unwrap().status, 200);
+    worker.signal("TERM").unwrap();
+    let status = worker.wait(WITHIN).unwrap();
+    assert_eq!(status.code(), Some(1), "{}", worker.output());
 }
 
 #[test]
@@ -183,7 +194,7 @@ fn a_worker_whose_stream_thread_does_not_turn_is_not_ready() {
     let mut worker = app.start(&["worker", "--threads", "1", "--web-port", "0"]);
     let address = http::address_of(&mut worker).unwrap();
     until(&address, "/ready", |answer| answer.status == 200);
-    let order = tests::orders::order(1, "stall");
+    let order = orders::order(1, "stall");
     app.run(&["send", "strict_orders", &order, "--key", "k"], WITHIN)
         .unwrap();
     let not_ready = until(&address, "/ready", |answer| answer.status == 503);
