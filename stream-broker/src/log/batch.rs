@@ -369,6 +369,14 @@ pub(crate) mod tests {
         batch
     }
 
+    /// The batch as one whose records are compressed, with a codec that nobody knows.
+    pub(crate) fn compressed(mut batch: Vec<u8>) -> Vec<u8> {
+        let attributes = i16_at(&batch, 21) | COMPRESSION;
+        batch[21..23].copy_from_slice(&attributes.to_be_bytes());
+        seal(&mut batch);
+        batch
+    }
+
     #[test]
     fn a_batch_is_read_back() {
         let mut batch = batch_of(

@@ -1,7 +1,11 @@
 //! Compaction: of every key only the last record is kept, and tombstones for as long as a reader may take.
 //!
+//! Compressed batches stay as they are, because nothing here opens them. A tombstone behind one stays as well: without it
+//! an older value in there would be the key's last word.
+//!
 //! A job is settled under the log's lock, done without it, and put in place under it again.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -43,6 +47,8 @@ pub(crate) struct Job {
     removable_before: i64,
     producers: Producers,
     log_start: i64,
+    /// A compressed batch stands before what is looked at now.
+    behind_compressed: Cell<bool>,
 }
 
 /// What a job has made.
@@ -109,6 +115,7 @@ impl Log {
             removable_before,
             producers: self.producers.clone(),
             log_start: self.log_start,
+            behind_compressed: Cell::new(false),
         })
     }
 
@@ -284,6 +291,7 @@ impl Job {
             return Ok(());
         }
         if header.is_compressed() {
+            self.behind_compressed.set(true);
             return segment.append(bytes, header);
         }
         let mut kept = Vec::with_capacity(header.count as usize);
@@ -292,7 +300,9 @@ impl Job {
             let offset = header.base_offset + i64::from(record.offset_delta);
             let Some(key) = record.key else { continue };
             let outdated = keys.last(key).is_some_and(|last| offset < last);
-            let removable = record.is_tombstone && offset < self.removable_before;
+            let removable = record.is_tombstone
+                && offset < self.removable_before
+                && !self.behind_compressed.get();
             if !outdated && !removable {
                 kept.push(record.bytes);
             }

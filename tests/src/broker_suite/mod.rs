@@ -21,7 +21,8 @@ mod transactions;
 
 pub use groups::{group, stale_member};
 pub use records::{
-    compaction, create, delete_records, offsets_by_time, produce_and_consume, too_large,
+    compaction, compaction_of_compressed, create, delete_records, offsets_by_time,
+    produce_and_consume, too_large,
 };
 pub use transactions::{fencing, last_stable_offset, timeout, transaction, transactions_in_turn};
 
@@ -263,5 +264,6 @@ pub const ALL: &[(&str, Check)] = &[
     ("timeout", timeout),
     ("delete_records", delete_records),
     ("compaction", compaction),
+    ("compaction_of_compressed", compaction_of_compressed),
     ("offsets_by_time", offsets_by_time),
 ];

@@ -172,6 +172,55 @@ pub fn compaction(bootstrap: &str) {
     }
 }
 
+/// A deleted key does not live again where its values lie in compressed batches and its tombstone does not.
+pub fn compaction_of_compressed(bootstrap: &str) {
+    let settings = [
+        ("cleanup.policy", "compact"),
+        ("segment.ms", "300"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("delete.retention.ms", "100"),
+        ("max.compaction.lag.ms", "500"),
+    ];
+    let topic = create_topic(bootstrap, "compressed", 1, &settings);
+    let plain = Producing::new(bootstrap, &[]);
+    plain.send(&topic, 0, "plain", Some(b"v"));
+    plain.send(&topic, 0, "plain", None);
+    plain.flush();
+    let long = "0".repeat(500);
+    let codecs = ["gzip", "snappy", "lz4", "zstd"];
+    for codec in codecs {
+        let packed = Producing::new(bootstrap, &[("compression.codec", codec)]);
+        (0..50).for_each(|_| packed.send(&topic, 0, codec, Some(long.as_bytes())));
+        packed.flush();
+    }
+    for codec in codecs {
+        plain.send(&topic, 0, codec, None);
+    }
+    plain.flush();
+    // Until a tombstone with nothing compressed before it has gone, and then for some passes more.
+    let (until, mut more) = (Instant::now() + Duration::from_secs(60), 6);
+    while more > 0 {
+        std::thread::sleep(Duration::from_millis(500));
+        // Only closed segments are compacted, and only a record closes one.
+        plain.send(&topic, 0, "roll", Some(b"v"));
+        plain.flush();
+        let records =
+            client::read_all(bootstrap, &topic, Isolation::Committed).expect("the topic is read");
+        for codec in codecs {
+            let last = records.iter().rfind(|record| record.key() == codec);
+            let lives = last.is_some_and(|record| record.value.is_some());
+            assert!(
+                !lives,
+                "a key whose values were packed by {codec} lives again"
+            );
+        }
+        if records.iter().all(|record| record.key() != "plain") {
+            more -= 1;
+        }
+        assert!(Instant::now() < until, "{} records are left", records.len());
+    }
+}
+
 /// Offsets are found by time, and only those read_committed may see.
 pub fn offsets_by_time(bootstrap: &str) {
     let topic = create_topic(bootstrap, "time", 1, &[]);

@@ -37,5 +37,6 @@ checks! {
     timeout
     delete_records
     compaction
+    compaction_of_compressed
     offsets_by_time
 }
