@@ -67,6 +67,7 @@ pub use parts::{
     Agent, AgentParts, IsClosed, Parameter, Returned, Returns, SameRecord, TopicForm, item_id,
 };
 pub use pulse::{Beat, Pulse, Stand};
+pub(crate) use recover::not_the_named;
 pub use recover::{Committed, StartAt};
 pub use shared::{States, TaskFailure, TaskSettings};
 pub use source::{source_agent, source_item, source_replica};

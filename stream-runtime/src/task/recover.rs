@@ -176,17 +176,22 @@ impl Task {
                 .as_ref()
                 .map(|m| uuid::Uuid::from_bytes(m.incarnation).simple().to_string());
             if here.as_deref() != Some(incarnation) {
-                return Err(Error::table(format!(
-                    "the changelog of table `{name}`, partition {}, {}: the group's offsets belong to another one; the store is kept; `reset` begins anew",
-                    self.shared.partition,
-                    if here.is_some() {
-                        "was created anew"
-                    } else {
-                        "is gone or empty"
-                    }
-                )));
+                let partition = self.shared.partition;
+                return Err(not_the_named(name, partition, here.is_some()));
             }
         }
         Ok(())
     }
+}
+
+/// The error of a changelog that is not the one that the group's offsets name; `is_one`: it holds a mark, of another.
+pub(crate) fn not_the_named(table: &str, partition: i32, is_one: bool) -> Error {
+    let became = if is_one {
+        "was created anew"
+    } else {
+        "is gone or empty"
+    };
+    Error::table(format!(
+        "the changelog of table `{table}`, partition {partition}, {became}: the group's offsets belong to another one; put it back as it was, or `reset` begins anew"
+    ))
 }

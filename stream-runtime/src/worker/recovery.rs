@@ -1,4 +1,7 @@
 //! Bringing a task's tables back from store and changelog.
+//!
+//! A store that is not where to begin is emptied only after the changelog has shown the mark that the group's offsets name:
+//! where the changelog is gone, or is another one, the store may be the last copy of the rows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,8 +10,8 @@ use super::status::Progress;
 use crate::error::{Error, Kind};
 use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place};
 use crate::store::{Checkpoint, Tree};
-use crate::table::MARK_TAG;
-use crate::task::Task;
+use crate::table::{MARK_TAG, Mark};
+use crate::task::{Task, not_the_named};
 
 /// The replay of a task's changelogs.
 pub(super) struct Recovery {
@@ -31,8 +34,14 @@ struct Replay {
     moved: Instant,
     /// The incarnation the store was written for.
     incarnation: Option<[u8; 16]>,
-    /// Why the store is to be emptied.
-    distrusted: Option<&'static str>,
+    /// The one that the group's offsets name.
+    named: Option<[u8; 16]>,
+    /// Why the store is not where to begin. The changelog is looked through for its mark, and nothing of it taken.
+    doubt: Option<String>,
+    /// Incarnation of the last mark seen in that look.
+    seen: Option<[u8; 16]>,
+    /// Why the store is to be emptied: the changelog has been seen to be the right one.
+    distrusted: Option<String>,
     /// The first row that does not read, and its offset. What the last mark, behind the rows, says of them comes first.
     odd: Option<(i64, Error)>,
     /// Why the last mark is refused, and its offset.
@@ -65,41 +74,49 @@ pub(super) struct Changelog {
     pub(super) tombstones: Duration,
 }
 
-/// Why a store's checkpoint is not where to begin; `None`: it is.
-fn distrust(
-    checkpoint: &Checkpoint,
-    low: i64,
-    end: i64,
-    named: Option<[u8; 16]>,
-    tombstones: Duration,
-    wall: i64,
-) -> Option<String> {
-    let offset = checkpoint.changelog_offset;
-    if offset > end {
-        return Some(format!(
-            "it is at offset {offset}, past the changelog's end {end}"
-        ));
+impl Changelog {
+    /// Why a store's checkpoint is not where to begin; `None`: it is.
+    fn distrusts(&self, checkpoint: &Checkpoint, wall: i64) -> Option<String> {
+        let (offset, low, end) = (checkpoint.changelog_offset, self.low, self.end);
+        if offset > end {
+            return Some(format!(
+                "it is at offset {offset}, past the changelog's end {end}"
+            ));
+        }
+        if offset < low {
+            return Some(format!(
+                "it is at offset {offset}, below the changelog's first {low}"
+            ));
+        }
+        if self
+            .named
+            .is_some_and(|named| named != checkpoint.incarnation)
+        {
+            return Some("it is of another changelog".to_owned());
+        }
+        let age = wall.saturating_sub(checkpoint.written_at);
+        if age > i64::try_from((self.tombstones / 2).as_millis()).unwrap_or(i64::MAX) {
+            return Some(format!(
+                "it is {} old, and the changelog may have dropped tombstones since",
+                crate::duration::format(age / 1_000 * 1_000)
+            ));
+        }
+        None
     }
-    if offset < low {
-        return Some(format!(
-            "it is at offset {offset}, below the changelog's first {low}"
-        ));
-    }
-    if named.is_some_and(|named| named != checkpoint.incarnation) {
-        return Some("it is of another changelog".to_owned());
-    }
-    let age = wall.saturating_sub(checkpoint.written_at);
-    if age > i64::try_from((tombstones / 2).as_millis()).unwrap_or(i64::MAX) {
-        return Some(format!(
-            "it is {} old, and the changelog may have dropped tombstones since",
-            crate::duration::format(age / 1_000 * 1_000)
-        ));
-    }
-    None
+}
+
+/// Empties a store whose rows come back from the changelog.
+fn empty(tree: &dyn Tree, why: &str) -> Result<(), Error> {
+    tracing::warn!(
+        table = tree.table(),
+        partition = tree.partition(),
+        "the store is rebuilt from the changelog: {why}"
+    );
+    Ok(tree.clear()?)
 }
 
 impl Recovery {
-    /// Takes each store's checkpoint, or empties the tree; reading begins with [`open`](Self::open).
+    /// Takes each store's checkpoint, or finds out why not; reading begins with [`open`](Self::open).
     pub(super) fn new(
         task: &mut Task,
         changelogs: Vec<Changelog>,
@@ -109,39 +126,36 @@ impl Recovery {
         let mut replays = Vec::with_capacity(changelogs.len());
         for log in changelogs {
             let mut from = log.low;
-            let (mut incarnation, mut refused) = (None, None);
+            let (mut incarnation, mut refused, mut doubt) = (None, None, None);
             if let Some(tree) = &log.tree {
-                match tree.checkpoint()? {
-                    Some(checkpoint) => {
-                        match distrust(
-                            &checkpoint,
-                            log.low,
-                            log.end,
-                            log.named,
-                            log.tombstones,
-                            wall,
-                        ) {
-                            None => {
-                                from = checkpoint.changelog_offset;
-                                if !checkpoint.mark.is_empty() {
-                                    incarnation = Some(checkpoint.incarnation);
-                                    let taken = task.set_mark(log.table, &checkpoint.mark);
-                                    // A later one, in the changelog, may say otherwise.
-                                    refused = taken.err().map(|error| (from, error));
-                                }
-                            }
-                            Some(why) => {
-                                tracing::warn!(
-                                    table = tree.table(),
-                                    partition = log.partition,
-                                    "the store is rebuilt from the changelog: {why}"
-                                );
-                                tree.clear()?;
-                            }
+                let checkpoint = tree.checkpoint()?;
+                let why = match &checkpoint {
+                    Some(checkpoint) => log.distrusts(checkpoint, wall),
+                    None if tree.is_empty()? => None,
+                    None => Some("it does not say how far it is".to_owned()),
+                };
+                match (checkpoint, why) {
+                    (Some(checkpoint), None) => {
+                        from = checkpoint.changelog_offset;
+                        if !checkpoint.mark.is_empty() {
+                            incarnation = Some(checkpoint.incarnation);
+                            let taken = task.set_mark(log.table, &checkpoint.mark);
+                            // A later one, in the changelog, may say otherwise.
+                            refused = taken.err().map(|error| (from, error));
                         }
                     }
-                    None => tree.clear()?,
+                    (None, None) => {}
+                    (_, Some(why)) if log.named.is_some() => doubt = Some(why),
+                    // No offset of the group knows of these rows: a `reset` elsewhere.
+                    (_, Some(why)) => empty(&**tree, &why)?,
                 }
+            }
+            if from == log.low && from > 0 && doubt.is_none() {
+                tracing::warn!(
+                    "{}[{}] begins at offset {from}: its records before were deleted, by its `cleanup.policy` or by hand; rows that were written only there are missing",
+                    log.topic,
+                    log.partition
+                );
             }
             replays.push(Replay {
                 table: log.table,
@@ -153,6 +167,9 @@ impl Recovery {
                 target: log.end,
                 moved: now,
                 incarnation,
+                named: log.named,
+                doubt,
+                seen: None,
                 distrusted: None,
                 odd: None,
                 refused,
@@ -204,8 +221,8 @@ impl Recovery {
     /// Whether every changelog is read to its target.
     pub(super) fn is_done(&self) -> bool {
         let done = |replay: &Replay| {
-            let open = replay.distrusted.is_some() || replay.refused.is_some();
-            replay.left() == 0 && !open
+            let doubted = replay.doubt.is_some() || replay.distrusted.is_some();
+            replay.left() == 0 && !doubted && replay.refused.is_none()
         };
         self.replays.iter().all(done)
     }
@@ -254,30 +271,43 @@ impl Replay {
         patience: Duration,
         storing: bool,
     ) -> Result<Turned, Error> {
-        if let Some(why) = self.distrusted {
+        if let Some(why) = &self.distrusted {
             // What is being written would come back after it was emptied.
-            return if storing {
-                Ok(Turned::Waits)
-            } else {
-                self.empty(why)
-            };
+            if storing {
+                return Ok(Turned::Waits);
+            }
+            if let Some(tree) = &self.tree {
+                empty(&**tree, why)?;
+            }
+            return Ok(Turned::Anew);
         }
+        let looks = self.doubt.is_some();
         let Some(queue) = &self.queue else {
-            return self.verdict().map_or(Ok(Turned::Waits), Err);
+            return match (self.verdict(), looks) {
+                (Some(error), _) => Err(error),
+                (None, true) => self.judge(task),
+                (None, false) => Ok(Turned::Waits),
+            };
         };
-        if task.is_full() {
+        if task.is_full() && !looks {
             self.moved = Instant::now();
             return Ok(Turned::Waits);
         }
         let mut fault = None::<Fault>;
-        let (next, table) = (&mut self.next, self.table);
+        let (next, table, seen) = (&mut self.next, self.table, &mut self.seen);
         let (odd, refused) = (&mut self.odd, &mut self.refused);
         let count = queue.read(batch, |fetched| match fetched {
             Fetched::Record(record) => {
                 // Rows behind the target are newer than our takeover: nobody else may write them.
                 let key = record.key.unwrap_or_default();
                 let offset = record.offset;
-                if key.first() == Some(&MARK_TAG) {
+                let is_mark = key.first() == Some(&MARK_TAG);
+                if looks {
+                    if let Some(bytes) = record.value.filter(|_| is_mark) {
+                        let mark = Mark::decode(bytes).map(|mark| *seen = Some(mark.incarnation));
+                        *refused = mark.err().map(|cause| (offset, cause));
+                    }
+                } else if is_mark {
                     let taken = task.restore(table, key, record.value);
                     *refused = taken.err().map(|cause| (offset, cause));
                 } else if odd.is_none()
@@ -307,15 +337,20 @@ impl Replay {
         }
         if let Some(fault) = fault {
             if fault.is_out_of_range() {
-                return Ok(self.distrust("its place in the changelog is gone"));
+                // It was cut or made anew meanwhile: the next attempt asks where it begins and ends, and goes by that.
+                return Err(Error::new(Kind::Broker, format!("{}: {fault}", place())));
             }
             tracing::warn!("{}: {fault}", place());
         }
         if self.next >= self.target {
             self.queue = None;
+            if looks {
+                return self.judge(task);
+            }
             let mark = task.mark(self.table).map(|mark| mark.incarnation);
             if self.incarnation.is_some() && mark != self.incarnation {
-                return Ok(self.distrust("it is of another changelog"));
+                (self.seen, self.doubt) = (mark, Some("it is of another changelog".to_owned()));
+                return self.judge(task);
             }
         } else if self.moved.elapsed() > patience {
             let text = format!(
@@ -342,24 +377,22 @@ impl Replay {
         Some(error.context(place))
     }
 
-    /// The store is not what it said.
-    fn distrust(&mut self, why: &'static str) -> Turned {
-        self.queue = None;
-        self.distrusted = Some(why);
-        Turned::Moved
-    }
-
-    /// Empties the tree: the task begins anew, from the changelog alone.
-    fn empty(&mut self, why: &str) -> Result<Turned, Error> {
-        if let Some(tree) = &self.tree {
-            tracing::warn!(
-                table = tree.table(),
-                partition = self.partition,
-                "the store is rebuilt from the changelog: {why}"
-            );
-            tree.clear()?;
+    /// The changelog is read to its end: it is the one that the group's offsets name, and the store may go, or it is not.
+    ///
+    /// # Errors
+    /// It is not. The store is as it was.
+    fn judge(&mut self, task: &Task) -> Result<Turned, Error> {
+        let why = self.doubt.take().unwrap_or_default();
+        if self.named.is_none() || self.seen == self.named {
+            self.distrusted = Some(why);
+            return Ok(Turned::Moved);
         }
-        Ok(Turned::Anew)
+        let name = task.topology().tables[self.table].descriptor.name;
+        let error = not_the_named(name, self.partition, self.seen.is_some());
+        Err(error.context(format!(
+            "the store of table `{name}`, partition {}, is kept: {why}",
+            self.partition
+        )))
     }
 }
 
@@ -381,8 +414,19 @@ mod tests {
 
     #[test]
     fn a_store_is_trusted_within_the_log_and_its_tombstones() {
-        let why =
-            |offset, named, wall| distrust(&checkpoint(offset), 5, 20, named, TOMBSTONES, wall);
+        let why = |offset, named, wall| {
+            let log = Changelog {
+                table: 0,
+                topic: "log".into(),
+                partition: 0,
+                tree: None,
+                low: 5,
+                end: 20,
+                named,
+                tombstones: TOMBSTONES,
+            };
+            log.distrusts(&checkpoint(offset), wall)
+        };
         assert_eq!(why(5, None, 11 * DAY), None);
         assert_eq!(why(20, Some([7; 16]), 13 * DAY), None);
         assert!(why(4, None, 11 * DAY).unwrap().contains("below"));

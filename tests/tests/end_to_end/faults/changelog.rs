@@ -2,6 +2,7 @@
 
 use super::*;
 use std::path::Path;
+use tests::broker::SharedApache;
 use tests::client::Isolation;
 
 /// The changelog deleted by hand: the group's offsets know it, so it is not taken for a new table. The store is kept.
@@ -125,4 +126,74 @@ fn a_store_from_before_a_compaction_is_rebuilt() {
         &["rebuilt from the changelog", "tombstones"],
     );
     assert!(has_total(&broker, "0-0", (1, 7)), "the key begins anew");
+}
+
+/// A way to lose a changelog.
+type Loss = fn(&str);
+
+/// Two ways to lose it: all that is in it expires, and somebody makes it anew.
+const LOSSES: [(Loss, &str); 2] = [
+    (
+        |bootstrap| {
+            let ends = client::end_offsets(bootstrap, CHANGELOG, Isolation::Uncommitted).unwrap();
+            for (partition, end) in ends.into_iter().enumerate() {
+                client::delete_records(bootstrap, CHANGELOG, partition as i32, end).unwrap();
+            }
+        },
+        "below the changelog's first",
+    ),
+    (
+        |bootstrap| {
+            client::delete_topics(bootstrap, &[CHANGELOG]).unwrap();
+            let compact = [("cleanup.policy", "compact")];
+            client::create_topic(bootstrap, CHANGELOG, 2, &compact).unwrap();
+        },
+        "past the changelog's end",
+    ),
+];
+
+/// The store is the last copy of the rows, whichever way the changelog was lost: it is kept, and said to be, at every
+/// start. Put back, nothing is lost.
+fn the_last_copy_is_kept(broker: &Broker) {
+    let bootstrap = broker.bootstrap();
+    for (lose, why) in LOSSES {
+        let app = app(broker);
+        // Nothing expires by itself; of a topic that is only compacted nobody can delete records.
+        let both = [("cleanup.policy", "compact,delete"), ("retention.ms", "-1")];
+        client::create_topic(&bootstrap, CHANGELOG, 2, &both).unwrap();
+        counted(broker, &app);
+        let backup = client::read_all(&bootstrap, CHANGELOG, Isolation::Committed).unwrap();
+        lose(&bootstrap);
+        orders::send_one(&bootstrap, "0-0", 7, 0);
+        for _ in 0..2 {
+            let output = ends_badly(&app);
+            let said = ["table `orders`, partition 0, is kept: it is at offset", why];
+            names(&output, &[&said[..], &["gone or empty", "reset"]].concat());
+            assert!(!output.contains("rebuilt"), "{output}");
+        }
+        assert!(has_total(broker, "0-0", (20, 210)), "nothing is counted on");
+        let sender = client::Sender::new(&bootstrap).unwrap();
+        for record in &backup {
+            let (key, value) = (record.key.as_deref(), record.value.as_deref());
+            sender
+                .send(CHANGELOG, key, value, Some(record.partition))
+                .unwrap();
+        }
+        sender.finish().unwrap();
+        app.run(&app.until_caught_up(), MINUTE).unwrap();
+        assert!(has_total(broker, "0-0", (21, 217)), "all is there again");
+        client::delete_everything(&bootstrap).unwrap();
+    }
+}
+
+#[test]
+fn the_last_copy_of_the_rows_is_kept_when_the_changelog_is_lost() {
+    the_last_copy_is_kept(&Broker::embedded());
+}
+
+#[test]
+fn the_last_copy_of_the_rows_is_kept_when_the_changelog_is_lost_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        the_last_copy_is_kept(&broker);
+    }
 }
