@@ -167,6 +167,13 @@ pub fn delete_group(bootstrap: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
+const KAFKA_S_OWN: [&str; 4] = [
+    "__consumer_offsets",
+    "__transaction_state",
+    "__share_group_state",
+    "__cluster_metadata",
+];
+
 /// All topics but Kafka's own.
 pub fn topics(bootstrap: &str) -> Result<Vec<String>> {
     let consumer: BaseConsumer = config(bootstrap).create()?;
@@ -175,7 +182,9 @@ pub fn topics(bootstrap: &str) -> Result<Vec<String>> {
         .topics()
         .iter()
         .map(|topic| topic.name().to_owned());
-    Ok(names.filter(|name| !name.starts_with("__")).collect())
+    Ok(names
+        .filter(|name| !KAFKA_S_OWN.contains(&name.as_str()))
+        .collect())
 }
 
 /// How many partitions a topic has; 0 when there is none.

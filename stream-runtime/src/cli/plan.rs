@@ -56,11 +56,16 @@ pub(super) fn plan(cx: &Context<'_>, args: &PlanArgs) -> CliResult {
                     .unwrap_or("String")
             )
         });
+        let must = match topic.settings.is_empty() {
+            true => String::new(),
+            false => format!("  must have {}", topic.must_have()),
+        };
         line(format_args!(
-            "  {} ({}){}",
+            "  {} ({}){}{}",
             style.cyan(&topic.name),
             topic.roles.join(", "),
-            style.dim(record)
+            style.dim(record),
+            style.dim(must)
         ))?;
     }
     Ok(())
@@ -297,6 +302,7 @@ pub(super) fn describe(cx: &Context<'_>, args: &DescribeArgs) -> CliResult {
         field("is", &topic.roles.join(", "))?;
         field("records", topic.record.as_deref().unwrap_or_default())?;
         field("keys", topic.key.as_deref().unwrap_or_default())?;
+        field("must have", &topic.must_have())?;
         field(
             "made by",
             if topic.external {

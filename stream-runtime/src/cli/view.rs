@@ -15,6 +15,7 @@ use crate::topology::{
 };
 use crate::web::PageDescriptor;
 use crate::window::Window;
+use crate::worker::musts;
 
 /// An app.
 #[derive(Serialize)]
@@ -107,7 +108,20 @@ pub(super) struct TopicView {
     pub(super) record: Option<String>,
     pub(super) key: Option<String>,
     pub(super) external: bool,
+    /// What it must have, because the app's results depend on it: names and values as Kafka has them.
+    pub(super) settings: BTreeMap<&'static str, &'static str>,
     pub(super) place: Option<String>,
+}
+
+impl TopicView {
+    /// Its settings in a line.
+    pub(super) fn must_have(&self) -> String {
+        let settings = self.settings.iter();
+        let settings: Vec<String> = settings
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        settings.join(", ")
+    }
 }
 
 impl AppView {
@@ -459,6 +473,7 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
                 record: own.map(|own| own.full_name()),
                 key: own.map(|own| own.key.to_owned()),
                 external: declared.is_some_and(|topic| topic.external),
+                settings: BTreeMap::new(),
                 place: declared.map(|topic| topic.place.to_string()),
             }
         });
@@ -533,6 +548,11 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
     // Declared, and used by nobody yet.
     for name in plan.topics.keys() {
         add(name, "declared", None);
+    }
+    for must in musts(plan) {
+        if let Some(topic) = topics.get_mut(&must.topic) {
+            topic.settings.extend(must.settings().iter().copied());
+        }
     }
     topics
         .into_values()

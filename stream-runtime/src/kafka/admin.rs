@@ -20,6 +20,7 @@ use super::group::{self, Committed, list_of, list_with};
 use super::report::Reporter;
 use super::roles::Role;
 use super::{Fault, FaultKind, Isolation, Place, Properties, TopicPartition};
+use crate::topology::pattern::is_kafka_s_own;
 
 /// A topic to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl Admin {
         })
     }
 
-    /// All topics of the cluster by name, internal ones left out.
+    /// All topics of the cluster by name, those of Kafka's own left out.
     pub(crate) fn topics(&self) -> Result<BTreeMap<String, TopicView>, Fault> {
         let metadata = self
             .metadata(None)
@@ -98,7 +99,7 @@ impl Admin {
         let views = metadata
             .topics()
             .iter()
-            .filter(|topic| !topic.name().starts_with("__"))
+            .filter(|topic| !is_kafka_s_own(topic.name()))
             .map(view);
         Ok(views.map(|view| (view.name.clone(), view)).collect())
     }
@@ -152,6 +153,13 @@ impl Admin {
         Ok((!topic.partitions().is_empty()).then(|| view(topic)))
     }
 
+    /// How many partitions a topic has, when the broker says so within this time.
+    pub(crate) fn partitions_within(&self, topic: &str, within: Duration) -> Option<i32> {
+        let metadata = self.reader.fetch_metadata(Some(topic), within).ok()?;
+        let found = metadata.topics().iter().find(|one| one.name() == topic)?;
+        i32::try_from(found.partitions().len()).ok()
+    }
+
     /// Creates topics. One that exists by now is no error: another worker was faster.
     pub(crate) fn create(&self, topics: &[TopicSettings]) -> Result<(), Fault> {
         if topics.is_empty() {
@@ -187,6 +195,19 @@ impl Admin {
                     return Err(self.explain(fault));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Gives a topic so many partitions.
+    #[cfg(test)]
+    pub(crate) fn add_partitions(&self, topic: &str, count: usize) -> Result<(), Fault> {
+        let doing = || format!("give `{topic}` {count} partitions");
+        let more = [rdkafka::admin::NewPartitions::new(topic, count)];
+        let results = wait(self.admin.create_partitions(&more, &self.options()))
+            .map_err(|error| Fault::of(doing(), &error))?;
+        for result in results {
+            result.map_err(|(_, code)| Fault::of_code(doing(), code))?;
         }
         Ok(())
     }
@@ -231,13 +252,13 @@ impl Admin {
         Ok(())
     }
 
-    /// Configuration of a topic.
+    /// Configuration of a topic; nothing where the broker does not tell.
     pub(crate) fn config(&self, name: &str) -> Result<BTreeMap<String, String>, Fault> {
         let mut configs = self.configs(&[name])?;
         Ok(configs.remove(name).unwrap_or_default())
     }
 
-    /// Configurations of topics by their names, in one request.
+    /// Configurations of topics by their names, in one request; without those that the broker does not tell of.
     pub(crate) fn configs(
         &self,
         names: &[&str],
@@ -259,21 +280,43 @@ impl Admin {
             let resource = result.map_err(|code| Fault::of_code(doing(name), code))?;
             let entries = resource.entries.into_iter();
             let entries = entries.filter_map(|entry| Some((entry.name, entry.value?)));
-            found.insert((*name).to_owned(), entries.collect());
+            let entries: BTreeMap<String, String> = entries.collect();
+            // Every topic has settings. The binding drops the error of a topic that may not be asked about, and shows none.
+            if !entries.is_empty() {
+                found.insert((*name).to_owned(), entries);
+            }
         }
         Ok(found)
     }
 
     /// Next offsets to be written, open transactions included, in the order asked.
     pub(crate) fn ends(&self, partitions: &[TopicPartition]) -> Result<Vec<i64>, Fault> {
-        offsets(&self.reader, partitions, Offset::End, self.timeout)
-            .map_err(|fault| self.explain(fault))
+        self.offsets(&self.reader, partitions, Offset::End)
     }
 
     /// Oldest offsets still in the log, in the order asked.
     pub(crate) fn starts(&self, partitions: &[TopicPartition]) -> Result<Vec<i64>, Fault> {
-        offsets(&self.reader, partitions, Offset::Beginning, self.timeout)
-            .map_err(|fault| self.explain(fault))
+        self.offsets(&self.reader, partitions, Offset::Beginning)
+    }
+
+    /// Asks once more with fresh metadata where the client knows of no such partition: it may have been added since.
+    fn offsets(
+        &self,
+        reader: &BaseConsumer<AdminContext>,
+        partitions: &[TopicPartition],
+        which: Offset,
+    ) -> Result<Vec<i64>, Fault> {
+        let ask = || offsets(reader, partitions, which, self.timeout);
+        let found = match ask() {
+            Err(fault) if fault.is_unknown_topic() => {
+                let first = &partitions[0].0;
+                let one = partitions.iter().all(|(topic, _)| topic == first);
+                let _ = reader.fetch_metadata(one.then_some(&**first), self.timeout);
+                ask()
+            }
+            found => found,
+        };
+        found.map_err(|fault| self.explain(fault))
     }
 
     /// End offsets as a reader with this isolation sees them: for `Committed` the last stable offset.
@@ -290,8 +333,7 @@ impl Admin {
                 let reader: BaseConsumer<AdminContext> = config
                     .create_with_context(AdminContext(Arc::clone(&self.reader.context().0)))
                     .map_err(|error| Fault::of("make a reader", &error))?;
-                offsets(&reader, partitions, Offset::End, self.timeout)
-                    .map_err(|fault| self.explain(fault))
+                self.offsets(&reader, partitions, Offset::End)
             }
         }
     }

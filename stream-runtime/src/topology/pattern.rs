@@ -6,6 +6,19 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::descriptor::{AgentDescriptor, AgentShape, Edge, Source};
 
+/// Topics in which Kafka keeps its own books. Other names that begin so are anybody's.
+const KAFKA_S_OWN: [&str; 4] = [
+    "__consumer_offsets",
+    "__transaction_state",
+    "__share_group_state",
+    "__cluster_metadata",
+];
+
+/// Returns whether a topic is one of Kafka's own, which no app reads or writes.
+pub fn is_kafka_s_own(topic: &str) -> bool {
+    KAFKA_S_OWN.contains(&topic)
+}
+
 /// Where topics are found: by the names of the cluster's, and of those that the app makes by name.
 pub(super) struct Candidates<'a> {
     /// What the names of the app's own topics begin with.
@@ -50,7 +63,7 @@ impl<'a> Candidates<'a> {
         let foreign = self
             .names
             .iter()
-            .filter(|name| !name.starts_with(&self.own) && !name.starts_with("__"));
+            .filter(|name| !name.starts_with(&self.own) && !is_kafka_s_own(name));
         let matching = foreign.filter(|name| regex.is_match(name.as_bytes()));
         Ok(matching.map(|name| (*name).to_owned()).collect())
     }
@@ -122,9 +135,16 @@ mod tests {
             "shop-v2-count-changelog",
             "shopping",
             "__consumer_offsets",
+            "__transaction_state",
             "shop",
         ];
         assert_eq!(matching(".*", &topics), ["shop", "shopping"]);
+    }
+
+    #[test]
+    fn other_names_that_begin_with_two_underscores_match() {
+        let topics = ["__debezium-heartbeat.inventory", "__cluster_metadata"];
+        assert_eq!(matching("__.*", &topics), topics[..1]);
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! Whether a worker has done everything there is to do for its partitions.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::found::{existing, is_bound};
 use super::hops;
 use super::shared::{Seen, Shared};
+use super::status::{PartitionState, TaskName};
 use super::thread::StreamThread;
-use crate::kafka::Fault;
+use super::topics::{Existing, grown};
+use crate::kafka::{Fault, TopicPartition};
 
 /// Every thread is settled, and the ends of its inputs, open transactions included, are where its
 /// commits are. Threads that move while the broker is asked make it untrue.
@@ -30,9 +34,10 @@ pub(super) fn is_caught_up(worker: &Shared) -> Result<bool, Fault> {
 
 /// What other workers read may come here with another key: nothing of it is on its way.
 fn has_come_through(worker: &Shared) -> Result<bool, Fault> {
-    let mut sources: Vec<_> = (0..worker.topologies.len())
-        .flat_map(|topology| hops::sources(worker, topology))
-        .collect();
+    let mut sources = added(worker)?;
+    for topology in 0..worker.topologies.len() {
+        sources.extend(hops::sources(worker, topology)?);
+    }
     sources.sort_unstable();
     sources.dedup();
     // What a partition that has stopped here holds back does not come any more.
@@ -42,6 +47,41 @@ fn has_come_through(worker: &Shared) -> Result<bool, Fault> {
         !reader.is_some_and(|topology| worker.status.has_failed((topology, *partition)))
     });
     hops::are_drained(worker, &sources)
+}
+
+/// Partitions that inputs were given since the worker began: the group has still to hand them out, and to read them. Those
+/// that tables do not let be read have failed.
+fn added(worker: &Shared) -> Result<Vec<TopicPartition>, Fault> {
+    let mut added = Vec::new();
+    for (at, topology) in worker.topologies.iter().enumerate() {
+        let before = worker.counts.get(at).copied().unwrap_or(0);
+        let names = topology.timely_inputs().map(|input| &input.topic);
+        let topics = existing(&worker.admin, names.cloned().collect())?;
+        let more = topics
+            .values()
+            .flat_map(|view| (before..view.partitions).map(|p| (view.name.as_str(), p)));
+        if !is_bound(topology) {
+            added.extend(more.map(|(topic, partition)| (Arc::from(topic), partition)));
+            continue;
+        }
+        let lost: Vec<i32> = more.map(|(_, partition)| partition).collect();
+        let lost = lost.into_iter().map(|partition| (at, partition));
+        let lost: Vec<TaskName> = lost.filter(|p| !worker.status.has_failed(*p)).collect();
+        if lost.is_empty() {
+            continue;
+        }
+        let logs = topology.tables.iter();
+        let logs = logs.filter_map(|table| table.changelog.clone());
+        let logs = existing(&worker.admin, logs.collect())?;
+        let topics: Existing = topics.into_iter().chain(logs).collect();
+        if let Err(error) = grown(topology, Some(before), &topics) {
+            for task in lost {
+                let failed = PartitionState::Failed(error.to_string());
+                worker.status.set(task, failed);
+            }
+        }
+    }
+    Ok(added)
 }
 
 impl StreamThread {

@@ -6,7 +6,7 @@ use super::found::Found;
 use super::partition::{Input, Partition, Phase};
 use super::status::{PartitionState, Retry, TaskName};
 use super::thread::StreamThread;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::kafka::{Fault, PartitionQueue, Place};
 
 /// First and longest wait before a task begins anew; it doubles in between.
@@ -66,6 +66,14 @@ impl StreamThread {
         let name = self.partitions[at].name;
         self.worker.status.set(name, PartitionState::Assigned);
         self.end(at, Some(Instant::now()));
+    }
+
+    /// A topic of a task has settings with which it must not go on: it begins anew when they are right again.
+    pub(super) fn unfit(&mut self, name: TaskName, why: String) {
+        let mut partitions = self.partitions.iter();
+        if let Some(at) = partitions.position(|p| p.name == name && p.is_running()) {
+            self.fail(at, &Error::new(Kind::Broker, why));
+        }
     }
 
     /// A task is over, and does not begin anew here.
@@ -186,7 +194,6 @@ impl StreamThread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
 
     #[test]
     fn waits_double_from_a_second_to_a_minute() {

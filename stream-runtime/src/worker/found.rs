@@ -1,12 +1,14 @@
 //! What the cluster knows of the partitions that a thread is given: offsets, and where the logs begin and end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::assignment::Share;
 use super::thread::{Reply, StreamThread};
+use super::topics::Existing;
 use crate::kafka::{Admin, Committed, Fault, Lookup, TopicPartition};
+use crate::topology::SubTopology;
 
 /// How long the group's offsets are waited for: somebody's transaction may be open.
 const OFFSETS: Duration = Duration::from_secs(30);
@@ -16,6 +18,8 @@ pub(super) struct Found {
     pub(super) inputs: HashMap<TopicPartition, Source>,
     /// First offset and end of each changelog, open transactions included.
     pub(super) changelogs: HashMap<TopicPartition, (i64, i64)>,
+    /// The topics of tasks that do not fit what was there when the worker began.
+    pub(super) topics: Existing,
 }
 
 /// An input partition as the cluster has it.
@@ -35,7 +39,7 @@ impl StreamThread {
         self.asking = true;
         let mut inputs = self.assigned.clone().unwrap_or_default();
         let shares = self.shares();
-        for share in &shares {
+        for share in shares.iter().filter(|share| !self.outgrown(share)) {
             // What brings windows again goes with the task, and is in no assignment.
             let all = self.worker.topologies[share.topology].inputs.iter();
             let again = all.filter(|input| input.again);
@@ -53,6 +57,14 @@ impl StreamThread {
         self.ask_about(Some(share.name()), inputs, std::slice::from_ref(share));
     }
 
+    /// Returns whether a task is of a partition that its inputs did not have when the worker began, and cannot be taken:
+    /// its tables have rows by the number of partitions.
+    pub(super) fn outgrown(&self, share: &Share) -> bool {
+        let count = self.worker.counts.get(share.topology);
+        is_bound(&self.worker.topologies[share.topology])
+            && count.is_some_and(|count| share.partition >= *count)
+    }
+
     fn ask_about(
         &self,
         task: Option<super::status::TaskName>,
@@ -60,17 +72,29 @@ impl StreamThread {
         shares: &[Share],
     ) {
         let mut changelogs: Vec<TopicPartition> = Vec::new();
+        let mut doubtful: BTreeSet<String> = BTreeSet::new();
         for share in shares {
-            let tables = self.worker.topologies[share.topology].tables.iter();
-            changelogs.extend(
-                tables.filter_map(|t| Some((Arc::from(t.changelog.as_deref()?), share.partition))),
-            );
+            let topology = &self.worker.topologies[share.topology];
+            let logs = topology.tables.iter();
+            let logs = logs.filter_map(|table| table.changelog.as_deref());
+            if self.outgrown(share) || !share.missing.is_empty() {
+                let inputs = topology.inputs.iter().map(|input| input.topic.as_str());
+                doubtful.extend(inputs.chain(logs.clone()).map(str::to_owned));
+            }
+            // Where there is a partition too many, the changelog has none for it.
+            if !self.outgrown(share) {
+                changelogs.extend(logs.map(|log| (Arc::from(log), share.partition)));
+            }
         }
         let (generation, lookup) = (self.generation, self.member.lookup());
         let admin = Arc::clone(&self.worker.admin);
         let (answer, wake) = (self.answer.clone(), self.wake.clone());
         tokio::task::spawn_blocking(move || {
-            let result = find(&lookup, &admin, inputs, changelogs).map(Box::new);
+            let result = find(&lookup, &admin, inputs, changelogs);
+            let result = result.and_then(|found| {
+                let topics = existing(&admin, doubtful)?;
+                Ok(Box::new(Found { topics, ..found }))
+            });
             drop(lookup);
             let _ = answer.send(Reply::Found {
                 generation,
@@ -80,6 +104,11 @@ impl StreamThread {
             wake.wake();
         });
     }
+}
+
+/// Returns whether a sub-topology cannot take partitions that are added to its inputs.
+pub(super) fn is_bound(topology: &SubTopology) -> bool {
+    !topology.tables.is_empty() || topology.inputs.iter().any(|input| input.again)
 }
 
 fn find(
@@ -115,5 +144,15 @@ fn find(
     Ok(Found {
         inputs: inputs.map(&mut source).collect(),
         changelogs: changelogs.collect(),
+        topics: Existing::new(),
     })
+}
+
+/// Those of these topics that are there.
+pub(super) fn existing(admin: &Admin, names: BTreeSet<String>) -> Result<Existing, Fault> {
+    let mut existing = Existing::new();
+    for name in names {
+        existing.extend(admin.topic(&name)?.map(|view| (name, view)));
+    }
+    Ok(existing)
 }

@@ -23,6 +23,10 @@ const BATCH: usize = 1_024;
 const SAID: Duration = Duration::from_secs(5);
 /// Time for which a broker may not answer before that is said.
 const QUIET: Duration = Duration::from_secs(2);
+/// How often it is looked for partitions that a topic was given, unless the user says how often topics are.
+const LOOK: Duration = Duration::from_secs(10);
+/// How long that look may wait for the broker: nobody waits for the thread when the worker ends.
+const GLANCE: Duration = Duration::from_millis(500);
 /// Longest rest.
 const REST: Duration = Duration::from_millis(500);
 
@@ -387,11 +391,41 @@ impl Globals {
         self.follow(reading, runtime);
     }
 
+    /// Takes in partitions that a topic was given meanwhile. Returns whether there are any.
+    fn grows(&mut self) -> bool {
+        let mut grows = false;
+        for global in &mut self.globals {
+            let now = self.admin.partitions_within(&global.topic, GLANCE);
+            let Some(now) = now.filter(|now| *now > global.partitions) else {
+                continue;
+            };
+            tracing::warn!(
+                table = global.name,
+                "topic {} has {now} partitions and had {}: they are read as well; rows whose keys lie in another partition now must be sent again, or the next start may show what they were",
+                global.topic,
+                global.partitions
+            );
+            (global.partitions, grows) = (now, true);
+        }
+        grows
+    }
+
     /// Reads on until the worker ends.
     fn follow(&mut self, mut reading: Reading, runtime: &tokio::runtime::Runtime) {
         let mut backoff = Backoff::default();
+        let every = super::patterns::every(&self.properties, LOOK);
+        let mut looked = Instant::now();
         while !self.stop.is_asked() {
-            let read = self.read(&mut reading);
+            let mut read = self.read(&mut reading);
+            if read.is_ok() && every.is_some_and(|every| looked.elapsed() >= every) {
+                looked = Instant::now();
+                if self.grows() {
+                    match self.open() {
+                        Ok(opened) => reading = opened,
+                        Err(fault) => read = Err(fault),
+                    }
+                }
+            }
             for (_, error) in self.refused.drain() {
                 tracing::warn!("global tables: {error}");
             }

@@ -8,22 +8,24 @@ use super::shared::Shared;
 use super::thread::StreamThread;
 use crate::kafka::{Fault, Place, TopicPartition};
 
-/// Every partition of the topics whose records come to a sub-topology with another key.
-pub(super) fn sources(worker: &Shared, topology: usize) -> Vec<TopicPartition> {
+/// Every partition of the topics whose records come to a sub-topology with another key, those added meanwhile included.
+/// Asks the broker.
+pub(super) fn sources(worker: &Shared, topology: usize) -> Result<Vec<TopicPartition>, Fault> {
     let inputs = worker.topologies[topology].inputs.iter();
     let mut names: Vec<&String> = inputs.flat_map(|input| &input.sources).collect();
     names.sort_unstable();
     names.dedup();
     let mut all = Vec::new();
     for name in names {
-        let count = count(worker, name);
+        let now = worker.admin.topic(name)?.map(|view| view.partitions);
+        let count = now.or_else(|| count(worker, name)).unwrap_or(0);
         let topic: Arc<str> = Arc::from(name.as_str());
-        all.extend((0..count.unwrap_or(0)).map(|partition| (Arc::clone(&topic), partition)));
+        all.extend((0..count).map(|partition| (Arc::clone(&topic), partition)));
     }
-    all
+    Ok(all)
 }
 
-/// Partitions of an input topic.
+/// Partitions of an input topic when the worker began.
 fn count(worker: &Shared, topic: &str) -> Option<i32> {
     let mut topologies = worker.topologies.iter();
     let reader = topologies.position(|t| t.inputs.iter().any(|input| input.topic == topic));

@@ -61,7 +61,8 @@ impl StreamThread {
         let (answer, wake) = (self.answer.clone(), self.wake.clone());
         tokio::task::spawn_blocking(move || {
             let behind = super::hops::sources(&worker, task.0);
-            let result = match super::hops::are_drained(&worker, &behind) {
+            let drained = behind.and_then(|behind| super::hops::are_drained(&worker, &behind));
+            let result = match drained {
                 Ok(true) => worker.admin.ends(&sources),
                 // More is to come through a repartition topic: nobody's ends.
                 Ok(false) => Ok(Vec::new()),

@@ -62,6 +62,7 @@ pub(crate) use settings::WorkerSettings;
 pub(crate) use status::Progress;
 pub(crate) use status::{Group, PartitionState, PartitionView, Status};
 pub(crate) use stop::Stop;
+pub(crate) use topics::{Must, musts};
 pub(crate) use workers::{Crew, Owner, Workers, follow};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -78,8 +79,8 @@ use globals::{Global, Globals};
 use patterns::Running;
 use shared::{Shared, View};
 use slot::Slot;
-use thread::StreamThread;
-use topics::Limits;
+use thread::{Reply, StreamThread};
+use topics::{Limits, Watch};
 
 /// How long a question to the broker may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -87,6 +88,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const PREFETCH: usize = 256 << 20;
 /// What librdkafka keeps beside the bytes of a record that was fetched and not read, about.
 const FETCHED_RECORD: usize = 512;
+/// How often the settings of the app's own topics are looked at, unless the user says how often topics are.
+const SETTINGS: Duration = Duration::from_secs(60);
 /// How often it is looked whether the worker has caught up.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -196,11 +199,13 @@ impl Ground<'_> {
             limits: Arc::new(taken),
             tombstones: limits.tombstones,
             counts: limits.counts,
+            unfit: Arc::default(),
             purge_refused: AtomicBool::new(false),
             began: Instant::now(),
             views: (0..threads).map(|_| View::default()).collect(),
             ready: AtomicUsize::new(0),
         });
+        watch_settings(&worker, limits.musts).map_err(no_thread)?;
         let result = self.streams(&worker, &names, &running, &storer);
         storer.stop();
         // Without streams nobody reads them: asked or not, they end with these.
@@ -271,6 +276,34 @@ impl Ground<'_> {
             Ok(next.filter(|_| !self.handle.stop.is_asked()))
         })
     }
+}
+
+/// Looks from time to time at the settings of the app's own topics, on a thread that nobody waits for.
+fn watch_settings(worker: &Arc<Shared>, musts: Vec<Must>) -> std::io::Result<()> {
+    let Some(every) = patterns::every(&worker.settings.properties, SETTINGS) else {
+        return Ok(());
+    };
+    let watch = Watch {
+        admin: Arc::clone(&worker.admin),
+        stop: worker.stop.clone(),
+        unfit: Arc::clone(&worker.unfit),
+        musts,
+        broker: topics::broker(&worker.settings),
+        every,
+    };
+    let handle = Arc::clone(&worker.handle);
+    let tell = move |topology: usize, why: &str| {
+        for view in handle.status.snapshot() {
+            if view.task.0 == topology {
+                let (task, why) = (view.task, why.to_owned());
+                handle.ask(task, Reply::Unfit { task, why });
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("topics".to_owned())
+        .spawn(move || watch.run(tell))
+        .map(drop)
 }
 
 /// The agents by their numbers.

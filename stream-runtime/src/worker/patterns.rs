@@ -101,7 +101,7 @@ impl Running {
 
 /// Looks for other topics until the worker ends or there are some that fit: then it is to begin anew with this plan.
 pub(super) fn watch(worker: &Shared, running: &Running, replan: Replan<'_>) -> Option<Plan> {
-    let every = every(&worker.settings.properties);
+    let every = every(&worker.settings.properties, EVERY);
     let mut watch = Watch {
         running: &running.patterns,
         again: running.again.clone(),
@@ -149,13 +149,13 @@ pub(super) fn watch(worker: &Shared, running: &Running, replan: Replan<'_>) -> O
     }
 }
 
-/// How often; `None`: never.
-fn every(properties: &Properties) -> Option<Duration> {
+/// How often topics are looked at: `usual`, unless the user says how often; `None`: never.
+pub(super) fn every(properties: &Properties, usual: Duration) -> Option<Duration> {
     let Some(ms) = properties
         .get(SETTING)
         .and_then(|ms| ms.parse::<i64>().ok())
     else {
-        return Some(EVERY);
+        return Some(usual);
     };
     let ms = u64::try_from(ms).ok().filter(|ms| *ms > 0)?;
     Some(Duration::from_millis(ms))

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::status::Status;
+use super::topics::Unfit;
 use super::{Stop, WorkerHandle, WorkerSettings};
 use crate::kafka::{Admin, TopicPartition};
 use crate::store::Store;
@@ -37,8 +38,10 @@ pub(super) struct Shared {
     pub(super) limits: Arc<Limits>,
     /// How long each changelog keeps its tombstones.
     pub(super) tombstones: HashMap<String, Duration>,
-    /// Partitions of each sub-topology's inputs.
+    /// Partitions of each sub-topology's inputs, as they were when the worker began.
     pub(super) counts: Vec<i32>,
+    /// Sub-topologies whose topics have settings with which they must not go on.
+    pub(super) unfit: Arc<Unfit>,
     /// The broker does not let the app delete records: said once, and not tried again.
     pub(super) purge_refused: AtomicBool,
     /// Begin of monotonic time.

@@ -13,7 +13,7 @@ use super::recovery::{Changelog, Recovery, Turned};
 use super::refused::Sent;
 use super::status::{PartitionState, TaskName};
 use super::thread::StreamThread;
-use super::topics::TOMBSTONES;
+use super::topics::{SHORT_TOMBSTONES, grown};
 use crate::error::{Error, Kind};
 use crate::kafka::{Fault, FaultKind, Isolation, PartitionQueue, Place, Reader};
 use crate::task::{self, StartAt, Task, TaskParts, TaskSettings};
@@ -177,6 +177,10 @@ impl StreamThread {
     pub(super) fn draft(&self, share: &Share, found: &Found) -> Result<Draft, Error> {
         let topology = Arc::clone(&self.worker.topologies[share.topology]);
         let partition = share.partition;
+        if let Some(why) = self.worker.unfit.why(share.topology) {
+            return Err(Error::new(Kind::Broker, why));
+        }
+        self.fits(share, found)?;
         if !share.missing.is_empty() {
             if topology.inputs.iter().any(|input| input.found) {
                 let text = format!(
@@ -274,7 +278,7 @@ impl StreamThread {
                         .tombstones
                         .get(&**topic)
                         .copied()
-                        .unwrap_or(TOMBSTONES),
+                        .unwrap_or(SHORT_TOMBSTONES),
                 });
             }
             tables.push(TableState {
@@ -297,6 +301,22 @@ impl StreamThread {
             logs,
             starts,
         })
+    }
+
+    /// A task with a partition too many, or without one of its inputs, is asked whether a topic has grown.
+    ///
+    /// # Errors
+    /// One has.
+    fn fits(&self, share: &Share, found: &Found) -> Result<(), Error> {
+        if !self.outgrown(share) && share.missing.is_empty() {
+            return Ok(());
+        }
+        let before = self.worker.counts.get(share.topology).copied();
+        grown(
+            &self.worker.topologies[share.topology],
+            before,
+            &found.topics,
+        )
     }
 
     fn task_settings(&self) -> TaskSettings {

@@ -4,6 +4,7 @@ mod hops;
 mod keyless;
 mod rows;
 mod shapes;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -53,6 +53,8 @@ pub(super) enum Reply {
     },
     /// Somebody asks for rows.
     Read(ReadRequest),
+    /// A topic of a task has settings with which it must not go on.
+    Unfit { task: TaskName, why: String },
     /// What the group said when it was asked whether this member is one.
     Confirmed {
         generation: u64,
@@ -277,6 +279,7 @@ impl StreamThread {
                     result,
                 } if generation == self.generation => self.ends(task, result),
                 Reply::Read(request) => self.read(request),
+                Reply::Unfit { task, why } => self.unfit(task, why),
                 Reply::Confirmed {
                     generation,
                     confirmation,

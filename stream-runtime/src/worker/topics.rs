@@ -1,23 +1,31 @@
 //! The topics of an app at start: which exist, which are made, and whether they fit together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+mod musts;
 mod wait;
 mod wanted;
+mod watch;
 
 use super::{Stop, WorkerSettings};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::kafka::{Admin, Properties, TopicView};
 use crate::task;
 use crate::topology::{OutputKind, Plan};
+pub(crate) use musts::{Must, musts};
 use wait::{configs, make, wait_for_external};
 pub(super) use wait::{list, pause};
-pub(super) use wanted::check;
+pub(super) use wanted::{check, grown};
 use wanted::{dead_letters_of, inputs_to_count, wanted};
+pub(super) use watch::{Unfit, Watch};
 
 /// How long a changelog that the app makes keeps its tombstones.
 pub(super) const TOMBSTONES: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// The same of a topic that nobody says it of, by Kafka's default: what is not known is taken to be this.
+pub(super) const SHORT_TOMBSTONES: Duration = Duration::from_secs(24 * 3_600);
+/// Topics that are named in a line of the log.
+const NAMED: usize = 3;
 /// Largest message Kafka takes unless told otherwise.
 const MAX_MESSAGE: i64 = 1_048_588;
 /// Bytes of a batch unless a topic takes less: librdkafka's own bound.
@@ -46,12 +54,15 @@ pub(super) struct Limits {
     pub(super) counts: Vec<i32>,
     /// How long each changelog keeps its tombstones: a store older than half of it is not trusted.
     pub(super) tombstones: HashMap<String, Duration>,
+    /// What the app's own topics must have.
+    pub(super) musts: Vec<Must>,
 }
 
 /// Makes what is missing and checks the rest. Waits for external topics.
 ///
 /// # Errors
-/// The broker refuses, does not answer for a minute, or topics do not fit together.
+/// The broker refuses, does not answer for a minute, topics do not fit together, or one has settings with which results
+/// would be wrong.
 pub(super) fn prepare(
     plan: &Plan,
     settings: &WorkerSettings,
@@ -92,7 +103,12 @@ pub(super) fn prepare(
             .filter_map(|table| table.changelog.as_deref())
     };
     let names = outputs().map(|output| output.topic.as_str());
-    let configs = configs(admin, stop, &names.chain(changelogs()).collect())?;
+    let musts = musts(plan);
+    let names = names.chain(musts.iter().map(|must| must.topic.as_str()));
+    let names: BTreeSet<&str> = names.collect();
+    let configs = configs(admin, stop, &names)?;
+    say_unknown(&names, &configs);
+    fit(&musts, &configs, &broker(settings))?;
     let mut dead_letters = HashMap::new();
     let aside = |kind| matches!(kind, OutputKind::DeadLetters | OutputKind::Unreadable);
     for output in outputs().filter(|output| aside(output.kind)) {
@@ -120,16 +136,10 @@ pub(super) fn prepare(
     };
     let mut tombstones = HashMap::new();
     for changelog in changelogs() {
-        let Some(config) = configs.get(changelog) else {
-            continue;
-        };
-        let kept = config.get("delete.retention.ms");
-        let kept = kept
-            .and_then(|ms| ms.parse().ok())
-            .map(Duration::from_millis);
-        tombstones.insert(changelog.to_owned(), kept.unwrap_or(TOMBSTONES));
+        let config = configs.get(changelog);
+        tombstones.insert(changelog.to_owned(), kept(config));
         let limit = records.topics.entry(changelog.to_owned()).or_default();
-        limit.bytes = taken(config);
+        limit.bytes = config.and_then(taken);
     }
     let known = records.topics.values().filter_map(|limit| limit.bytes);
     let all = dead_letters.values().copied().chain(known);
@@ -161,7 +171,54 @@ pub(super) fn prepare(
             })
             .collect(),
         tombstones,
+        musts,
     })
+}
+
+/// The brokers, as the user names them.
+pub(super) fn broker(settings: &WorkerSettings) -> String {
+    let named = settings.properties.get("bootstrap.servers");
+    named.unwrap_or("BROKER").to_owned()
+}
+
+/// Says which topics the broker tells nothing of.
+fn say_unknown(names: &BTreeSet<&str>, configs: &BTreeMap<String, BTreeMap<String, String>>) {
+    let unknown = names.iter().filter(|name| !configs.contains_key(**name));
+    let unknown: Vec<&str> = unknown.copied().collect();
+    let more = match unknown.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    if !unknown.is_empty() {
+        tracing::warn!(
+            "the broker does not tell the settings of {}{more}: the right DescribeConfigs is missing; they are not checked, stores older than half a day are rebuilt, and dead letters are cut to Kafka's default",
+            unknown[..unknown.len().min(NAMED)].join(", ")
+        );
+    }
+}
+
+/// The settings that exist are those that results depend on.
+fn fit(
+    musts: &[Must],
+    configs: &BTreeMap<String, BTreeMap<String, String>>,
+    broker: &str,
+) -> Result<(), Error> {
+    let known = musts
+        .iter()
+        .filter_map(|must| Some((must, configs.get(&must.topic)?)));
+    let mut texts = Vec::new();
+    for (must, config) in known {
+        let wrong = must.wrong(config);
+        if !wrong.is_empty() {
+            texts.push(must.text(&wrong, broker));
+        } else if let Some(slow) = must.slow(config) {
+            tracing::warn!("{slow}");
+        }
+    }
+    match texts.is_empty() {
+        true => Ok(()),
+        false => Err(Error::new(Kind::Topology, texts.join("\n"))),
+    }
 }
 
 impl Limits {
@@ -194,4 +251,23 @@ fn max_message(configs: &BTreeMap<String, BTreeMap<String, String>>, topic: &str
         .get(topic)
         .and_then(|config| config.get("max.message.bytes")?.parse().ok());
     limit.unwrap_or(MAX_MESSAGE)
+}
+
+/// How long a changelog keeps its tombstones; Kafka's default, which is shorter than ours, where that is not known.
+fn kept(config: Option<&BTreeMap<String, String>>) -> Duration {
+    let kept = config.and_then(|config| config.get("delete.retention.ms")?.parse().ok());
+    kept.map_or(SHORT_TOMBSTONES, Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changelog_whose_settings_are_unknown_is_taken_to_keep_tombstones_for_a_day() {
+        let config = |ms: &str| BTreeMap::from([("delete.retention.ms".to_owned(), ms.to_owned())]);
+        assert_eq!(kept(Some(&config("1000"))), Duration::from_secs(1));
+        assert_eq!(kept(None), Duration::from_secs(86_400));
+        assert_eq!(max_message(&BTreeMap::new(), "letters"), MAX_MESSAGE);
+    }
 }

@@ -197,6 +197,7 @@ fn missing_topic(
     let input = inputs.find_map(|input| existing.get(input));
     let mut config = vec![
         ("retention.ms".to_owned(), "-1".to_owned()),
+        ("retention.bytes".to_owned(), "-1".to_owned()),
         ("cleanup.policy".to_owned(), "delete".to_owned()),
     ];
     let of_letters = desk.admin.config(&tray.topic)?;

@@ -149,3 +149,27 @@ pub(in crate::worker) fn pause(stop: &Stop, time: Duration) {
         std::thread::sleep(Duration::from_millis(20).min(time));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_question_at_start_that_times_out_is_asked_again() {
+        let stop = Stop::new();
+        for kind in [FaultKind::Retriable, FaultKind::Other] {
+            let asked = Cell::new(0);
+            let answer = patiently(&stop, || {
+                asked.set(asked.get() + 1);
+                match asked.get() {
+                    1 => Err(Fault::new(kind, "ask", "OperationTimedOut")),
+                    _ => Ok("an answer"),
+                }
+            });
+            assert_eq!(answer, Ok("an answer"));
+        }
+        let refused = || Err::<(), _>(Fault::new(FaultKind::Refused, "ask", "no right"));
+        assert!(patiently(&stop, refused).is_err());
+    }
+}

@@ -69,8 +69,9 @@ pub(super) fn wanted(
         for input in &topology.inputs {
             let mut config = forever();
             if input.is_repartition() {
+                // Whatever the broker's defaults say; its stamps are event times.
                 config.push(("cleanup.policy", "delete".to_owned()));
-                // Its stamps are event times, whatever the broker's default says.
+                config.push(("retention.bytes", "-1".to_owned()));
                 config.push(("message.timestamp.type", "CreateTime".to_owned()));
             }
             add(&input.topic, partitions, config);
@@ -99,15 +100,17 @@ pub(super) fn wanted(
         .iter()
         .flat_map(|topology| &topology.outputs)
     {
+        let mut config = forever();
         let partitions = match output.kind {
             OutputKind::DeadLetters | OutputKind::Unreadable => {
+                config.push(("cleanup.policy", "delete".to_owned()));
                 settings.topic_partitions.or(Some(1))
             }
             OutputKind::Sink => settings.topic_partitions,
             // Made with the inputs of its reader.
             OutputKind::Repartition => continue,
         };
-        add(&output.topic, partitions, forever());
+        add(&output.topic, partitions, config);
     }
     wanted.into_values().collect()
 }
@@ -144,6 +147,7 @@ fn topic(
                 .push(("retention.ms".to_owned(), retention.to_string()));
         }
         if declared.compact {
+            topic.config.retain(|(name, _)| name != "cleanup.policy");
             topic
                 .config
                 .push(("cleanup.policy".to_owned(), "compact".to_owned()));
@@ -213,7 +217,7 @@ pub(in crate::worker) fn check(topology: &SubTopology, existing: &Existing) -> R
         let cure = if repartition(first) || repartition(other) {
             "stop all workers and `reset` the app, which makes repartition topics anew"
         } else {
-            "make one of them anew with as many as the other"
+            "give the smaller one as many as the other where nothing is counted by their keys yet, else make the larger one anew with as many as the smaller"
         };
         return Err(Error::new(
             Kind::Topology,
@@ -230,13 +234,32 @@ pub(in crate::worker) fn check(topology: &SubTopology, existing: &Existing) -> R
             return Err(Error::new(
                 Kind::Topology,
                 format!(
-                    "`{first}` has {expected} partitions and the changelog `{changelog}` of table `{}` has {found}: rows would be looked for in other partitions than they are in; give `{first}` {found} partitions again, or `reset` the app and send the input anew",
+                    "`{first}` has {expected} partitions and the changelog `{changelog}` of table `{}` has {found}: rows would be looked for in other partitions than they are in. Kafka takes no partitions away: to keep the rows, make a topic of {found} partitions with the records of `{first}` and read that one; `reset` begins anew with {expected} (what was sent before lies by its keys among fewer partitions: send it anew)",
                     table.descriptor.name
                 ),
             ));
         }
     }
     Ok(())
+}
+
+/// The same while a worker runs, whose inputs had so many partitions when it began.
+pub(in crate::worker) fn grown(
+    topology: &SubTopology,
+    before: Option<i32>,
+    existing: &Existing,
+) -> Result<(), Error> {
+    check(topology, existing).map_err(|error| {
+        let views = topology.inputs.iter();
+        let mut views = views.filter_map(|input| existing.get(&input.topic));
+        match (views.find(|view| before < Some(view.partitions)), before) {
+            (Some(view), Some(before)) => error.context(format!(
+                "`{}` has grown from {before} to {} partitions while the worker runs",
+                view.name, view.partitions
+            )),
+            _ => error,
+        }
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod disk;
 mod members;
 mod offsets;
 mod recovery;
+mod settings;
 mod transactions;
 
 use std::path::PathBuf;
