@@ -1,8 +1,12 @@
 //! A plain client's view of a broker, for tests: topics, records, offsets. It shares nothing with the framework.
 
+mod admin;
+
+pub use admin::{
+    bounded, create_topic, delete_everything, delete_group, delete_records, delete_topics,
+};
+
 use anyhow::{Context, Result, bail};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -59,114 +63,6 @@ pub fn config(bootstrap: &str) -> ClientConfig {
     config
 }
 
-fn admin(bootstrap: &str) -> Result<AdminClient<DefaultClientContext>> {
-    Ok(config(bootstrap).create()?)
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-        .block_on(future)
-}
-
-fn options() -> AdminOptions {
-    AdminOptions::new()
-        .request_timeout(Some(LONG))
-        .operation_timeout(Some(LONG))
-}
-
-/// Creates a topic and waits until clients see it.
-pub fn create_topic(
-    bootstrap: &str,
-    name: &str,
-    partitions: i32,
-    settings: &[(&str, &str)],
-) -> Result<()> {
-    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-    for (setting, value) in settings {
-        topic = topic.set(setting, value);
-    }
-    let results = block_on(admin(bootstrap)?.create_topics(&[topic], &options()))?;
-    for result in results {
-        result.map_err(|(topic, code)| anyhow::anyhow!("cannot create {topic}: {code}"))?;
-    }
-    let until = Instant::now() + LONG;
-    while self::partitions(bootstrap, name)? != partitions {
-        if Instant::now() > until {
-            bail!("topic {name} was created and cannot be seen");
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
-/// Deletes topics and waits until they are gone.
-pub fn delete_topics(bootstrap: &str, names: &[&str]) -> Result<()> {
-    if names.is_empty() {
-        return Ok(());
-    }
-    for result in block_on(admin(bootstrap)?.delete_topics(names, &options()))? {
-        result.map_err(|(topic, code)| anyhow::anyhow!("cannot delete {topic}: {code}"))?;
-    }
-    let until = Instant::now() + LONG;
-    while topics(bootstrap)?
-        .iter()
-        .any(|topic| names.contains(&topic.as_str()))
-    {
-        if Instant::now() > until {
-            bail!("{names:?} were deleted and are still seen");
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
-
-/// Deletes all topics and groups that tests made.
-pub fn delete_everything(bootstrap: &str) -> Result<()> {
-    let topics = topics(bootstrap)?;
-    delete_topics(
-        bootstrap,
-        &topics.iter().map(String::as_str).collect::<Vec<_>>(),
-    )?;
-    let consumer: BaseConsumer = config(bootstrap).create()?;
-    let groups = group_list(&consumer, None)?;
-    let names: Vec<&str> = groups.groups().iter().map(|group| group.name()).collect();
-    if names.is_empty() {
-        return Ok(());
-    }
-    // A group whose member was killed is not empty until its session ends, of which the longest here has 45 s.
-    let until = Instant::now() + 2 * LONG;
-    loop {
-        let results = block_on(admin(bootstrap)?.delete_groups(&names, &options()))?;
-        let gone = |code: &RDKafkaErrorCode| *code == RDKafkaErrorCode::GroupIdNotFound;
-        let left: Vec<_> = results
-            .into_iter()
-            .filter_map(Result::err)
-            .filter(|(_, code)| !gone(code))
-            .collect();
-        if left.is_empty() {
-            return Ok(());
-        }
-        if Instant::now() > until {
-            bail!("cannot delete groups: {left:?}");
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// Deletes a group, if there is one.
-pub fn delete_group(bootstrap: &str, name: &str) -> Result<()> {
-    let results = block_on(admin(bootstrap)?.delete_groups(&[name], &options()))?;
-    for (_, code) in results.into_iter().filter_map(Result::err) {
-        if code != RDKafkaErrorCode::GroupIdNotFound {
-            bail!("cannot delete group {name}: {code}");
-        }
-    }
-    Ok(())
-}
-
 const KAFKA_S_OWN: [&str; 4] = [
     "__consumer_offsets",
     "__transaction_state",
@@ -177,7 +73,7 @@ const KAFKA_S_OWN: [&str; 4] = [
 /// All topics but Kafka's own.
 pub fn topics(bootstrap: &str) -> Result<Vec<String>> {
     let consumer: BaseConsumer = config(bootstrap).create()?;
-    let metadata = consumer.fetch_metadata(None, LONG)?;
+    let metadata = answered(|| consumer.fetch_metadata(None, LONG))?;
     let names = metadata
         .topics()
         .iter()
@@ -190,7 +86,7 @@ pub fn topics(bootstrap: &str) -> Result<Vec<String>> {
 /// How many partitions a topic has; 0 when there is none.
 pub fn partitions(bootstrap: &str, topic: &str) -> Result<i32> {
     let consumer: BaseConsumer = config(bootstrap).create()?;
-    let metadata = consumer.fetch_metadata(None, LONG)?;
+    let metadata = answered(|| consumer.fetch_metadata(None, LONG))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     Ok(found.map_or(0, |found| found.partitions().len() as i32))
 }
@@ -461,10 +357,10 @@ pub fn offset_at(bootstrap: &str, topic: &str, partition: i32, time: i64) -> Res
     let consumer = reader(bootstrap, Isolation::Uncommitted)?;
     let mut wanted = TopicPartitionList::new();
     wanted.add_partition_offset(topic, partition, Offset::Offset(time))?;
-    let found = consumer.offsets_for_times(wanted, LONG)?;
+    let found = answered(|| consumer.offsets_for_times(wanted.clone(), LONG))?;
     match found.elements().first().map(|element| element.offset()) {
         Some(Offset::Offset(offset)) => Ok(offset),
-        _ => Ok(consumer.fetch_watermarks(topic, partition, LONG)?.1),
+        _ => Ok(watermarks(&consumer, topic, partition)?.1),
     }
 }
 
@@ -473,18 +369,22 @@ pub fn end_offsets(bootstrap: &str, topic: &str, isolation: Isolation) -> Result
     let consumer = reader(bootstrap, isolation)?;
     let partitions = 0..partitions(bootstrap, topic)?;
     partitions
-        .map(|partition| Ok(consumer.fetch_watermarks(topic, partition, LONG)?.1))
+        .map(|partition| Ok(watermarks(&consumer, topic, partition)?.1))
         .collect()
 }
 
 /// The first offset of a partition.
 pub fn start_offset(bootstrap: &str, topic: &str, partition: i32) -> Result<i64> {
     let consumer = reader(bootstrap, Isolation::Uncommitted)?;
-    Ok(consumer.fetch_watermarks(topic, partition, LONG)?.0)
+    Ok(watermarks(&consumer, topic, partition)?.0)
 }
 
-/// Asks until a group's coordinator answers, which takes a moment after a broker's start.
-fn coordinated<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T> {
+fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<(i64, i64)> {
+    answered(|| consumer.fetch_watermarks(topic, partition, LONG))
+}
+
+/// Asks until there is an answer: a coordinator takes a moment after a broker's start, a leader that moves does too.
+fn answered<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T> {
     let until = Instant::now() + LONG;
     loop {
         match ask() {
@@ -496,7 +396,7 @@ fn coordinated<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T> {
 }
 
 fn group_list(consumer: &BaseConsumer, group: Option<&str>) -> Result<GroupList> {
-    coordinated(|| consumer.fetch_group_list(group, LONG))
+    answered(|| consumer.fetch_group_list(group, LONG))
 }
 
 /// A group's state, such as `Stable`, and how many members it has.
@@ -523,18 +423,7 @@ pub fn set_committed(
         .create()?;
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
-    coordinated(|| consumer.commit(&list, CommitMode::Sync))
-}
-
-/// Deletes the records of a partition below an offset.
-pub fn delete_records(bootstrap: &str, topic: &str, partition: i32, before: i64) -> Result<()> {
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(before))?;
-    let done = block_on(admin(bootstrap)?.delete_records(&list, &options()))?;
-    for element in done.elements() {
-        element.error()?;
-    }
-    Ok(())
+    answered(|| consumer.commit(&list, CommitMode::Sync))
 }
 
 /// A transaction that stays open until it is dropped or [`ended`](OpenTransaction::abort).
@@ -579,7 +468,7 @@ impl Committed {
 
     /// One offset a partition; `None` where nothing was committed yet.
     pub fn offsets(&self) -> Result<Vec<Option<i64>>> {
-        let offsets = coordinated(|| self.consumer.committed_offsets(self.list.clone(), LONG))?;
+        let offsets = answered(|| self.consumer.committed_offsets(self.list.clone(), LONG))?;
         let raw = |offset: Offset| {
             if let Offset::Offset(offset) = offset {
                 Some(offset)

@@ -14,9 +14,18 @@ pub struct Answer {
     pub body: String,
 }
 
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// `GET` of a path at `host:port`.
 pub fn get(address: &str, path: &str) -> Result<Answer> {
     request(address, "GET", path, "")
+}
+
+/// The same with so much time for each step.
+pub fn get_within(address: &str, path: &str, within: Duration) -> Result<Answer> {
+    let stream = TcpStream::connect_timeout(&address.parse()?, within)?;
+    send_on(stream, within, "GET", path, "", "")
 }
 
 /// `GET` that shows a token.
@@ -36,8 +45,26 @@ pub fn request(address: &str, method: &str, path: &str, body: &str) -> Result<An
 }
 
 fn send(address: &str, method: &str, path: &str, headers: &str, body: &str) -> Result<Answer> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    send_on(
+        TcpStream::connect(address)?,
+        PATIENCE,
+        method,
+        path,
+        headers,
+        body,
+    )
+}
+
+fn send_on(
+    mut stream: TcpStream,
+    within: Duration,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Result<Answer> {
+    let address = stream.peer_addr()?;
+    stream.set_read_timeout(Some(within))?;
     // 1.0: the answer ends with the connection and comes in one piece.
     write!(
         stream,

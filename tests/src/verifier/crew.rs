@@ -1,13 +1,18 @@
 //! The workers, and what the faults do to them.
 
+use super::beside::Door;
 use super::schedule::{Fault, Kind};
-use super::{APP, Guarantee, Setup, said};
+use super::silence::Deed;
+use super::{APP, Guarantee, Setup, said, wall};
 use crate::leash::{Leashed, tail};
+use crate::net;
 use crate::voltage::App;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// How long a worker may take to end in order.
 const GOODBYE: Duration = Duration::from_secs(25);
@@ -66,13 +71,21 @@ pub struct Crew {
     /// All lives so far, in the order of their starts.
     lives: Vec<Life>,
     problems: Vec<String>,
-    /// Times at which the broker was killed and answered again, if it does; wall clock in ms.
+    /// Times at which the broker, or a node of a cluster, was killed and all was well again, if it is; wall clock in ms.
     outages: Vec<(i64, Option<i64>)>,
+    deeds: Vec<Deed>,
+    /// Each worker's pages.
+    doors: Arc<Vec<Door>>,
+    /// Each worker's brokers.
+    brokers: Vec<String>,
 }
 
 impl Crew {
-    /// Starts the workers; `kinds` are the faults that are to happen.
-    pub fn start(setup: &Setup, bootstrap: &str, kinds: &[Kind]) -> Self {
+    /// Starts the workers; `kinds` are the faults that are to happen. Worker 0 goes to the brokers at `first`.
+    pub fn start(setup: &Setup, bootstrap: &str, first: &str, kinds: &[Kind]) -> Self {
+        let mut brokers = vec![bootstrap.to_owned(); setup.workers + 1];
+        first.clone_into(&mut brokers[0]);
+        let ports = net::lasting_ports(setup.workers + 1);
         let app = App::of(setup.program.clone(), bootstrap);
         let mut crew = Self {
             app,
@@ -82,6 +95,9 @@ impl Crew {
             lives: Vec::new(),
             problems: Vec::new(),
             outages: Vec::new(),
+            deeds: Vec::new(),
+            doors: Arc::new(ports.into_iter().map(Door::new).collect()),
+            brokers,
         };
         for worker in 0..setup.workers {
             crew.begin(worker);
@@ -105,8 +121,11 @@ impl Crew {
             Guarantee::AtLeastOnce => "at-least-once",
         };
         let dir = self.data_dir(worker).display().to_string();
+        let port = self.doors[worker].port.to_string();
         let mut args = self.app.impatient();
         let more = [
+            ["--broker", &self.brokers[worker]],
+            ["--web-port", &port],
             ["--processing-guarantee", guarantee],
             ["--data-dir", &dir],
             ["--threads", "2"],
@@ -128,7 +147,7 @@ impl Crew {
     fn begin_as(&mut self, worker: usize, more: &[&str]) {
         let mut args = self.args(worker);
         args.extend(more.iter().map(|word| (*word).to_owned()));
-        let mut command = self.app.command(&args);
+        let mut command = self.app.bare(&args);
         command.env("VERIFY_STOP", self.stop_file(worker));
         command.envs(self.setup.env.iter().map(|(name, value)| (name, value)));
         self.lives.push(Life {
@@ -159,13 +178,13 @@ impl Crew {
                 let life = self.life(worker);
                 life.killed = Some(wall());
                 life.process.kill();
-                self.happens(Kind::Kill);
+                self.did(Kind::Kill, worker, fault.lasts);
                 State::Down(now + fault.lasts)
             }
             Kind::Freeze => {
                 self.signal(worker, "STOP");
                 self.life(worker).stopped = Some(wall());
-                self.happens(Kind::Freeze);
+                self.did(Kind::Freeze, worker, fault.lasts);
                 State::Frozen(now + fault.lasts)
             }
             Kind::Amid => {
@@ -176,8 +195,9 @@ impl Crew {
                 self.begin(worker);
                 State::Guest(now + fault.lasts)
             }
-            Kind::Broker => State::Up,
+            _ => State::Up,
         };
+        self.note_doors();
         true
     }
 
@@ -199,7 +219,7 @@ impl Crew {
                 State::Asked(lasts, until) => self.asked(worker, lasts, until),
                 State::Guest(until) if until <= now => {
                     self.signal(worker, "TERM");
-                    self.happens(Kind::Join);
+                    self.did(Kind::Join, worker, Duration::ZERO);
                     State::Leaving(now + GOODBYE)
                 }
                 State::Leaving(until) => self.leaving(worker, until),
@@ -210,13 +230,31 @@ impl Crew {
                 other => other,
             };
         }
+        self.note_doors();
+    }
+
+    /// Says of which workers' pages an answer may be expected.
+    fn note_doors(&self) {
+        for (state, door) in self.states.iter().zip(self.doors.iter()) {
+            let quiet = door.quiet.load(Ordering::Relaxed);
+            match state {
+                State::Up if quiet == i64::MAX => door.quiet.store(wall(), Ordering::Relaxed),
+                State::Up => {}
+                _ => door.quiet.store(i64::MAX, Ordering::Relaxed),
+            }
+        }
+    }
+
+    /// Each worker's pages.
+    pub fn doors(&self) -> Arc<Vec<Door>> {
+        Arc::clone(&self.doors)
     }
 
     fn asked(&mut self, worker: usize, lasts: Duration, until: Instant) -> State {
         let now = Instant::now();
         if self.life(worker).process.is_stopped() {
             self.life(worker).stopped = Some(wall());
-            self.happens(Kind::Amid);
+            self.did(Kind::Amid, worker, lasts);
             return State::Frozen(now + lasts);
         }
         // It owns nothing that closes: another fault may have it.
@@ -266,15 +304,26 @@ impl Crew {
         self.problems.push(text);
     }
 
+    fn did(&mut self, kind: Kind, worker: usize, lasts: Duration) {
+        let victim = format!("worker {worker}");
+        self.deeds.push(Deed::lasts(kind, victim, lasts));
+        self.happens(kind);
+    }
+
+    /// All faults of workers so far.
+    pub fn deeds(&self) -> &[Deed] {
+        &self.deeds
+    }
+
     /// A fault has happened.
     pub fn happens(&mut self, kind: Kind) {
         *self.happened.entry(kind).or_default() += 1;
-        if kind == Kind::Broker {
+        if kind == Kind::Broker || kind.is_of_nodes() {
             self.outages.push((wall(), None));
         }
     }
 
-    /// The broker answers again.
+    /// The broker answers again, or the cluster is whole.
     pub fn broker_is_back(&mut self) {
         if let Some(outage) = self.outages.last_mut() {
             outage.1 = Some(wall());
@@ -302,6 +351,7 @@ impl Crew {
                 State::Guest(_) => self.signal(worker, "TERM"),
                 _ => continue,
             }
+            self.doors[worker].quiet.store(i64::MAX, Ordering::Relaxed);
             self.states[worker] = match self.states[worker] {
                 State::Guest(_) => State::Leaving(Instant::now() + GOODBYE),
                 _ => State::Up,
@@ -430,11 +480,6 @@ fn worked_until(outages: &[(i64, Option<i64>)], since: i64, killed: i64) -> i64 
         .iter()
         .find(lately)
         .map_or(killed, |outage| outage.0)
-}
-
-fn wall() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.expect("a clock past 1970").as_millis() as i64
 }
 
 #[cfg(test)]

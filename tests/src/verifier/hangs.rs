@@ -4,6 +4,28 @@ use super::{APP, Check, HOP, INPUTS};
 use crate::client::{self, Committed, Isolation};
 use anyhow::Result;
 use rdkafka::Offset;
+use std::time::{Duration, Instant};
+
+/// Waits until all that was committed can be read: its end is written to each partition after the commit's answer.
+/// Transactions that stay open are for [`nothing`] to find.
+pub fn wait(bootstrap: &str, within: Duration) -> Result<()> {
+    let (began, mut waited) = (Instant::now(), false);
+    for topic in client::topics(bootstrap)? {
+        let ends = |isolation| client::end_offsets(bootstrap, &topic, isolation);
+        while ends(Isolation::Committed)? != ends(Isolation::Uncommitted)? {
+            waited = true;
+            if began.elapsed() > within {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    if waited {
+        let took = began.elapsed();
+        println!("the ends of some transactions were written {took:.1?} later");
+    }
+    Ok(())
+}
 
 pub fn nothing(bootstrap: &str) -> Result<Check> {
     let mut check = Check::new("E5", "no transaction is open, nothing is unread");

@@ -5,35 +5,46 @@
 //! |---|---|
 //! | `schedule` | which fault happens when: a pure function of the seed |
 //! | `crew` | the workers, and what the faults do to them |
+//! | `nodes` | the nodes of a cluster, and what the faults do to them |
+//! | `beside` | a tail, lookups and a sender that must live through all of it |
+//! | `silence` | the longest time without output after each fault |
 //! | `said` | what a worker's log says of its partitions |
 //! | `checks` | E0 to E7, and how much each compared |
 //! | `outputs`, `meetings`, `tables`, `hangs`, `restores` | the checks themselves |
 
+mod beside;
 mod checks;
 mod crew;
 mod hangs;
 mod meetings;
+mod nodes;
 mod outputs;
 mod restores;
 mod said;
 mod schedule;
+mod silence;
 mod tables;
 
+pub use beside::{Finding, Part};
 pub use checks::Check;
 pub use schedule::Kind;
+pub use silence::Silence;
 
 use crate::broker::Broker;
 use crate::chaos::Chaos;
 use crate::client::{self, Committed};
+use crate::cluster::Cluster;
 use crate::feed::Feed;
 use crate::numbers::{self, Amount};
 use crate::pairs;
 use anyhow::{Context, Result};
+use beside::Beside;
 use crew::Crew;
+use nodes::Nodes;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The app's name: its group, and the beginning of its topics' names.
 const APP: &str = "verified";
@@ -48,6 +59,9 @@ const PARTITIONS: i32 = 6;
 const KEYS: i64 = 2_400;
 /// How long what is left at the end may take.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs on a cluster that are at least so long have every kind of fault.
+const ALL_KINDS: Duration = Duration::from_secs(300);
 
 /// What is promised about every record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +87,8 @@ pub struct Setup {
     pub kinds: Vec<Kind>,
     /// Variables of the workers' environment.
     pub env: Vec<(String, String)>,
+    /// Parts beside the numbers whose findings are printed and not counted.
+    pub forgive: Vec<Part>,
 }
 
 /// The broker of a run.
@@ -81,6 +97,8 @@ pub enum At<'a> {
     Ours(&'a mut Broker),
     /// `host:port` of one that may not.
     Theirs(&'a str),
+    /// Three of which each may be killed, frozen and restarted.
+    Cluster(&'a mut Cluster),
 }
 
 impl At<'_> {
@@ -88,6 +106,16 @@ impl At<'_> {
         match self {
             At::Ours(broker) => broker.bootstrap(),
             At::Theirs(bootstrap) => (*bootstrap).to_owned(),
+            At::Cluster(cluster) => cluster.bootstrap(),
+        }
+    }
+
+    /// The faults that it allows.
+    fn kinds(&self) -> Vec<Kind> {
+        match self {
+            At::Ours(_) => Kind::SINGLE.to_vec(),
+            At::Theirs(_) => Kind::WORKERS.to_vec(),
+            At::Cluster(_) => Kind::WORKERS.into_iter().chain(Kind::NODES).collect(),
         }
     }
 }
@@ -98,6 +126,10 @@ pub struct Outcome {
     pub checks: Vec<Check>,
     /// What was wrong besides, such as a worker that ended by itself.
     pub problems: Vec<String>,
+    /// What was found and is not counted.
+    pub forgiven: Vec<Finding>,
+    /// What followed each fault, on a cluster.
+    pub silences: Vec<Silence>,
     pub faults: u64,
     pub restores: u64,
 }
@@ -112,18 +144,10 @@ impl Outcome {
 ///
 /// # Errors
 /// It could not be done, which says nothing about the app.
-pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
+pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
     let bootstrap = at.bootstrap();
-    let mut kinds = setup.kinds.clone();
-    if kinds.is_empty() {
-        kinds.extend(Kind::ALL);
-        if setup.guarantee == Guarantee::AtLeastOnce {
-            // A zombie may write rows of yesterday when it thaws: only transactions fence that.
-            kinds.retain(|kind| !matches!(kind, Kind::Freeze | Kind::Amid));
-        }
-    }
+    let kinds = kinds(setup, &at);
     if matches!(at, At::Theirs(_)) {
-        kinds.retain(|kind| *kind != Kind::Broker);
         clear(&bootstrap)?;
     }
     let amount = Amount {
@@ -132,9 +156,14 @@ pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
         partitions: PARTITIONS,
     };
     let steps = pairs::steps(amount.records());
+    let on_cluster = matches!(at, At::Cluster(_));
     // A key's records are in the same partition of each.
-    for topic in INPUTS.iter().chain(&OUTPUTS) {
-        client::create_topic(&bootstrap, topic, PARTITIONS, &[("retention.ms", "-1")])?;
+    for topic in INPUTS.iter().chain(&OUTPUTS).chain([&beside::SENT]) {
+        let mut settings = vec![("retention.ms", "-1")];
+        if on_cluster && [INPUT, silence::OUTPUT].contains(topic) {
+            settings.push(silence::STAMPED);
+        }
+        client::create_topic(&bootstrap, topic, PARTITIONS, &settings)?;
     }
     let faults = schedule::schedule(setup.seed, setup.lasts, &kinds, setup.workers);
     println!(
@@ -148,29 +177,67 @@ pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
     let feed = Feed::start(&bootstrap, INPUT, records, setup.rate);
     let both = pairs::generate(steps, Chaos::seeded(setup.seed));
     let both = Feed::start_all(&bootstrap, both, (setup.rate / 4).max(1));
-    let watch = Watch::start(&bootstrap)?;
-    let mut crew = Crew::start(setup, &bootstrap, &kinds);
+    let watch = Watch::start(&bootstrap);
+    let first = match &at {
+        At::Cluster(cluster) => cluster.wired(),
+        _ => bootstrap.clone(),
+    };
+    let mut crew = Crew::start(setup, &bootstrap, &first, &kinds);
+    let (mut broker, mut nodes) = match at {
+        At::Ours(broker) => (Some(broker), None),
+        At::Theirs(_) => (None, None),
+        At::Cluster(cluster) => (None, Some(Nodes::of(cluster)?)),
+    };
+    let mut beside = on_cluster.then(|| {
+        let keys = amount.names();
+        Beside::start(&setup.program, &bootstrap, crew.doors(), keys)
+    });
 
     let (start, mut waiting, mut told) = (Instant::now(), faults, Instant::now());
+    let began = wall();
     let mut broker_back: Option<Instant> = None;
     while feed.goes_on() {
         crew.tick();
-        if let At::Ours(broker) = &mut at
+        if let Some(beside) = &mut beside {
+            beside.tick();
+        }
+        if let Some(broker) = &mut broker
             && broker_back.is_some_and(|back| back <= Instant::now())
         {
             broker.restart();
             crew.broker_is_back();
             broker_back = None;
         }
+        if let Some(nodes) = &mut nodes
+            && nodes.tick()?
+        {
+            crew.broker_is_back();
+        }
         // What cannot happen yet, because its victim is down, waits; the others do not.
+        let mut failed = Ok(());
         waiting.retain(|fault| {
             if fault.at > start.elapsed() {
                 return true;
             }
+            if let Some(nodes) = &mut nodes
+                && fault.kind.is_of_nodes()
+            {
+                return match nodes.suffer(fault) {
+                    Ok(true) => {
+                        crew.happens(fault.kind);
+                        false
+                    }
+                    Ok(false) => true,
+                    Err(error) => {
+                        failed = Err(error);
+                        true
+                    }
+                };
+            }
             if fault.kind != Kind::Broker {
                 return !crew.suffer(fault);
             }
-            let At::Ours(broker) = &mut at else {
+            let Some(broker) = &mut broker else {
                 return false;
             };
             if broker_back.is_some() {
@@ -181,17 +248,27 @@ pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
             crew.happens(Kind::Broker);
             false
         });
+        failed?;
         if told.elapsed() >= Duration::from_secs(10) {
             told = Instant::now();
             progress(start, feed.sent() + both.sent(), &watch, &crew);
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    if let At::Ours(broker) = &mut at
+    if let Some(broker) = &mut broker
         && broker_back.is_some()
     {
         broker.restart();
         crew.broker_is_back();
+    }
+    while let Some(nodes) = &mut nodes
+        && !nodes.are_calm()
+    {
+        if nodes.tick()? {
+            crew.broker_is_back();
+        }
+        crew.tick();
+        std::thread::sleep(Duration::from_millis(5));
     }
     crew.settle();
     progress(start, feed.sent() + both.sent(), &watch, &crew);
@@ -199,23 +276,57 @@ pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
     both.finish().context("the feed of the join")?;
     let records = amount.records() + pairs::records(steps);
     watch.wait_for(records as i64, PATIENCE);
+    if let Some(beside) = &mut beside {
+        beside.quieten()?;
+    }
     let last = crew.stop();
     crew.catch_up(last, PATIENCE);
 
     let mut problems = crew.problems().to_vec();
-    for (kind, times) in crew.happened() {
-        if *times == 0 {
-            problems.push(format!("no {} happened while input was left", kind.name()));
+    let never = crew.happened().iter().filter(|(_, times)| **times == 0);
+    for (kind, _) in never {
+        let text = format!("no {} happened while input was left", kind.name());
+        // How many faults find room depends on how long nodes take to come back.
+        if nodes.is_some() && setup.lasts < ALL_KINDS {
+            println!("{text}");
+        } else {
+            problems.push(text);
         }
     }
+    hangs::wait(&bootstrap, PATIENCE)?;
     let checks = compare(setup.guarantee, &bootstrap, amount, &crew)?;
+    let mut findings = Vec::new();
+    if let Some(beside) = beside {
+        findings = beside.finish()?;
+    }
+    let mut silences = Vec::new();
+    if let Some(nodes) = &nodes {
+        let deeds = nodes.deeds().iter().chain(crew.deeds()).cloned();
+        silences = silence::after(&bootstrap, setup.guarantee, deeds.collect())?;
+        println!("{}", silence::table(&silences, began));
+    }
+    for silence in silences.iter().filter(|silence| silence.is_too_long()) {
+        findings.push(Finding {
+            part: Part::Silence,
+            text: format!("{} ms after {:?}", silence.longest, silence.deed),
+        });
+    }
+    let (forgiven, counted): (Vec<Finding>, Vec<Finding>) = findings
+        .into_iter()
+        .partition(|finding| setup.forgive.contains(&finding.part));
+    problems.extend(counted.iter().map(Finding::to_string));
     let outcome = Outcome {
         checks,
         problems,
+        forgiven,
+        silences,
         faults: crew.happened().values().sum(),
         restores: crew.restores(),
     };
     println!("{}", checks::table(&outcome.checks));
+    for finding in &outcome.forgiven {
+        println!("forgiven: {finding}");
+    }
     for problem in &outcome.problems {
         println!("problem: {problem}");
     }
@@ -228,6 +339,30 @@ pub fn run(setup: &Setup, mut at: At<'_>) -> Result<Outcome> {
         outcome.faults, outcome.restores
     );
     Ok(outcome)
+}
+
+/// The faults that are to happen.
+fn kinds(setup: &Setup, at: &At<'_>) -> Vec<Kind> {
+    let allowed = at.kinds();
+    if !setup.kinds.is_empty() {
+        let mut kinds = setup.kinds.clone();
+        kinds.retain(|kind| allowed.contains(kind));
+        return kinds;
+    }
+    let mut kinds = allowed;
+    if setup.guarantee == Guarantee::AtLeastOnce {
+        // A zombie may write rows of yesterday when it thaws, or is cut off from its group: only transactions fence that.
+        // And there are none whose coordinator could be looked for.
+        let only_exact = [
+            Kind::Freeze,
+            Kind::Amid,
+            Kind::Cut,
+            Kind::Slow,
+            Kind::Transactions,
+        ];
+        kinds.retain(|kind| !only_exact.contains(kind));
+    }
+    kinds
 }
 
 fn compare(
@@ -263,7 +398,8 @@ fn compare(
 /// Deletes the verifier's own topics and group, of an earlier run.
 fn clear(bootstrap: &str) -> Result<()> {
     let ours = |topic: &String| {
-        let ours = INPUTS.contains(&topic.as_str()) || OUTPUTS.contains(&topic.as_str());
+        let mut ours = INPUTS.iter().chain(&OUTPUTS).chain([&beside::SENT]);
+        let ours = ours.any(|name| name == topic);
         ours || topic.starts_with("verified-")
     };
     let topics: Vec<String> = client::topics(bootstrap)?
@@ -291,6 +427,12 @@ fn progress(start: Instant, sent: u64, watch: &Watch, crew: &Crew) {
     );
 }
 
+/// Wall clock, ms since the epoch.
+fn wall() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("a clock past 1970").as_millis() as i64
+}
+
 /// Looks from time to time how far the group is; the broker may be away.
 struct Watch {
     committed: Arc<AtomicI64>,
@@ -298,20 +440,29 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(bootstrap: &str) -> Result<Self> {
+    fn start(bootstrap: &str) -> Self {
         let (committed, stop) = (Arc::<AtomicI64>::default(), Arc::<AtomicBool>::default());
-        let of = |topic| Committed::of(bootstrap, APP, topic);
-        let groups = INPUTS.into_iter().map(of).collect::<Result<Vec<_>>>()?;
         let (seen, stopped) = (Arc::clone(&committed), Arc::clone(&stop));
+        let bootstrap = bootstrap.to_owned();
         std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                if let Ok(total) = groups.iter().map(Committed::total).sum() {
-                    seen.store(total, Ordering::Relaxed);
+                // Clients of their own each time that one fails: nothing of an outage stays behind in them.
+                let of = |topic| Committed::of(&bootstrap, APP, topic);
+                let groups = INPUTS.into_iter().map(of).collect::<Result<Vec<_>>>();
+                let looked = groups.and_then(|groups| {
+                    while !stopped.load(Ordering::Relaxed) {
+                        let total = groups.iter().map(Committed::total);
+                        seen.store(total.sum::<Result<i64>>()?, Ordering::Relaxed);
+                        std::thread::sleep(Duration::from_millis(500));
+                    }
+                    Ok(())
+                });
+                if let Err(error) = looked {
+                    println!("nobody says how far the group is: {error:#}");
                 }
-                std::thread::sleep(Duration::from_millis(500));
             }
         });
-        Ok(Self { committed, stop })
+        Self { committed, stop }
     }
 
     fn committed(&self) -> i64 {

@@ -1,7 +1,11 @@
 //! Which fault happens when: a pure function of the seed.
 
 use crate::chaos::Chaos;
+use crate::cluster::NODES;
 use std::time::Duration;
+
+/// How much longer the pauses between workers' faults are on a cluster: what its nodes do shall be seen alone too.
+const SLOWLY: u64 = 3;
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,16 +20,57 @@ pub enum Kind {
     Join,
     /// SIGKILL of the broker, and its restart.
     Broker,
+    /// SIGKILL of a node of the cluster.
+    NodeKill,
+    /// A node stopped for less than the sessions of broker and workers.
+    NodePause,
+    /// A node stopped for longer than them.
+    NodeFreeze,
+    /// SIGTERM of each node, one after the other, each when the one before is in sync again.
+    Rolling,
+    /// SIGKILL of the node that leads most partitions.
+    Leader,
+    /// SIGKILL of the node that coordinates the group.
+    Coordinator,
+    /// SIGKILL of the node that coordinates most of the workers' transactions.
+    Transactions,
+    /// SIGKILL of two nodes at once: nothing can be written until one is back.
+    Two,
+    /// Worker 0's connections to a node end, and none are made.
+    Cut,
+    /// All that goes between worker 0 and a node takes longer.
+    Slow,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 5] = [
+    /// Faults of workers.
+    pub const WORKERS: [Kind; 4] = [Kind::Kill, Kind::Freeze, Kind::Amid, Kind::Join];
+    /// Those, and that of a single broker.
+    pub const SINGLE: [Kind; 5] = [
         Kind::Kill,
         Kind::Freeze,
         Kind::Amid,
         Kind::Join,
         Kind::Broker,
     ];
+    /// Faults of a cluster's nodes, of which there is one at a time.
+    pub const NODES: [Kind; 10] = [
+        Kind::NodeKill,
+        Kind::NodePause,
+        Kind::NodeFreeze,
+        Kind::Rolling,
+        Kind::Leader,
+        Kind::Coordinator,
+        Kind::Transactions,
+        Kind::Two,
+        Kind::Cut,
+        Kind::Slow,
+    ];
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Kind> {
+        Kind::SINGLE.into_iter().chain(Kind::NODES)
+    }
 
     pub fn name(self) -> &'static str {
         match self {
@@ -34,12 +79,27 @@ impl Kind {
             Kind::Amid => "amid",
             Kind::Join => "join",
             Kind::Broker => "broker",
+            Kind::NodeKill => "node-kill",
+            Kind::NodePause => "node-pause",
+            Kind::NodeFreeze => "node-freeze",
+            Kind::Rolling => "rolling",
+            Kind::Leader => "leader",
+            Kind::Coordinator => "coordinator",
+            Kind::Transactions => "transactions",
+            Kind::Two => "two",
+            Kind::Cut => "cut",
+            Kind::Slow => "slow",
         }
     }
 
     /// All names.
     pub fn names() -> String {
-        Kind::ALL.map(Kind::name).join(", ")
+        Kind::all().map(Kind::name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// A fault of a cluster's node, or of the way to it.
+    pub fn is_of_nodes(self) -> bool {
+        Kind::NODES.contains(&self)
     }
 
     /// How often it is drawn, relative to the others.
@@ -47,7 +107,7 @@ impl Kind {
         match self {
             Kind::Kill => 4,
             Kind::Freeze | Kind::Amid | Kind::Join => 2,
-            Kind::Broker => 1,
+            _ => 1,
         }
     }
 
@@ -66,6 +126,15 @@ impl Kind {
             // Past the session of two seconds.
             Kind::Freeze | Kind::Amid => (2_300, 4_500),
             Kind::Join => (2_000, 5_000),
+            Kind::NodePause => (700, 1_700),
+            // Past the broker's session of four seconds and the workers' of two.
+            Kind::NodeFreeze => (5_000, 8_000),
+            Kind::Cut | Kind::Slow => (3_000, 6_000),
+            // Of one node each; with the others gone the last one may take long to end.
+            Kind::Rolling => (0, 500),
+            Kind::NodeKill | Kind::Leader | Kind::Coordinator | Kind::Transactions | Kind::Two => {
+                (0, 3_000)
+            }
         }
     }
 }
@@ -76,14 +145,32 @@ pub struct Fault {
     /// Since the start.
     pub at: Duration,
     pub kind: Kind,
-    /// The worker, by number.
+    /// The worker, or the node where the kind does not say which; by number.
     pub victim: usize,
     /// Until the victim is back, or the guest leaves.
     pub lasts: Duration,
 }
 
-/// Each kind once before any comes again, never more than five seconds apart.
+/// Each kind once before any comes again, never more than five seconds apart. On a cluster its nodes have a schedule of
+/// their own, and the workers' faults come more slowly.
 pub fn schedule(seed: u64, length: Duration, kinds: &[Kind], workers: usize) -> Vec<Fault> {
+    let (nodes, others): (Vec<Kind>, Vec<Kind>) = kinds.iter().partition(|kind| kind.is_of_nodes());
+    if nodes.is_empty() {
+        return one_by_one(seed, length, &others, workers, 1);
+    }
+    let mut faults = one_by_one(seed, length, &others, workers, SLOWLY);
+    faults.extend(one_by_one(!seed, length, &nodes, NODES, 1));
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+fn one_by_one(
+    seed: u64,
+    length: Duration,
+    kinds: &[Kind],
+    victims: usize,
+    slowly: u64,
+) -> Vec<Fault> {
     let mut chaos = Chaos::seeded(seed);
     let mut between = |from: u64, to: u64| from + chaos.below(to - from);
     let bag: Vec<Kind> = kinds
@@ -100,7 +187,7 @@ pub fn schedule(seed: u64, length: Duration, kinds: &[Kind], workers: usize) -> 
             first.swap_remove(between(0, first.len() as u64) as usize)
         };
         let (from, to) = kind.pause();
-        at += between(from, to);
+        at += between(from, to) * slowly;
         if at >= end {
             break;
         }
@@ -108,7 +195,7 @@ pub fn schedule(seed: u64, length: Duration, kinds: &[Kind], workers: usize) -> 
         faults.push(Fault {
             at: Duration::from_millis(at),
             kind,
-            victim: between(0, workers as u64) as usize,
+            victim: between(0, victims as u64) as usize,
             lasts: Duration::from_millis(between(from, to)),
         });
     }
@@ -122,11 +209,11 @@ mod tests {
     #[test]
     fn a_seed_is_a_schedule_of_a_hundred_faults_in_ten_minutes() {
         let ten = Duration::from_secs(600);
-        let faults = schedule(1, ten, &Kind::ALL, 3);
-        assert_eq!(faults, schedule(1, ten, &Kind::ALL, 3));
-        assert_ne!(faults, schedule(2, ten, &Kind::ALL, 3));
+        let faults = schedule(1, ten, &Kind::SINGLE, 3);
+        assert_eq!(faults, schedule(1, ten, &Kind::SINGLE, 3));
+        assert_ne!(faults, schedule(2, ten, &Kind::SINGLE, 3));
         assert!(faults.len() >= 140, "{}", faults.len());
-        for kind in Kind::ALL {
+        for kind in Kind::SINGLE {
             assert!(faults[..5].iter().any(|fault| fault.kind == kind));
             assert!(faults.iter().filter(|fault| fault.kind == kind).count() > 3);
         }
@@ -135,5 +222,21 @@ mod tests {
                 .windows(2)
                 .all(|pair| pair[1].at - pair[0].at <= Duration::from_secs(5))
         );
+    }
+
+    #[test]
+    fn faults_of_nodes_have_a_schedule_beside_that_of_the_workers() {
+        let ten = Duration::from_secs(600);
+        let kinds: Vec<Kind> = Kind::WORKERS.into_iter().chain(Kind::NODES).collect();
+        let faults = schedule(1, ten, &kinds, 2);
+        assert_eq!(faults, schedule(1, ten, &kinds, 2));
+        let of_nodes = faults.iter().filter(|fault| fault.kind.is_of_nodes());
+        let of_nodes: Vec<Kind> = of_nodes.map(|fault| fault.kind).collect();
+        for kind in Kind::NODES {
+            assert!(of_nodes[..10].contains(&kind));
+        }
+        let workers = faults.len() - of_nodes.len();
+        assert!((30..80).contains(&workers), "{workers}");
+        assert!(faults.is_sorted_by_key(|fault| fault.at));
     }
 }

@@ -12,6 +12,7 @@ mod broker_full;
 mod broker_kill;
 mod cli;
 mod clients;
+mod cluster;
 mod dead_letters;
 mod demo;
 mod external;

@@ -18,6 +18,7 @@ fn verify(mutant: Option<&str>, seed: u64) -> Outcome {
             .map(|name| ("STREAM_MUTANT".to_owned(), name.to_owned()))
             .into_iter()
             .collect(),
+        forgive: Vec::new(),
     };
     verifier::run(&setup, At::Ours(&mut Broker::embedded())).expect("it runs")
 }

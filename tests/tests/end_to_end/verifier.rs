@@ -19,6 +19,7 @@ fn verify(broker: &mut Broker, guarantee: Guarantee, kinds: &[Kind], seconds: u6
         rate: 1_200,
         kinds: kinds.to_vec(),
         env: Vec::new(),
+        forgive: Vec::new(),
     };
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let outcome = verifier::run(&setup, At::Ours(broker)).unwrap();

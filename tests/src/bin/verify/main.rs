@@ -6,8 +6,9 @@ use clap::{Parser, ValueEnum};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tests::broker::Broker;
+use tests::cluster::Cluster;
 use tests::embedded::Embedded;
-use tests::verifier::{self, At, Guarantee, Kind, Setup};
+use tests::verifier::{self, At, Guarantee, Kind, Part, Setup};
 
 /// Feeds an app, does faults at random moments, and compares every output with a replay of the input.
 ///
@@ -26,6 +27,10 @@ struct Args {
     /// Start an Apache Kafka, and restart it as a fault
     #[arg(long)]
     apache: bool,
+    /// Start three nodes of Apache Kafka with three copies of everything, and kill, freeze and restart them; a tail, lookups of
+    /// rows and a sender run beside, and must live through it
+    #[arg(long, conflicts_with_all = ["broker", "apache"])]
+    cluster: bool,
     /// Workers at any time; one more comes and goes
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=20))]
     workers: u16,
@@ -35,9 +40,14 @@ struct Args {
     /// Records a second
     #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u64).range(100..))]
     rate: u64,
-    /// Only these faults, of kill, freeze, amid, join and broker [default: all; at-least-once: without freeze]
+    /// Only these faults: kill, freeze, amid, join of workers; broker of a single one; with --cluster also node-kill,
+    /// node-pause, node-freeze, rolling, leader, coordinator, transactions, two, cut, slow [default: all that apply;
+    /// at-least-once: without freeze, amid, cut, slow and transactions]
     #[arg(long, value_delimiter = ',')]
     faults: Vec<String>,
+    /// With --cluster: what is found of these is printed and does not fail the run, of tail, lookup, send and silence
+    #[arg(long, value_delimiter = ',')]
+    forgive: Vec<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -67,8 +77,12 @@ fn verify(args: &Args) -> anyhow::Result<bool> {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let program = std::env::current_exe()?;
     let kinds = args.faults.iter().map(|name| {
-        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+        let kind = Kind::all().find(|kind| kind.name() == name);
         kind.ok_or_else(|| anyhow::anyhow!("--faults {name}: one of {}", Kind::names()))
+    });
+    let forgive = args.forgive.iter().map(|name| {
+        let part = Part::ALL.into_iter().find(|part| part.name() == name);
+        part.ok_or_else(|| anyhow::anyhow!("--forgive {name}: one of {}", Part::names()))
     });
     let setup = Setup {
         program: program.clone(),
@@ -84,7 +98,15 @@ fn verify(args: &Args) -> anyhow::Result<bool> {
         env: std::env::vars()
             .filter(|(name, _)| name == "STREAM_MUTANT")
             .collect(),
+        forgive: forgive.collect::<anyhow::Result<_>>()?,
     };
+    if args.cluster {
+        let Some(mut cluster) = Cluster::start_or_skip() else {
+            anyhow::bail!("no Apache Kafka here");
+        };
+        let outcome = verifier::run(&setup, At::Cluster(&mut cluster))?;
+        return Ok(outcome.is_ok());
+    }
     let outcome = match (&args.broker, args.apache) {
         (Some(broker), _) => verifier::run(&setup, At::Theirs(broker))?,
         (None, true) => match Broker::apache() {
