@@ -5,7 +5,7 @@ use clap::parser::ValueSource;
 
 use super::args::Global;
 use super::error::{CliError, CliResult};
-use crate::app::App;
+use crate::app::{App, check_instance_id};
 use crate::kafka::Properties;
 
 /// The client's settings; without bootstrap servers when no broker is named anywhere.
@@ -46,13 +46,17 @@ pub(super) fn properties(
     {
         properties.set_broker(broker);
     }
+    if let Some(id) = properties.instance_id() {
+        let told = || properties.told("group.instance.id");
+        check_instance_id(id).map_err(|error| CliError::usage(format!("{}: {error}", told())))?;
+    }
     Ok(properties)
 }
 
 fn set(properties: &mut Properties, name: &str, value: &str, by: &str) -> CliResult {
     // Not the value: it may be a secret.
     let wrong = |error: String| CliError::usage(format_args!("{by} {name}: {error}"));
-    if let Some(notice) = properties.set(name, value).map_err(wrong)? {
+    if let Some(notice) = properties.set_at(name, value, by).map_err(wrong)? {
         tracing::warn!("{by}: {notice}");
     }
     // What came before was right, so a mistake is this one's.

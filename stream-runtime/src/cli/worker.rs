@@ -145,7 +145,8 @@ pub(super) fn settings(
     settings.max_task_idle = app.max_task_idle;
     settings.topic_partitions = app.topic_partitions;
     settings.replication_factor = app.replication_factor;
-    settings.instance_id = args.instance_id.clone().or(app.instance_id.clone());
+    let said = args.instance_id.clone().or(app.instance_id.clone());
+    settings.instance_id = said.or_else(|| settings.properties.instance_id().map(str::to_owned));
     settings.until_caught_up = args.until_caught_up;
     settings.commit_events = args.commit_events.unwrap_or(settings.commit_events);
     settings.store_interval = args.store_interval.unwrap_or(settings.store_interval);

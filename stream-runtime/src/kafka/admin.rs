@@ -78,7 +78,8 @@ impl Admin {
     pub(crate) fn new(properties: &Properties, timeout: Duration) -> Result<Self, Fault> {
         let config = Role::Admin.config(properties);
         let reporter = Arc::new(Reporter::default());
-        let make = |error: KafkaError| Fault::of("make an admin client", &error);
+        let make =
+            |error: KafkaError| properties.explain(Fault::of("make an admin client", &error));
         Ok(Self {
             admin: config
                 .create_with_context(AdminContext(Arc::clone(&reporter)))
@@ -289,9 +290,34 @@ impl Admin {
         Ok(found)
     }
 
+    /// Returns a setting of the brokers, as one of them has it; `None` where it is not known, as without the right to
+    /// describe the cluster.
+    pub(crate) fn broker_setting(&self, name: &str) -> Option<String> {
+        let metadata = self.metadata(None).ok()?;
+        let broker = metadata.brokers().first()?.id();
+        let asked = [ResourceSpecifier::Broker(broker)];
+        let results = wait(self.admin.describe_configs(&asked, &self.options())).ok()?;
+        let resource = results.into_iter().next()?.ok()?;
+        let mut entries = resource.entries.into_iter();
+        entries.find(|entry| entry.name == name)?.value
+    }
+
     /// Next offsets to be written, open transactions included, in the order asked.
     pub(crate) fn ends(&self, partitions: &[TopicPartition]) -> Result<Vec<i64>, Fault> {
         self.offsets(&self.reader, partitions, Offset::End)
+    }
+
+    /// The same, each with an answer of its own: what is not known of one is no reason not to tell of the others.
+    ///
+    /// # Errors
+    /// There was no answer at all within 3 s: who asks for many partitions that are shown to people cannot wait longer.
+    pub(crate) fn each_end(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Result<i64, Fault>>, Fault> {
+        let timeout = self.timeout.min(Duration::from_secs(3));
+        each_offset(&self.reader, partitions, Offset::End, timeout)
+            .map_err(|fault| self.explain(fault))
     }
 
     /// Oldest offsets still in the log, in the order asked.
@@ -448,52 +474,79 @@ fn offsets<C: ConsumerContext>(
     which: Offset,
     timeout: Duration,
 ) -> Result<Vec<i64>, Fault> {
+    let ask = || {
+        let each = each_offset(reader, partitions, which, timeout)?;
+        each.into_iter().collect::<Result<Vec<i64>, Fault>>()
+    };
+    match ask() {
+        // The client answers from metadata that it does not renew by itself: a topic that was made, or grew, since then
+        // is unknown to it for good.
+        Err(fault) if fault.is_unknown_topic() => {
+            renew_metadata(reader, partitions, timeout)?;
+            ask()
+        }
+        result => result,
+    }
+}
+
+/// Asks the cluster itself for the topics of these partitions.
+fn renew_metadata<C: ConsumerContext>(
+    reader: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+    timeout: Duration,
+) -> Result<(), Fault> {
+    let mut topics: Vec<&str> = partitions.iter().map(|(topic, _)| &**topic).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    for topic in topics {
+        let asked = reader.fetch_metadata(Some(topic), timeout);
+        asked.map_err(|error| Fault::of(format!("ask the broker for topic `{topic}`"), &error))?;
+    }
+    Ok(())
+}
+
+fn each_offset<C: ConsumerContext>(
+    reader: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+    which: Offset,
+    timeout: Duration,
+) -> Result<Vec<Result<i64, Fault>>, Fault> {
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
-    let doing = || {
-        format!(
-            "ask for the {} of {}",
-            if which == Offset::End {
-                "end offsets"
-            } else {
-                "first offsets"
-            },
-            partitions[0].0
-        )
+    let what = if which == Offset::End {
+        "end offsets"
+    } else {
+        "first offsets"
     };
+    let doing = |topic: &str| format!("ask for the {what} of {topic}");
+    let first = &*partitions[0].0;
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for (topic, partition) in partitions {
         list.add_partition_offset(topic, *partition, which)
-            .map_err(|error| Fault::of(doing(), &error))?;
+            .map_err(|error| Fault::of(doing(topic), &error))?;
     }
     let found = reader
         .offsets_for_times(list, timeout)
-        .map_err(|error| Fault::of(doing(), &error))?;
-    partitions
-        .iter()
-        .map(|(topic, partition)| {
-            let element = found.find_partition(topic, *partition);
-            let Some(element) = element else {
-                return Err(Fault::new(
-                    FaultKind::Retriable,
-                    doing(),
-                    format!("no answer for {topic}-{partition}"),
-                ));
-            };
-            element
-                .error()
-                .map_err(|error| Fault::of(format!("{} ({partition})", doing()), &error))?;
-            match element.offset() {
-                Offset::Offset(offset) => Ok(offset),
-                other => Err(Fault::new(
-                    FaultKind::Retriable,
-                    doing(),
-                    format!("{topic}-{partition}: {other:?}"),
-                )),
+        .map_err(|error| Fault::of(doing(first), &error))?;
+    let answer = |(topic, partition): &TopicPartition| {
+        let element = found.find_partition(topic, *partition);
+        let Some(element) = element else {
+            let text = format!("no answer for {topic}-{partition}");
+            return Err(Fault::new(FaultKind::Retriable, doing(topic), text));
+        };
+        element
+            .error()
+            .map_err(|error| Fault::of(format!("{} ({partition})", doing(topic)), &error))?;
+        match element.offset() {
+            Offset::Offset(offset) => Ok(offset),
+            other => {
+                let text = format!("{topic}-{partition}: {other:?}");
+                Err(Fault::new(FaultKind::Retriable, doing(topic), text))
             }
-        })
-        .collect()
+        }
+    };
+    Ok(partitions.iter().map(answer).collect())
 }
 
 /// Waits for an answer of rdkafka's admin thread.

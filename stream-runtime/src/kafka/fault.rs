@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use super::Properties;
 use crate::error::{Error, Kind};
 
 /// What to do about a [`Fault`], in the order in which it is decided.
@@ -200,6 +201,35 @@ impl Fault {
         )
     }
 
+    /// The broker cannot do what was asked at all.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        self.code == Some(Code::UnsupportedFeature)
+    }
+
+    /// Says what to do about a refusal whose text does not.
+    pub(crate) fn with_cure(self, properties: &Properties) -> Self {
+        let cure = match self.code {
+            Some(Code::InvalidTransactionTimeout) => format!(
+                "the broker's `transaction.max.timeout.ms` allows less than {}",
+                properties.told("transaction.timeout.ms")
+            ),
+            Some(Code::InvalidSessionTimeout) => format!(
+                "{} is outside of the broker's `group.min.session.timeout.ms` and `group.max.session.timeout.ms`; `--kafka session.timeout.ms=10000` sets another",
+                match properties.get("session.timeout.ms") {
+                    Some(_) => properties.told("session.timeout.ms"),
+                    None => format!("the session of {} ms", super::SESSION.as_millis()),
+                }
+            ),
+            Some(Code::InconsistentGroupProtocol) =>
+                "other programs are in the group with another protocol: `kafka-consumer-groups --describe --members` names them; an app needs a name of its own"
+                    .to_owned(),
+            Some(Code::GroupMaxSizeReached) =>
+                "the broker's `group.max.size` allows no more stream threads in one group".to_owned(),
+            _ => return self,
+        };
+        self.because(&cure)
+    }
+
     /// The offset asked for is not in the log (any more).
     pub(crate) fn is_out_of_range(&self) -> bool {
         matches!(
@@ -267,6 +297,10 @@ fn classify(code: Code, signs: Signs) -> FaultKind {
         | Code::SSL
         | Code::InvalidConfig
         | Code::InvalidTransactionTimeout
+        | Code::InvalidSessionTimeout
+        | Code::InvalidGroupId
+        | Code::InconsistentGroupProtocol
+        | Code::GroupMaxSizeReached
         | Code::UnsupportedFeature => FaultKind::Refused,
         Code::MessageSizeTooLarge
         | Code::InvalidMessageSize

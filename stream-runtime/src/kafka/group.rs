@@ -136,7 +136,10 @@ impl GroupConsumer {
         let consumer: BaseConsumer<GroupContext> = Role::Member { group, instance }
             .config(properties)
             .create_with_context(context)
-            .map_err(|error| Fault::of(format!("make a consumer of group `{group}`"), &error))?;
+            .map_err(|error| {
+                let doing = format!("make a consumer of group `{group}`");
+                properties.explain(Fault::of(doing, &error))
+            })?;
         let consumer = Arc::new(consumer);
         let events = EventQueue::of_consumer(&consumer, wake).ok_or_else(|| {
             Fault::new(FaultKind::Fatal, "make a consumer", "it has no event queue")

@@ -39,6 +39,14 @@ pub(super) const CONSUMER: &[&str] = &[
     "check.crcs",
 ];
 
+/// Meant for members of a group, though every consumer takes them.
+pub(super) const MEMBER: &[&str] = &[
+    "group.instance.id",
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+];
+
 /// Understood by producers only.
 pub(super) const PRODUCER: &[&str] = &[
     "transaction.timeout.ms",

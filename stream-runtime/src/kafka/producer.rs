@@ -476,7 +476,7 @@ impl Sender {
         let producer = Role::Idempotent
             .config(properties)
             .create_with_context(DeliveryContext::new())
-            .map_err(|error| Fault::of("make a producer", &error))?;
+            .map_err(|error| properties.explain(Fault::of("make a producer", &error)))?;
         Ok(Self {
             line: Arc::new(Line::new(producer)?),
         })

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rdkafka::config::ClientConfig;
 
-use super::{jaas, names};
+use super::{Fault, jaas, names};
 
 /// Settings of the Kafka client: librdkafka's names, with Java's accepted where they are known.
 ///
@@ -14,6 +14,16 @@ use super::{jaas, names};
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Properties {
     values: BTreeMap<String, String>,
+    /// Where the user said what is in `values`, and under which name.
+    said: BTreeMap<String, Said>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Said {
+    /// The user's name for it: an alias, or Java's.
+    name: String,
+    /// As `client.properties:3` or `--kafka`; empty when it is not known.
+    place: String,
 }
 
 /// What became of a setting that was not simply taken.
@@ -78,6 +88,16 @@ impl Properties {
 
     /// Sets one setting by librdkafka's or Java's name. `Some` says that it was not taken as it is.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<Option<Notice>, String> {
+        self.set_at(name, value, "")
+    }
+
+    /// The same, said at `place`, which messages name.
+    pub(crate) fn set_at(
+        &mut self,
+        name: &str,
+        value: &str,
+        place: &str,
+    ) -> Result<Option<Notice>, String> {
         let name = name.trim();
         if name.is_empty() {
             return Err("a setting has no name".to_owned());
@@ -111,6 +131,11 @@ impl Properties {
             "ssl.endpoint.identification.algorithm" if value.is_empty() => self.put(name, "none"),
             _ => self.put(name, value),
         }
+        let said = Said {
+            name: name.to_owned(),
+            place: place.to_owned(),
+        };
+        self.said.insert(names::translate(name).to_owned(), said);
         Ok(None)
     }
 
@@ -124,23 +149,24 @@ impl Properties {
     pub(crate) fn load(&mut self, path: &Path) -> Result<Vec<Notice>, String> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("could not read {}: {error}", path.display()))?;
-        self.read(&text)
-            .map_err(|error| format!("{}:{error}", path.display()))
+        self.read(&text, &path.display().to_string())
     }
 
-    /// Adds settings in the form of a Java properties file; an error begins with the line's number.
-    pub(crate) fn read(&mut self, text: &str) -> Result<Vec<Notice>, String> {
+    /// Adds settings in the form of a Java properties file; an error begins with the file's name and the line's number.
+    pub(crate) fn read(&mut self, text: &str, file: &str) -> Result<Vec<Notice>, String> {
         let mut notices = Vec::new();
-        for (line, name, value) in entries(text)? {
-            notices.extend(
-                self.set(&name, &value)
-                    .map_err(|error| format!("{line}: {error}"))?,
-            );
+        for (line, name, value) in entries(text).map_err(|error| format!("{file}:{error}"))? {
+            let place = format!("{file}:{line}");
+            let at = |error: String| format!("{place}: {error}");
+            notices.extend(self.set_at(&name, &value, &place).map_err(at)?);
             let own = names::translate(&name);
             if let Some(value) = self.values.get(own) {
-                is_known(own, value).map_err(|error| format!("{line}: {error}"))?;
+                is_known(own, value).map_err(at)?;
+                self.is_safe(own).map_err(at)?;
             }
         }
+        // What two settings are to each other is known when both are read.
+        self.is_sound()?;
         Ok(notices)
     }
 
@@ -148,11 +174,97 @@ impl Properties {
         self.values.get(name).map(String::as_str)
     }
 
-    /// Refuses names and values librdkafka does not know, before any client is made.
+    /// Refuses names and values that librdkafka does not know or the guarantees do not allow, before any client is made.
     pub(crate) fn check(&self) -> Result<(), String> {
-        self.values
-            .iter()
-            .try_for_each(|(name, value)| is_known(name, value))
+        self.values.iter().try_for_each(|(name, value)| {
+            is_known(name, value)?;
+            self.is_safe(name)
+        })?;
+        self.is_sound()
+    }
+
+    /// The worker's instance id, where it is said by the client's name for it: each stream thread's is made from it.
+    pub(crate) fn instance_id(&self) -> Option<&str> {
+        self.get("group.instance.id")
+    }
+
+    /// A number of milliseconds, or what else counts; `None` where it is not set.
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        self.get(name)?.parse().ok()
+    }
+
+    /// Refuses a value with which records are lost, doubled or put out of order.
+    fn is_safe(&self, name: &str) -> Result<(), String> {
+        let why = match name {
+            "request.required.acks" if !matches!(self.get(name), Some("all" | "-1")) => {
+                "must be `all`: with less, records that were reported as written are lost with a broker"
+            }
+            "message.send.max.retries" if self.number(name) == Some(0) => {
+                "must not be 0: a record that a broker does not answer for in time would be given up"
+            }
+            "max.in.flight.requests.per.connection" if self.number(name) > Some(5) => {
+                "must be at most 5: with more, brokers cannot tell what they have already written"
+            }
+            _ => return Ok(()),
+        };
+        Err(format!("{} {why}", self.told(name)))
+    }
+
+    /// Refuses settings that do not fit together.
+    fn is_sound(&self) -> Result<(), String> {
+        let (turn, session) = ("max.poll.interval.ms", "session.timeout.ms");
+        let least = self.number(session);
+        let least = least.unwrap_or(super::SESSION.as_millis() as i64);
+        if self.number(turn) < Some(least) && self.number(turn).is_some() {
+            return Err(format!(
+                "{} must be at least {}",
+                self.told(turn),
+                match self.get(session) {
+                    Some(_) => self.told(session),
+                    None => format!("the session of {least} ms; `{session}` makes that shorter"),
+                }
+            ));
+        }
+        let (linger, open) = ("queue.buffering.max.ms", "transaction.timeout.ms");
+        let most = self.number(open);
+        let most = most.unwrap_or(super::TRANSACTION.as_millis() as i64);
+        if self.number(linger) >= Some(most) {
+            return Err(format!(
+                "{} must be less than the {most} ms in which a commit has to end (`{open}`); a commit sends at once, so it is not needed",
+                self.told(linger)
+            ));
+        }
+        Ok(())
+    }
+
+    /// A setting as the user gave it, with its place: `` `acks` = 1 (client.properties:3) ``.
+    pub(crate) fn told(&self, name: &str) -> String {
+        let said = self.said.get(name);
+        let value = match self.get(name) {
+            Some(_) if names::is_secret(name) => " = ***".to_owned(),
+            Some(value) => format!(" = {value}"),
+            None => String::new(),
+        };
+        let place = said.filter(|said| !said.place.is_empty());
+        let place = place.map_or_else(String::new, |said| format!(" ({})", said.place));
+        format!("`{}`{value}{place}", said.map_or(name, |said| &said.name))
+    }
+
+    /// Names the user's own settings behind librdkafka's in an error of a client that could not be made.
+    pub(super) fn explain(&self, fault: Fault) -> Fault {
+        let text = fault.to_string();
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
+        let mut named: Vec<String> = text
+            .split(|c: char| !is_part(c))
+            .map(|word| names::translate(word.trim_matches('.')))
+            .filter(|name| self.said.contains_key(*name))
+            .map(|name| self.told(name))
+            .collect();
+        named.dedup();
+        match named.is_empty() {
+            true => fault,
+            false => fault.because(&format!("you set {}", named.join(", "))),
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -277,7 +389,7 @@ basic.auth.user.info=a:b
     #[test]
     fn a_confluent_cloud_file_is_read() {
         let mut properties = Properties::default();
-        let notices = properties.read(CONFLUENT).unwrap();
+        let notices = properties.read(CONFLUENT, "cloud.properties").unwrap();
         assert_eq!(notices.len(), 3, "{notices:?}");
         assert_eq!(
             properties.bootstrap(),
@@ -314,10 +426,10 @@ basic.auth.user.info=a:b
 
     #[test]
     fn a_mistake_names_its_line_and_hides_secrets() {
-        let error = |text: &str| Properties::default().read(text).unwrap_err();
-        assert_eq!(error("\n\nnonsense"), "3: expected `name=value`");
+        let error = |text: &str| Properties::default().read(text, "f").unwrap_err();
+        assert_eq!(error("\n\nnonsense"), "f:3: expected `name=value`");
         assert!(
-            error("no.such.setting=1").starts_with("1: ")
+            error("no.such.setting=1").starts_with("f:1: ")
                 && error("no.such.setting=1").contains("no.such.setting")
         );
         assert!(
@@ -356,5 +468,63 @@ basic.auth.user.info=a:b
         properties.set("queue.buffering.max.ms", "7").unwrap();
         assert_eq!(properties.get("queue.buffering.max.ms"), Some("7"));
         assert_eq!(properties.get("linger.ms"), None);
+    }
+
+    #[test]
+    fn what_the_guarantees_do_not_allow_is_refused_with_the_user_s_own_name_and_line() {
+        let error = |text: &str| Properties::default().read(text, "c").unwrap_err();
+        for (text, begins) in [
+            ("acks=1", "c:1: `acks` = 1 (c:1) must be `all`"),
+            ("\nacks=0", "c:2: `acks` = 0 (c:2) must be `all`"),
+            ("retries=0", "c:1: `retries` = 0 (c:1) must not be 0"),
+            (
+                "max.in.flight.requests.per.connection=10",
+                "c:1: `max.in.flight.requests.per.connection` = 10 (c:1) must be at most 5",
+            ),
+            (
+                "linger.ms=20000",
+                "`linger.ms` = 20000 (c:1) must be less than the 15000 ms",
+            ),
+            (
+                "max.poll.interval.ms=5000",
+                "`max.poll.interval.ms` = 5000 (c:1) must be at least the session of 6000 ms",
+            ),
+            (
+                "session.timeout.ms=9000\nmax.poll.interval.ms=8000",
+                "`max.poll.interval.ms` = 8000 (c:2) must be at least `session.timeout.ms` = 9000 (c:1)",
+            ),
+        ] {
+            let said = error(text);
+            assert!(said.starts_with(begins), "{text}: {said}");
+        }
+        for text in [
+            "acks=all",
+            "acks=-1",
+            "retries=2147483647",
+            "max.in.flight.requests.per.connection=5",
+            "max.poll.interval.ms=5000\nsession.timeout.ms=4000",
+            "linger.ms=20000\ntransaction.timeout.ms=60000",
+        ] {
+            let mut properties = Properties::default();
+            properties.read(text, "c").unwrap();
+            properties.check().unwrap();
+        }
+    }
+
+    #[test]
+    fn an_error_of_librdkafka_names_what_the_user_wrote() {
+        let mut properties = Properties::default();
+        let text = "delivery.timeout.ms=5\nsasl.password=geheim\n";
+        properties.read(text, "c").unwrap();
+        let fault = |text: &str| {
+            let fault = Fault::new(super::super::FaultKind::Refused, "make a producer", text);
+            properties.explain(fault).to_string()
+        };
+        assert_eq!(
+            fault("`message.timeout.ms` is wrong."),
+            "could not make a producer: `message.timeout.ms` is wrong. (you set `delivery.timeout.ms` = 5 (c:1))"
+        );
+        assert!(!fault("`sasl.password`").contains("geheim"));
+        assert_eq!(fault("no name"), "could not make a producer: no name");
     }
 }

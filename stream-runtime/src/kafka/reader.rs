@@ -57,7 +57,7 @@ impl Reader {
         let consumer = Role::Reader { group, isolation }
             .config(properties)
             .create_with_context(ReaderContext(Reporter::default()))
-            .map_err(|error| Fault::of("make a reader", &error))?;
+            .map_err(|error| properties.explain(Fault::of("make a reader", &error)))?;
         Ok(Self {
             consumer: Arc::new(consumer),
             wake: wake.clone(),

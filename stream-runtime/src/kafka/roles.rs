@@ -47,10 +47,19 @@ pub(super) enum Role<'a> {
 
 /// Session timeout of a member: the least Apache Kafka allows by default.
 pub(crate) const SESSION: Duration = Duration::from_secs(6);
+/// Longest time between two polls of a member, librdkafka's own: after that the group gives its partitions to others.
+const TURN: Duration = Duration::from_secs(300);
 /// Time for which the broker lets a transaction be open.
 pub(crate) const TRANSACTION: Duration = Duration::from_secs(15);
 /// Heartbeats at most so far apart, in ms: a member hears of a rebalance with its next one.
 const HEARTBEAT: u64 = 500;
+
+/// Returns the longest time between two polls of a member with these settings.
+pub(crate) fn longest_turn(properties: &Properties) -> Duration {
+    let set = properties.get("max.poll.interval.ms");
+    let set = set.and_then(|ms| ms.parse().ok());
+    set.map_or(TURN, Duration::from_millis)
+}
 
 impl Role<'_> {
     fn is_consumer(self) -> bool {
@@ -73,9 +82,25 @@ impl Role<'_> {
         } else {
             names::CONSUMER
         };
+        // Only a member has a session; the worker gives each of its threads an instance id of its own.
+        let is_other_s = |name: &str| match self {
+            Role::Member { .. } => name == "group.instance.id",
+            _ => names::MEMBER.contains(&name),
+        };
         for (name, value) in properties.iter() {
-            if !foreign.contains(&name) {
+            if !foreign.contains(&name) && !is_other_s(name) {
                 config.set(name, value);
+            }
+        }
+        if matches!(self, Role::Transactional { .. }) {
+            // What is not delivered when the transaction is over is aborted with it: librdkafka refuses more, Java's usual
+            // two minutes too.
+            let open = properties.number("transaction.timeout.ms");
+            let open = open.unwrap_or(TRANSACTION.as_millis() as i64);
+            if properties.number("message.timeout.ms") > Some(open)
+                || properties.number("message.timeout.ms") == Some(0)
+            {
+                config.set("message.timeout.ms", open.to_string());
             }
         }
         self.fixed(&mut config);
@@ -242,5 +267,66 @@ mod tests {
             ("2000".into(), "500".into())
         );
         assert_eq!(beat(&[("session.timeout.ms", "45000")]).1, "500");
+    }
+
+    /// Java's defaults, as people copy them into their files: none of them keeps a client from being made.
+    #[test]
+    fn java_s_default_properties_run() {
+        let all = properties(&[
+            ("delivery.timeout.ms", "120000"),
+            ("request.timeout.ms", "30000"),
+            ("transaction.timeout.ms", "60000"),
+            ("max.poll.interval.ms", "300000"),
+            ("session.timeout.ms", "45000"),
+            ("heartbeat.interval.ms", "3000"),
+            ("max.in.flight.requests.per.connection", "5"),
+            ("linger.ms", "5"),
+            ("batch.size", "16384"),
+            ("retries", "2147483647"),
+            ("acks", "all"),
+            ("fetch.max.bytes", "52428800"),
+            ("max.partition.fetch.bytes", "1048576"),
+            ("fetch.max.wait.ms", "500"),
+            ("metadata.max.age.ms", "300000"),
+            ("connections.max.idle.ms", "540000"),
+            ("reconnect.backoff.ms", "50"),
+            ("reconnect.backoff.max.ms", "1000"),
+            ("retry.backoff.ms", "100"),
+        ]);
+        made_by_every_role(&all);
+        // A member's turns shorter than librdkafka's usual session of 45 s, which other consumers keep.
+        made_by_every_role(&properties(&[("max.poll.interval.ms", "7000")]));
+        // The usual transaction is shorter than Java's usual delivery.
+        made_by_every_role(&properties(&[("delivery.timeout.ms", "120000")]));
+        made_by_every_role(&properties(&[("delivery.timeout.ms", "0")]));
+        made_by_every_role(&properties(&[("group.instance.id", "i1")]));
+    }
+
+    /// Makes the clients themselves: librdkafka looks at settings together only then.
+    fn made_by_every_role(all: &Properties) {
+        use rdkafka::consumer::{BaseConsumer, DefaultConsumerContext};
+        use rdkafka::producer::{BaseProducer, DefaultProducerContext};
+        let (group, id) = ("g", "t");
+        for role in [
+            Role::Member {
+                group,
+                instance: None,
+            },
+            Role::Reader {
+                group,
+                isolation: Isolation::Committed,
+            },
+            Role::Admin,
+        ] {
+            let config = role.config(all);
+            assert_eq!(config.get("group.instance.id"), None);
+            let made: Result<BaseConsumer, _> = config.create_with_context(DefaultConsumerContext);
+            made.unwrap_or_else(|error| panic!("{role:?}: {error}"));
+        }
+        for role in [Role::Transactional { id }, Role::Idempotent] {
+            let made: Result<BaseProducer, _> =
+                role.config(all).create_with_context(DefaultProducerContext);
+            made.unwrap_or_else(|error| panic!("{role:?}: {error}"));
+        }
     }
 }

@@ -36,7 +36,9 @@ impl TransactionalProducer {
         let producer = Role::Transactional { id }
             .config(properties)
             .create_with_context(DeliveryContext::new())
-            .map_err(|error| Fault::of("make a transactional producer", &error))?;
+            .map_err(|error| {
+                properties.explain(Fault::of("make a transactional producer", &error))
+            })?;
         Ok(Self {
             line: Line::new(producer)?,
             id: id.to_owned(),

@@ -1,5 +1,6 @@
 //! `/metrics`: what the worker has counted, and how its partitions are at this moment.
 
+use std::fmt::Write;
 use std::sync::OnceLock;
 
 use axum::extract::State;
@@ -8,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::beside::BesideCx;
-use crate::worker::{PartitionState, WorkerHandle};
+use crate::kafka::TopicPartition;
+use crate::worker::{PartitionState, PartitionView, Progress};
 
 /// Seconds that a commit takes: the buckets' upper bounds.
 const COMMIT: &[f64] = &[
@@ -31,9 +33,7 @@ pub(super) fn install() {
 }
 
 fn describe() {
-    use metrics::{
-        describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram,
-    };
+    use metrics::{describe_counter as counter, describe_histogram as histogram};
     counter!("stream_records_total", "Records that were processed");
     counter!(
         "stream_late_records_total",
@@ -65,23 +65,30 @@ fn describe() {
         "Calls of timers, crontabs, tasks and pages that failed"
     );
     histogram!("stream_commit_seconds", "How long commits took");
-    gauge!(
-        "stream_lag_records",
-        "Offsets between what is committed and the end of the input"
-    );
-    gauge!(
-        "stream_partition_state",
-        "1 for the state that a partition is in, 0 for the others"
-    );
-    gauge!(
-        "stream_restored_records",
-        "Changelog offsets passed by a recovery"
-    );
-    gauge!(
-        "stream_restore_records",
-        "Changelog offsets that a recovery has to pass"
-    );
 }
+
+/// Gauges of the moment: names and what they are. They are written at each request and kept nowhere, so that a partition
+/// that another worker has now leaves nothing behind.
+const LAG: (&str, &str) = (
+    "stream_lag_records",
+    "Offsets between what is committed and the end of the input; NaN where the broker does not say",
+);
+const STATE: (&str, &str) = (
+    "stream_partition_state",
+    "1 for the state that a partition is in, 0 for the others",
+);
+const RESTORED: (&str, &str) = (
+    "stream_restored_records",
+    "Changelog offsets passed by a recovery",
+);
+const RESTORE: (&str, &str) = (
+    "stream_restore_records",
+    "Changelog offsets that a recovery has to pass",
+);
+const READY: (&str, &str) = (
+    "stream_ready",
+    "1 when `/ready` answers 200, 0 when it answers 503",
+);
 
 /// The text that Prometheus reads.
 pub(super) async fn metrics(State(cx): State<BesideCx>) -> Response {
@@ -90,38 +97,111 @@ pub(super) async fn metrics(State(cx): State<BesideCx>) -> Response {
         return (StatusCode::NOT_FOUND, text).into_response();
     };
     let worker = cx.worker();
-    states(&worker);
+    let mut text = handle.render();
+    let views = worker.status.snapshot();
+    text += &states(&views);
+    text += &family(
+        READY,
+        [(String::new(), f64::from(u8::from(worker.is_ready())))],
+    );
     // The broker is asked on a thread that may wait.
     let lags = tokio::task::spawn_blocking(move || worker.lags()).await;
-    for ((topic, partition), lag) in lags.unwrap_or_default() {
-        let (topic, partition) = (topic.to_string(), partition.to_string());
-        metrics::gauge!("stream_lag_records", "topic" => topic, "partition" => partition)
-            .set(lag as f64);
-    }
+    text += &family(LAG, lags.unwrap_or_default().into_iter().map(lag));
     handle.run_upkeep();
-    (
-        [("content-type", "text/plain; version=0.0.4")],
-        handle.render(),
-    )
-        .into_response()
+    ([("content-type", "text/plain; version=0.0.4")], text).into_response()
 }
 
-fn states(worker: &WorkerHandle) {
-    for view in worker.status.snapshot() {
-        let (task, state) = (view.task, view.state);
-        let labels = [
-            ("task", task.0.to_string()),
-            ("partition", task.1.to_string()),
-        ];
-        for name in PartitionState::NAMES {
-            let mut labels = labels.to_vec();
-            labels.push(("state", name.to_owned()));
-            let is = f64::from(u8::from(state.name() == name));
-            metrics::gauge!("stream_partition_state", &labels).set(is);
+fn lag(((topic, partition), lag): (TopicPartition, Option<i64>)) -> (String, f64) {
+    let labels = format!("{{topic=\"{topic}\",partition=\"{partition}\"}}");
+    (labels, lag.map_or(f64::NAN, |lag| lag as f64))
+}
+
+/// The states of the partitions that this worker has, and how far those are that recover.
+fn states(views: &[PartitionView]) -> String {
+    let own = || {
+        let here = |view: &&PartitionView| view.state != PartitionState::Revoked;
+        views.iter().filter(here)
+    };
+    let labels = |view: &PartitionView, more: &str| {
+        let (task, partition) = view.task;
+        format!("{{task=\"{task}\",partition=\"{partition}\"{more}}}")
+    };
+    let each = own().flat_map(|view| {
+        PartitionState::NAMES.iter().map(move |name| {
+            let is = f64::from(u8::from(view.state.name() == *name));
+            (labels(view, &format!(",state=\"{name}\"")), is)
+        })
+    });
+    let mut text = family(STATE, each);
+    let recovery = |of: fn(&Progress) -> u64| {
+        own().filter_map(move |view| match &view.state {
+            PartitionState::Recovering(progress) => Some((labels(view, ""), of(progress) as f64)),
+            _ => None,
+        })
+    };
+    text += &family(RESTORED, recovery(|progress| progress.done));
+    text += &family(RESTORE, recovery(|progress| progress.total));
+    text
+}
+
+/// One gauge in Prometheus' text format: labels in braces, as they are written, and values. Nothing without any.
+fn family((name, help): (&str, &str), series: impl IntoIterator<Item = (String, f64)>) -> String {
+    let mut text = String::new();
+    for (labels, value) in series {
+        if text.is_empty() {
+            text = format!("# HELP {name} {help}\n# TYPE {name} gauge\n");
         }
-        if let PartitionState::Recovering(progress) = state {
-            metrics::gauge!("stream_restored_records", &labels).set(progress.done as f64);
-            metrics::gauge!("stream_restore_records", &labels).set(progress.total as f64);
+        let _ = writeln!(text, "{name}{labels} {value}");
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_lag_that_is_not_known_is_neither_left_out_nor_a_number() {
+        let place = |partition| ((Arc::from("orders"), partition), Some(7));
+        let lags = [place(0), ((Arc::from("orders"), 1), None)];
+        let text = family(LAG, lags.map(lag));
+        assert!(
+            text.ends_with(
+                "# TYPE stream_lag_records gauge\n\
+                 stream_lag_records{topic=\"orders\",partition=\"0\"} 7\n\
+                 stream_lag_records{topic=\"orders\",partition=\"1\"} NaN\n\n"
+            ),
+            "{text}"
+        );
+        assert_eq!(family(LAG, []), "");
+    }
+
+    #[test]
+    fn a_partition_that_went_to_another_worker_has_no_series_left() {
+        let view = |partition, state| PartitionView {
+            task: (0, partition),
+            label: String::new(),
+            state,
+        };
+        let recovering = PartitionState::Recovering(Progress {
+            done: 3,
+            total: 9,
+            rate: 1.0,
+        });
+        let text = states(&[view(0, recovering), view(1, PartitionState::Revoked)]);
+        for line in [
+            "stream_partition_state{task=\"0\",partition=\"0\",state=\"recovering\"} 1\n",
+            "stream_partition_state{task=\"0\",partition=\"0\",state=\"running\"} 0\n",
+            "stream_restored_records{task=\"0\",partition=\"0\"} 3\n",
+            "stream_restore_records{task=\"0\",partition=\"0\"} 9\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
         }
+        assert!(!text.contains("partition=\"1\""), "{text}");
     }
 }

@@ -242,7 +242,7 @@ pub(super) fn router(
             own = own.route("/", get(home));
         }
         router = router
-            .route("/health", get(async || "ok\n"))
+            .route("/health", get(health))
             .route("/ready", get(ready));
         for page in pages {
             router = router.route(page.path, answers(page));
@@ -307,19 +307,28 @@ fn answers(page: &'static PageDescriptor) -> MethodRouter<BesideCx> {
     )
 }
 
-/// 200 when all partitions of this worker run and its threads turn, else 503 and what they do.
+/// 200 as long as every stream thread may still turn, else 503: then only a new process helps.
+async fn health(State(cx): State<BesideCx>) -> Response {
+    let lost = cx.worker().lost();
+    if lost.is_empty() {
+        return "ok\n".into_response();
+    }
+    let mut text = "not ok\n".to_owned();
+    for (thread, standing) in lost {
+        text += &format!("stream thread {thread} is lost: it stands in {standing}\n");
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+/// 200 when all partitions of this worker run, its threads turn and their commits come about, else 503 and the reasons.
 async fn ready(State(cx): State<BesideCx>) -> Response {
-    let worker = cx.worker();
-    if worker.is_ready() {
+    let lines = cx.worker().unready();
+    if lines.is_empty() {
         return "ready\n".into_response();
     }
-    let mut text = "not ready\n".to_owned();
-    for (thread, place) in worker.stuck() {
-        text += &format!("stream thread {thread} does not turn: it stands in {place}\n");
-    }
-    for view in worker.status.snapshot() {
-        text += &format!("{}: {}\n", view.label, view.state);
-    }
+    let text = lines
+        .iter()
+        .fold("not ready\n".to_owned(), |text, line| text + line + "\n");
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 

@@ -24,12 +24,15 @@ pub(super) async fn page(
     let worker = cx.worker();
     let asked = Arc::clone(&worker);
     let lags = tokio::task::spawn_blocking(move || asked.lags()).await;
-    let lags: Lags = lags.unwrap_or_default().into_iter().collect();
+    let known = lags.unwrap_or_default().into_iter();
+    let known = known.filter_map(|(input, lag)| Some((input, lag?)));
+    let lags: Lags = known.collect();
     let app = escaped(app);
     let mut out = format!(
         "<!doctype html><meta charset=utf-8><title>{app}</title><style>{STYLE}</style><h1>{app}</h1>"
     );
-    let ready = match worker.is_ready() {
+    let unready = worker.unready();
+    let ready = match unready.is_empty() {
         true => "ready",
         false => "not ready",
     };
@@ -38,6 +41,9 @@ pub(super) async fn page(
         false => "",
     };
     let _ = write!(out, "<p>{ready}{leads}</p>");
+    for line in &unready {
+        let _ = write!(out, "<p class=failed>{}</p>", escaped(line));
+    }
     let views = worker.status.snapshot();
     for (topology, group) in worker.status.groups().iter().enumerate() {
         let views = views.iter().filter(|view| view.task.0 == topology);
@@ -64,7 +70,7 @@ fn partitions<'a>(
     for view in views.filter(|view| view.state != PartitionState::Revoked) {
         let partition = view.task.1;
         let of = |topic: &Arc<str>| lags.get(&(Arc::clone(topic), partition)).copied();
-        // Of an input that has committed nothing yet it is not known.
+        // It is not known of an input that has committed nothing yet, or of which the broker does not answer.
         let lag = topics.iter().map(of).sum::<Option<i64>>();
         let lag = lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string());
         let (name, state) = (view.state.name(), escaped(&view.state.to_string()));

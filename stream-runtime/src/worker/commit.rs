@@ -219,10 +219,16 @@ impl StreamThread {
                 self.strikes = (0, String::new());
                 self.proven = Instant::now();
                 self.backoff.succeed();
+                if std::mem::take(&mut self.failing) {
+                    self.worker.handle.commit_came_about(self.number);
+                }
                 Ok(())
             }
             Err(broken) => {
                 self.meters.failed();
+                self.failing = true;
+                let why = broken.text();
+                self.worker.handle.commit_failed(self.number, began, why);
                 self.undo(group, broken)
             }
         }

@@ -1,16 +1,24 @@
 //! A running worker as what runs beside its stream threads sees it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Stop;
 use super::replicas::Replicas;
 use super::status::{PartitionState, Status, TaskName};
 use super::thread::Reply;
 use super::workers::Workers;
+use crate::error::quiet;
 use crate::kafka::{Admin, TopicPartition, Wake};
 use crate::topology::{Plan, TableDescriptor};
+
+/// A worker whose commits have failed for so long is not ready.
+const FAILING: Duration = Duration::from_secs(5);
+/// Of a commit that failed so long ago, with none after it, nothing is left to do: another worker has done it.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// A worker from outside: what its partitions do, whether it leads, the rows it has, how to stop it. Nothing of it is
 /// touched on a record's way.
@@ -52,8 +60,44 @@ struct Thread {
     generation: i32,
     /// The tasks that it runs.
     tasks: Vec<TaskName>,
-    /// Where it stands, and for how long, when it does not turn.
-    stands: Option<String>,
+    /// Where it stands when it does not turn.
+    stands: Option<Standing>,
+    /// Its commits fail.
+    fails: Option<Failing>,
+}
+
+/// A stream thread that does not turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// For messages, after "in".
+    pub(crate) place: String,
+    pub(crate) seconds: u64,
+    /// Longer than the group lets it keep its partitions: it is not expected to turn again.
+    pub(crate) lost: bool,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, for {} s", self.place, self.seconds)
+    }
+}
+
+/// Commits that fail one after the other.
+#[derive(Clone, Debug)]
+struct Failing {
+    /// When the first of them began.
+    since: Instant,
+    /// When the last of them had failed.
+    last: Instant,
+    why: String,
+}
+
+impl Failing {
+    /// It goes on for a while and has not ended: what is done again at once, as after a rebalance, is no reason to take
+    /// a worker out of service.
+    fn lasts(&self, now: Instant) -> bool {
+        now.duration_since(self.since) >= FAILING && now.duration_since(self.last) < FORGOTTEN
+    }
 }
 
 /// What a worker has, for the others.
@@ -148,19 +192,51 @@ impl WorkerHandle {
         self.of(thread, |thread| {
             (thread.assigned, thread.leads) = (false, false);
             thread.tasks.clear();
+            thread.fails = None;
         });
     }
 
     /// It does not turn and stands there; `None`: it turns again.
-    pub(super) fn stands(&self, thread: usize, place: Option<String>) {
-        self.of(thread, |thread| thread.stands = place);
+    pub(super) fn stands(&self, thread: usize, standing: Option<Standing>) {
+        self.of(thread, |thread| thread.stands = standing);
     }
 
-    /// The stream threads that do not turn: what they stand in, and for how long.
-    pub(crate) fn stuck(&self) -> Vec<(usize, String)> {
+    /// The stream threads that do not turn, and where they stand.
+    pub(crate) fn stuck(&self) -> Vec<(usize, Standing)> {
         let threads = self.threads();
         let stuck = |(number, thread): (usize, &Thread)| Some((number, thread.stands.clone()?));
         threads.iter().enumerate().filter_map(stuck).collect()
+    }
+
+    /// A commit that began then did not come about.
+    pub(super) fn commit_failed(&self, thread: usize, began: Instant, why: String) {
+        let last = Instant::now();
+        if let Some(thread) = self.threads().get_mut(thread) {
+            // What failed long ago has come to an end since.
+            let before = thread
+                .fails
+                .take()
+                .filter(|fails| last - fails.last < FORGOTTEN);
+            let since = before.map_or(began, |fails| fails.since);
+            thread.fails = Some(Failing { since, last, why });
+        }
+    }
+
+    /// A commit came about, after others that had not.
+    pub(super) fn commit_came_about(&self, thread: usize) {
+        if let Some(thread) = self.threads().get_mut(thread) {
+            thread.fails = None;
+        }
+    }
+
+    /// The stream threads whose commits fail: since when, and why the last one did.
+    fn failing(&self, now: Instant) -> Vec<(usize, Duration, String)> {
+        let threads = self.threads();
+        let fails = |(number, thread): (usize, &Thread)| {
+            let fails = thread.fails.as_ref().filter(|fails| fails.lasts(now))?;
+            Some((number, now.duration_since(fails.since), fails.why.clone()))
+        };
+        threads.iter().enumerate().filter_map(fails).collect()
     }
 
     /// The task's tables are back, and its events are processed.
@@ -239,18 +315,29 @@ impl WorkerHandle {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Offsets between what is committed and the end of each input; asks the broker, and blocks for it.
-    pub(crate) fn lags(&self) -> Vec<(TopicPartition, i64)> {
+    /// Offsets between what is committed and the end of each input that this worker has; asks the broker, and blocks for
+    /// it, up to 3 s. `None` where the broker does not say: that is not known, and not 0.
+    pub(crate) fn lags(&self) -> Vec<(TopicPartition, Option<i64>)> {
         let (inputs, places): (Vec<_>, Vec<_>) = self.places().clone().into_iter().unzip();
-        let ends = self.facts().map(|facts| facts.admin.ends(&inputs));
-        let Some(Ok(ends)) = ends else {
+        let Some(facts) = self.facts() else {
             return Vec::new();
         };
-        let lags = ends
-            .iter()
-            .zip(places)
-            .map(|(end, place)| (end - place).max(0));
-        inputs.into_iter().zip(lags).collect()
+        let ends = facts.admin.each_end(&inputs);
+        let ends = ends.unwrap_or_else(|fault| vec![Err(fault); inputs.len()]);
+        let mut lags = Vec::with_capacity(inputs.len());
+        for ((input, place), end) in inputs.into_iter().zip(places).zip(ends) {
+            let lag = match end {
+                Ok(end) => Some((end - place).max(0)),
+                Err(fault) => {
+                    if let Some(more) = quiet::news("lag", &fault.to_string()) {
+                        tracing::warn!("the lag is not known: {fault}{}", quiet::and(more));
+                    }
+                    None
+                }
+            };
+            lags.push((input, lag));
+        }
+        lags
     }
 
     /// Whether this worker has partition 0 of the leader topic.
@@ -273,12 +360,51 @@ impl WorkerHandle {
             })
     }
 
-    /// Whether all partitions that this worker has are running, and all its threads turn.
+    /// Whether all partitions that this worker has are running, all its threads turn, and their commits come about.
     pub(crate) fn is_ready(&self) -> bool {
+        self.unready().is_empty()
+    }
+
+    /// Reasons for which the worker is not ready, a line each; none when it is.
+    pub(crate) fn unready(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (thread, standing) in self.stuck() {
+            lines.push(format!(
+                "stream thread {thread} does not turn: it stands in {standing}"
+            ));
+        }
+        for (thread, lasts, why) in self.failing(Instant::now()) {
+            lines.push(format!(
+                "stream thread {thread} has not been able to commit for {} s: {why}",
+                lasts.as_secs()
+            ));
+        }
+        let waits = {
+            let threads = self.threads();
+            let without = threads.iter().filter(|thread| !thread.assigned).count();
+            match threads.len() {
+                0 => Some("the worker has not joined the group yet".to_owned()),
+                all if without > 0 => Some(format!(
+                    "{without} of {all} stream threads wait for the group to give them partitions"
+                )),
+                _ => None,
+            }
+        };
+        lines.extend(waits);
         let runs = |state: &PartitionState| {
             matches!(state, PartitionState::Running | PartitionState::Revoked)
         };
-        self.has_recovered() && !self.is_any(|state| !runs(state)) && self.stuck().is_empty()
+        let views = self.status.snapshot().into_iter();
+        let others = views.filter(|view| !runs(&view.state));
+        lines.extend(others.map(|view| format!("{}: {}", view.label, view.state)));
+        lines
+    }
+
+    /// Stream threads that are lost: only an end of the process gives their partitions to others.
+    pub(crate) fn lost(&self) -> Vec<(usize, Standing)> {
+        let mut stuck = self.stuck();
+        stuck.retain(|(_, standing)| standing.lost);
+        stuck
     }
 
     fn is_any(&self, so: impl Fn(&PartitionState) -> bool) -> bool {
@@ -313,9 +439,20 @@ mod tests {
         assert!(handle.is_leader());
         handle.status.set((0, 1), PartitionState::Running);
         assert!(handle.is_ready());
-        handle.stands(1, Some("a commit, for 10 s".into()));
+        let standing = |lost| Standing {
+            place: "a commit".into(),
+            seconds: 10,
+            lost,
+        };
+        handle.stands(1, Some(standing(false)));
         assert!(!handle.is_ready() && handle.has_recovered());
-        assert_eq!(handle.stuck(), [(1, "a commit, for 10 s".to_owned())]);
+        assert_eq!(
+            handle.unready(),
+            ["stream thread 1 does not turn: it stands in a commit, for 10 s"]
+        );
+        assert_eq!(handle.lost(), []);
+        handle.stands(1, Some(standing(true)));
+        assert_eq!(handle.lost(), [(1, standing(true))]);
         handle.stands(1, None);
         assert!(handle.is_ready(), "it turns again");
         handle
@@ -326,5 +463,38 @@ mod tests {
         assert!(handle.is_ready());
         handle.revoked(1);
         assert!(!handle.is_leader() && !handle.is_ready());
+    }
+
+    #[test]
+    fn a_worker_is_not_ready_while_its_commits_fail() {
+        let plan = Plan {
+            app: "app".into(),
+            topologies: Vec::new(),
+            topics: BTreeMap::new(),
+            patterns: Vec::new(),
+            outside: Vec::new(),
+        };
+        let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+        handle.threads().resize_with(1, Thread::default);
+        handle.assigned(0, true, 1);
+        let now = Instant::now();
+        handle.commit_failed(0, now, "once".into());
+        assert!(handle.is_ready(), "it is done again at once");
+        let ago = |seconds| now.checked_sub(Duration::from_secs(seconds)).unwrap();
+        handle.commit_came_about(0);
+        handle.commit_failed(0, ago(7), "the sink is gone".into());
+        handle.commit_failed(0, ago(1), "the sink is gone".into());
+        assert_eq!(
+            handle.unready(),
+            ["stream thread 0 has not been able to commit for 7 s: the sink is gone"]
+        );
+        let later = Instant::now() + FORGOTTEN;
+        assert!(handle.failing(later).is_empty(), "others have done it");
+        handle.commit_came_about(0);
+        assert!(handle.is_ready());
+        handle.commit_failed(0, ago(9), "away".into());
+        handle.revoked(0);
+        handle.assigned(0, true, 2);
+        assert!(handle.is_ready(), "it is another's to commit");
     }
 }

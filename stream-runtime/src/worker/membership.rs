@@ -54,7 +54,9 @@ impl StreamThread {
                 }
                 GroupEvent::Fenced(fault) => self.fenced(&fault),
                 GroupEvent::Failed(fault) => match fault.kind() {
-                    FaultKind::Refused | FaultKind::Fatal => return Err(fault.into()),
+                    FaultKind::Refused | FaultKind::Fatal => {
+                        return Err(fault.with_cure(&self.worker.settings.properties).into());
+                    }
                     _ => tracing::warn!(thread = self.number, "{fault}"),
                 },
             }

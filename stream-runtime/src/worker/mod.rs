@@ -58,9 +58,7 @@ pub(crate) use patterns::Replan;
 pub(crate) use reads::{Answer, Ask, NotHere};
 pub(crate) use refused::{Standing, takes_nothing};
 pub(crate) use settings::WorkerSettings;
-#[cfg(test)]
-pub(crate) use status::Progress;
-pub(crate) use status::{Group, PartitionState, PartitionView, Status};
+pub(crate) use status::{Group, PartitionState, PartitionView, Progress, Status};
 pub(crate) use stop::Stop;
 pub(crate) use topics::{Must, musts};
 pub(crate) use workers::{Crew, Owner, Workers, follow};
@@ -174,6 +172,7 @@ impl Ground<'_> {
         let mut settings = self.settings.clone();
         let threads = settings.threads.max(1);
         fit(&mut settings.properties, &limits)?;
+        fit_session(&mut settings.properties, admin)?;
         let taken = limits.taken(&settings.properties);
         let (names, running) = (names(&plan), Running::of(&plan));
         let globals = Global::of(&plan, &limits.globals, &handle.replicas)?;
@@ -227,11 +226,12 @@ impl Ground<'_> {
         let threads = worker.views.len();
         let pulses: Vec<Arc<Pulse>> = (0..threads).map(|_| Arc::default()).collect();
         let over = AtomicBool::new(false);
+        let lost = crate::kafka::longest_turn(&worker.settings.properties);
         std::thread::scope(|scope| {
             let watchdog = std::thread::Builder::new()
                 .name("watchdog".to_owned())
                 .spawn_scoped(scope, || {
-                    watchdog::watch(&pulses, self.handle, names, &over)
+                    watchdog::watch(&pulses, self.handle, names, lost, &over)
                 })
                 .map_err(no_thread)?;
             let mut streams = Vec::with_capacity(threads);
@@ -268,7 +268,7 @@ impl Ground<'_> {
             }
             for thread in streams {
                 let result = thread.join().unwrap_or_else(|panic| Err(panicked(&*panic)));
-                first = first.and(result);
+                first = worse(first, result);
             }
             over.store(true, Ordering::Release);
             watchdog.thread().unpark();
@@ -306,12 +306,39 @@ fn watch_settings(worker: &Arc<Shared>, musts: Vec<Must>) -> std::io::Result<()>
         .map(drop)
 }
 
+/// The first error of stream threads. One that was asked to stop meanwhile has only the end of another to tell.
+fn worse(first: Result<(), Error>, next: Result<(), Error>) -> Result<(), Error> {
+    match first {
+        Err(error) if error.is_stopped() && next.is_err() => next,
+        first => first.and(next),
+    }
+}
+
 /// The agents by their numbers.
 fn names(plan: &Plan) -> Vec<&'static str> {
     let mut agents: Vec<_> = plan.topologies.iter().flat_map(|t| &t.agents).collect();
     agents.sort_by_key(|agent| agent.number);
     let name = |agent: &&AgentPlan| agent.feeds.unwrap_or(agent.descriptor.name);
     agents.iter().map(name).collect()
+}
+
+/// Sessions last as long as the broker wants, unless the user says how long.
+fn fit_session(properties: &mut Properties, admin: &Admin) -> Result<(), Error> {
+    const NAME: &str = "session.timeout.ms";
+    if properties.get(NAME).is_some() {
+        return Ok(());
+    }
+    let least = admin.broker_setting("group.min.session.timeout.ms");
+    let least = least.and_then(|ms| Some(Duration::from_millis(ms.parse().ok()?)));
+    if let Some(least) = least.filter(|least| *least > crate::kafka::SESSION) {
+        tracing::info!(
+            "sessions of {} s: the broker's `group.min.session.timeout.ms` wants no shorter ones",
+            least.as_secs_f64()
+        );
+        let set = properties.set(NAME, &least.as_millis().to_string());
+        set.map_err(|text| Error::new(Kind::Configuration, text))?;
+    }
+    Ok(())
 }
 
 /// Sets what follows from the topics, unless the user has.

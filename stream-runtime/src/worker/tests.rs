@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{
-    Admin, Ended, Error, PATIENCE, Plan, Status, Stop, WorkerHandle, WorkerSettings, run, shared,
+    Admin, Ended, Error, Kind, PATIENCE, Plan, Status, Stop, WorkerHandle, WorkerSettings, run,
+    shared, worse,
 };
 use crate::kafka::{
     Batch, Fetched, Isolation, Outgoing, Place, Properties, Reader, Sender, TopicSettings, Wake,
@@ -316,4 +317,17 @@ fn at_least_once_misses_nothing_and_a_restart_repeats_nothing() {
             expected(0..(round + 1) * 1_000)
         );
     }
+}
+
+/// Two threads begin at once: one is refused and has the worker end, the other waited for the broker at that moment.
+#[test]
+fn a_refusal_is_not_hidden_by_a_thread_that_was_asked_to_stop_meanwhile() {
+    let of = |kind| Err(Error::new(kind, format!("{kind:?}")));
+    let text = |result: Result<(), Error>| result.unwrap_err().to_string();
+    let (stopped, refused) = (|| of(Kind::Stopped), || of(Kind::Refused));
+    assert!(text(worse(stopped(), refused())).contains("Refused"));
+    assert!(text(worse(refused(), stopped())).contains("Refused"));
+    assert!(text(worse(stopped(), Ok(()))).contains("Stopped"));
+    assert!(text(worse(Ok(()), stopped())).contains("Stopped"));
+    assert!(worse(Ok(()), Ok(())).is_ok());
 }

@@ -93,6 +93,8 @@ pub(super) struct StreamThread {
     pub(super) standing: HashMap<String, Standing>,
     /// Commits that failed the same way in a row, and how.
     pub(super) strikes: (u32, String),
+    /// The last commit did not come about.
+    pub(super) failing: bool,
     pub(super) last_commit: Instant,
     /// When the group last took this worker for a member.
     pub(super) proven: Instant,
@@ -165,6 +167,7 @@ impl StreamThread {
             backoff: Backoff::default(),
             standing: HashMap::new(),
             strikes: (0, String::new()),
+            failing: false,
             last_commit: now,
             proven: now,
             last_purge: now,
@@ -203,14 +206,12 @@ impl StreamThread {
                 Err(fault) if fault.kind() == FaultKind::Retriable => {
                     return Err(worker.stop.excuse(fault.into()));
                 }
-                Err(fault)
-                    if fault.kind() == FaultKind::Refused && worker.settings.exactly_once =>
-                {
+                Err(fault) if fault.is_unsupported() && worker.settings.exactly_once => {
                     return Err(Error::from(fault).context(
                         "a broker without transactions needs --processing-guarantee at-least-once",
                     ));
                 }
-                Err(fault) => return Err(fault.into()),
+                Err(fault) => return Err(fault.with_cure(&worker.settings.properties).into()),
             }
         }
     }

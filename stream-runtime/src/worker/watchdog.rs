@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::WorkerHandle;
+use super::handle::Standing;
 use crate::task::{Beat, Pulse, Stand};
 
 /// A poll of a handler that takes longer than this, in ms, blocks its thread.
@@ -70,11 +71,13 @@ impl Watch {
     }
 }
 
-/// Watches until `over`. `names` gives an agent's name by its number in the plan.
+/// Watches until `over`. `names` gives an agent's name by its number in the plan; a thread that stands for as long as
+/// `lost` is not expected to turn again.
 pub(super) fn watch(
     pulses: &[Arc<Pulse>],
     handle: &WorkerHandle,
     names: &[&'static str],
+    lost: Duration,
     over: &AtomicBool,
 ) {
     let mut watches: Vec<Watch> = pulses.iter().map(|_| Watch::default()).collect();
@@ -92,7 +95,12 @@ pub(super) fn watch(
                     Some(agent) => format!("the handler of agent `{}`", name(agent)),
                     None => watch.beat.stand().text().to_owned(),
                 };
-                handle.stands(thread, Some(format!("{place}, for {seconds} s")));
+                let standing = Standing {
+                    place,
+                    seconds,
+                    lost: seconds >= lost.as_secs(),
+                };
+                handle.stands(thread, Some(standing));
             }
             match said {
                 None => {}

@@ -191,8 +191,8 @@ struct Reading {
 impl Follower {
     fn new(app: &str, topic: &str, properties: &Properties, workers: &Workers) -> Self {
         let mut properties = properties.clone();
-        // Nobody waits for it: a fetch may hold out.
-        let _ = properties.set("fetch.wait.max.ms", "500");
+        // The broker answers when there is something: until then nobody needs to wake.
+        let _ = properties.set("fetch.wait.max.ms", "5000");
         let _ = properties.set("queued.min.messages", "1000");
         Follower {
             topic: topic.into(),

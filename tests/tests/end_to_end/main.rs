@@ -27,6 +27,7 @@ mod patterns;
 mod reads;
 mod refusals;
 mod reset;
+mod settings;
 mod tutorial;
 mod typed;
 mod verifier;

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tests::broker::Broker;
-use tests::client;
+use tests::broker::{Broker, SharedApache};
+use tests::client::{self, Isolation};
 use tests::http::{self, Answer};
 use tests::leash::Leashed;
 use tests::orders;
@@ -147,8 +147,7 @@ fn a_worker_with_a_failed_partition_is_not_ready() {
     let mut worker = app.start(&["worker", "--web-port", "0"]);
     let address = http::address_of(&mut worker).unwrap();
     let answer = until(&address, "/ready", |answer| {
-        let others = answer.body.contains("orders[1]: running");
-        answer.status == 503 && answer.body.contains("orders[0]: failed") && others
+        answer.status == 503 && answer.body.contains("orders[0]: failed")
     });
     assert!(
         answer.body.contains("not ready") && answer.body.contains("were deleted"),
@@ -158,6 +157,56 @@ fn a_worker_with_a_failed_partition_is_not_ready() {
     worker.signal("TERM").unwrap();
     let status = worker.wait(WITHIN).unwrap();
     assert_eq!(status.code(), Some(1), "{}", worker.output());
+}
+
+/// A sink that is deleted under a worker: nothing is committed, so it is not ready, and says so within 10 s of the commit.
+fn a_worker_without_its_sink_is_not_ready(broker: &Broker) {
+    let bootstrap = broker.bootstrap();
+    let faulty = PathBuf::from(env!("CARGO_BIN_EXE_faulty"));
+    let app = App::of(faulty, &bootstrap);
+    client::create_topic(&bootstrap, "orders", 2, &[]).unwrap();
+    orders::send(&bootstrap, orders::records(2, 1, 3));
+    app.run(&app.until_caught_up(), WITHIN).unwrap();
+    let mut worker = app.start(&["worker", "--web-port", "0"]);
+    let address = http::address_of(&mut worker).unwrap();
+    until(&address, "/ready", |answer| answer.status == 200);
+    client::delete_topics(&bootstrap, &["totals"]).unwrap();
+    orders::send(&bootstrap, orders::records(2, 1, 1));
+    let began = Instant::now();
+    let answer = until(&address, "/ready", |answer| answer.status == 503);
+    assert!(
+        began.elapsed() < Duration::from_secs(13),
+        "{:?} {answer:?}",
+        began.elapsed()
+    );
+    assert_eq!(http::get(&address, "/health").unwrap().status, 200);
+    let metrics = http::get(&address, "/metrics").unwrap().body;
+    assert_eq!(metric(&metrics, "stream_ready"), Some(0.0), "{metrics}");
+    // It stays so between the attempts, and says why.
+    let text = "has not been able to commit for";
+    let answer = until(&address, "/ready", |answer| answer.body.contains(text));
+    assert_eq!(answer.status, 503, "{answer:?}");
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(http::get(&address, "/ready").unwrap().status, 503);
+    }
+    client::create_topic(&bootstrap, "totals", 2, &[]).unwrap();
+    until(&address, "/ready", |answer| answer.status == 200);
+    ends_well(worker);
+    let totals = client::read_all(&bootstrap, "totals", Isolation::Committed).unwrap();
+    assert_eq!(totals.len(), 2, "each once: {totals:?}");
+}
+
+#[test]
+fn a_worker_without_its_sink_is_not_ready_on_the_embedded_broker() {
+    a_worker_without_its_sink_is_not_ready(&Broker::embedded());
+}
+
+#[test]
+fn a_worker_without_its_sink_is_not_ready_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        a_worker_without_its_sink_is_not_ready(&broker);
+    }
 }
 
 #[test]
