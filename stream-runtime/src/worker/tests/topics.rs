@@ -174,10 +174,16 @@ impl Bed {
         assert_eq!(sender.flush(Duration::from_secs(20)).unwrap().failed, 0);
     }
 
-    /// What the group has committed, and the end, of a partition.
+    /// Offsets between what the group has committed and the end of a partition.
     fn lag(&self, topic: &str, partition: i32) -> i64 {
         let place = [(Arc::from(topic), partition)];
-        let committed = self.admin.committed(&self.app, &place).unwrap()[0].offset;
+        // A broker that has just started makes the group's log first.
+        let mut committed = None;
+        until("the group's coordinator", || {
+            committed = self.admin.committed(&self.app, &place).ok();
+            committed.is_some()
+        });
+        let committed = committed.unwrap()[0].offset;
         self.admin.ends(&place).unwrap()[0] - committed.unwrap_or(0)
     }
 
@@ -338,6 +344,8 @@ fn topics_that_the_worker_makes_have_what_it_asks_of_others() {
             .filter(|input| !input.is_repartition())
             .map(|input| input.topic.clone())
             .collect();
+        // Another test on the same broker may have left some.
+        inputs.iter().for_each(|topic| bed.delete(topic));
         let worker = bed.start();
         until("the worker", || worker.handle.has_recovered());
         assert_eq!(worker.stop().failed, []);
