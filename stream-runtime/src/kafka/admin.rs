@@ -325,24 +325,13 @@ impl Admin {
         self.offsets(&self.reader, partitions, Offset::Beginning)
     }
 
-    /// Asks once more with fresh metadata where the client knows of no such partition: it may have been added since.
     fn offsets(
         &self,
         reader: &BaseConsumer<AdminContext>,
         partitions: &[TopicPartition],
         which: Offset,
     ) -> Result<Vec<i64>, Fault> {
-        let ask = || offsets(reader, partitions, which, self.timeout);
-        let found = match ask() {
-            Err(fault) if fault.is_unknown_topic() => {
-                let first = &partitions[0].0;
-                let one = partitions.iter().all(|(topic, _)| topic == first);
-                let _ = reader.fetch_metadata(one.then_some(&**first), self.timeout);
-                ask()
-            }
-            found => found,
-        };
-        found.map_err(|fault| self.explain(fault))
+        offsets(reader, partitions, which, self.timeout).map_err(|fault| self.explain(fault))
     }
 
     /// End offsets as a reader with this isolation sees them: for `Committed` the last stable offset.
