@@ -469,8 +469,8 @@ fn offsets<C: ConsumerContext>(
     };
     match ask() {
         // The client answers from metadata that it does not renew by itself: a topic that was made, or grew, since then
-        // is unknown to it for good.
-        Err(fault) if fault.is_unknown_topic() => {
+        // is unknown to it for good, and a leader that has moved is asked where it was.
+        Err(fault) if fault.is_unknown_topic() || fault.is_stale_leader() => {
             renew_metadata(reader, partitions, timeout)?;
             ask()
         }

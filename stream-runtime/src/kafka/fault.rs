@@ -134,6 +134,19 @@ impl Fault {
         )
     }
 
+    /// The question went to a node that does not lead the partition, or not any more: what the client knows is old.
+    pub(crate) fn is_stale_leader(&self) -> bool {
+        matches!(
+            self.code,
+            Some(
+                Code::FencedLeaderEpoch
+                    | Code::UnknownLeaderEpoch
+                    | Code::NotLeaderForPartition
+                    | Code::LeaderNotAvailable
+            )
+        )
+    }
+
     /// The topic was there already.
     pub(crate) fn is_topic_exists(&self) -> bool {
         self.code == Some(Code::TopicAlreadyExists)
@@ -404,6 +417,20 @@ mod tests {
         );
         // Pauses of 50 ms: the fourth call is the first after 120.
         assert_eq!(result, Ok(1));
+    }
+
+    #[test]
+    fn a_leader_that_has_moved_is_looked_for_anew_and_a_coordinator_is_not() {
+        let of = |code| Fault::of("ask", &KafkaError::OffsetFetch(code)).is_stale_leader();
+        for code in [
+            Code::FencedLeaderEpoch,
+            Code::UnknownLeaderEpoch,
+            Code::NotLeaderForPartition,
+            Code::LeaderNotAvailable,
+        ] {
+            assert!(of(code), "{code:?}");
+        }
+        assert!(!of(Code::NotCoordinator));
     }
 
     #[test]
