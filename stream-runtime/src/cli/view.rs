@@ -108,7 +108,7 @@ pub(super) struct TopicView {
     pub(super) record: Option<String>,
     pub(super) key: Option<String>,
     pub(super) external: bool,
-    /// What it must have, because the app's results depend on it: names and values as Kafka has them.
+    /// Settings on which the app's results depend, as Kafka names and writes them.
     pub(super) settings: BTreeMap<&'static str, &'static str>,
     pub(super) place: Option<String>,
 }

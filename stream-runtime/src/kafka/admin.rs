@@ -154,7 +154,7 @@ impl Admin {
         Ok((!topic.partitions().is_empty()).then(|| view(topic)))
     }
 
-    /// How many partitions a topic has, when the broker says so within this time.
+    /// Returns the number of partitions of a topic, when the broker says so within this time.
     pub(crate) fn partitions_within(&self, topic: &str, within: Duration) -> Option<i32> {
         let metadata = self.reader.fetch_metadata(Some(topic), within).ok()?;
         let found = metadata.topics().iter().find(|one| one.name() == topic)?;
@@ -307,7 +307,7 @@ impl Admin {
         self.offsets(&self.reader, partitions, Offset::End)
     }
 
-    /// The same, each with an answer of its own: what is not known of one is no reason not to tell of the others.
+    /// Returns the end offset of each partition, or why it is not known: one without a leader hides no other.
     ///
     /// # Errors
     /// There was no answer at all within 3 s: who asks for many partitions that are shown to people cannot wait longer.

@@ -165,7 +165,7 @@ impl Properties {
                 self.is_safe(own).map_err(at)?;
             }
         }
-        // What two settings are to each other is known when both are read.
+        // Two settings can be compared when both are read.
         self.is_sound()?;
         Ok(notices)
     }

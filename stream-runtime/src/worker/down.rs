@@ -68,7 +68,7 @@ impl StreamThread {
         self.end(at, Some(Instant::now()));
     }
 
-    /// A topic of a task has settings with which it must not go on: it begins anew when they are right again.
+    /// Stops a task whose topic has settings with which results would be wrong; it begins anew when they are right again.
     pub(super) fn unfit(&mut self, name: TaskName, why: String) {
         let mut partitions = self.partitions.iter();
         if let Some(at) = partitions.position(|p| p.name == name && p.is_running()) {

@@ -416,8 +416,8 @@ impl WorkerHandle {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_worker_is_ready_when_all_that_it_was_given_runs() {
+    /// A worker that has not begun.
+    fn idle() -> Arc<WorkerHandle> {
         let plan = Plan {
             app: "app".into(),
             topologies: Vec::new(),
@@ -425,7 +425,12 @@ mod tests {
             patterns: Vec::new(),
             outside: Vec::new(),
         };
-        let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+        WorkerHandle::new(Stop::new(), Status::of(&plan))
+    }
+
+    #[test]
+    fn a_worker_is_ready_when_all_that_it_was_given_runs() {
+        let handle = idle();
         assert!(!handle.has_recovered(), "nothing has begun");
         handle.threads().resize_with(2, Thread::default);
         handle.assigned(0, false, 1);
@@ -467,14 +472,7 @@ mod tests {
 
     #[test]
     fn a_worker_is_not_ready_while_its_commits_fail() {
-        let plan = Plan {
-            app: "app".into(),
-            topologies: Vec::new(),
-            topics: BTreeMap::new(),
-            patterns: Vec::new(),
-            outside: Vec::new(),
-        };
-        let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+        let handle = idle();
         handle.threads().resize_with(1, Thread::default);
         handle.assigned(0, true, 1);
         let now = Instant::now();

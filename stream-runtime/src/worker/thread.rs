@@ -53,7 +53,7 @@ pub(super) enum Reply {
     },
     /// Somebody asks for rows.
     Read(ReadRequest),
-    /// A topic of a task has settings with which it must not go on.
+    /// Settings of a task's topic have become such that results would be wrong.
     Unfit { task: TaskName, why: String },
     /// What the group said when it was asked whether this member is one.
     Confirmed {

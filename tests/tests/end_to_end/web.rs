@@ -20,6 +20,16 @@ fn beside(broker: &Broker) -> App {
     )
 }
 
+/// The app `faulty`, with three orders in each of two partitions behind it.
+fn counted(broker: &Broker) -> App {
+    let bootstrap = broker.bootstrap();
+    let app = App::of(PathBuf::from(env!("CARGO_BIN_EXE_faulty")), &bootstrap);
+    client::create_topic(&bootstrap, "orders", 2, &[]).unwrap();
+    orders::send(&bootstrap, orders::records(2, 1, 3));
+    app.run(&app.until_caught_up(), WITHIN).unwrap();
+    app
+}
+
 /// Asks until the answer is as it should be.
 fn until(address: &str, path: &str, good: impl Fn(&Answer) -> bool) -> Answer {
     let start = Instant::now();
@@ -136,11 +146,7 @@ fn pages_answer_from_committed_rows_and_send() {
 fn a_worker_with_a_failed_partition_is_not_ready() {
     let broker = Broker::embedded();
     let bootstrap = broker.bootstrap();
-    let faulty = PathBuf::from(env!("CARGO_BIN_EXE_faulty"));
-    let app = App::of(faulty, &bootstrap);
-    client::create_topic(&bootstrap, "orders", 2, &[]).unwrap();
-    orders::send(&bootstrap, orders::records(2, 1, 3));
-    app.run(&app.until_caught_up(), WITHIN).unwrap();
+    let app = counted(&broker);
     orders::send(&bootstrap, orders::records(2, 1, 2));
     client::delete_records(&bootstrap, "orders", 0, 4).unwrap();
 
@@ -162,11 +168,7 @@ fn a_worker_with_a_failed_partition_is_not_ready() {
 /// A sink that is deleted under a worker: nothing is committed, so it is not ready, and says so within 10 s of the commit.
 fn a_worker_without_its_sink_is_not_ready(broker: &Broker) {
     let bootstrap = broker.bootstrap();
-    let faulty = PathBuf::from(env!("CARGO_BIN_EXE_faulty"));
-    let app = App::of(faulty, &bootstrap);
-    client::create_topic(&bootstrap, "orders", 2, &[]).unwrap();
-    orders::send(&bootstrap, orders::records(2, 1, 3));
-    app.run(&app.until_caught_up(), WITHIN).unwrap();
+    let app = counted(broker);
     let mut worker = app.start(&["worker", "--web-port", "0"]);
     let address = http::address_of(&mut worker).unwrap();
     until(&address, "/ready", |answer| answer.status == 200);
