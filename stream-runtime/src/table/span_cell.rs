@@ -347,6 +347,7 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
         let cursor = cursor
             .map(|c| layout::parse::<S::Key>(true, c, S::DESCRIPTOR.name))
             .transpose()?;
+        index.committed_time = self.clock.stream_time.get();
         index.committed.clone_from(&cursor);
         index.cursor = cursor;
         for at in 0..rows.slots.len() as u32 {
@@ -418,7 +419,7 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
         let spent = self
             .index
             .borrow()
-            .first_spent(|at| &rows.slots[at as usize].key);
+            .first_spent(|at| &rows.slots[at as usize].key, keep::<S>());
         spent.map_or(i64::MAX, |(end, _)| end.saturating_add(keep::<S>()))
     }
 
@@ -429,7 +430,8 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
             }
             let rows = &mut *self.rows.borrow_mut();
             let mut index = self.index.borrow_mut();
-            let Some((end, at)) = index.first_spent(|at| &rows.slots[at as usize].key) else {
+            let Some((end, at)) = index.first_spent(|at| &rows.slots[at as usize].key, keep::<S>())
+            else {
                 break;
             };
             rows.load(at)?;
@@ -481,6 +483,7 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
     }
 
     fn prepare(&self) -> Result<(), Error> {
+        self.index.borrow_mut().prepared_time = self.clock.stream_time.get();
         self.rows.borrow_mut().prepare()
     }
 

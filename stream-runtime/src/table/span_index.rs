@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::clock::NO_TIME;
 use super::spans::{Moves, Span, Spans};
 use crate::key::StreamKey;
 
@@ -22,6 +23,10 @@ pub(super) struct SpanIndex<K> {
     pub(super) committed: Option<(i64, K)>,
     /// Whether `cursor` moved since the last commit.
     pub(super) moved: bool,
+    /// Stream time of the last commit.
+    pub(super) committed_time: i64,
+    /// The same of the commit under way.
+    pub(super) prepared_time: i64,
 }
 
 impl<K> Default for SpanIndex<K> {
@@ -35,6 +40,8 @@ impl<K> Default for SpanIndex<K> {
             cursor: None,
             committed: None,
             moved: false,
+            committed_time: NO_TIME,
+            prepared_time: NO_TIME,
         }
     }
 }
@@ -141,8 +148,9 @@ impl<K: StreamKey> SpanIndex<K> {
         self.moved = true;
     }
 
-    /// The cursor is durable.
+    /// Cursor and stream time are durable.
     pub(super) fn commit(&mut self) {
+        self.committed_time = self.prepared_time;
         if self.moved {
             self.committed = self.cursor.clone();
             self.moved = false;
@@ -169,14 +177,20 @@ impl<K: StreamKey> SpanIndex<K> {
     }
 
     /// The first window that nobody needs once stream time is `keep` past its end: end and slot. Of windows that have
-    /// closed only those whose closing is committed: written at-least-once, their rows must not be ahead of the cursor.
-    pub(super) fn first_spent<'k>(&self, key: impl Fn(u32) -> &'k K) -> Option<(i64, u32)>
+    /// closed only those whose closing is committed, of silent ones only those that were over at the last commit: written
+    /// at-least-once, their rows must not be ahead of cursor and stream time.
+    pub(super) fn first_spent<'k>(
+        &self,
+        key: impl Fn(u32) -> &'k K,
+        keep: i64,
+    ) -> Option<(i64, u32)>
     where
         K: 'k,
     {
         let closed = self.closed.first().copied();
         let closed = closed.filter(|(end, at)| reached(&self.committed, *end, key(*at)));
         let silent = self.silent.first().copied();
+        let silent = silent.filter(|(end, _)| end.saturating_add(keep) <= self.committed_time);
         match (closed, silent) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

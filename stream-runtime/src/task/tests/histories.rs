@@ -201,6 +201,25 @@ fn by_definition(steps: &[Step]) -> Vec<Out> {
     out
 }
 
+#[test]
+fn a_window_that_nobody_is_told_of_stays_so_when_its_row_is_ahead_of_the_mark() {
+    let at = |key, jump| Step::Send {
+        key,
+        jump,
+        value: 0,
+    };
+    // k4 at -4, 0 and, late for its own window and for `[1, 10)`, at 3.
+    let sent = [at(4, -4), at(4, 4), at(0, 15), at(4, -12), at(0, 37)];
+    let mut steps: Vec<_> = sent.into_iter().map(|send| (send, 0, false)).collect();
+    steps.push((Step::Run(5), 0, false));
+    // Rows without the windows that are spent by then; a worker that dies before the mark.
+    for empty_disk in [false, true] {
+        let mut steps = steps.clone();
+        steps.push((Step::Abort, 3, empty_disk));
+        at_least_once::<Sliding8Grace4>(&steps);
+    }
+}
+
 /// Enough jumps back and forth for windows of this length to begin, meet and close.
 const NEAR: std::ops::Range<i64> = -9..12;
 
