@@ -109,7 +109,12 @@ impl App {
 
     /// The command `args` as it is.
     pub fn bare<A: AsRef<str>>(&self, args: &[A]) -> Command {
-        let mut command = Command::new(&self.program);
+        self.bare_of(&self.program, args)
+    }
+
+    /// The same of another build of the program.
+    pub fn bare_of<A: AsRef<str>>(&self, program: &Path, args: &[A]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(args.iter().map(AsRef::as_ref))
             .current_dir(self.dir());

@@ -147,7 +147,13 @@ impl Crew {
     fn begin_as(&mut self, worker: usize, more: &[&str]) {
         let mut args = self.args(worker);
         args.extend(more.iter().map(|word| (*word).to_owned()));
-        let mut command = self.app.bare(&args);
+        // Workers of both versions at any time, and each store goes to and fro between them.
+        let before = self.lives.iter().filter(|life| life.worker == worker);
+        let program = match &self.setup.other {
+            Some(other) if (before.count() + worker) % 2 == 1 => other,
+            _ => &self.setup.program,
+        };
+        let mut command = self.app.bare_of(program, &args);
         command.env("VERIFY_STOP", self.stop_file(worker));
         command.envs(self.setup.env.iter().map(|(name, value)| (name, value)));
         self.lives.push(Life {
@@ -472,14 +478,15 @@ impl Crew {
 }
 
 fn worked_until(outages: &[(i64, Option<i64>)], since: i64, killed: i64) -> i64 {
-    // A broker may take longer to start than a commit waits: what counts is since when it is back.
-    let lately = |outage: &&(i64, Option<i64>)| {
-        (since..=killed).contains(&outage.0) && outage.1.is_none_or(|back| killed - back < OUTAGE)
-    };
-    outages
-        .iter()
-        .find(lately)
-        .map_or(killed, |outage| outage.0)
+    // A broker may take longer to start than a commit waits: what counts is since when it is back. It may go again before
+    // anything was committed.
+    outages.iter().rev().fold(killed, |until, &(went, back)| {
+        let lately = back.is_none_or(|back| until - back < OUTAGE);
+        match (since..=until).contains(&went) && lately {
+            true => went,
+            false => until,
+        }
+    })
 }
 
 #[cfg(test)]
@@ -494,6 +501,10 @@ mod tests {
         assert_eq!(worked_until(&outages, 10_000, back - 1), 20_000);
         assert_eq!(worked_until(&outages, 10_000, back + OUTAGE - 1), 20_000);
         assert_eq!(worked_until(&[(20_000, None)], 10_000, 90_000), 20_000);
+        // It went again before a commit was certain.
+        let twice = [(20_000, Some(40_000)), (40_500, Some(60_000))];
+        assert_eq!(worked_until(&twice, 10_000, 61_000), 20_000);
+        assert_eq!(worked_until(&twice, 30_000, 61_000), 40_500);
         // Long after, or of a partition that came later: it committed again.
         let late = back + OUTAGE;
         assert_eq!(worked_until(&outages, 10_000, late), late);

@@ -75,6 +75,8 @@ pub enum Guarantee {
 pub struct Setup {
     /// The program `verify`, which is its own app.
     pub program: PathBuf,
+    /// The same as another version built it, which every second life of a worker runs.
+    pub other: Option<PathBuf>,
     /// How long input comes and faults happen.
     pub lasts: Duration,
     /// Decides what happens when.

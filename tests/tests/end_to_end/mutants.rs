@@ -7,6 +7,7 @@ use tests::verifier::{self, At, Guarantee, Kind, Outcome, Setup};
 fn verify(mutant: Option<&str>, seed: u64) -> Outcome {
     let setup = Setup {
         program: env!("CARGO_BIN_EXE_verify").into(),
+        other: None,
         lasts: Duration::from_secs(45),
         seed,
         workers: 2,

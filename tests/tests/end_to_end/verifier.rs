@@ -12,6 +12,7 @@ static TURN: Mutex<()> = Mutex::new(());
 fn verify(broker: &mut Broker, guarantee: Guarantee, kinds: &[Kind], seconds: u64) {
     let setup = Setup {
         program: env!("CARGO_BIN_EXE_verify").into(),
+        other: None,
         lasts: Duration::from_secs(seconds),
         seed: Chaos::new().below(1 << 32),
         workers: 2,

@@ -3,6 +3,7 @@
 mod app;
 
 use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tests::broker::Broker;
@@ -45,6 +46,9 @@ struct Args {
     /// at-least-once: without freeze, amid, cut, slow and transactions]
     #[arg(long, value_delimiter = ',')]
     faults: Vec<String>,
+    /// Another build of this program, such as the last release's: every second life of a worker runs it
+    #[arg(long, value_name = "PROGRAM")]
+    other: Option<PathBuf>,
     /// With --cluster: what is found of these is printed and does not fail the run, of tail, lookup, send and silence
     #[arg(long, value_delimiter = ',')]
     forgive: Vec<String>,
@@ -86,6 +90,7 @@ fn verify(args: &Args) -> anyhow::Result<bool> {
     });
     let setup = Setup {
         program: program.clone(),
+        other: args.other.as_deref().map(std::path::absolute).transpose()?,
         lasts: Duration::from_secs_f64(args.minutes.max(0.1) * 60.0),
         seed: args.seed.unwrap_or(clock),
         workers: usize::from(args.workers),
