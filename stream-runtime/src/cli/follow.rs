@@ -2,18 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::error::{CliError, CliResult};
 use super::known::no_topic;
 use crate::kafka::{
     Admin, Batch, Fault, Fetched, Isolation, Place, Properties, Reader, RecordView, Wake,
+    again_saying,
 };
 
 /// How often a topic that does not exist is looked for.
 const LOOK: Duration = Duration::from_millis(300);
 /// Without a record for so long, a pause is reported.
 const QUIET: Duration = Duration::from_millis(100);
+/// How long a cluster in which a node has gone may take to answer, where an end is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// When it is said what is waited for, and how often.
+const SAY: Duration = Duration::from_secs(5);
 
 /// What to read.
 pub(crate) struct Follow {
@@ -53,9 +58,9 @@ impl Follow {
             .iter()
             .map(|p| (self.topic.as_str().into(), *p))
             .collect();
-        let ends = admin.ends_as(self.isolation, &asked)?;
+        let ends = patiently(|| admin.ends_as(self.isolation, &asked))?;
         let from = if self.from_beginning {
-            admin.starts(&asked)?
+            patiently(|| admin.starts(&asked))?
         } else {
             ends.clone()
         };
@@ -77,6 +82,7 @@ impl Follow {
             .filter(|ix| from[*ix] < ends[*ix])
             .collect();
         let mut batch = Batch::new(1_000);
+        let mut lost: Option<Lost> = None;
         while !(self.until_end && open.is_empty()) {
             let mut seen = 0;
             for (ix, queue) in queues.iter().enumerate() {
@@ -100,8 +106,10 @@ impl Follow {
                     Fetched::Error { code, text } => {
                         let fault =
                             Fault::of_code(format!("read {}-{partition}", self.topic), code);
-                        if result.is_ok() {
-                            result = Err(fault.because(&text).into());
+                        match fault.passes() {
+                            true => Lost::note(&mut lost, fault.because(&text)),
+                            false if result.is_ok() => result = Err(fault.because(&text).into()),
+                            false => {}
                         }
                     }
                 });
@@ -110,11 +118,22 @@ impl Follow {
                 }
                 seen += count;
             }
-            reader.serve()?;
+            match reader.serve() {
+                Err(fault) if fault.passes() => Lost::note(&mut lost, fault),
+                result => result?,
+            }
             if seen > 0 {
+                lost = None;
                 continue;
             }
-            if see(Step::Quiet(reader.trouble()))?.is_break() {
+            if self.until_end
+                && let Some(over) = lost.take_if(|lost| lost.since.elapsed() >= PATIENCE)
+            {
+                return Err(over.fault.into());
+            }
+            let trouble = reader.trouble();
+            let trouble = trouble.or_else(|| lost.as_ref().map(|lost| lost.fault.to_string()));
+            if see(Step::Quiet(trouble))?.is_break() {
                 return Ok(());
             }
             if !(self.until_end && open.is_empty()) {
@@ -133,11 +152,11 @@ impl Follow {
         see: &mut dyn FnMut(Step<'_>) -> CliResult<ControlFlow<()>>,
     ) -> CliResult<Option<Vec<i32>>> {
         let count = loop {
-            if let Some(topic) = admin.topic(&self.topic)? {
+            if let Some(topic) = patiently(|| admin.topic(&self.topic))? {
                 break topic.partitions;
             }
             if self.until_end {
-                let others = admin.topics()?;
+                let others = patiently(|| admin.topics())?;
                 let names = others.keys().map(String::as_str);
                 let next = "`topics --all` lists those there are";
                 return Err(no_topic(&self.topic, names, next));
@@ -159,5 +178,45 @@ impl Follow {
                 .filter(|p| self.partitions.is_empty() || self.partitions.contains(p))
                 .collect(),
         ))
+    }
+}
+
+/// Records that do not come for a reason that passes.
+struct Lost {
+    since: Instant,
+    fault: Fault,
+}
+
+impl Lost {
+    fn note(lost: &mut Option<Self>, fault: Fault) {
+        let since = lost.as_ref().map_or_else(Instant::now, |lost| lost.since);
+        *lost = Some(Lost { since, fault });
+    }
+}
+
+/// Asks again for a while what a cluster in which a node has gone may not answer at once.
+fn patiently<T>(call: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
+    let say = |fault: &Fault, _| tracing::warn!("{fault}; trying again");
+    again_saying(|spent| spent < PATIENCE, (SAY, SAY), say, call)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::FaultKind;
+
+    fn away(why: &str) -> Fault {
+        Fault::new(FaultKind::Retriable, "read in-0", why)
+    }
+
+    #[test]
+    fn the_time_without_records_is_counted_from_the_first_reason() {
+        let mut lost = None;
+        Lost::note(&mut lost, away("a node has gone"));
+        let since = lost.as_ref().unwrap().since;
+        Lost::note(&mut lost, away("no answer"));
+        let lost = lost.unwrap();
+        assert_eq!(lost.since, since);
+        assert!(lost.fault.to_string().contains("no answer"));
     }
 }

@@ -147,6 +147,12 @@ impl Fault {
         )
     }
 
+    /// A client that reads goes on by itself after this: a node went, or a leader moved. A topic that is gone does not come
+    /// back by itself.
+    pub(crate) fn passes(&self) -> bool {
+        (self.kind == FaultKind::Retriable || self.is_stale_leader()) && !self.is_unknown_topic()
+    }
+
     /// The topic was there already.
     pub(crate) fn is_topic_exists(&self) -> bool {
         self.code == Some(Code::TopicAlreadyExists)
@@ -392,6 +398,27 @@ pub(crate) fn again_saying<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_goes_is_no_end_of_reading() {
+        let of = |code| Fault::of_code("read in-0", code);
+        for code in [
+            Code::BrokerTransportFailure,
+            Code::OperationTimedOut,
+            Code::UnknownLeaderEpoch,
+            Code::FencedLeaderEpoch,
+            Code::NotLeaderForPartition,
+        ] {
+            assert!(of(code).passes(), "{code:?}");
+        }
+        for code in [
+            Code::UnknownTopicOrPartition,
+            Code::TopicAuthorizationFailed,
+            Code::OffsetOutOfRange,
+        ] {
+            assert!(!of(code).passes(), "{code:?}");
+        }
+    }
 
     const NONE: Signs = Signs {
         fatal: false,
