@@ -19,7 +19,7 @@ struct Row {
     partitions: Option<i32>,
     replication: Option<i32>,
     /// Between the first and the end offsets; markers of transactions and compacted records count.
-    records: Option<i64>,
+    offsets: Option<i64>,
     /// What the app has not read of an input.
     lag: Option<i64>,
 }
@@ -47,7 +47,7 @@ pub(super) fn run(cx: &Context<'_>, args: &TopicsArgs) -> CliResult {
             topic: name.to_owned(),
             partitions: found.map(|topic| topic.partitions),
             replication: found.map(|topic| topic.replication),
-            records: None,
+            offsets: None,
             lag: None,
             roles,
         };
@@ -55,7 +55,7 @@ pub(super) fn run(cx: &Context<'_>, args: &TopicsArgs) -> CliResult {
             let asked: Vec<TopicPartition> =
                 (0..found.partitions).map(|p| (name.into(), p)).collect();
             let (starts, ends) = (admin.starts(&asked)?, admin.ends(&asked)?);
-            row.records = Some(
+            row.offsets = Some(
                 ends.iter()
                     .zip(&starts)
                     .map(|(end, start)| end - start)
@@ -73,7 +73,7 @@ pub(super) fn run(cx: &Context<'_>, args: &TopicsArgs) -> CliResult {
     }
     let mut columns = Columns::new(
         cx.style(),
-        &["topic", "role", "partitions", "replicas", "records", "lag"],
+        &["topic", "role", "partitions", "replicas", "offsets", "lag"],
     );
     for row in rows {
         let number = |n: Option<i64>| n.map(|n| n.to_string()).unwrap_or_default();
@@ -83,7 +83,7 @@ pub(super) fn run(cx: &Context<'_>, args: &TopicsArgs) -> CliResult {
             row.partitions
                 .map_or_else(|| "not made yet".to_owned(), |n| n.to_string()),
             row.replication.map(|n| n.to_string()).unwrap_or_default(),
-            number(row.records),
+            number(row.offsets),
             number(row.lag),
         ]);
     }

@@ -40,6 +40,7 @@ pub(crate) use properties::Properties;
 pub(crate) use raw::keep_freed_memory;
 pub(crate) use raw::{Batch, Fetched, GroupToken, PartitionQueue, RecordView};
 pub(crate) use reader::Reader;
+pub(crate) use report::say_over;
 pub(crate) use roles::{Isolation, SESSION, TRANSACTION, longest_turn};
 pub(crate) use transaction::TransactionalProducer;
 pub(crate) use wake::Wake;

@@ -401,6 +401,7 @@ impl StreamThread {
         }
     }
 
+        crate::kafka::say_over();
     /// Waits for the first of: something to read, an agent, the group, an answer, the next deadline.
     async fn rest(&mut self) {
         let now = Instant::now();
