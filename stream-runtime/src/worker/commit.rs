@@ -472,6 +472,12 @@ impl StreamThread {
 
     /// A commit did not come about.
     fn undo(&mut self, group: &[usize], mut broken: Broken) -> Result<(), Error> {
+        let gone = match (&broken, broken.kind()) {
+            (_, FaultKind::Record | FaultKind::Lost) => false,
+            (Broken::Undelivered(..) | Broken::Overdue(_), _) => self.note_gone(group),
+            // What the client knows already it does not even send.
+            (Broken::Fault(fault), _) => fault.is_unknown_topic() && self.note_gone(group),
+        };
         let later = match (&broken, broken.kind()) {
             (Broken::Overdue(_), _) | (_, FaultKind::Fatal) => None,
             _ => self.abort()?,
@@ -499,6 +505,7 @@ impl StreamThread {
                 self.ask_again = Some(Instant::now() + GROUP);
                 Ok(())
             }
+            _ if gone => self.without_gone(group),
             (FaultKind::Refused, _) => Err(Error::new(Kind::Refused, text)),
             (FaultKind::Record, Broken::Undelivered(deliveries, sent)) => {
                 self.refused(group, *sent, deliveries)

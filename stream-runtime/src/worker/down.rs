@@ -169,9 +169,10 @@ impl StreamThread {
         let Some(share) = self.shares().into_iter().find(|share| share.name() == name) else {
             return Ok(());
         };
-        let draft = result
-            .map_err(Error::from)
-            .and_then(|found| self.draft(&share, &found));
+        let draft = result.map_err(Error::from).and_then(|found| {
+            self.note_there(&found);
+            self.draft(&share, &found)
+        });
         let draft = match draft {
             Ok(draft) => draft,
             Err(error) => {

@@ -85,6 +85,7 @@ impl StreamThread {
             if !self.outgrown(share) {
                 changelogs.extend(logs.map(|log| (Arc::from(log), share.partition)));
             }
+            doubtful.extend(self.gone_of(topology).map(str::to_owned));
         }
         let (generation, lookup) = (self.generation, self.member.lookup());
         let admin = Arc::clone(&self.worker.admin);

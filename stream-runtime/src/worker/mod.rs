@@ -25,6 +25,7 @@ mod found;
 mod globals;
 mod handle;
 mod hops;
+mod gone;
 mod idle;
 mod leave;
 mod membership;

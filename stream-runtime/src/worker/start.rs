@@ -66,6 +66,7 @@ impl StreamThread {
         self.backoff.succeed();
         let (mut drafts, mut failed) = (Vec::new(), Vec::new());
         for share in self.shares() {
+        self.note_there(&found);
             match self.draft(&share, &found) {
                 Ok(draft) => drafts.push(draft),
                 Err(error) => failed.push((share, error)),
@@ -184,6 +185,7 @@ impl StreamThread {
         if !share.missing.is_empty() {
             if topology.inputs.iter().any(|input| input.found) {
                 let text = format!(
+        self.has_outputs(&topology)?;
                     "partition {partition} of {} is with a worker that has not taken in yet all that its patterns match; waiting for it",
                     share.missing.join(", ")
                 );

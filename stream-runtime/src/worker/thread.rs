@@ -1,6 +1,6 @@
 //! A stream thread: one consumer, one producer, the tasks of its partitions, and the loop over them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -71,6 +71,8 @@ pub(super) struct StreamThread {
     pub(super) down: Vec<Down>,
     pub(super) failures: HashMap<TaskName, Failures>,
     /// Read changelogs, each for the tasks that began together.
+    /// Topics that tasks send to and that are not there any more.
+    pub(super) gone: BTreeSet<String>,
     pub(super) readers: Vec<Rc<Reader>>,
     pub(super) member: GroupConsumer,
     pub(super) outlet: Outlet,
@@ -153,6 +155,7 @@ impl StreamThread {
             failures: HashMap::new(),
             readers: Vec::new(),
             member,
+            gone: BTreeSet::new(),
             outlet,
             storer,
             wake,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tests::broker::{Broker, SharedApache};
 use tests::client::{self, Isolation};
+use tests::feed::{Feed, Outgoing};
 use tests::http::{self, Answer};
 use tests::leash::Leashed;
 use tests::orders;
@@ -165,6 +166,58 @@ fn a_worker_with_a_failed_partition_is_not_ready() {
     assert_eq!(status.code(), Some(1), "{}", worker.output());
 }
 
+/// A sink that is deleted under a worker: what goes there waits and says so, the other agent of the same thread goes on, and
+/// nothing is lost or doubled when the topic is back.
+fn a_sink_that_is_gone_stops_only_what_sends_to_it(broker: &Broker) {
+    let bootstrap = broker.bootstrap();
+    let app = counted(broker);
+    let strict = |amount| {
+        let record = Outgoing {
+            key: "s".into(),
+            value: orders::order(amount, ""),
+            partition: None,
+        };
+        let sent = Feed::start(&bootstrap, "strict_orders", [record].into_iter(), u64::MAX);
+        sent.finish().unwrap();
+    };
+    let mut worker = app.start(&["worker", "--web-port", "0", "--threads", "1"]);
+    let address = http::address_of(&mut worker).unwrap();
+    until(&address, "/ready", |answer| answer.status == 200);
+    client::delete_topics(&bootstrap, &["strict_totals"]).unwrap();
+    strict(5);
+    until(&address, "/ready", |answer| {
+        answer.body.contains("the topic `strict_totals`")
+    });
+    let before = orders::totals(&bootstrap)["0-0"].len();
+    for more in 1..=3 {
+        orders::send_one(&bootstrap, "0-0", 7, 0);
+        let began = Instant::now();
+        while orders::totals(&bootstrap)["0-0"].len() < before + more {
+            assert!(began.elapsed() < WITHIN, "{}", worker.output());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    assert_eq!(http::get(&address, "/ready").unwrap().status, 503);
+    client::create_topic(&bootstrap, "strict_totals", 2, &[]).unwrap();
+    until(&address, "/ready", |answer| answer.status == 200);
+    ends_well(worker);
+    let totals = client::read_all(&bootstrap, "strict_totals", Isolation::Committed).unwrap();
+    assert_eq!(totals.len(), 1, "{totals:?}");
+    orders::assert_each_counted_once(&bootstrap);
+}
+
+#[test]
+fn a_sink_that_is_gone_stops_only_what_sends_to_it_on_the_embedded_broker() {
+    a_sink_that_is_gone_stops_only_what_sends_to_it(&Broker::embedded());
+}
+
+#[test]
+fn a_sink_that_is_gone_stops_only_what_sends_to_it_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        a_sink_that_is_gone_stops_only_what_sends_to_it(&broker);
+    }
+}
+
 /// A sink that is deleted under a worker: nothing is committed, so it is not ready, and says so within 10 s of the commit.
 fn a_worker_without_its_sink_is_not_ready(broker: &Broker) {
     let bootstrap = broker.bootstrap();
@@ -184,8 +237,8 @@ fn a_worker_without_its_sink_is_not_ready(broker: &Broker) {
     assert_eq!(http::get(&address, "/health").unwrap().status, 200);
     let metrics = http::get(&address, "/metrics").unwrap().body;
     assert_eq!(metric(&metrics, "stream_ready"), Some(0.0), "{metrics}");
-    // It stays so between the attempts, and says why.
-    let text = "has not been able to commit for";
+    // It stays so between the attempts, and names the topic.
+    let text = "the topic `totals`, which it sends to, does not exist any more";
     let answer = until(&address, "/ready", |answer| answer.body.contains(text));
     assert_eq!(answer.status, 503, "{answer:?}");
     for _ in 0..20 {

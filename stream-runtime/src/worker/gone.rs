@@ -1,0 +1,96 @@
+//! Topics that tasks send to and that the cluster does not have any more.
+
+use std::collections::BTreeSet;
+
+use super::found::Found;
+use super::thread::StreamThread;
+use crate::error::{Error, Kind};
+use crate::topology::SubTopology;
+
+impl StreamThread {
+    /// Asks, after a commit that was not delivered, whether the topics that these tasks send to are still there. Returns
+    /// whether one is not. A broker that does not answer says nothing of its topics.
+    pub(super) fn note_gone(&mut self, group: &[usize]) -> bool {
+        let mut topics = BTreeSet::new();
+        for &at in group {
+            topics.extend(self.sends_to(at));
+        }
+        if topics.is_empty() {
+            return false;
+        }
+        let Ok(there) = self.worker.admin.topics() else {
+            return false;
+        };
+        topics.retain(|topic| !there.contains_key(topic));
+        let some = !topics.is_empty();
+        self.gone.extend(topics);
+        some
+    }
+
+    /// The topics of a task's outputs that await a commit.
+    fn sends_to(&self, at: usize) -> BTreeSet<String> {
+        let mut topics = BTreeSet::new();
+        let _ = self.partitions[at].task.each_output(|topic, _| {
+            if !topics.contains(topic) {
+                topics.insert(topic.to_owned());
+            }
+            Ok::<_, std::convert::Infallible>(())
+        });
+        topics
+    }
+
+    /// The tasks that send to a topic that is gone begin anew later, each by itself; the others' work is done again at once.
+    pub(super) fn without_gone(&mut self, group: &[usize]) -> Result<(), Error> {
+        let (mut stopped, mut others) = (Vec::new(), Vec::new());
+        for &at in group {
+            match self
+                .sends_to(at)
+                .into_iter()
+                .find(|topic| self.gone.contains(topic))
+            {
+                Some(topic) => stopped.push((at, is_gone(&topic))),
+                None => others.push(at),
+            }
+        }
+        self.void(group);
+        for (at, error) in stopped {
+            self.give_up(at, &error)?;
+        }
+        // What is wrong is those partitions' from here on.
+        self.failing = false;
+        self.worker.handle.commit_came_about(self.number);
+        self.rewind(&others)
+    }
+
+    /// What has been asked for has come: topics that are there again are used again.
+    pub(super) fn note_there(&mut self, found: &Found) {
+        self.gone.retain(|topic| !found.topics.contains_key(topic));
+    }
+
+    /// Those of the topics that a sub-topology sends to that are gone.
+    pub(super) fn gone_of<'t>(
+        &'t self,
+        topology: &'t SubTopology,
+    ) -> impl Iterator<Item = &'t str> {
+        let outputs = topology.outputs.iter().map(|output| output.topic.as_str());
+        outputs.filter(|topic| self.gone.contains(*topic))
+    }
+
+    /// # Errors
+    /// A topic that the sub-topology sends to is gone.
+    pub(super) fn has_outputs(&self, topology: &SubTopology) -> Result<(), Error> {
+        match self.gone_of(topology).next() {
+            Some(topic) => Err(is_gone(topic)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_gone(topic: &str) -> Error {
+    Error::new(
+        Kind::Broker,
+        format!(
+            "the topic `{topic}`, which it sends to, does not exist any more: make it again, with the partitions and settings that `plan` lists; then it goes on by itself"
+        ),
+    )
+}
