@@ -13,6 +13,7 @@ mod states;
 mod tests;
 
 pub use crate::topology::{OnGap, Start};
+use crate::worker::OnForeignCommit;
 pub use listed::{Listed, Listing};
 pub use only::Agents;
 use only::Item;
@@ -46,6 +47,7 @@ pub struct App {
     pub(crate) guarantee: ProcessingGuarantee,
     pub(crate) start: Start,
     pub(crate) on_gap: OnGap,
+    pub(crate) on_foreign_commit: OnForeignCommit,
     pub(crate) max_ahead: Duration,
     pub(crate) max_task_idle: Duration,
     pub(crate) commit_interval: Duration,
@@ -94,6 +96,7 @@ impl App {
             guarantee: ProcessingGuarantee::default(),
             start: Start::default(),
             on_gap: OnGap::default(),
+            on_foreign_commit: OnForeignCommit::default(),
             max_ahead: Duration::from_secs(3_600),
             max_task_idle: Duration::ZERO,
             commit_interval: Duration::from_millis(100),
@@ -174,6 +177,13 @@ impl App {
     /// Where a topic without committed offsets is read from. Default: [`Start::Earliest`].
     pub fn start(mut self, start: Start) -> Self {
         self.start = start;
+        self
+    }
+
+    /// What to do when a partition's offset is one that no worker of the app has committed; `--on-foreign-commit` overrides it.
+    /// Default: [`OnForeignCommit::Stop`].
+    pub fn on_foreign_commit(mut self, what: OnForeignCommit) -> Self {
+        self.on_foreign_commit = what;
         self
     }
 

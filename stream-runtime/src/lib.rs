@@ -122,6 +122,7 @@ pub use task::Topic;
 pub use task::TopicSpec;
 pub use task::Unacked;
 pub use window::Window;
+pub use worker::OnForeignCommit;
 
 #[doc = include_str!("docs/recipes.md")]
 pub mod recipes {}

@@ -162,6 +162,11 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "TIME", env = "STREAM_SHUTDOWN_TIMEOUT", value_parser = time)]
     pub(crate) shutdown_timeout: Option<std::time::Duration>,
 
+    /// What to do with a partition whose offset no worker of the app has committed: a consumer with the app's group id took
+    /// part, or somebody moved it [default: stop]
+    #[arg(long, value_name = "WHAT", env = "STREAM_ON_FOREIGN_COMMIT")]
+    pub(crate) on_foreign_commit: Option<ForeignArg>,
+
     /// End with exit code 0 once everything there is has been processed and committed
     #[arg(long, env = "STREAM_UNTIL_CAUGHT_UP")]
     pub(crate) until_caught_up: bool,
@@ -184,6 +189,15 @@ pub(crate) enum GuaranteeArg {
     /// No record is lost; after a crash some may count twice.
     #[value(alias = "at_least_once")]
     AtLeastOnce,
+}
+
+/// `--on-foreign-commit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ForeignArg {
+    /// The partition waits for a person; the others go on.
+    Stop,
+    /// Its events are read from there on.
+    Take,
 }
 
 /// `broker`.

@@ -119,6 +119,7 @@ impl AppHandle {
             // The command has the process; a worker of it is seen through the handle.
             without_web: true,
             until_caught_up: false,
+            on_foreign_commit: None,
             commit_events: None,
             store_interval: None,
         };

@@ -15,6 +15,7 @@ use super::error::{CliError, CliResult};
 use super::lock;
 use super::print::{json, line};
 use crate::kafka::{Admin, Place, TopicPartition};
+use crate::task::signature;
 use crate::topology::Plan;
 use inputs::{At, inputs, kept, places};
 
@@ -204,7 +205,9 @@ impl Work {
             .map(|((topic, partition), offset)| Place::new(topic, partition, offset))
             .collect();
         // All of them at once: no partition begins anew beside one that does not.
-        admin.set_committed(cx.id(), &places)?;
+        let signed = places.into_iter().map(|place| (place, signature::fresh()));
+        let signed: Vec<(Place, String)> = signed.collect();
+        admin.set_committed(cx.id(), &signed)?;
         // With a repartition topic go the group's offsets in it; the workers tell anew where they are.
         let gone = [&self.repartition[..], &self.windows, &self.workers].concat();
         delete(admin, &gone)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::args::{GuaranteeArg, WorkerArgs};
+use super::args::{ForeignArg, GuaranteeArg, WorkerArgs};
 use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::local::{Joined, Place};
@@ -19,7 +19,7 @@ use crate::error::{Error, Kind, counted};
 use crate::kafka::Properties;
 use crate::topology::{Plan, Problem, TopicDescriptor};
 use crate::web::{Door, Port, Server, Token};
-use crate::worker::{Ended, Status, Stop, WorkerHandle, WorkerSettings, signals};
+use crate::worker::{Ended, OnForeignCommit, Status, Stop, WorkerHandle, WorkerSettings, signals};
 
 /// What an orderly end may take beyond the waits that `shutdown_timeout` bounds.
 const STUCK: Duration = Duration::from_secs(10);
@@ -141,6 +141,11 @@ pub(super) fn settings(
     settings.shutdown_timeout = args.shutdown_timeout.unwrap_or(app.shutdown_timeout);
     settings.start_at_end = app.start == Start::Latest;
     settings.skip_gaps = app.on_gap == OnGap::Skip;
+    settings.on_foreign_commit = match args.on_foreign_commit {
+        Some(ForeignArg::Take) => OnForeignCommit::Take,
+        Some(ForeignArg::Stop) => OnForeignCommit::Stop,
+        None => app.on_foreign_commit,
+    };
     settings.max_ahead = app.max_ahead;
     settings.max_task_idle = app.max_task_idle;
     settings.topic_partitions = app.topic_partitions;

@@ -363,15 +363,8 @@ impl Admin {
         group::committed(&consumer.0, partitions, self.timeout).map_err(|fault| self.explain(fault))
     }
 
-    /// Sets a group's offsets. The group must have no members.
-    pub(crate) fn set_committed(&self, group: &str, places: &[Place]) -> Result<(), Fault> {
-        let bare = |place: &Place| (place.clone(), String::new());
-        let offsets: Vec<(Place, String)> = places.iter().map(bare).collect();
-        self.set_committed_with(group, &offsets)
-    }
-
-    /// The same, each with a text beside it.
-    pub(crate) fn set_committed_with(
+    /// Sets a group's offsets, each with a text beside it. The group must have no members.
+    pub(crate) fn set_committed(
         &self,
         group: &str,
         offsets: &[(Place, String)],

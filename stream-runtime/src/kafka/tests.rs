@@ -446,7 +446,7 @@ fn two_members_share_and_one_hands_over() {
         start.elapsed()
     );
     drop(first);
-    let one = [Place::new(Arc::clone(&input), 0, 5)];
+    let one = [(Place::new(Arc::clone(&input), 0, 5), String::new())];
     admin(&properties).set_committed(&group, &one).unwrap();
     assert_eq!(
         admin(&properties).committed(&group, &[(input, 0)]).unwrap()[0].offset,

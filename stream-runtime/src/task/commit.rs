@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::crontab::Crontab;
 use super::outbuf::Outgoing;
+use super::signature;
 use super::task::Task;
 use crate::error::Error;
 use crate::mutants::{self, Mutant};
@@ -22,6 +23,10 @@ pub(super) struct Prepared {
     stream_time: i64,
     /// Stream time of the last commit.
     pub(super) committed_time: i64,
+    /// Since when the app's commits say whose they are.
+    since: i64,
+    /// What is committed does not say it.
+    pub(super) unsigned: bool,
 }
 
 impl Task {
@@ -42,6 +47,7 @@ impl Task {
         shared.send_unreadable();
         let mut changed =
             prepared.offsets != prepared.committed || !shared.batch.borrow().is_empty();
+        changed |= prepared.unsigned;
         for crontab in &shared.crontabs {
             changed |= crontab.prepare();
         }
@@ -120,7 +126,13 @@ impl Task {
         all.filter(move |offset| !mutants::is(Mutant::Offsets) || moved(offset))
     }
 
-    /// What goes beside the offsets: the incarnations of the task's changelogs, and how far its crontabs are.
+    /// Says since when the app's commits have had the text that [`signature`] describes; `anew`: those that this task found
+    /// do not have it, and it commits them again although nothing has moved.
+    pub fn sign(&mut self, since: i64, anew: bool) {
+        (self.prepared.since, self.prepared.unsigned) = (since, anew);
+    }
+
+    /// What goes beside the offsets: whose they are, the incarnations of the task's changelogs, and how far its crontabs are.
     pub fn commit_metadata(&self) -> String {
         let crontabs = self.shared.crontabs.iter();
         self.metadata(crontabs.filter_map(Crontab::prepared))
@@ -134,10 +146,9 @@ impl Task {
 
     fn metadata(&self, crontabs: impl Iterator<Item = String>) -> String {
         let mut out = String::new();
+        signature::begin(self.prepared.since, &mut out);
         for crontab in crontabs {
-            if !out.is_empty() {
-                out.push(';');
-            }
+            out.push(';');
             out.push_str(&crontab);
         }
         for (i, table) in self.topology.tables.iter().enumerate() {
@@ -148,9 +159,7 @@ impl Task {
                 .and_then(Option::as_ref)
                 .map(|(_, mark)| mark);
             if let Some(mark) = prepared.or(self.marks[i].as_ref()) {
-                if !out.is_empty() {
-                    out.push(';');
-                }
+                out.push(';');
                 out.push_str(table.descriptor.name);
                 out.push('=');
                 out.push_str(
@@ -176,6 +185,7 @@ impl Task {
         shared.batch.borrow_mut().clear();
         shared.acked.set(0);
         self.prepared.committed_time = self.prepared.stream_time;
+        self.prepared.unsigned = false;
         std::mem::swap(&mut self.prepared.committed, &mut self.prepared.offsets);
         shared.blame.committed(&self.prepared.committed);
     }

@@ -30,6 +30,7 @@ mod pulse;
 mod recover;
 mod several;
 mod shared;
+pub(crate) mod signature;
 mod source;
 mod stream;
 mod take;

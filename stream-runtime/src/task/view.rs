@@ -169,9 +169,12 @@ impl Task {
         self.futures.iter().all(Option::is_none)
     }
 
-    /// Whether rows, or how far crontabs are, have changed since the last commit; also when they did so without an event.
+    /// Whether rows, how far crontabs are, or the text beside the offsets have changed since the last commit; also when they
+    /// did so without an event.
     pub fn is_dirty(&self) -> bool {
-        self.shared.clock.dirty.get() > 0 || self.shared.crontabs.iter().any(Crontab::is_dirty)
+        self.prepared.unsigned
+            || self.shared.clock.dirty.get() > 0
+            || self.shared.crontabs.iter().any(Crontab::is_dirty)
     }
 
     /// Rows of a table in the cache.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::assignment::Share;
+use super::foreign::Signatures;
 use super::thread::{Reply, StreamThread};
 use super::topics::Existing;
 use crate::kafka::{Admin, Committed, Fault, Lookup, TopicPartition};
+use crate::task::signature;
 use crate::topology::SubTopology;
 
 /// How long the group's offsets are waited for: somebody's transaction may be open.
@@ -20,6 +22,8 @@ pub(super) struct Found {
     pub(super) changelogs: HashMap<TopicPartition, (i64, i64)>,
     /// The topics of tasks that do not fit what was there when the worker began.
     pub(super) topics: Existing,
+    /// Whose the app's offsets are.
+    pub(super) signed: Signatures,
 }
 
 /// An input partition as the cluster has it.
@@ -81,17 +85,18 @@ impl StreamThread {
                 let inputs = topology.inputs.iter().map(|input| input.topic.as_str());
                 doubtful.extend(inputs.chain(logs.clone()).map(str::to_owned));
             }
+            doubtful.extend(self.gone_of(topology).map(str::to_owned));
             // Where there is a partition too many, the changelog has none for it.
             if !self.outgrown(share) {
                 changelogs.extend(logs.map(|log| (Arc::from(log), share.partition)));
             }
-            doubtful.extend(self.gone_of(topology).map(str::to_owned));
         }
+        let all = self.all_inputs();
         let (generation, lookup) = (self.generation, self.member.lookup());
         let admin = Arc::clone(&self.worker.admin);
         let (answer, wake) = (self.answer.clone(), self.wake.clone());
         tokio::task::spawn_blocking(move || {
-            let result = find(&lookup, &admin, inputs, changelogs);
+            let result = find(&lookup, &admin, inputs, changelogs, &all);
             let result = result.and_then(|found| {
                 let topics = existing(&admin, doubtful)?;
                 Ok(Box::new(Found { topics, ..found }))
@@ -117,9 +122,17 @@ fn find(
     admin: &Admin,
     inputs: Vec<TopicPartition>,
     changelogs: Vec<TopicPartition>,
+    all: &[TopicPartition],
 ) -> Result<Found, Fault> {
     // In this order: what is committed is stable before the changelogs' ends are taken.
     let committed = lookup.committed(&inputs, OFFSETS)?;
+    let signed = match committed
+        .iter()
+        .all(|c| signature::since(&c.metadata).is_some())
+    {
+        true => Signatures::of(&committed),
+        false => Signatures::of(&lookup.committed(all, OFFSETS)?),
+    };
     let (lows, ends) = (admin.starts(&inputs)?, admin.ends(&inputs)?);
     let (log_lows, log_ends) = (admin.starts(&changelogs)?, admin.ends(&changelogs)?);
     let mut committed: HashMap<TopicPartition, Committed> = committed
@@ -146,6 +159,7 @@ fn find(
         inputs: inputs.map(&mut source).collect(),
         changelogs: changelogs.collect(),
         topics: Existing::new(),
+        signed,
     })
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct WorkerHandle {
     facts: Mutex<Option<Arc<Facts>>>,
     /// Next offsets of the inputs, as committed.
     places: Mutex<BTreeMap<TopicPartition, i64>>,
+    /// What somebody who is no worker does in the group.
+    others: Mutex<Option<String>>,
     /// Rung when partitions come or go.
     moved: Mutex<Option<Wake>>,
 }
@@ -129,6 +131,7 @@ impl WorkerHandle {
             threads: Mutex::default(),
             facts: Mutex::default(),
             places: Mutex::default(),
+            others: Mutex::default(),
             moved: Mutex::default(),
         })
     }
@@ -315,6 +318,16 @@ impl WorkerHandle {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns whether so many inputs are this worker's.
+    pub(super) fn has(&self, inputs: usize) -> bool {
+        self.places().len() >= inputs
+    }
+
+    /// Somebody who is no worker commits offsets of the app; `None`: nobody does.
+    pub(super) fn others(&self, why: Option<String>) {
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
     /// Offsets between what is committed and the end of each input that this worker has; asks the broker, and blocks for
     /// it, up to 3 s. `None` where the broker does not say: that is not known, and not 0.
     pub(crate) fn lags(&self) -> Vec<(TopicPartition, Option<i64>)> {
@@ -391,6 +404,9 @@ impl WorkerHandle {
             }
         };
         lines.extend(waits);
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.extend(others.clone());
+        drop(others);
         let runs = |state: &PartitionState| {
             matches!(state, PartitionState::Running | PartitionState::Revoked)
         };
@@ -412,21 +428,22 @@ impl WorkerHandle {
     }
 }
 
+/// A worker that has not begun.
+#[cfg(test)]
+pub(super) fn idle() -> Arc<WorkerHandle> {
+    let plan = Plan {
+        app: "app".into(),
+        topologies: Vec::new(),
+        topics: BTreeMap::new(),
+        patterns: Vec::new(),
+        outside: Vec::new(),
+    };
+    WorkerHandle::new(Stop::new(), Status::of(&plan))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A worker that has not begun.
-    fn idle() -> Arc<WorkerHandle> {
-        let plan = Plan {
-            app: "app".into(),
-            topologies: Vec::new(),
-            topics: BTreeMap::new(),
-            patterns: Vec::new(),
-            outside: Vec::new(),
-        };
-        WorkerHandle::new(Stop::new(), Status::of(&plan))
-    }
 
     #[test]
     fn a_worker_is_ready_when_all_that_it_was_given_runs() {

@@ -9,6 +9,7 @@
 //! | `membership`, `assignment`, `rebalance`, `leave` | partitions come and go |
 //! | `found`, `start`, `recovery` | a task's way from its assignment to its first event |
 //! | `down` | tasks that failed, and begin anew |
+//! | `foreign`, `gone` | offsets that no worker has committed; topics to send to that are not there any more |
 //! | `outlet`, `commit`, `backoff` | the commit, and what happens when it fails |
 //! | `hops` | repartition topics |
 //! | `globals`, `replicas` | global tables, read whole by every worker; their rows |
@@ -21,11 +22,12 @@ mod backoff;
 mod caught_up;
 mod commit;
 mod down;
+mod foreign;
 mod found;
 mod globals;
+mod gone;
 mod handle;
 mod hops;
-mod gone;
 mod idle;
 mod leave;
 mod membership;
@@ -53,6 +55,7 @@ mod topics;
 mod watchdog;
 mod workers;
 
+pub use foreign::OnForeignCommit;
 pub(crate) use globals::Followed;
 pub(crate) use handle::WorkerHandle;
 pub(crate) use patterns::Replan;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::foreign::Signed;
 use super::idle::IdleClock;
 use super::meters::Meters;
 use super::recovery::Recovery;
@@ -63,6 +64,8 @@ pub(super) struct Recovering {
     pub(super) defaults: Vec<i64>,
     /// First offset and end of each input's log.
     pub(super) logs: Vec<(i64, i64)>,
+    /// Whose the committed offsets are.
+    pub(super) signed: Signed,
 }
 
 /// An input partition.

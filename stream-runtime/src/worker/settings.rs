@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::OnForeignCommit;
 use crate::kafka::Properties;
 
 /// Settings of one worker.
@@ -30,6 +31,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) start_at_end: bool,
     /// Go on behind records that were deleted before they were read, instead of stopping the partition.
     pub(crate) skip_gaps: bool,
+    /// What becomes of a partition whose offset no worker of the app has committed.
+    pub(crate) on_foreign_commit: OnForeignCommit,
     /// How far past the wall clock an event time may be. Default 1 h.
     pub(crate) max_ahead: Duration,
     /// How long an input at its end is waited for while others have records.
@@ -65,6 +68,7 @@ impl WorkerSettings {
             shutdown_timeout: Duration::from_secs(10),
             start_at_end: false,
             skip_gaps: false,
+            on_foreign_commit: OnForeignCommit::Stop,
             max_ahead: Duration::from_secs(3_600),
             max_task_idle: Duration::ZERO,
             topic_partitions: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::assignment::Share;
+use super::foreign::Signed;
 use super::found::Found;
 use super::idle::IdleClock;
 use super::meters::Meters;
@@ -16,7 +17,7 @@ use super::thread::StreamThread;
 use super::topics::{SHORT_TOMBSTONES, grown};
 use crate::error::{Error, Kind};
 use crate::kafka::{Fault, FaultKind, Isolation, PartitionQueue, Place, Reader};
-use crate::task::{self, StartAt, Task, TaskParts, TaskSettings};
+use crate::task::{self, StartAt, Task, TaskParts, TaskSettings, signature};
 use crate::topology::{InputPlan, OnGap, Start, SubTopology};
 
 /// Bytes that the caches of all tables' partitions may hold together, about, were they all with this worker.
@@ -37,6 +38,7 @@ pub(super) struct Draft {
     defaults: Vec<i64>,
     logs: Vec<(i64, i64)>,
     starts: Vec<i64>,
+    signed: Signed,
 }
 
 impl Draft {
@@ -64,9 +66,9 @@ impl StreamThread {
             }
         };
         self.backoff.succeed();
+        self.note_there(&found);
         let (mut drafts, mut failed) = (Vec::new(), Vec::new());
         for share in self.shares() {
-        self.note_there(&found);
             match self.draft(&share, &found) {
                 Ok(draft) => drafts.push(draft),
                 Err(error) => failed.push((share, error)),
@@ -150,6 +152,7 @@ impl StreamThread {
                 committed: draft.committed,
                 defaults: draft.defaults,
                 logs: draft.logs,
+                signed: draft.signed,
             };
             let outputs = draft.topology.outputs.len();
             self.partitions.push(Partition {
@@ -182,10 +185,10 @@ impl StreamThread {
             return Err(Error::new(Kind::Broker, why));
         }
         self.fits(share, found)?;
+        self.has_outputs(&topology)?;
         if !share.missing.is_empty() {
             if topology.inputs.iter().any(|input| input.found) {
                 let text = format!(
-        self.has_outputs(&topology)?;
                     "partition {partition} of {} is with a worker that has not taken in yet all that its patterns match; waiting for it",
                     share.missing.join(", ")
                 );
@@ -258,7 +261,7 @@ impl StreamThread {
             let topic: Option<Arc<str>> = table.changelog.as_deref().map(Arc::from);
             let named = committed
                 .iter()
-                .find_map(|c| incarnation(&c.metadata, table.descriptor.name));
+                .find_map(|c| signature::incarnation(&c.metadata, table.descriptor.name));
             if let Some(topic) = &topic {
                 let key = (Arc::clone(topic), partition);
                 let Some((low, end)) = found.changelogs.get(&key).copied() else {
@@ -291,8 +294,11 @@ impl StreamThread {
                 named,
             });
         }
+        let signed = found.signed.for_task(&committed, super::shared::wall());
+        task.sign(signed.since, signed.anew);
         let recovery = Recovery::new(&mut task, changelogs, super::shared::wall())?;
         Ok(Draft {
+            signed,
             name: share.name(),
             task,
             topology,
@@ -472,6 +478,10 @@ impl StreamThread {
                 StartAt::Default => (*default, false),
             })
             .collect();
+        if let Err(error) = self.check_foreign(at) {
+            self.fail(at, &error);
+            return Ok(());
+        }
         let mut offsets = Vec::with_capacity(known.len());
         for (at_input, ((offset, checked), (low, end))) in known.into_iter().zip(logs).enumerate() {
             let input = &self.partitions[at].inputs[at_input];
@@ -524,26 +534,5 @@ impl StreamThread {
             self.begin_anew();
         }
         Ok(())
-    }
-}
-
-/// The incarnation that a commit's text names for a table: `table=uuid;…`.
-fn incarnation(metadata: &str, table: &str) -> Option<[u8; 16]> {
-    let pairs = metadata.split(';').filter_map(|pair| pair.split_once('='));
-    let named = pairs.into_iter().find(|(name, _)| *name == table)?.1;
-    Some(*uuid::Uuid::parse_str(named).ok()?.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_incarnation_of_a_table_is_found() {
-        let text = "a=00000000000000000000000000000001;b=00000000000000000000000000000002";
-        assert_eq!(incarnation(text, "b").unwrap()[15], 2);
-        assert_eq!(incarnation(text, "c"), None);
-        assert_eq!(incarnation("", "a"), None);
-        assert_eq!(incarnation("a=nonsense", "a"), None);
     }
 }

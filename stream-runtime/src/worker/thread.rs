@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 use super::down::{Down, Failures};
+use super::foreign::Looking;
 use super::found::Found;
 use super::membership::Rejoin;
 use super::meters::CommitMeters;
@@ -70,9 +71,9 @@ pub(super) struct StreamThread {
     /// Tasks that failed.
     pub(super) down: Vec<Down>,
     pub(super) failures: HashMap<TaskName, Failures>,
-    /// Read changelogs, each for the tasks that began together.
     /// Topics that tasks send to and that are not there any more.
     pub(super) gone: BTreeSet<String>,
+    /// Read changelogs, each for the tasks that began together.
     pub(super) readers: Vec<Rc<Reader>>,
     pub(super) member: GroupConsumer,
     pub(super) outlet: Outlet,
@@ -101,6 +102,7 @@ pub(super) struct StreamThread {
     /// When the group last took this worker for a member.
     pub(super) proven: Instant,
     pub(super) last_purge: Instant,
+    pub(super) looking: Looking,
     /// Something may have to be committed.
     pub(super) pending: bool,
     /// What ends the worker once this thread has left in order.
@@ -153,9 +155,9 @@ impl StreamThread {
             partitions: Vec::new(),
             down: Vec::new(),
             failures: HashMap::new(),
+            gone: BTreeSet::new(),
             readers: Vec::new(),
             member,
-            gone: BTreeSet::new(),
             outlet,
             storer,
             wake,
@@ -174,6 +176,7 @@ impl StreamThread {
             last_commit: now,
             proven: now,
             last_purge: now,
+            looking: Looking::new(),
             pending: false,
             fatal: None,
             meters: CommitMeters::new(number),
@@ -392,11 +395,13 @@ impl StreamThread {
         }
         self.last_round = Instant::now();
         self.store_rows();
+        self.look_for_others();
     }
 
     /// Hands all rows that await the store to the storer.
     pub(super) fn store_rows(&mut self) {
         crate::error::quiet::say_left_out(false);
+        crate::kafka::say_over();
         let wall = super::shared::wall();
         for partition in self.partitions.iter_mut().filter(|p| p.is_running()) {
             partition.store(&mut self.storer, wall);
@@ -404,7 +409,6 @@ impl StreamThread {
         }
     }
 
-        crate::kafka::say_over();
     /// Waits for the first of: something to read, an agent, the group, an answer, the next deadline.
     async fn rest(&mut self) {
         let now = Instant::now();

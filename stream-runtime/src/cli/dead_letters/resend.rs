@@ -371,7 +371,7 @@ impl<'a> Post<'a> {
                 if let Some(failure) = sender.flush(DELIVERY)?.failures.first() {
                     return Err(CliError::failure(failure));
                 }
-                Ok(desk.admin.set_committed_with(&group(desk.cx), &offsets)?)
+                Ok(desk.admin.set_committed(&group(desk.cx), &offsets)?)
             }
         }
     }

@@ -3,6 +3,7 @@
 mod changelog;
 mod coordinators;
 mod disk;
+mod foreign;
 mod members;
 mod offsets;
 mod recovery;

@@ -20,16 +20,28 @@ fn offsets_reset_by_hand_are_refused_until_the_tables_are_reset_too() {
     is_cured_by_reset(&broker, &app, (21, 217));
 }
 
-/// Offsets moved forward by hand are the user's wish to skip: nothing is refused, and what was skipped is not counted.
+/// Offsets moved forward by hand, or by a consumer that took the app's group id: that partition refuses until somebody says
+/// that it is meant, and then goes on behind what was skipped.
 #[test]
-fn offsets_moved_forward_skip_what_is_between() {
+fn offsets_moved_forward_are_taken_when_that_is_said() {
     let broker = Broker::embedded();
     let bootstrap = broker.bootstrap();
     let app = app(&broker);
     counted(&broker, &app);
     orders::send(&bootstrap, orders::records(2, 1, 10));
     client::set_committed(&bootstrap, GROUP, INPUT, 0, 29).unwrap();
-    app.run(&app.until_caught_up(), MINUTE).unwrap();
+    let output = ends_badly(&app);
+    names(
+        &output,
+        &["orders[0]", "offset 29", "--on-foreign-commit take"],
+    );
+    assert!(has_total(&broker, "0-0", (20, 210)));
+    assert!(has_total(&broker, "1-0", (30, 265)), "the other goes on");
+    let take = [
+        &app.until_caught_up()[..],
+        &["--on-foreign-commit", "take"].map(str::to_owned),
+    ];
+    app.run(&take.concat(), MINUTE).unwrap();
     assert!(has_total(&broker, "0-0", (21, 220)), "the last one only");
     assert!(has_total(&broker, "1-0", (30, 265)));
 }
