@@ -177,7 +177,7 @@ fn a_sink_that_is_gone_stops_only_what_sends_to_it(broker: &Broker) {
             value: orders::order(amount, ""),
             partition: None,
         };
-        let sent = Feed::start(&bootstrap, "strict_orders", [record].into_iter(), u64::MAX);
+        let sent = Feed::start(&bootstrap, "strict_orders", [record], u64::MAX);
         sent.finish().unwrap();
     };
     let mut worker = app.start(&["worker", "--web-port", "0", "--threads", "1"]);
