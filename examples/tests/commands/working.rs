@@ -107,7 +107,7 @@ fn a_worker_catches_up_and_begins_anew_after_a_reset() {
         .find(|topic| topic["topic"] == "voltage_input")
         .unwrap();
     assert_eq!(
-        (&input["records"], &input["lag"]),
+        (&input["offsets"], &input["lag"]),
         (&json!(4596), &json!(0))
     );
 

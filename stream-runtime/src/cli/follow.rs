@@ -152,11 +152,11 @@ impl Follow {
         see: &mut dyn FnMut(Step<'_>) -> CliResult<ControlFlow<()>>,
     ) -> CliResult<Option<Vec<i32>>> {
         let count = loop {
-            if let Some(topic) = patiently(|| admin.topic(&self.topic))? {
+            if let Some(topic) = admin.topic(&self.topic)? {
                 break topic.partitions;
             }
             if self.until_end {
-                let others = patiently(|| admin.topics())?;
+                let others = admin.topics()?;
                 let names = others.keys().map(String::as_str);
                 let next = "`topics --all` lists those there are";
                 return Err(no_topic(&self.topic, names, next));
@@ -194,7 +194,8 @@ impl Lost {
     }
 }
 
-/// Asks again for a while what a cluster in which a node has gone may not answer at once.
+/// Asks again for a while what a cluster in which a node has gone may not answer at once. A broker that has answered before is
+/// there.
 fn patiently<T>(call: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
     let say = |fault: &Fault, _| tracing::warn!("{fault}; trying again");
     again_saying(|spent| spent < PATIENCE, (SAY, SAY), say, call)

@@ -161,6 +161,21 @@ impl Admin {
         i32::try_from(found.partitions().len()).ok()
     }
 
+    /// Returns whether the broker says within this time that it does not have a topic. Without an answer it may have it.
+    pub(crate) fn lacks(&self, topic: &str, within: Duration) -> bool {
+        let asked = self.reader.fetch_metadata(Some(topic), within);
+        let doing = || format!("ask the broker for topic `{topic}`");
+        match asked {
+            Ok(metadata) => match metadata.topics().iter().find(|one| one.name() == topic) {
+                Some(found) => found
+                    .error()
+                    .is_some_and(|error| Fault::of_code(doing(), error.into()).is_unknown_topic()),
+                None => true,
+            },
+            Err(error) => Fault::of(doing(), &error).is_unknown_topic(),
+        }
+    }
+
     /// Creates topics. One that exists by now is no error: another worker was faster.
     pub(crate) fn create(&self, topics: &[TopicSettings]) -> Result<(), Fault> {
         if topics.is_empty() {

@@ -103,7 +103,7 @@ fn a_broker_that_restarts_in_mid_transaction(broker: &mut Broker, times: u32) {
         broker.restart();
     }
     Progress::of(&bootstrap, GROUP, INPUT).wait_for_more();
-    names(&worker.output(), &["brokers are down"]);
+    names(&worker.output(), &["Connection refused"]);
     finish(broker, &app, feed, worker);
 }
 
