@@ -180,7 +180,7 @@ impl App {
         self
     }
 
-    /// What to do when a partition's offset is one that no worker of the app has committed; `--on-foreign-commit` overrides it.
+    /// Sets what becomes of a partition whose offset no worker of the app has committed; `--on-foreign-commit` overrides it.
     /// Default: [`OnForeignCommit::Stop`].
     pub fn on_foreign_commit(mut self, what: OnForeignCommit) -> Self {
         self.on_foreign_commit = what;

@@ -162,8 +162,8 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "TIME", env = "STREAM_SHUTDOWN_TIMEOUT", value_parser = time)]
     pub(crate) shutdown_timeout: Option<std::time::Duration>,
 
-    /// What to do with a partition whose offset no worker of the app has committed: a consumer with the app's group id took
-    /// part, or somebody moved it [default: stop]
+    /// Choose what becomes of a partition whose offset no worker of the app has committed: a consumer with the app's group id
+    /// took part, or somebody moved it [default: stop]
     #[arg(long, value_name = "WHAT", env = "STREAM_ON_FOREIGN_COMMIT")]
     pub(crate) on_foreign_commit: Option<ForeignArg>,
 
@@ -194,9 +194,9 @@ pub(crate) enum GuaranteeArg {
 /// `--on-foreign-commit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ForeignArg {
-    /// The partition waits for a person; the others go on.
+    /// Stop the partition until a person has looked; the others go on.
     Stop,
-    /// Its events are read from there on.
+    /// Read its events from there on.
     Take,
 }
 

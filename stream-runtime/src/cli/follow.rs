@@ -15,9 +15,9 @@ use crate::kafka::{
 const LOOK: Duration = Duration::from_millis(300);
 /// Without a record for so long, a pause is reported.
 const QUIET: Duration = Duration::from_millis(100);
-/// How long a cluster in which a node has gone may take to answer, where an end is waited for.
+/// Longest wait for a cluster in which a node has gone, where an end is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// When it is said what is waited for, and how often.
+/// Time until a line says what is waited for, and between two of them.
 const SAY: Duration = Duration::from_secs(5);
 
 /// What to read.
@@ -181,7 +181,7 @@ impl Follow {
     }
 }
 
-/// Records that do not come for a reason that passes.
+/// Reason that passes, for which no records come.
 struct Lost {
     since: Instant,
     fault: Fault,
@@ -194,8 +194,7 @@ impl Lost {
     }
 }
 
-/// Asks again for a while what a cluster in which a node has gone may not answer at once. A broker that has answered before is
-/// there.
+/// Asks again for up to [`PATIENCE`]: a broker that has answered before is there, and a node may have gone since.
 fn patiently<T>(call: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
     let say = |fault: &Fault, _| tracing::warn!("{fault}; trying again");
     again_saying(|spent| spent < PATIENCE, (SAY, SAY), say, call)

@@ -8,18 +8,18 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use crate::error::quiet;
 
-/// How long the reason for which a broker cannot be reached is remembered.
+/// Time for which the reason is kept why a broker cannot be reached.
 const TROUBLE: Duration = Duration::from_secs(30);
 /// Time between two lines of one kind, of all clients of the process: at first, and at most; it doubles in between. So a
 /// node that is away for a day is some thirty lines.
 const WAITS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3_600));
-/// What has not come for so long is over: clients try to reach a node every 10 s at least.
+/// Time without a line after which its cause is over: clients try to reach a node every 10 s at least.
 const OVER: Duration = Duration::from_secs(60);
 
-/// Kinds that are told apart; the oldest makes room.
+/// Number of kinds that are told apart; the oldest makes room.
 const KINDS: usize = 100;
 
-/// What the clients of this process have heard.
+/// Lines of all clients of this process.
 static HEARD: Mutex<Heard> = Mutex::new(Heard { kinds: Vec::new() });
 
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl Heard {
         Some(0)
     }
 
-    /// Lines of which none has come for a while.
+    /// Takes out the lines of which none has come for [`OVER`].
     fn over(&mut self, now: Instant) -> Vec<String> {
         let over = |known: &mut Kind| now.duration_since(known.last) >= OVER;
         let over = self.kinds.extract_if(.., over);
@@ -79,7 +79,7 @@ fn heard() -> MutexGuard<'static, Heard> {
     HEARD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells once what has not come for a minute: a node that is back.
+/// Logs once each line that has not come for a minute: its node is back.
 pub(crate) fn say_over() {
     for line in heard().over(Instant::now()) {
         tracing::info!(target: "stream_runtime::kafka", "not heard any more for a minute: {line}");

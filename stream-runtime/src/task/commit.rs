@@ -25,7 +25,7 @@ pub(super) struct Prepared {
     pub(super) committed_time: i64,
     /// Since when the app's commits say whose they are.
     since: i64,
-    /// What is committed does not say it.
+    /// True while the committed offsets lack that text.
     pub(super) unsigned: bool,
 }
 
@@ -132,7 +132,7 @@ impl Task {
         (self.prepared.since, self.prepared.unsigned) = (since, anew);
     }
 
-    /// What goes beside the offsets: whose they are, the incarnations of the task's changelogs, and how far its crontabs are.
+    /// Returns the text beside the offsets: whose they are, the incarnations of the task's changelogs, and how far its crontabs are.
     pub fn commit_metadata(&self) -> String {
         let crontabs = self.shared.crontabs.iter();
         self.metadata(crontabs.filter_map(Crontab::prepared))

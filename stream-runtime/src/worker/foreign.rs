@@ -19,13 +19,13 @@ use crate::task::{self, signature};
 
 /// Time between two looks at the partitions of others.
 const EVERY: Duration = Duration::from_secs(10);
-/// How long a look may take: somebody's transaction may be open.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long after an app's first commit with a text the offsets without one are still taken for those of workers built
-/// before, in seconds.
+/// Longest wait for an answer: somebody's transaction may be open. The member leaves its group only afterwards.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Seconds after an app's first commit with a text during which offsets without one are taken for those of workers built
+/// before.
 const UPGRADE: i64 = 3_600;
 
-/// What to do about a committed offset that no worker of the app has committed.
+/// Choice for a partition whose offset no worker of the app has committed.
 ///
 /// Such an offset is a consumer's that took the app's group id, or a person's who moved it. Where an app has never committed
 /// itself, as one of before, it is always taken, once.
@@ -38,7 +38,7 @@ pub enum OnForeignCommit {
     Take,
 }
 
-/// What the texts beside the app's offsets say together.
+/// Summary of the texts beside the app's offsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Signatures {
     /// Since when there are texts, in seconds of the epoch; 0: from the first commit on. `None`: there are none.
@@ -50,9 +50,9 @@ pub(super) struct Signatures {
 /// The same for the inputs of one task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Signed {
-    /// What this task's commits say.
+    /// Value that this task's commits write.
     pub(super) since: i64,
-    /// Its offsets do not say it yet.
+    /// True while its committed offsets lack it.
     pub(super) anew: bool,
     /// Since when other offsets of the app do.
     known: Option<i64>,
@@ -72,7 +72,7 @@ impl Signatures {
         }
     }
 
-    /// What a task is to write, and what it knows of others. `wall` is the wall clock, epoch ms.
+    /// Returns the value that a task is to write, and the one that others have. `wall` is the wall clock, epoch ms.
     pub(super) fn for_task(self, committed: &[task::Committed], wall: i64) -> Signed {
         let since = committed.iter().map(|c| signature::since(&c.metadata));
         let own = since.flatten().max();
@@ -187,7 +187,7 @@ impl StreamThread {
     }
 }
 
-/// Looks at the partitions of others.
+/// State of the looks at the partitions of others.
 pub(super) struct Looking {
     last: Instant,
     seen: Arc<Strangers>,
@@ -202,7 +202,7 @@ impl Looking {
     }
 }
 
-/// What the last look saw.
+/// Partitions without a text at the last look.
 #[derive(Default)]
 struct Strangers {
     busy: AtomicBool,

@@ -22,7 +22,7 @@ pub(super) struct Found {
     pub(super) changelogs: HashMap<TopicPartition, (i64, i64)>,
     /// The topics of tasks that do not fit what was there when the worker began.
     pub(super) topics: Existing,
-    /// Whose the app's offsets are.
+    /// Texts beside the app's offsets.
     pub(super) signed: Signatures,
 }
 

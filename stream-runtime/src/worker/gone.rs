@@ -8,7 +8,7 @@ use super::thread::StreamThread;
 use crate::error::{Error, Kind};
 use crate::topology::SubTopology;
 
-/// How long the broker may take to say that a topic is not there.
+/// Longest wait for the broker to say that a topic is not there.
 const ANSWER: Duration = Duration::from_secs(1);
 
 impl StreamThread {
@@ -30,7 +30,7 @@ impl StreamThread {
         some
     }
 
-    /// The topics of a task's outputs that await a commit.
+    /// Returns the topics of a task's outputs that await a commit.
     fn sends_to(&self, at: usize) -> BTreeSet<String> {
         let mut topics = BTreeSet::new();
         let _ = self.partitions[at].task.each_output(|topic, _| {
@@ -42,7 +42,7 @@ impl StreamThread {
         topics
     }
 
-    /// The tasks that send to a topic that is gone begin anew later, each by itself; the others' work is done again at once.
+    /// Stops the tasks that send to a topic that is gone, each until it is there again; redoes the others' work at once.
     pub(super) fn without_gone(&mut self, group: &[usize]) -> Result<(), Error> {
         let (mut stopped, mut others) = (Vec::new(), Vec::new());
         for &at in group {
@@ -65,12 +65,12 @@ impl StreamThread {
         self.rewind(&others)
     }
 
-    /// What has been asked for has come: topics that are there again are used again.
+    /// Forgets those of the gone topics that are there again.
     pub(super) fn note_there(&mut self, found: &Found) {
         self.gone.retain(|topic| !found.topics.contains_key(topic));
     }
 
-    /// Those of the topics that a sub-topology sends to that are gone.
+    /// Returns the gone ones of the topics that a sub-topology sends to.
     pub(super) fn gone_of<'t>(
         &'t self,
         topology: &'t SubTopology,
@@ -79,8 +79,10 @@ impl StreamThread {
         outputs.filter(|topic| self.gone.contains(*topic))
     }
 
+    /// Checks that no topic that the sub-topology sends to is gone.
+    ///
     /// # Errors
-    /// A topic that the sub-topology sends to is gone.
+    /// One is.
     pub(super) fn has_outputs(&self, topology: &SubTopology) -> Result<(), Error> {
         match self.gone_of(topology).next() {
             Some(topic) => Err(is_gone(topic)),

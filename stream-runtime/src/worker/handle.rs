@@ -38,7 +38,7 @@ pub(crate) struct WorkerHandle {
     facts: Mutex<Option<Arc<Facts>>>,
     /// Next offsets of the inputs, as committed.
     places: Mutex<BTreeMap<TopicPartition, i64>>,
-    /// What somebody who is no worker does in the group.
+    /// Text about somebody who is no worker and commits in the group.
     others: Mutex<Option<String>>,
     /// Rung when partitions come or go.
     moved: Mutex<Option<Wake>>,
@@ -323,7 +323,7 @@ impl WorkerHandle {
         self.places().len() >= inputs
     }
 
-    /// Somebody who is no worker commits offsets of the app; `None`: nobody does.
+    /// Notes that somebody who is no worker commits offsets of the app; `None`: nobody does.
     pub(super) fn others(&self, why: Option<String>) {
         *self.others.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }

@@ -64,7 +64,7 @@ pub(super) struct Recovering {
     pub(super) defaults: Vec<i64>,
     /// First offset and end of each input's log.
     pub(super) logs: Vec<(i64, i64)>,
-    /// Whose the committed offsets are.
+    /// Texts beside the committed offsets.
     pub(super) signed: Signed,
 }
 

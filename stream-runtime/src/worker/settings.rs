@@ -31,7 +31,7 @@ pub(crate) struct WorkerSettings {
     pub(crate) start_at_end: bool,
     /// Go on behind records that were deleted before they were read, instead of stopping the partition.
     pub(crate) skip_gaps: bool,
-    /// What becomes of a partition whose offset no worker of the app has committed.
+    /// Choice for a partition whose offset no worker of the app has committed.
     pub(crate) on_foreign_commit: OnForeignCommit,
     /// How far past the wall clock an event time may be. Default 1 h.
     pub(crate) max_ahead: Duration,
