@@ -128,8 +128,13 @@ impl Admin {
 
     /// One topic; `None` when it does not exist.
     pub(crate) fn topic(&self, name: &str) -> Result<Option<TopicView>, Fault> {
+        self.found(name, self.metadata(Some(name)))
+    }
+
+    /// Looks for a topic in what the broker answered to a question about it.
+    fn found(&self, name: &str, asked: KafkaResult<Metadata>) -> Result<Option<TopicView>, Fault> {
         let doing = || format!("ask the broker for topic `{name}`");
-        let metadata = match self.metadata(Some(name)) {
+        let metadata = match asked {
             Ok(metadata) => metadata,
             Err(error) => {
                 let fault = Fault::of(doing(), &error);
@@ -164,16 +169,7 @@ impl Admin {
     /// Returns whether the broker says within this time that it does not have a topic. Without an answer it may have it.
     pub(crate) fn lacks(&self, topic: &str, within: Duration) -> bool {
         let asked = self.reader.fetch_metadata(Some(topic), within);
-        let doing = || format!("ask the broker for topic `{topic}`");
-        match asked {
-            Ok(metadata) => match metadata.topics().iter().find(|one| one.name() == topic) {
-                Some(found) => found
-                    .error()
-                    .is_some_and(|error| Fault::of_code(doing(), error.into()).is_unknown_topic()),
-                None => true,
-            },
-            Err(error) => Fault::of(doing(), &error).is_unknown_topic(),
-        }
+        matches!(self.found(topic, asked), Ok(None))
     }
 
     /// Creates topics. One that exists by now is no error: another worker was faster.
