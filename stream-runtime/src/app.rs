@@ -50,6 +50,8 @@ pub struct App {
     pub(crate) on_foreign_commit: OnForeignCommit,
     pub(crate) max_ahead: Duration,
     pub(crate) max_task_idle: Duration,
+    /// `None`: nobody has said.
+    pub(crate) source_idle: Option<Duration>,
     pub(crate) commit_interval: Duration,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) instance_id: Option<String>,
@@ -99,6 +101,7 @@ impl App {
             on_foreign_commit: OnForeignCommit::default(),
             max_ahead: Duration::from_secs(3_600),
             max_task_idle: Duration::ZERO,
+            source_idle: None,
             commit_interval: Duration::from_millis(100),
             shutdown_timeout: Duration::from_secs(10),
             instance_id: None,
@@ -204,6 +207,20 @@ impl App {
     pub fn max_task_idle(mut self, idle: Duration) -> Self {
         self.max_task_idle = idle;
         self
+    }
+
+    /// How long a partition of a topic that `group_by`, or a join's `on`, reads brings nothing before it no longer holds
+    /// back the time of those behind: stream time there is the smallest of all partitions that bring something.
+    /// `Duration::MAX`: a partition always holds it back. Default: 1 s; in [`TestApp`](crate::testing::TestApp) 0.
+    pub fn source_idle(mut self, idle: Duration) -> Self {
+        self.source_idle = Some(idle);
+        self
+    }
+
+    /// Returns it, or this default; `None`: never.
+    pub(crate) fn source_idle_or(&self, default: Duration) -> Option<Duration> {
+        let idle = self.source_idle.unwrap_or(default);
+        (idle != Duration::MAX).then_some(idle)
     }
 
     /// Time between two commits: results are seen that much later. Default: 100 ms.

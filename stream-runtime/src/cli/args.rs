@@ -286,6 +286,10 @@ pub(crate) struct TailArgs {
     #[arg(short = 'H', long)]
     pub(crate) headers: bool,
 
+    /// Show the watermarks of a repartition topic too: how far its sources are
+    #[arg(long)]
+    pub(crate) watermarks: bool,
+
     /// Ask nothing of the app: keys are text, or bytes in hexadecimal
     #[arg(long)]
     pub(crate) raw: bool,

@@ -10,6 +10,7 @@ use crate::kafka::{
     Admin, Batch, Fault, Fetched, Isolation, Place, Properties, Reader, RecordView, Wake,
     again_saying,
 };
+use crate::task::watermark::{WATERMARK, Word, read_watermark};
 
 /// How often a topic that does not exist is looked for.
 const LOOK: Duration = Duration::from_millis(300);
@@ -29,6 +30,8 @@ pub(crate) struct Follow {
     /// End at what is the end when it begins.
     pub(crate) until_end: bool,
     pub(crate) isolation: Isolation,
+    /// Show what says something of time alone, in repartition topics.
+    pub(crate) watermarks: bool,
     /// Whose rights are used.
     pub(crate) group: String,
 }
@@ -41,6 +44,13 @@ pub(crate) enum Step<'a> {
     Record(i32, &'a RecordView<'a>),
     /// Nothing at the moment; perhaps for this reason.
     Quiet(Option<String>),
+}
+
+/// What a record says of the time of its sources, when it is a watermark.
+pub(crate) fn watermark(record: &RecordView<'_>) -> Option<Vec<Word>> {
+    let alone = record.key.is_none() && record.value.is_none();
+    let (name, value) = alone.then(|| record.headers.iter().next())??;
+    (name == WATERMARK).then(|| read_watermark(value?))?
 }
 
 impl Follow {
@@ -91,7 +101,8 @@ impl Follow {
                 let count = queue.read(&mut batch, |fetched| match fetched {
                     Fetched::Record(record) => {
                         let past = self.until_end && record.offset >= end;
-                        if !past && matches!(result, Ok(ControlFlow::Continue(()))) {
+                        let shown = self.watermarks || watermark(&record).is_none();
+                        if !past && shown && matches!(result, Ok(ControlFlow::Continue(()))) {
                             result = see(Step::Record(partition, &record));
                         }
                         if record.offset + 1 >= end {

@@ -98,6 +98,7 @@ impl<S: ReadTopic> Records<S> {
             from_beginning: true,
             until_end,
             isolation: Isolation::Committed,
+            watermarks: false,
             group: group.to_owned(),
         };
         // librdkafka's queues belong to one thread.

@@ -6,12 +6,13 @@ use std::ops::ControlFlow;
 use super::args::{Output, TailArgs};
 use super::context::Context;
 use super::error::{CliResult, output_error};
-use super::follow::{Follow, Step};
+use super::follow::{Follow, Step, watermark};
 use super::known::{Known, Topic};
 use super::print::{json_or_text, readable, time};
 use super::style::Style;
 use crate::error::meant;
 use crate::kafka::{Admin, Isolation, RecordView};
+use crate::task::watermark::{Standing, Word};
 
 pub(crate) fn run(cx: &Context<'_>, args: &TailArgs) -> CliResult {
     let properties = cx.client()?;
@@ -26,6 +27,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &TailArgs) -> CliResult {
         } else {
             Isolation::Committed
         },
+        watermarks: args.watermarks,
         group: cx.id().to_owned(),
     };
     // A plan with problems is the worker's to report.
@@ -151,7 +153,7 @@ impl Printer {
             .key
             .map_or_else(|| "-".to_owned(), |key| self.known.shown(key).text());
         let value = record.value.map_or_else(
-            || "(tombstone)".to_owned(),
+            || watermark(record).map_or_else(|| "(tombstone)".to_owned(), |words| said(&words)),
             |value| match self.known.shown_value(value) {
                 Some(row) => row.to_string(),
                 None => readable(value),
@@ -180,6 +182,20 @@ impl Printer {
     }
 }
 
+/// A watermark for people.
+fn said(words: &[Word]) -> String {
+    let each = |word: &Word| {
+        let at = word.stamp().map_or_else(|| "no time".to_owned(), time);
+        let standing = match word.standing {
+            Standing::Counts => "",
+            Standing::Idle => ", idle",
+        };
+        format!("partition {} at {at}{standing}", word.source)
+    };
+    let all: Vec<String> = words.iter().map(each).collect();
+    format!("(watermark: {})", all.join("; "))
+}
+
 fn is_one_line_of_json(value: &[u8]) -> bool {
     !value.contains(&b'\n') && serde_json::from_slice::<serde::de::IgnoredAny>(value).is_ok()
 }
@@ -187,6 +203,25 @@ fn is_one_line_of_json(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_watermark_says_how_far_its_sources_are() {
+        let word = |source, time, standing| Word {
+            source,
+            time,
+            standing,
+            generation: 3,
+        };
+        let words = [
+            word(0, 1_700_000_000_000, Standing::Counts),
+            word(7, i64::MIN, Standing::Idle),
+        ];
+        let expect = format!(
+            "(watermark: partition 0 at {}; partition 7 at no time, idle)",
+            time(1_700_000_000_000)
+        );
+        assert_eq!(said(&words), expect);
+    }
 
     #[test]
     fn values_that_are_no_json_become_text() {

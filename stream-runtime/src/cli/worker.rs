@@ -19,7 +19,9 @@ use crate::error::{Error, Kind, counted};
 use crate::kafka::Properties;
 use crate::topology::{Plan, Problem, TopicDescriptor};
 use crate::web::{Door, Port, Server, Token};
-use crate::worker::{Ended, OnForeignCommit, Status, Stop, WorkerHandle, WorkerSettings, signals};
+use crate::worker::{
+    Ended, OnForeignCommit, SOURCE_IDLE, Status, Stop, WorkerHandle, WorkerSettings, signals,
+};
 
 /// What an orderly end may take beyond the waits that `shutdown_timeout` bounds.
 const STUCK: Duration = Duration::from_secs(10);
@@ -148,6 +150,7 @@ pub(super) fn settings(
     };
     settings.max_ahead = app.max_ahead;
     settings.max_task_idle = app.max_task_idle;
+    settings.source_idle = app.source_idle_or(SOURCE_IDLE);
     settings.topic_partitions = app.topic_partitions;
     settings.replication_factor = app.replication_factor;
     let said = args.instance_id.clone().or(app.instance_id.clone());
@@ -378,6 +381,7 @@ mod tests {
             .shutdown_timeout(time(2))
             .max_task_idle(time(3))
             .max_ahead(time(4))
+            .source_idle(Duration::MAX)
             .topic_partitions(5)
             .replication_factor(6)
             .instance_id("seven")
@@ -388,6 +392,8 @@ mod tests {
         let times = [code.commit_interval, code.shutdown_timeout];
         assert_eq!(times, [time(1), time(2)]);
         assert_eq!([code.max_task_idle, code.max_ahead], [time(3), time(4)]);
+        assert_eq!(code.source_idle, None);
+        assert_eq!(with(&App::new("a"), &[]).source_idle, Some(SOURCE_IDLE));
         assert_eq!(
             (code.topic_partitions, code.replication_factor),
             (Some(5), Some(6))

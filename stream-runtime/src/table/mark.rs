@@ -15,6 +15,9 @@ pub const ROW_TAG: u8 = 0x01;
 /// Key of the mark record.
 pub const MARK_KEY: &[u8] = &[MARK_TAG];
 const FORMAT: u8 = 1;
+/// The format of marks that say how far the sources of the task's time are: a program that does not know them refuses
+/// rather than forgets.
+const WITH_SOURCES: u8 = 2;
 
 /// How far a table's partition has come. Written with every commit that changes rows, stream time or cursor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,13 @@ pub struct Mark {
         with = "serde_bytes_opt"
     )]
     pub table: Option<Arc<[u8]>>,
+    /// Behind a hop: the sources of stream time and how far each is, as the task writes it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "serde_bytes_opt"
+    )]
+    pub sources: Option<Arc<[u8]>>,
 }
 
 impl Mark {
@@ -53,7 +63,17 @@ impl Mark {
             inputs: BTreeMap::new(),
             exactly_once,
             table: None,
+            sources: None,
         }
+    }
+
+    /// Says how far the sources of stream time are.
+    pub fn set_sources(&mut self, sources: Option<Arc<[u8]>>) {
+        self.format = match sources {
+            Some(_) => WITH_SOURCES,
+            None => FORMAT,
+        };
+        self.sources = sources;
     }
 
     /// Appends the encoded mark.
@@ -66,9 +86,9 @@ impl Mark {
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let mark: Mark = rows::decode(bytes)
             .map_err(|e| Error::table(format!("the mark of the changelog cannot be read: {e}")))?;
-        if mark.format != FORMAT {
+        if !(FORMAT..=WITH_SOURCES).contains(&mark.format) {
             return Err(Error::table(format!(
-                "the changelog was written in format {} and this program knows format {FORMAT}: run the newer program, or `reset`",
+                "the changelog was written in format {} and this program knows formats {FORMAT} and {WITH_SOURCES}: run the newer program, or `reset`",
                 mark.format
             )));
         }
@@ -189,6 +209,15 @@ mod tests {
         assert_eq!(before.stream_time, Some(1_166_289_840_000));
         assert_eq!(before.closed, mark.closed);
         assert_eq!((before.inputs, before.exactly_once), (mark.inputs, true));
+    }
+
+    #[test]
+    fn a_mark_with_sources_has_a_format_that_older_programs_refuse() {
+        let mut with = mark();
+        with.set_sources(Some(vec![1, 0, 2].into()));
+        let mut bytes = Vec::new();
+        with.encode(&mut bytes).unwrap();
+        assert_eq!((with.format, Mark::decode(&bytes).unwrap()), (2, with));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::inbox::Inbox;
 use super::limits::OutputLimit;
 use super::pulse::Pulse;
 use super::shared::{Current, Shared, States, TaskSettings};
+use super::sources::{Sources, Stream};
 use super::task::Task;
 use super::tick::Timer;
 use crate::error::Error;
@@ -27,6 +28,8 @@ pub struct TaskParts {
     pub partition: i32,
     /// Partitions of its inputs; 0 when that is not known.
     pub partitions: i32,
+    /// Of each input that a hop fills: the partitions that it is filled from; 0 for the others.
+    pub sources: Vec<i32>,
     /// Settings.
     pub settings: TaskSettings,
     /// One tree per table; `None` for `changelog = false`.
@@ -48,6 +51,7 @@ impl Task {
             topology,
             partition,
             partitions,
+            sources,
             settings,
             trees,
             states,
@@ -160,7 +164,32 @@ impl Task {
         let limits = limits
             .map(|output| OutputLimit::new(&settings.limits, &output.topic))
             .collect();
+        let hops = super::hop::of(&topology, partitions);
+        let feeds = (0..topology.inputs.len()).map(|input| {
+            let feeds = |at: &usize| hops[*at].reads.contains(&input);
+            (0..hops.len()).filter(feeds).collect()
+        });
+        let feeds = feeds.collect();
+        let origins = topology.inputs.iter().enumerate().map(|(at, input)| {
+            let stream = match (input.again, input.is_repartition()) {
+                (true, _) => Stream::Again,
+                (_, true) => Stream::Hop(sources.get(at).copied().unwrap_or(0)),
+                (_, false) => Stream::Direct,
+            };
+            (input.topic.as_str(), stream)
+        });
+        let sources = Sources::of(origins);
+        let no_mark = |table: &TablePlan| table.changelog.is_none();
+        let no_mark = !topology.tables.is_empty() && topology.tables.iter().all(no_mark);
+        if let Some(sources) = sources.as_ref().filter(|_| no_mark) {
+            sources.fit_beside_offsets()?;
+        }
         let shared = Rc::new(Shared {
+            sources,
+            hops,
+            feeds,
+            generation: Cell::new(-1),
+            heard: Cell::new(0),
             settings,
             limits,
             ahead,

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use super::crontab::Crontab;
+use super::hop::Hop;
 use super::outbuf::Outgoing;
+use super::outputs::stamp;
 use super::signature;
 use super::task::Task;
+use super::watermark::put_watermark;
 use crate::error::Error;
 use crate::mutants::{self, Mutant};
 use crate::table::{Chunk, MARK_KEY, Mark, NO_TIME, RowBatch, Scan, StoredRows};
@@ -27,6 +30,11 @@ pub(super) struct Prepared {
     since: i64,
     /// True while the committed offsets lack that text.
     pub(super) unsigned: bool,
+    /// Behind a hop: how far the sources of stream time are, in this commit and in the last one.
+    sources: Option<Arc<[u8]>>,
+    pub(super) committed_sources: Option<Arc<[u8]>>,
+    /// The times of the hops that the task fills, in this commit.
+    hops: Vec<i64>,
 }
 
 impl Task {
@@ -48,6 +56,17 @@ impl Task {
         let mut changed =
             prepared.offsets != prepared.committed || !shared.batch.borrow().is_empty();
         changed |= prepared.unsigned;
+        for hop in &shared.hops {
+            changed |= hop.prepare(shared);
+        }
+        prepared.hops.clear();
+        prepared.hops.extend(shared.hops.iter().map(Hop::time));
+        prepared.sources = shared.sources.as_ref().map(|sources| {
+            let mut bytes = Vec::new();
+            sources.encode(&mut bytes);
+            bytes.into()
+        });
+        let heard = prepared.sources != prepared.committed_sources;
         for crontab in &shared.crontabs {
             changed |= crontab.prepare();
         }
@@ -55,8 +74,10 @@ impl Task {
             table.prepare()?;
             let mut rows = 0;
             table.with_batch(&mut |batch| rows = batch.len());
-            let moved =
-                rows > 0 || table.cursor_moved() || prepared.stream_time != prepared.committed_time;
+            let moved = rows > 0
+                || table.cursor_moved()
+                || prepared.stream_time != prepared.committed_time
+                || heard;
             changed |= moved;
             if !moved || self.topology.tables[i].changelog.is_none() {
                 prepared.marks.push(None);
@@ -71,6 +92,7 @@ impl Task {
             mark.exactly_once = shared.settings.exactly_once;
             mark.table = Some(Arc::clone(&self.described[i].1));
             mark.stream_time = (prepared.stream_time != NO_TIME).then_some(prepared.stream_time);
+            mark.set_sources(prepared.sources.clone());
             let mut cursor = Vec::new();
             mark.closed = table.cursor(&mut cursor).then_some(cursor);
             mark.inputs = self
@@ -109,6 +131,32 @@ impl Task {
         self.shared.tables[table].with_batch(&mut |rows| f(rows, mark));
     }
 
+    /// The watermarks of the prepared commit: the repartition topic, the headers, the time for Kafka's stamp. Each goes to
+    /// every partition of its topic, behind all records of the commit.
+    ///
+    /// # Errors
+    /// What `f` returns.
+    pub fn each_watermark<E>(
+        &self,
+        mut f: impl FnMut(&str, &[u8], i64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let shared = &self.shared;
+        let mut headers = Vec::new();
+        for hop in &shared.hops {
+            let Some(word) = hop.telling() else {
+                continue;
+            };
+            headers.clear();
+            put_watermark(&[word], &mut headers);
+            let time = match word.time {
+                NO_TIME => shared.wall.get(),
+                time => time,
+            };
+            f(&shared.outputs[hop.output], &headers, stamp(shared, time))?;
+        }
+        Ok(())
+    }
+
     /// The offsets of the prepared commit, one per input: always all of them.
     pub fn offsets(&self) -> impl Iterator<Item = (&str, i64)> {
         self.topology
@@ -135,21 +183,40 @@ impl Task {
     /// Returns the text beside the offsets: whose they are, the incarnations of the task's changelogs, and how far its crontabs are.
     pub fn commit_metadata(&self) -> String {
         let crontabs = self.shared.crontabs.iter();
-        self.metadata(crontabs.filter_map(Crontab::prepared))
+        let hops = self.prepared.hops.iter().copied();
+        let sources = self.prepared.sources.as_deref();
+        self.metadata(crontabs.filter_map(Crontab::prepared), hops, sources)
     }
 
     /// The same of the last commit.
     pub fn committed_metadata(&self) -> String {
         let crontabs = self.shared.crontabs.iter();
-        self.metadata(crontabs.filter_map(Crontab::committed))
+        let hops = self.shared.hops.iter().map(Hop::committed);
+        let sources = self.prepared.committed_sources.as_deref();
+        self.metadata(crontabs.filter_map(Crontab::committed), hops, sources)
     }
 
-    fn metadata(&self, crontabs: impl Iterator<Item = String>) -> String {
+    fn metadata(
+        &self,
+        crontabs: impl Iterator<Item = String>,
+        hops: impl Iterator<Item = i64>,
+        sources: Option<&[u8]>,
+    ) -> String {
         let mut out = String::new();
         signature::begin(self.prepared.since, &mut out);
         for crontab in crontabs {
             out.push(';');
             out.push_str(&crontab);
+        }
+        for (hop, time) in self.shared.hops.iter().zip(hops) {
+            if time != NO_TIME {
+                signature::put_time(&self.shared.outputs[hop.output], time, &mut out);
+            }
+        }
+        if self.keeps_no_mark()
+            && let Some(sources) = sources
+        {
+            signature::put_sources(sources, &mut out);
         }
         for (i, table) in self.topology.tables.iter().enumerate() {
             let prepared = self
@@ -172,6 +239,12 @@ impl Task {
         out
     }
 
+    /// Whether it has tables, and none with a mark that could say how far the sources of its time are.
+    pub(super) fn keeps_no_mark(&self) -> bool {
+        let mut tables = self.topology.tables.iter().peekable();
+        tables.peek().is_some() && tables.all(|table| table.changelog.is_none())
+    }
+
     /// The prepared commit is durable.
     pub fn committed(&mut self) {
         let shared = &self.shared;
@@ -182,6 +255,11 @@ impl Task {
             }
         }
         shared.crontabs.iter().for_each(Crontab::commit);
+        for (hop, time) in shared.hops.iter().zip(&self.prepared.hops) {
+            hop.keep(*time);
+            hop.commit(shared);
+        }
+        self.prepared.committed_sources = self.prepared.sources.take();
         shared.batch.borrow_mut().clear();
         shared.acked.set(0);
         self.prepared.committed_time = self.prepared.stream_time;
@@ -202,6 +280,12 @@ impl Task {
         shared.clock.dirty.set(0);
         shared.clock.next_due.set(i64::MAX);
         shared.clock.stream_time.set(self.prepared.committed_time);
+        if let (Some(sources), Some(committed)) =
+            (&shared.sources, &self.prepared.committed_sources)
+        {
+            sources.go_back(committed)?;
+        }
+        shared.hops.iter().for_each(Hop::abort);
         for table in &shared.tables {
             if mutants::is(Mutant::Overlay) {
                 table.committed();

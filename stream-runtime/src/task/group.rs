@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 
 use super::agent::AgentCx;
 use super::event::Event;
+use super::hop::Hop;
 use super::inbox::{ReadAt, put_event_time};
 use super::input::{AnyKey, EventForm, Input, StreamForm};
 use super::limits::admit;
@@ -13,6 +14,7 @@ use super::outputs::stamp;
 use super::parts::Start;
 use super::shared::Current;
 use super::stream::Stream;
+use super::watermark::SourceTime;
 use crate::error::Failure;
 use crate::key::StreamKey;
 use crate::record::Payload;
@@ -152,8 +154,14 @@ impl AgentCx {
             partition: shared.partition,
             offset: record.offset,
         };
+        let hop = shared.hops.iter().find(|hop| hop.output == sink);
+        let hop = hop.map(Hop::time);
         let headers = |out: &mut Vec<u8>| {
             put_event_time(time, out);
+            if let Some(before) = hop {
+                let source = shared.partition;
+                SourceTime { source, before }.put(out);
+            }
             origin.put(out);
             out.extend_from_slice(record.headers);
         };

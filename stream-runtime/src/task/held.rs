@@ -127,6 +127,7 @@ impl Shared {
 
     /// Hands the waiting record of an input to an agent, beside what it holds.
     pub(crate) fn hold(&self, agent: usize, input: usize) -> u64 {
+        self.arrives(input);
         let place = self.inputs[input].borrow_mut().hand_out();
         let number = self.next_held.get();
         self.next_held.set(number + 1);
@@ -236,10 +237,12 @@ impl Shared {
     }
 
     fn let_go(&self, held: &Held) {
-        self.inputs[held.input].borrow_mut().release();
-        if !held.stays && held.time > self.clock.stream_time.get() {
-            self.clock.stream_time.set(held.time);
-        }
+        let mut inbox = self.inputs[held.input].borrow_mut();
+        let said = self.sources.as_ref().and_then(|_| inbox.source_time());
+        inbox.release();
+        drop(inbox);
+        let moves = !held.stays && held.time != NO_TIME;
+        self.passed_held(held.input, said, moves.then_some(held.time));
         self.acked.set(self.acked.get() + 1);
         self.processed.set(self.processed.get() + 1);
     }

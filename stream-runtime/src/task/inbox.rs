@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Write;
 
+use super::watermark::{SOURCE_TIME, SourceTime, WATERMARK, Word, read_watermark};
 use crate::table::NO_TIME;
 
 /// A record as it comes from Kafka.
@@ -28,6 +29,18 @@ struct Entry {
     key: u32,
     value: u32,
     headers: u32,
+    /// The source of a record that says one, else -1, and its time before.
+    source: i32,
+    before: i64,
+}
+
+/// A watermark between two records.
+#[derive(Debug)]
+struct Watermark {
+    offset: i64,
+    /// The place of the first record behind it.
+    place: u64,
+    words: Vec<Word>,
 }
 
 const NONE: u32 = u32::MAX;
@@ -51,6 +64,8 @@ pub struct Inbox {
     held: usize,
     /// Place of the front record, see [`Inbox::at`].
     first: u64,
+    /// Of a repartition topic: the watermarks that wait, oldest first.
+    watermarks: VecDeque<Watermark>,
     /// Records that an agent waits for at once.
     wanted: usize,
 }
@@ -64,13 +79,30 @@ impl Inbox {
         }
     }
 
-    /// Appends a record. Records come in the order of their offsets.
-    pub fn push(&mut self, mut record: RawRecord<'_>) {
-        if self.repartition
-            && let Some((time, rest)) = take_event_time(record.headers)
-        {
-            (record.timestamp, record.headers) = (time, rest);
-        } else if record.timestamp < 0 {
+    /// Appends a record. Records come in the order of their offsets. Returns `false` for a watermark, which is none.
+    pub fn push(&mut self, mut record: RawRecord<'_>) -> bool {
+        let (mut said, mut timed) = (None, false);
+        if self.repartition {
+            if record.key.is_none()
+                && record.value.is_none()
+                && let Some(words) = watermark(record.headers)
+            {
+                self.watermarks.push_back(Watermark {
+                    offset: record.offset,
+                    place: self.first + self.entries.len() as u64,
+                    words,
+                });
+                self.position = self.position.max(record.offset + 1);
+                self.at_end = false;
+                return false;
+            }
+            if let Some((time, rest)) = take_event_time(record.headers) {
+                record.timestamp = time;
+                (said, record.headers) = split_source_time(rest);
+                timed = true;
+            }
+        }
+        if record.timestamp < 0 && !timed {
             record.timestamp = NO_TIME;
         }
         if self.entries.is_empty() {
@@ -98,9 +130,12 @@ impl Inbox {
             key,
             value,
             headers,
+            source: said.map_or(-1, |said| said.source),
+            before: said.map_or(NO_TIME, |said| said.before),
         });
         self.position = self.position.max(record.offset + 1);
         self.at_end = false;
+        true
     }
 
     /// Gives back the bytes before the front record, once they are more than half.
@@ -234,6 +269,29 @@ impl Inbox {
     /// Takes the oldest record out.
     pub fn pop(&mut self) {
         self.entries.pop_front();
+        self.first += 1;
+    }
+
+    /// What the oldest record says of its source; `None`: nothing.
+    pub fn source_time(&self) -> Option<SourceTime> {
+        let front = self.entries.front().filter(|e| e.source >= 0)?;
+        Some(SourceTime {
+            source: front.source,
+            before: front.before,
+        })
+    }
+
+    /// Takes the next watermark before which no record is left.
+    pub fn take_watermark(&mut self) -> Option<Vec<Word>> {
+        let next = self.watermarks.front()?;
+        (next.place <= self.first)
+            .then(|| self.watermarks.pop_front())?
+            .map(|watermark| watermark.words)
+    }
+
+    /// Whether watermarks wait.
+    pub fn has_watermarks(&self) -> bool {
+        !self.watermarks.is_empty()
     }
 
     /// Number of records that wait, the one in hand included.
@@ -273,12 +331,17 @@ impl Inbox {
 
     /// The offset to commit: that of the oldest record in hand or waiting, else the position.
     pub fn commit_offset(&self) -> i64 {
-        commit_offset(self.position, self.entries.front().map(|e| e.offset))
+        let record = self.entries.front().map(|e| e.offset);
+        // Nobody says it again: a watermark that has not been taken stays before it.
+        let watermark = self.watermarks.front().map(|w| w.offset);
+        let open = [record, watermark].into_iter().flatten().min();
+        commit_offset(self.position, open)
     }
 
     /// Drops everything and begins again at `position`.
     pub fn restart(&mut self, position: i64) {
         self.entries.clear();
+        self.watermarks.clear();
         self.bytes.clear();
         self.position = position;
         self.at_end = false;
@@ -348,6 +411,25 @@ fn take_event_time(mut headers: &[u8]) -> Option<(i64, &[u8])> {
     let (name, value) = take_header(&mut headers)?;
     let time = std::str::from_utf8(value?).ok()?.parse().ok()?;
     (name == EVENT_TIME).then_some((time, headers))
+}
+
+/// What the header behind the event time says of the record's source, and the other headers.
+fn split_source_time(headers: &[u8]) -> (Option<SourceTime>, &[u8]) {
+    let mut rest = headers;
+    let said = take_header(&mut rest)
+        .filter(|(name, _)| *name == SOURCE_TIME)
+        .and_then(|(_, value)| SourceTime::read(value?))
+        .filter(|said| said.source >= 0);
+    match said {
+        Some(_) => (said, rest),
+        None => (None, headers),
+    }
+}
+
+/// The words of a watermark; `None`: the record is none.
+pub(crate) fn watermark(mut headers: &[u8]) -> Option<Vec<Word>> {
+    let (name, value) = take_header(&mut headers)?;
+    (name == WATERMARK).then(|| read_watermark(value?))?
 }
 
 /// The header that says where a record of a repartition topic was read. It is short: every such record has it.

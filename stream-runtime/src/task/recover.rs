@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::table::{Description, MARK_TAG, Mark, NO_TIME, ROW_TAG};
 
+use super::signature;
 use super::task::Task;
 
 /// Where an input begins.
@@ -136,6 +137,7 @@ impl Task {
             .unwrap_or(NO_TIME);
         self.shared.clock.stream_time.set(time);
         self.prepared.committed_time = time;
+        self.recover_sources(committed)?;
         for (table, mark) in self.shared.tables.iter().zip(&self.marks) {
             table.recovered(mark.as_ref().and_then(|m| m.closed.as_deref()))?;
         }
@@ -148,6 +150,48 @@ impl Task {
             .unwrap_or(i64::MAX);
         self.shared.clock.next_due.set(due);
         Ok(starts)
+    }
+
+    /// Takes how far the sources of stream time were, and how far the task was as a source itself.
+    fn recover_sources(&mut self, committed: &[Committed]) -> Result<(), Error> {
+        let shared = &self.shared;
+        for hop in &shared.hops {
+            let topic = &shared.outputs[hop.output];
+            let times = committed
+                .iter()
+                .filter_map(|c| signature::time(&c.metadata, topic));
+            if let Some(time) = times.max() {
+                hop.restore(time);
+            }
+        }
+        let Some(sources) = &shared.sources else {
+            return Ok(());
+        };
+        for (table, mark) in self.marks.iter().enumerate() {
+            if let Some(known) = mark.as_ref().and_then(|mark| mark.sources.as_deref()) {
+                sources
+                    .restore(known)
+                    .map_err(|error| error.context(self.name_of(table)))?;
+            }
+        }
+        if self.keeps_no_mark() {
+            let texts = committed.iter();
+            for known in texts.filter_map(|c| signature::sources(&c.metadata)) {
+                sources.restore(&known)?;
+            }
+        }
+        let mut bytes = Vec::new();
+        sources.encode(&mut bytes);
+        self.prepared.committed_sources = Some(bytes.into());
+        Ok(())
+    }
+
+    /// Says which generation of the group the task is of: before it recovers.
+    pub fn begin_in(&mut self, generation: i32) {
+        self.shared.generation.set(generation);
+        if let Some(sources) = &self.shared.sources {
+            sources.begin(generation);
+        }
     }
 
     /// The worker has sought the inputs: events may begin.

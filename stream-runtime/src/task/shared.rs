@@ -10,10 +10,12 @@ use super::agent::{AgentState, Status};
 use super::blame::Blame;
 use super::crontab::Crontab;
 use super::held::Held;
+use super::hop::Hop;
 use super::inbox::{Inbox, RawRecord};
 use super::limits::{Limits, OutputLimit};
 use super::outbuf::OutBuf;
 use super::outputs::event_key;
+use super::sources::Sources;
 use super::tick::Timer;
 use crate::error::{Error, Failure};
 use crate::table::{Clock, Hand, NO_TIME, TablePartition};
@@ -77,6 +79,16 @@ pub struct Shared {
     pub(crate) settings: TaskSettings,
     pub(crate) partition: i32,
     pub(crate) clock: Rc<Clock>,
+    /// The sources of its time; `None`: stream time is the largest event time acknowledged.
+    pub(crate) sources: Option<Sources>,
+    /// The repartition topics that it fills.
+    pub(crate) hops: Vec<Hop>,
+    /// Of each input: the hops whose feeders read it.
+    pub(crate) feeds: Vec<Vec<usize>>,
+    /// The group's generation.
+    pub(crate) generation: Cell<i32>,
+    /// Watermarks taken in all.
+    pub(crate) heard: Cell<u64>,
     pub(crate) inputs: Vec<RefCell<Inbox>>,
     /// How many of them are chosen from by time; behind them stand those that bring windows again.
     pub(crate) timely: usize,
@@ -179,11 +191,14 @@ impl Shared {
             && self.timely == 1
             && self.readers[0].len() == 1
             && self.budget.get() > 0
-            && !self.clock.is_due()
             && !self.revoked.get()
             && self.failure.borrow().is_none()
             && !self.commit_due()
             && !self.inputs[0].borrow().is_empty()
+            && {
+                self.hear();
+                !self.clock.is_due()
+            }
     }
 
     /// Hands the front record of an input to its agents.
@@ -193,6 +208,7 @@ impl Shared {
         clock.judge_time.set(clock.stream_time.get());
         clock.event_time.set(clock.stream_time.get());
         self.counts.set(false);
+        self.arrives(input);
         self.current.set(Current::Input(input));
         self.hand_out(&self.readers[input]);
     }
@@ -314,9 +330,12 @@ impl Shared {
         clock.unproven.set(false);
         match current {
             Current::Input(input) => {
-                self.inputs[input].borrow_mut().pop();
-                if self.counts.get() && clock.event_time.get() > clock.stream_time.get() {
-                    clock.stream_time.set(clock.event_time.get());
+                let mut inbox = self.inputs[input].borrow_mut();
+                let said = self.sources.as_ref().and_then(|_| inbox.source_time());
+                inbox.pop();
+                drop(inbox);
+                if self.counts.get() {
+                    self.passed(input, said, clock.event_time.get());
                 }
             }
             Current::Closed(table) => self.tables[table].close_head(),
@@ -451,10 +470,18 @@ impl Shared {
         }
     }
 
+    /// Stream time; behind a hop, before all sources have been heard of, that of the direct inputs.
+    pub(super) fn known_time(&self) -> i64 {
+        match (self.clock.stream_time.get(), &self.sources) {
+            (NO_TIME, Some(sources)) => sources.direct_time(),
+            (time, _) => time,
+        }
+    }
+
     /// Time of a tombstone of records whose time is a field: stream time, and before there is one its message's, which
     /// moves nothing: the records may be of another age.
     pub(crate) fn time_of_deletion(&self, kafka: i64) -> Result<i64, String> {
-        match self.clock.stream_time.get() {
+        match self.known_time() {
             NO_TIME if kafka != NO_TIME => Ok(kafka),
             _ => self.time_of_nothing(),
         }
@@ -465,7 +492,7 @@ impl Shared {
     /// # Errors
     /// There is no stream time yet.
     pub(crate) fn time_of_nothing(&self) -> Result<i64, String> {
-        match self.clock.stream_time.get() {
+        match self.known_time() {
             NO_TIME => Err(
                 "its message has no timestamp, and no record before it had a time: let the producer set one, let the \
                  topic have `message.timestamp.type=LogAppendTime`, or name the field that says it: `#[record(timestamp = field)]`"

@@ -9,6 +9,12 @@ use std::fmt::Write as _;
 /// the epoch; 0 where they have from the first on.
 const SINCE: &str = "#";
 
+/// What the name of a pair begins with whose value is the time of a source: then comes the topic that it fills.
+const TIME: &str = ">";
+
+/// Name of the pair that says, in hexadecimal, how far the sources of a task's time are that keeps no mark.
+const SOURCES: &str = "<";
+
 fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split(';').filter_map(|pair| pair.split_once('='))
 }
@@ -17,6 +23,36 @@ fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
 pub(super) fn begin(since: i64, out: &mut String) {
     // Writing to a `String` does not fail.
     let _ = write!(out, "{SINCE}={since}");
+}
+
+/// Appends the time of a source of a topic, epoch ms.
+pub(super) fn put_time(topic: &str, time: i64, out: &mut String) {
+    // Writing to a `String` does not fail.
+    let _ = write!(out, ";{TIME}{topic}={time}");
+}
+
+/// Returns the time of a source of a topic, epoch ms.
+pub(super) fn time(text: &str, topic: &str) -> Option<i64> {
+    let named = |(name, _): &(&str, &str)| name.strip_prefix(TIME) == Some(topic);
+    pairs(text).find(named)?.1.parse().ok()
+}
+
+/// Appends how far the sources of a task's time are.
+pub(super) fn put_sources(bytes: &[u8], out: &mut String) {
+    let _ = write!(out, ";{SOURCES}=");
+    for byte in bytes {
+        let _ = write!(out, "{byte:02x}");
+    }
+}
+
+/// Returns what [`put_sources`] wrote.
+pub(super) fn sources(text: &str) -> Option<Vec<u8>> {
+    let hex = pairs(text).find(|(name, _)| *name == SOURCES)?.1;
+    let (digits, rest) = hex.as_bytes().as_chunks::<2>();
+    let byte = |two: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok();
+    rest.is_empty()
+        .then(|| digits.iter().map(byte).collect())
+        .flatten()
 }
 
 /// Returns the text beside the offsets of an app that begins anew.
@@ -58,6 +94,21 @@ mod tests {
         assert_eq!(incarnation(text, "c"), None);
         assert_eq!(incarnation("", "a"), None);
         assert_eq!(incarnation("a=nonsense", "a"), None);
+    }
+
+    #[test]
+    fn the_time_of_a_source_reads_back() {
+        let mut text = String::new();
+        begin(0, &mut text);
+        put_time("app-pages-repartition", -5, &mut text);
+        assert_eq!(time(&text, "app-pages-repartition"), Some(-5));
+        assert_eq!(time(&text, "app-repartition"), None);
+        assert!(is_a_worker_s(&text) && since(&text) == Some(0));
+        assert_eq!(sources(&text), None);
+        put_sources(&[0, 17, 255], &mut text);
+        assert_eq!(sources(&text).unwrap(), [0, 17, 255]);
+        assert_eq!(sources("<=0g"), None);
+        assert_eq!(sources("<=012"), None);
     }
 
     #[test]

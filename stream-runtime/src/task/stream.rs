@@ -315,7 +315,7 @@ impl AgentCx {
             Some(time) => time,
             // A tombstone has no field to say it.
             None if T::Record::HAS_TIMESTAMP && value.record().is_none() => {
-                stays = shared.clock.stream_time.get() == NO_TIME;
+                stays = shared.known_time() == NO_TIME;
                 shared.time_of_deletion(raw.timestamp)?
             }
             None if raw.timestamp == NO_TIME => shared.time_of_nothing()?,

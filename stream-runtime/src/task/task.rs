@@ -142,6 +142,7 @@ impl Task {
         if shared.next_tick.get() <= shared.mono.get() && shared.begin_due_tick() {
             return Ok(());
         }
+        shared.hear();
         if shared.clock.is_due()
             && self.begin_due().map_err(|error| TaskFailure {
                 error,

@@ -173,6 +173,11 @@ impl Task {
     /// did so without an event.
     pub fn is_dirty(&self) -> bool {
         self.prepared.unsigned
+            || self
+                .shared
+                .hops
+                .iter()
+                .any(|hop| hop.is_untold(&self.shared))
             || self.shared.clock.dirty.get() > 0
             || self.shared.crontabs.iter().any(Crontab::is_dirty)
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -318,13 +319,15 @@ impl TestApp {
             self.partitions,
         )?;
         let topologies = plan.topologies.into_iter().map(Arc::new).collect();
+        let source_idle = self.app.source_idle_or(Duration::ZERO);
+        let source_idle = source_idle.map(|idle| idle.as_millis() as u64);
         Drive::new(
             topologies,
             settings,
             states,
             globals,
             (beside, broker),
-            (self.partitions, self.workers),
+            (self.partitions, self.workers, source_idle),
             Rc::new(runtime),
         )
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::key::{partition_of, partition_of_none};
+use crate::task::watermark::WATERMARK;
 
 /// A record in a topic's partition.
 #[derive(Clone, Debug)]
@@ -11,6 +12,14 @@ pub(super) struct Entry {
     pub(super) value: Option<Vec<u8>>,
     pub(super) timestamp: i64,
     pub(super) headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Entry {
+    /// Whether it says something of time alone.
+    fn is_watermark(&self) -> bool {
+        let names = |(name, _): &(String, Vec<u8>)| name == WATERMARK;
+        self.key.is_none() && self.value.is_none() && self.headers.first().is_some_and(names)
+    }
 }
 
 /// Key and value in a changelog.
@@ -76,12 +85,13 @@ impl Cluster {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// All records of a topic, partition by partition.
+    /// All records of a topic, partition by partition; watermarks are none.
     pub(super) fn all(&self, topic: &str) -> impl Iterator<Item = (i32, usize, &Entry)> {
         let logs = self.topics.get(topic).map_or(&[][..], Vec::as_slice);
         (0..).zip(logs).flat_map(|(partition, log)| {
             log.iter()
                 .enumerate()
+                .filter(|(_, e)| !e.is_watermark())
                 .map(move |(offset, e)| (partition, offset, e))
         })
     }

@@ -27,6 +27,10 @@ pub(super) struct Drive {
     pub(super) seats: Vec<Seat>,
     /// By how much the assignment is turned: each rebalance moves every partition.
     pub(super) shift: usize,
+    /// Assignments so far.
+    pub(super) generation: i32,
+    /// How long a source is quiet before it does not hold the time of others, in ms; `None`: never.
+    pub(super) source_idle: Option<u64>,
     pub(super) states: Arc<States>,
     pub(super) globals: Globals,
     pub(super) settings: TaskSettings,
@@ -51,7 +55,7 @@ impl Drive {
         states: Arc<States>,
         globals: Globals,
         (beside, broker): (Beside, Broker),
-        (partitions, workers): (i32, usize),
+        (partitions, workers, source_idle): (i32, usize, Option<u64>),
         runtime: Rc<tokio::runtime::Runtime>,
     ) -> Result<Self, Error> {
         let mut drive = Drive {
@@ -60,6 +64,8 @@ impl Drive {
             workers: (0..workers).map(|_| Worker::new()).collect(),
             seats: Vec::new(),
             shift: 0,
+            generation: 0,
+            source_idle,
             states: globals.beside(states),
             globals,
             settings,
@@ -92,6 +98,7 @@ impl Drive {
             for worker in 0..self.workers.len() {
                 moved |= self.commit(worker)?;
             }
+            moved = moved || self.rest();
             if !moved && !self.wait_for_handlers()? {
                 return Ok(());
             }
@@ -152,10 +159,30 @@ impl Drive {
         moved
     }
 
+    /// Says of the sources that have had nothing for `source_idle` that they do not hold the time of others. Returns whether
+    /// that is news.
+    fn rest(&mut self) -> bool {
+        let Some(after) = self.source_idle else {
+            return false;
+        };
+        let mut news = false;
+        for seat in &mut self.seats {
+            let quiet = self.now.mono - seat.busy >= after;
+            for lull in seat.task.lulls().filter(|_| quiet) {
+                if seat.task.is_spent(lull) && !seat.task.rests(lull) {
+                    seat.task.rest(lull);
+                    news = true;
+                }
+            }
+        }
+        news
+    }
+
     pub(super) fn turn(&mut self, at: usize) -> Result<bool, Error> {
         let _entered = self.runtime.enter();
         let seat = &mut self.seats[at];
         let (before, ticks) = (seat.task.processed(), seat.task.ticks());
+        let heard = seat.task.heard();
         while seat
             .task
             .run(self.now)
@@ -166,7 +193,7 @@ impl Drive {
         if moved {
             seat.busy = self.now.mono;
         }
-        Ok(moved || seat.task.ticks() != ticks)
+        Ok(moved || seat.task.ticks() != ticks || seat.task.heard() != heard)
     }
 
     /// Commits what the tasks of a worker have acknowledged, all at once, or aborts when the test asked for that.
@@ -238,6 +265,24 @@ impl Drive {
                     self.cluster.append_together(&topic, entry);
                 }
                 _ => self.cluster.append(&topic, entry),
+            }
+        }
+        let mut watermarks: Vec<(String, Entry)> = Vec::new();
+        seat.task.each_watermark(|topic, headers, timestamp| {
+            let headers = decode_headers(headers)
+                .map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_vec()));
+            let entry = Entry {
+                key: None,
+                value: None,
+                timestamp,
+                headers: headers.collect(),
+            };
+            watermarks.push((topic.to_owned(), entry));
+            Ok::<_, Error>(())
+        })?;
+        for (topic, entry) in watermarks {
+            for partition in 0..self.cluster.partitions {
+                self.cluster.append_to(&topic, partition, entry.clone());
             }
         }
         let topology = &self.topologies[seat.topology];
@@ -346,8 +391,18 @@ impl Drive {
             let left = seat.task.idle_due(now.wall)?.saturating_sub(now.wall);
             Some(now.mono.saturating_add(left as u64))
         });
+        let resting = self.seats.iter().filter_map(|seat| {
+            let at = seat.busy + self.source_idle?;
+            let waits = |lull| seat.task.is_spent(lull) && !seat.task.rests(lull);
+            (at > now.mono && seat.task.lulls().any(waits)).then_some(at)
+        });
         let beside = self.beside.next(now);
-        wakes.chain(quiet).chain(over).chain(beside).min()
+        wakes
+            .chain(quiet)
+            .chain(resting)
+            .chain(over)
+            .chain(beside)
+            .min()
     }
 
     /// Closes what is over by the wall clock in tasks that have been quiet for long enough: a task that feeds another one

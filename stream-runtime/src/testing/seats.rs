@@ -40,6 +40,7 @@ impl Drive {
     /// the cluster and what its worker has on its disk.
     pub(super) fn assign(&mut self) -> Result<(), Error> {
         self.seats.clear();
+        self.generation += 1;
         let up: Vec<usize> = (0..self.workers.len())
             .filter(|at| self.workers[*at].up)
             .collect();
@@ -70,6 +71,7 @@ impl Drive {
             topology: Arc::clone(topology),
             partition,
             partitions: self.cluster.partitions,
+            sources: vec![self.cluster.partitions; topology.inputs.len()],
             settings: self.settings.clone(),
             trees: trees.clone(),
             states: Arc::clone(&self.states),
@@ -105,6 +107,7 @@ impl Drive {
                 })
             })
             .collect();
+        task.begin_in(self.generation);
         let starts = task.recovered(&committed)?;
         let starts: Vec<i64> = starts
             .into_iter()

@@ -95,11 +95,13 @@ impl StreamThread {
             && !self.asking
             && self.ask_again.is_none()
             && self.backoff.waits(Instant::now()).is_none();
+        // What a source has not told, that it has nothing more, others wait for.
+        let rests = self.worker.settings.source_idle.is_some();
         let settled = free
             && self
                 .partitions
                 .iter()
-                .all(|p| p.is_running() && p.is_settled(wall))
+                .all(|p| p.is_running() && p.is_settled(wall) && !(rests && p.waits_to_rest()))
             && self.down.iter().all(|down| down.until.is_none());
         if settled == self.seen.settled {
             return;

@@ -142,6 +142,7 @@ impl StreamThread {
     /// The broker refuses for good.
     pub(super) fn commit(&mut self) -> Result<(), Error> {
         self.pending = false;
+        self.heard = false;
         let began = Instant::now();
         let (mut together, mut alone) = (Vec::new(), Vec::new());
         for at in 0..self.partitions.len() {
@@ -381,7 +382,27 @@ impl StreamThread {
         if sent > 0 {
             between()?;
         }
-        Ok((sent, self.send_changes(group)?))
+        let unsent = self.send_changes(group)?;
+        if unsent.is_none() {
+            self.send_watermarks(group)?;
+        }
+        Ok((sent, unsent))
+    }
+
+    /// Says how far the tasks are as sources, behind all that they send.
+    fn send_watermarks(&self, group: &[usize]) -> Result<(), Broken> {
+        let wall = super::shared::wall();
+        for &at in group {
+            let each = |topic: &str, headers: &[u8], timestamp: i64| {
+                let partitions = super::hops::count(&self.worker, topic).unwrap_or(0);
+                (0..partitions).try_for_each(|partition| {
+                    let place = (topic, partition);
+                    self.outlet.send_watermark(place, headers, timestamp, wall)
+                })
+            };
+            self.partitions[at].task.each_watermark(each)?;
+        }
+        Ok(())
     }
 
     fn send_outputs(&self, group: &[usize]) -> Result<(usize, Option<DeliveryFailure>), Fault> {

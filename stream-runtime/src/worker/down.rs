@@ -86,6 +86,8 @@ impl StreamThread {
     fn end(&mut self, at: usize, until: Option<Instant>) {
         let partition = &mut self.partitions[at];
         partition.task.drop_agents();
+        // As a source it holds the time of others until it runs again: the last commit says so.
+        partition.task.counts_again();
         let last = partition.is_running();
         self.pending |= last;
         partition.phase = Phase::Failed { last, until };

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::shared::Shared;
 use super::thread::StreamThread;
 use crate::kafka::{Fault, Place, TopicPartition};
+use crate::topology::SubTopology;
 
 /// Every partition of the topics whose records come to a sub-topology with another key, those added meanwhile included.
 /// Asks the broker.
@@ -25,8 +26,22 @@ pub(super) fn sources(worker: &Shared, topology: usize) -> Result<Vec<TopicParti
     Ok(all)
 }
 
+/// Of each input of a sub-topology that a hop fills: the partitions that it is filled from; 0 for the others.
+pub(super) fn filled_from(worker: &Shared, topology: usize) -> Vec<i32> {
+    let inputs = worker.topologies[topology].inputs.iter();
+    let from = |topic: &String| {
+        let fills = |t: &SubTopology| t.outputs.iter().any(|output| output.topic == *topic);
+        let feeder = worker.topologies.iter().position(|t| fills(t));
+        feeder.and_then(|at| worker.counts.get(at)).copied()
+    };
+    inputs
+        .map(|input| input.is_repartition().then(|| from(&input.topic)))
+        .map(|count| count.flatten().unwrap_or(0))
+        .collect()
+}
+
 /// Partitions of an input topic when the worker began.
-fn count(worker: &Shared, topic: &str) -> Option<i32> {
+pub(super) fn count(worker: &Shared, topic: &str) -> Option<i32> {
     let mut topologies = worker.topologies.iter();
     let reader = topologies.position(|t| t.inputs.iter().any(|input| input.topic == topic));
     reader.and_then(|at| worker.counts.get(at)).copied()

@@ -61,7 +61,7 @@ pub(crate) use handle::WorkerHandle;
 pub(crate) use patterns::Replan;
 pub(crate) use reads::{Answer, Ask, NotHere};
 pub(crate) use refused::{Standing, takes_nothing};
-pub(crate) use settings::WorkerSettings;
+pub(crate) use settings::{SOURCE_IDLE, WorkerSettings};
 pub(crate) use status::{Group, PartitionState, PartitionView, Progress, Status};
 pub(crate) use stop::Stop;
 pub(crate) use topics::{Must, musts};

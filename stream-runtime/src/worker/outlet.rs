@@ -71,6 +71,25 @@ impl Outlet {
         })
     }
 
+    /// A watermark: headers alone.
+    pub(super) fn send_watermark(
+        &self,
+        (topic, partition): (&str, i32),
+        headers: &[u8],
+        timestamp: i64,
+        wall: i64,
+    ) -> Result<(), Fault> {
+        self.send(Outgoing {
+            topic,
+            partition: Some(partition),
+            key: None,
+            value: None,
+            timestamp: Some(stamp(timestamp, wall)),
+            headers: Some(OutHeaders::new(task::decode_headers(headers))),
+            slot: 0,
+        })
+    }
+
     /// A changelog row or mark: stamped with the wall clock, because retention and compaction
     /// compare stamps with it.
     pub(super) fn send_change(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::foreign::Signed;
-use super::idle::IdleClock;
+use super::idle::{IdleClock, LullClock};
 use super::meters::Meters;
 use super::recovery::Recovery;
 use super::refused::Sent;
@@ -29,6 +29,8 @@ pub(super) struct Partition {
     pub(super) idle: IdleClock,
     /// The fresh look at the inputs' ends that closing by `idle` needs has been asked for.
     pub(super) idle_asked: bool,
+    /// How long the inputs have been quiet whose silence is told.
+    pub(super) lulls: Vec<LullClock>,
     /// Events acknowledged as of the last turn.
     pub(super) seen: u64,
     /// Ticks acknowledged as of the last turn.
@@ -112,6 +114,8 @@ pub(super) struct TableState {
 pub(super) struct Read {
     /// Records, and ends of partitions.
     pub(super) items: usize,
+    /// Watermarks, which are no events.
+    pub(super) watermarks: usize,
     pub(super) error: Option<Fault>,
 }
 
@@ -129,6 +133,7 @@ impl Partition {
     pub(super) fn read(&mut self, batch: &mut Batch, headers: &mut Vec<u8>) -> Read {
         let mut read = Read {
             items: 0,
+            watermarks: 0,
             error: None,
         };
         for (at, input) in self.inputs.iter().enumerate() {
@@ -140,17 +145,24 @@ impl Partition {
                 Fetched::Record(record) => {
                     headers.clear();
                     encode_headers(record.headers.iter(), headers);
-                    inbox.push(RawRecord {
+                    let record = RawRecord {
                         offset: record.offset,
                         timestamp: record.timestamp,
                         key: record.key,
                         value: record.value,
                         headers,
-                    });
-                    read.items += 1;
+                    };
+                    if inbox.push(record) {
+                        read.items += 1;
+                    } else {
+                        read.watermarks += 1;
+                    }
                 }
                 Fetched::End { offset } => {
-                    read.items += 1;
+                    // The end behind a watermark is no news either.
+                    if read.watermarks == 0 {
+                        read.items += 1;
+                    }
                     inbox.advance(offset);
                     inbox.reached_end();
                 }
@@ -196,7 +208,8 @@ impl Partition {
             // Where nothing was ever read there is nothing to commit.
             position == input.committed || (input.committed < 0 && position == input.start)
         });
-        committed && self.is_at_end() && self.task.is_quiet() && !self.task.can_idle(wall)
+        let told = !self.task.is_dirty();
+        committed && told && self.is_at_end() && self.task.is_quiet() && !self.task.can_idle(wall)
     }
 
     /// The input partitions, in the order of the inputs.

@@ -54,6 +54,7 @@ impl StreamThread {
         }
         let token = self.member.token();
         let generation = token.map_or(-1, |token| token.generation);
+        self.assigned_in = generation;
         let handle = &self.worker.handle;
         handle.assigned(self.number, self.leads, generation);
         if empty {

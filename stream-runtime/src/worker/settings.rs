@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::OnForeignCommit;
 use crate::kafka::Properties;
 
+/// How long a source of a repartition topic is quiet before it does not hold the time of its readers, unless the app says.
+pub(crate) const SOURCE_IDLE: Duration = Duration::from_secs(1);
+
 /// Settings of one worker.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerSettings {
@@ -37,6 +40,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) max_ahead: Duration,
     /// How long an input at its end is waited for while others have records.
     pub(crate) max_task_idle: Duration,
+    /// How long a source of a repartition topic is quiet before it does not hold the time of its readers; `None`: never.
+    pub(crate) source_idle: Option<Duration>,
     /// Partitions of topics that are created; `None`: the broker's default.
     pub(crate) topic_partitions: Option<i32>,
     /// Replicas of topics that are created; `None`: the broker's default.
@@ -71,6 +76,7 @@ impl WorkerSettings {
             on_foreign_commit: OnForeignCommit::Stop,
             max_ahead: Duration::from_secs(3_600),
             max_task_idle: Duration::ZERO,
+            source_idle: Some(SOURCE_IDLE),
             topic_partitions: None,
             replication_factor: None,
             until_caught_up: false,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::assignment::Share;
 use super::foreign::Signed;
 use super::found::Found;
-use super::idle::IdleClock;
+use super::idle::{IdleClock, LullClock};
 use super::meters::Meters;
 use super::partition::{Input, Partition, Phase, Recovering, TableState};
 use super::recovery::{Changelog, Recovery, Turned};
@@ -155,6 +155,7 @@ impl StreamThread {
                 signed: draft.signed,
             };
             let outputs = draft.topology.outputs.len();
+            let lulls = draft.task.lulls().map(LullClock::new).collect();
             self.partitions.push(Partition {
                 name: draft.name,
                 task: draft.task,
@@ -163,6 +164,7 @@ impl StreamThread {
                 phase: Phase::Recovering(Box::new(recovering)),
                 idle: IdleClock::default(),
                 idle_asked: false,
+                lulls,
                 seen: 0,
                 ticks: 0,
                 meters: Meters::new(draft.name.0, draft.name.1),
@@ -249,12 +251,14 @@ impl StreamThread {
             topology: Arc::clone(&topology),
             partition,
             partitions: self.worker.counts.get(share.topology).copied().unwrap_or(0),
+            sources: super::hops::filled_from(&self.worker, share.topology),
             settings: self.task_settings(),
             trees: trees.clone(),
             states: Arc::clone(&self.worker.states),
             wake: Arc::new(move || wake.wake()),
             pulse: Arc::clone(&self.pulse),
         })?;
+        task.begin_in(self.assigned_in);
         let mut changelogs = Vec::new();
         let mut tables = Vec::with_capacity(trees.len());
         for (at, (table, tree)) in topology.tables.iter().zip(trees).enumerate() {
@@ -471,6 +475,7 @@ impl StreamThread {
             }
         };
         let logs = recovering.logs.clone();
+        let empty: Vec<bool> = logs.iter().map(|(low, end)| low == end).collect();
         let known = starts.iter().zip(&recovering.defaults);
         let known: Vec<(i64, bool)> = known
             .map(|(start, default)| match start {
@@ -515,6 +520,10 @@ impl StreamThread {
             .collect();
         for (input, offset) in partition.inputs.iter_mut().zip(&offsets) {
             input.start = *offset;
+        }
+        for clock in &mut partition.lulls {
+            let mut inputs = partition.task.lull_inputs(clock.of()).iter();
+            clock.begin(inputs.all(|&at| empty[at]));
         }
         partition.phase = Phase::Running;
         let handle = &self.worker.handle;

@@ -24,7 +24,7 @@ use crate::kafka::{
     Batch, Fault, FaultKind, GroupConsumer, GroupEvent, Reader, TopicPartition, Wake,
 };
 use crate::store::StorerClient;
-use crate::task::{Pulse, Stand, TaskFailure};
+use crate::task::{Lull, Pulse, Stand, TaskFailure};
 
 /// Records read from a queue at once.
 const BATCH: usize = 1_024;
@@ -34,6 +34,8 @@ const ROUND_ROWS: usize = 100_000;
 const REST: Duration = Duration::from_secs(1);
 /// The same while a table with `idle` has open windows.
 const IDLE_REST: Duration = Duration::from_millis(500);
+/// How long watermarks wait for a commit of their own.
+const HEARD: Duration = Duration::from_secs(1);
 /// How long a producer may take to begin before another one is made.
 const INIT: Duration = Duration::from_secs(30);
 
@@ -46,10 +48,11 @@ pub(super) enum Reply {
         task: Option<TaskName>,
         result: Result<Box<Found>, Fault>,
     },
-    /// End offsets of a quiet task's inputs.
+    /// End offsets of a quiet task's inputs, or of a group of them.
     Ends {
         generation: u64,
         task: TaskName,
+        lull: Option<Lull>,
         result: Result<Vec<i64>, Fault>,
     },
     /// Somebody asks for rows.
@@ -84,6 +87,8 @@ pub(super) struct StreamThread {
     pub(super) assigned: Option<Vec<TopicPartition>>,
     /// Numbers what is asked: answers to earlier questions are dropped.
     pub(super) generation: u64,
+    /// The group's generation that gave us our partitions; -1 before the first.
+    pub(super) assigned_in: i32,
     /// Partition 0 of the leader topic is ours as well.
     pub(super) leads: bool,
     /// What the assignment needs has been asked for and not come.
@@ -105,6 +110,8 @@ pub(super) struct StreamThread {
     pub(super) looking: Looking,
     /// Something may have to be committed.
     pub(super) pending: bool,
+    /// Watermarks may have to be committed.
+    pub(super) heard: bool,
     /// What ends the worker once this thread has left in order.
     fatal: Option<Error>,
     pub(super) meters: CommitMeters,
@@ -165,6 +172,8 @@ impl StreamThread {
             assigned: None,
             leads: false,
             generation: 0,
+            assigned_in: -1,
+            heard: false,
             asking: false,
             ask_again: None,
             rejoin: Rejoin::default(),
@@ -245,9 +254,9 @@ impl StreamThread {
             if self.backoff.waits(Instant::now()).is_none() {
                 let (moved, commit_due) = self.process();
                 busy |= moved;
-                if self.pending
-                    && (commit_due
-                        || self.last_commit.elapsed() >= self.worker.settings.commit_interval)
+                let since = self.last_commit.elapsed();
+                if self.pending && (commit_due || since >= self.worker.settings.commit_interval)
+                    || self.heard && since >= HEARD
                 {
                     self.pulse.at(Stand::Commit);
                     self.commit()?;
@@ -283,8 +292,12 @@ impl StreamThread {
                 Reply::Ends {
                     generation,
                     task,
+                    lull,
                     result,
-                } if generation == self.generation => self.ends(task, result),
+                } if generation == self.generation => match lull {
+                    None => self.ends(task, result),
+                    Some(lull) => self.lull_ends(task, lull, result),
+                },
                 Reply::Read(request) => self.read(request),
                 Reply::Unfit { task, why } => self.unfit(task, why),
                 Reply::Confirmed {
@@ -329,6 +342,8 @@ impl StreamThread {
             let moved = read.items > 0 || processed != partition.seen;
             partition.seen = processed;
             self.pending |= moved || ticked || partition.task.is_dirty();
+            self.heard |= read.watermarks > 0;
+            busy |= read.watermarks > 0;
             busy |= moved || ticked || more || (partition.task.is_woken() && result.is_ok());
             commit_due |= due;
             if let Some(fault) = read.error {
@@ -340,6 +355,7 @@ impl StreamThread {
                 continue;
             }
             self.watch_idle(at, moved, now.wall, now.mono);
+            self.watch_lulls(at, now.mono);
             self.watch_retries(at);
         }
         (busy, commit_due)
@@ -416,6 +432,9 @@ impl StreamThread {
         if self.pending {
             until = until.min(self.last_commit + self.worker.settings.commit_interval);
         }
+        if self.heard {
+            until = until.min(self.last_commit + HEARD);
+        }
         if let Some(at) = self.backoff.waits(now) {
             until = at.min(now + REST);
         }
@@ -433,6 +452,11 @@ impl StreamThread {
             }
             if let Some(after) = partition.task.idle_after() {
                 until = until.min(now + IDLE_REST.min(Duration::from_millis(after.max(1))));
+            }
+            if let Some(idle) = self.worker.settings.source_idle
+                && partition.waits_to_rest()
+            {
+                until = until.min(now + IDLE_REST.min(idle.max(Duration::from_millis(1))));
             }
         }
         if until <= now {

@@ -19,6 +19,7 @@ mod external;
 mod faults;
 mod globals;
 mod holding;
+mod hops;
 mod kills;
 mod lookups;
 #[cfg(feature = "mutants")]

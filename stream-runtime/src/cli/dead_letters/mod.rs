@@ -180,6 +180,7 @@ impl<'a> Desk<'a> {
             from_beginning: true,
             until_end: true,
             isolation: Isolation::Committed,
+            watermarks: false,
             group: group(self.cx),
         };
         follow.run(&self.properties, &self.admin, &mut |step| match step {

@@ -457,6 +457,7 @@ fn open(topology: &Arc<SubTopology>, store: &Arc<MemoryStore>, settings: &TaskSe
         topology: topology.clone(),
         partition: 0,
         partitions: 1,
+        sources: vec![],
         settings: settings.clone(),
         trees,
         states: Arc::default(),

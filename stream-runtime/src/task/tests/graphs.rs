@@ -268,6 +268,7 @@ fn two_topics(settings: TaskSettings) -> Task {
         topology,
         partition: 0,
         partitions: 1,
+        sources: vec![],
         settings,
         trees: vec![],
         states: Arc::default(),

@@ -73,6 +73,7 @@ fn task_over(tree: Arc<dyn Tree>, cache_bytes: usize, agent: fn(&dyn Any) -> Age
         ),
         partition: 0,
         partitions: 1,
+        sources: vec![],
         settings,
         trees: vec![Some(tree)],
         states: Arc::default(),

@@ -5,6 +5,7 @@ mod all;
 mod beside;
 mod globals;
 mod group_by;
+mod hops;
 mod join;
 mod keys;
 mod kit;

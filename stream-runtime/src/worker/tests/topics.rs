@@ -449,7 +449,9 @@ fn a_join_of_which_one_input_grows_names_it() {
             "`grown-left` (of 2 partitions) and `grown-right` (of 3)",
         ],
     );
-    assert!(worker.runs(0) && worker.runs(1), "the others go on");
+    until("the others, which go on", || {
+        worker.runs(0) && worker.runs(1)
+    });
     assert_eq!(worker.stop().failed.len(), 1);
 }
 

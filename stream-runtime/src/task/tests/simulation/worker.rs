@@ -215,6 +215,7 @@ impl Worker {
             topology: Arc::clone(&self.topology),
             partition: 0,
             partitions: 1,
+            sources: vec![],
             settings: self.settings.clone(),
             trees: trees.iter().map(|tree| Some(Arc::clone(tree))).collect(),
             states: Arc::default(),

@@ -1,0 +1,342 @@
+//! What a task tells the readers of the repartition topics that it fills: its time as a source, and whether it counts.
+
+use std::cell::Cell;
+
+use super::inbox::Inbox;
+use super::shared::{Current, Shared};
+use super::sources::{Holder, Sources};
+use super::task::Task;
+use super::watermark::{SourceTime, Standing, Word};
+use crate::table::NO_TIME;
+use crate::topology::{OutputKind, SubTopology};
+
+/// Watermarks that a hop writes in a second at most, over all its sources and partitions.
+const A_SECOND: u64 = 10_000;
+
+/// A repartition topic that the task fills.
+#[derive(Debug)]
+pub(crate) struct Hop {
+    /// Index of the output.
+    pub(crate) output: usize,
+    /// Indexes of the inputs that its feeder reads.
+    pub(crate) reads: Vec<usize>,
+    /// The largest event time acknowledged from them; as of the last commit.
+    time: Cell<i64>,
+    committed: Cell<i64>,
+    /// They have had nothing for `source_idle`, and are at their ends.
+    idle: Cell<bool>,
+    /// What the prepared commit tells, and what the last one told.
+    telling: Cell<Option<Word>>,
+    told: Cell<Option<Word>>,
+    /// Monotonic time in ms before which nothing but a new standing is told.
+    next: Cell<u64>,
+    /// Time between two watermarks, ms.
+    every: u64,
+}
+
+/// The hops that a sub-topology's agents fill; its inputs have this many partitions.
+pub(super) fn of(topology: &SubTopology, partitions: i32) -> Vec<Hop> {
+    let each = u64::try_from(partitions).unwrap_or(0);
+    let feeders = topology.agents.iter().filter(|agent| agent.feeds.is_some());
+    let hops = feeders.filter_map(|agent| {
+        let output = agent.sink?;
+        (topology.outputs[output].kind == OutputKind::Repartition).then(|| Hop {
+            output,
+            reads: agent.reads.clone(),
+            time: Cell::new(NO_TIME),
+            committed: Cell::new(NO_TIME),
+            idle: Cell::new(false),
+            telling: Cell::new(None),
+            told: Cell::new(None),
+            next: Cell::new(0),
+            every: each * each * 1_000 / A_SECOND,
+        })
+    });
+    hops.collect()
+}
+
+impl Hop {
+    /// Its time: the largest event time acknowledged.
+    pub(crate) fn time(&self) -> i64 {
+        self.time.get()
+    }
+
+    /// An event of its feeder's topics was acknowledged.
+    pub(crate) fn passed(&self, time: i64) {
+        self.time.set(self.time.get().max(time));
+    }
+
+    /// Takes the time of an earlier commit.
+    pub(super) fn restore(&self, time: i64) {
+        self.passed(time);
+        self.committed.set(self.time.get());
+    }
+
+    /// Its feeder's topics have had nothing for long enough.
+    pub(super) fn rests(&self) {
+        self.idle.set(true);
+    }
+
+    /// What it has to say now, in this place.
+    fn word(&self, shared: &Shared) -> Word {
+        let rests = self.idle.get() && shared.are_spent(&self.reads);
+        self.idle.set(rests);
+        Word {
+            source: shared.partition,
+            time: self.time.get(),
+            standing: match rests {
+                true => Standing::Idle,
+                false => Standing::Counts,
+            },
+            generation: shared.generation.get(),
+        }
+    }
+
+    /// Says what the next commit tells, when there is something new and it is time. Returns whether there is.
+    pub(super) fn prepare(&self, shared: &Shared) -> bool {
+        let word = self.word(shared);
+        self.telling.set(self.is_new(word, shared).then_some(word));
+        self.telling.get().is_some()
+    }
+
+    fn is_new(&self, word: Word, shared: &Shared) -> bool {
+        match self.told.get() {
+            None => true,
+            Some(told) if told == word => false,
+            Some(told) => {
+                told.standing != word.standing
+                    || told.generation != word.generation
+                    || self.next.get() <= shared.mono.get()
+            }
+        }
+    }
+
+    /// Whether something is to be told that no commit has told.
+    pub(super) fn is_untold(&self, shared: &Shared) -> bool {
+        self.is_new(self.word(shared), shared)
+    }
+
+    /// What the prepared commit tells.
+    pub(super) fn telling(&self) -> Option<Word> {
+        self.telling.get()
+    }
+
+    pub(super) fn commit(&self, shared: &Shared) {
+        if let Some(word) = self.telling.take() {
+            self.told.set(Some(word));
+            self.next.set(shared.mono.get() + self.every);
+        }
+    }
+
+    /// The time of the prepared cut is the one of the last commit.
+    pub(super) fn keep(&self, time: i64) {
+        self.committed.set(time);
+    }
+
+    /// The time as of the last commit.
+    pub(super) fn committed(&self) -> i64 {
+        self.committed.get()
+    }
+
+    pub(super) fn abort(&self) {
+        self.telling.set(None);
+        self.idle.set(false);
+        self.time.set(self.committed.get());
+    }
+}
+
+/// Inputs of a task whose silence is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lull(usize);
+
+impl Task {
+    /// The groups of inputs whose silence changes somebody's time: those of each hop that the task fills, and its own direct
+    /// ones behind a hop. None of them: most tasks.
+    pub fn lulls(&self) -> impl Iterator<Item = Lull> + use<> {
+        let shared = &self.shared;
+        let direct = shared.sources.as_ref();
+        let direct = direct.is_some_and(|sources| !sources.direct_inputs().is_empty());
+        (0..shared.hops.len() + usize::from(direct)).map(Lull)
+    }
+
+    /// The inputs of a group.
+    pub fn lull_inputs(&self, lull: Lull) -> &[usize] {
+        let shared = &self.shared;
+        match (shared.hops.get(lull.0), &shared.sources) {
+            (Some(hop), _) => &hop.reads,
+            (None, Some(sources)) => sources.direct_inputs(),
+            (None, None) => &[],
+        }
+    }
+
+    /// Whether nothing of a group waits, and nothing of it had come when it was looked at last.
+    pub fn is_spent(&self, lull: Lull) -> bool {
+        let held = matches!(
+            self.shared.current.get(),
+            Current::Input(_) | Current::Held(_)
+        );
+        !held && self.shared.are_spent(self.lull_inputs(lull))
+    }
+
+    /// Whether the silence of a group has been told.
+    pub fn rests(&self, lull: Lull) -> bool {
+        let shared = &self.shared;
+        match (shared.hops.get(lull.0), &shared.sources) {
+            (Some(hop), _) => hop.idle.get() && shared.are_spent(&hop.reads),
+            (None, Some(sources)) => {
+                sources.direct_rests() && shared.are_spent(sources.direct_inputs())
+            }
+            (None, None) => true,
+        }
+    }
+
+    /// A group has had nothing for `source_idle`, and is at the end of its topics: it does not hold the time of others.
+    /// Returns whether something fell due in this task.
+    pub fn rest(&mut self, lull: Lull) -> bool {
+        let shared = &self.shared;
+        match (shared.hops.get(lull.0), &shared.sources) {
+            (Some(hop), _) => {
+                hop.rests();
+                false
+            }
+            (None, Some(sources)) => {
+                sources.direct_stands(Standing::Idle);
+                shared.follow(sources);
+                shared.clock.is_due()
+            }
+            (None, None) => false,
+        }
+    }
+
+    /// The task cannot go on: as a source it counts, whatever it has told.
+    pub fn counts_again(&mut self) {
+        for hop in &self.shared.hops {
+            hop.idle.set(false);
+        }
+    }
+
+    /// Watermarks taken in all.
+    pub fn heard(&self) -> u64 {
+        self.shared.heard.get()
+    }
+
+    /// The source that holds stream time back, of a task behind a hop; `None`: it is behind none, or none counts.
+    pub fn held_back_by(&self) -> Option<Holder> {
+        self.shared.sources.as_ref()?.holder()
+    }
+}
+
+impl Shared {
+    /// Whether inputs are at their ends, with nothing that waits.
+    pub(crate) fn are_spent(&self, inputs: &[usize]) -> bool {
+        let spent = |inbox: &Inbox| inbox.is_empty() && inbox.at_end();
+        inputs.iter().all(|&at| spent(&self.inputs[at].borrow()))
+    }
+
+    /// A record of an input begins: its feeders have something to say.
+    #[inline]
+    pub(crate) fn arrives(&self, input: usize) {
+        for &hop in &self.feeds[input] {
+            self.hops[hop].idle.set(false);
+        }
+    }
+
+    /// Takes what stands before the next records of the inputs behind hops: watermarks, and what the records say of their
+    /// sources. What falls due by it closes before they begin.
+    #[inline]
+    pub(crate) fn hear(&self) {
+        if let Some(sources) = &self.sources {
+            self.hear_of(sources);
+        }
+    }
+
+    fn hear_of(&self, sources: &Sources) {
+        for (at, inbox) in self.inputs[..self.timely].iter().enumerate() {
+            if !sources.is_hop(at) {
+                if sources.is_direct(at) && !inbox.borrow().is_empty() {
+                    sources.direct_stands(Standing::Counts);
+                }
+                continue;
+            }
+            self.take_watermarks(sources, at);
+            let said = inbox.borrow().source_time();
+            if let Some(said) = said {
+                self.hear_record(sources, at, said);
+            }
+        }
+        self.follow(sources);
+    }
+
+    fn take_watermarks(&self, sources: &Sources, input: usize) {
+        let mut inbox = self.inputs[input].borrow_mut();
+        while let Some(words) = inbox.take_watermark() {
+            self.heard.set(self.heard.get() + 1);
+            for word in words {
+                sources.hear(input, word);
+            }
+        }
+    }
+
+    /// What a record says of its source holds before it.
+    fn hear_record(&self, sources: &Sources, input: usize, said: SourceTime) {
+        sources.hear(
+            input,
+            Word {
+                source: said.source,
+                // The client may lose a record and deliver the next one; what is then sent again is not to be late.
+                time: match self.settings.exactly_once {
+                    true => said.before,
+                    false => NO_TIME,
+                },
+                standing: Standing::Counts,
+                generation: self.generation.get(),
+            },
+        );
+    }
+
+    /// Stream time never goes back.
+    fn follow(&self, sources: &Sources) {
+        let now = sources.now();
+        if now > self.clock.stream_time.get() {
+            self.clock.stream_time.set(now);
+        }
+    }
+
+    /// An event that moves time was acknowledged: of an input, with what its record says of its source.
+    #[inline]
+    pub(crate) fn passed(&self, input: usize, said: Option<SourceTime>, time: i64) {
+        for &hop in &self.feeds[input] {
+            self.hops[hop].passed(time);
+        }
+        match &self.sources {
+            None if time > self.clock.stream_time.get() => self.clock.stream_time.set(time),
+            None => {}
+            Some(sources) => self.passed_behind(sources, input, said, time),
+        }
+    }
+
+    fn passed_behind(&self, sources: &Sources, input: usize, said: Option<SourceTime>, time: i64) {
+        if sources.is_direct(input) {
+            sources.acknowledged_direct(time);
+        } else if let Some(said) = said
+            && self.settings.exactly_once
+        {
+            sources.acknowledged(input, said.source, time);
+        }
+        self.follow(sources);
+    }
+
+    /// The same of an event that was held among others: what its record said first, what stands behind it last.
+    pub(crate) fn passed_held(&self, input: usize, said: Option<SourceTime>, time: Option<i64>) {
+        if let (Some(sources), Some(said)) = (&self.sources, said) {
+            self.hear_record(sources, input, said);
+        }
+        if let Some(time) = time {
+            self.passed(input, said, time);
+        }
+        if let Some(sources) = self.sources.as_ref().filter(|s| s.is_hop(input)) {
+            self.take_watermarks(sources, input);
+            self.follow(sources);
+        }
+    }
+}

@@ -1,0 +1,494 @@
+//! The time of a task behind a hop: the smallest of its sources that count.
+
+use std::cell::{Cell, RefCell};
+
+use super::watermark::{Standing, Word};
+use crate::error::Error;
+use crate::table::NO_TIME;
+
+/// First byte of what [`Sources::encode`] writes.
+const FORMAT: u8 = 1;
+
+/// What is known of one source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Source {
+    time: i64,
+    standing: Standing,
+    generation: i32,
+}
+
+impl Source {
+    /// Nobody has heard of it yet.
+    const UNHEARD: Source = Source {
+        time: NO_TIME,
+        standing: Standing::Counts,
+        generation: -1,
+    };
+
+    /// Whether it holds the time in this generation of the group: what it said of itself in another one is void.
+    fn counts(&self, generation: i32) -> bool {
+        self.standing == Standing::Counts || self.generation != generation
+    }
+}
+
+/// What an input of a task is to the task's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Its own: all of these are one source together.
+    Direct,
+    /// Filled by a hop, from so many partitions: each is a source.
+    Hop(i32),
+    /// It brings windows again, whose time is over.
+    Again,
+}
+
+/// One input of the task.
+#[derive(Debug)]
+enum Origin {
+    Direct,
+    Hop(RefCell<Vec<Source>>),
+    Again,
+}
+
+/// The sources of a task, each with its time.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    inputs: Vec<(String, Origin)>,
+    /// The direct inputs together; `None`: there are none.
+    direct: Option<Cell<Source>>,
+    direct_inputs: Vec<usize>,
+    /// The generation of the group.
+    generation: Cell<i32>,
+    /// The smallest time of those that count, else the largest of all; [`NO_TIME`] while one has said nothing.
+    now: Cell<i64>,
+}
+
+impl Sources {
+    /// The sources of a task's inputs; `None` when no input is behind a hop.
+    pub(crate) fn of<'a>(inputs: impl Iterator<Item = (&'a str, Stream)>) -> Option<Self> {
+        let inputs: Vec<(String, Origin)> = inputs
+            .map(|(topic, stream)| {
+                let origin = match stream {
+                    Stream::Direct => Origin::Direct,
+                    Stream::Again => Origin::Again,
+                    Stream::Hop(count) => {
+                        let count = usize::try_from(count).unwrap_or(0);
+                        Origin::Hop(RefCell::new(vec![Source::UNHEARD; count]))
+                    }
+                };
+                (topic.to_owned(), origin)
+            })
+            .collect();
+        let is_hop = |(_, origin): &(_, Origin)| matches!(origin, Origin::Hop(_));
+        if !inputs.iter().any(is_hop) {
+            return None;
+        }
+        let is_direct = |at: &usize| matches!(inputs[*at].1, Origin::Direct);
+        let direct_inputs: Vec<usize> = (0..inputs.len()).filter(is_direct).collect();
+        Some(Sources {
+            direct: (!direct_inputs.is_empty()).then_some(Cell::new(Source::UNHEARD)),
+            inputs,
+            direct_inputs,
+            generation: Cell::new(-1),
+            now: Cell::new(NO_TIME),
+        })
+    }
+
+    /// Returns the time that they make, epoch ms; [`NO_TIME`] while one that counts has said nothing.
+    pub(crate) fn now(&self) -> i64 {
+        self.now.get()
+    }
+
+    /// Returns the largest event time acknowledged from the direct inputs.
+    pub(crate) fn direct_time(&self) -> i64 {
+        self.direct
+            .as_ref()
+            .map_or(NO_TIME, |direct| direct.get().time)
+    }
+
+    /// Begins in a generation of the group: what sources said of themselves in another one is void.
+    pub(crate) fn begin(&self, generation: i32) {
+        self.generation.set(generation);
+        self.count();
+    }
+
+    /// Takes what a record, or a watermark, says of a source of an input.
+    pub(crate) fn hear(&self, input: usize, word: Word) {
+        let Origin::Hop(sources) = &self.inputs[input].1 else {
+            return;
+        };
+        let Ok(at) = usize::try_from(word.source) else {
+            return;
+        };
+        let mut sources = sources.borrow_mut();
+        if at >= sources.len() {
+            // It is there since its topic was given more partitions; those between have said nothing and do not count.
+            let silent = Source {
+                standing: Standing::Idle,
+                generation: self.generation.get(),
+                ..Source::UNHEARD
+            };
+            sources.resize(at + 1, silent);
+        }
+        let source = &mut sources[at];
+        let heard = Source {
+            time: source.time.max(word.time),
+            standing: word.standing,
+            generation: word.generation,
+        };
+        if *source == heard {
+            return;
+        }
+        let generation = self.generation.get();
+        // Of one that counts and does not hold the time nothing changes: the usual case.
+        let matters = source.time <= self.now.get()
+            || source.counts(generation) != heard.counts(generation)
+            || !heard.counts(generation);
+        *source = heard;
+        drop(sources);
+        if matters {
+            self.count();
+        }
+    }
+
+    /// An event of a source was acknowledged.
+    pub(crate) fn acknowledged(&self, input: usize, source: i32, time: i64) {
+        self.hear(
+            input,
+            Word {
+                source,
+                time,
+                standing: Standing::Counts,
+                generation: self.generation.get(),
+            },
+        );
+    }
+
+    /// An event of a direct input was acknowledged.
+    pub(crate) fn acknowledged_direct(&self, time: i64) {
+        self.change_direct(Standing::Counts, time);
+    }
+
+    /// The direct inputs have records, or have had none for `source_idle` and are at their ends. Returns whether this is new.
+    pub(crate) fn direct_stands(&self, standing: Standing) -> bool {
+        self.change_direct(standing, NO_TIME)
+    }
+
+    fn change_direct(&self, standing: Standing, time: i64) -> bool {
+        let Some(direct) = &self.direct else {
+            return false;
+        };
+        let was = direct.get();
+        let now = Source {
+            time: was.time.max(time),
+            standing,
+            generation: self.generation.get(),
+        };
+        direct.set(now);
+        if was != now {
+            self.count();
+        }
+        was.standing != standing || was.generation != now.generation
+    }
+
+    /// Whether an input is filled by a hop.
+    pub(crate) fn is_hop(&self, input: usize) -> bool {
+        matches!(self.inputs[input].1, Origin::Hop(_))
+    }
+
+    /// Whether an input is one of those that are one source together.
+    pub(crate) fn is_direct(&self, input: usize) -> bool {
+        matches!(self.inputs[input].1, Origin::Direct)
+    }
+
+    /// Returns the indexes of these.
+    pub(crate) fn direct_inputs(&self) -> &[usize] {
+        &self.direct_inputs
+    }
+
+    /// Whether these have said that they have nothing.
+    pub(crate) fn direct_rests(&self) -> bool {
+        let direct = self.direct.as_ref().map(Cell::get);
+        direct.is_some_and(|direct| !direct.counts(self.generation.get()))
+    }
+
+    fn each(&self, mut f: impl FnMut(Source)) {
+        for (_, origin) in &self.inputs {
+            if let Origin::Hop(sources) = origin {
+                sources.borrow().iter().copied().for_each(&mut f);
+            }
+        }
+        if let Some(direct) = &self.direct {
+            f(direct.get());
+        }
+    }
+
+    fn count(&self) {
+        let generation = self.generation.get();
+        let (mut least, mut most) = (i64::MAX, NO_TIME);
+        self.each(|source| {
+            most = most.max(source.time);
+            if source.counts(generation) {
+                least = least.min(source.time);
+            }
+        });
+        self.now.set(if least == i64::MAX { most } else { least });
+    }
+
+    /// Looks whether all that is known goes into the text beside a committed offset, for a task that keeps no mark.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(crate) fn fit_beside_offsets(&self) -> Result<(), Error> {
+        /// Of the broker's `offset.metadata.max.bytes`, with room for what else stands there.
+        const ROOM: usize = 3_500;
+        let mut bytes = Vec::new();
+        self.encode(&mut bytes);
+        if 2 * bytes.len() <= ROOM {
+            return Ok(());
+        }
+        let mut sources = 0;
+        self.each(|_| sources += 1);
+        Err(Error::table(format!(
+            "{sources} sources make the time of these tables, which have no changelog (`changelog = false`): how far they are is kept beside the committed offsets, where {ROOM} bytes are free; give one of the tables a changelog"
+        )))
+    }
+
+    /// Appends all that is known, for the mark.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let put = |source: &Source, out: &mut Vec<u8>| {
+            out.extend_from_slice(&source.time.to_be_bytes());
+            out.push(source.standing.code());
+            out.extend_from_slice(&source.generation.to_be_bytes());
+        };
+        out.push(FORMAT);
+        for (topic, origin) in &self.inputs {
+            let Origin::Hop(sources) = origin else {
+                continue;
+            };
+            let sources = sources.borrow();
+            out.extend_from_slice(&(topic.len() as u16).to_be_bytes());
+            out.extend_from_slice(topic.as_bytes());
+            out.extend_from_slice(&(sources.len() as u32).to_be_bytes());
+            sources.iter().for_each(|source| put(source, out));
+        }
+        if let Some(direct) = &self.direct {
+            out.extend_from_slice(&0_u16.to_be_bytes());
+            out.extend_from_slice(&1_u32.to_be_bytes());
+            put(&direct.get(), out);
+        }
+    }
+
+    /// Takes what [`Sources::encode`] wrote, beside what is known: of each source the larger time. Hops that the plan has no
+    /// more are skipped.
+    ///
+    /// # Errors
+    /// It does not read.
+    pub(crate) fn restore(&self, bytes: &[u8]) -> Result<(), Error> {
+        self.read(bytes).ok_or_else(|| {
+            Error::table(
+                "what the mark says of the sources of the task's time cannot be read: run the program that wrote it, or `reset`",
+            )
+        })?;
+        self.count();
+        Ok(())
+    }
+
+    fn read(&self, bytes: &[u8]) -> Option<()> {
+        fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+            let (part, rest) = bytes.split_first_chunk::<N>()?;
+            *bytes = rest;
+            Some(part)
+        }
+        let mut bytes = bytes.strip_prefix(&[FORMAT])?;
+        while !bytes.is_empty() {
+            let length = u16::from_be_bytes(*take(&mut bytes)?);
+            let (topic, rest) = bytes.split_at_checked(length.into())?;
+            bytes = rest;
+            let count = u32::from_be_bytes(*take(&mut bytes)?);
+            let named = self
+                .inputs
+                .iter()
+                .find(|(name, _)| name.as_bytes() == topic);
+            for at in 0..count as usize {
+                let source = Source {
+                    time: i64::from_be_bytes(*take(&mut bytes)?),
+                    standing: Standing::of(take::<1>(&mut bytes)?[0]),
+                    generation: i32::from_be_bytes(*take(&mut bytes)?),
+                };
+                match (named, &self.direct) {
+                    (Some((_, Origin::Hop(sources))), _) => {
+                        let mut sources = sources.borrow_mut();
+                        // Of a topic that has fewer partitions now: the others do not count.
+                        if let Some(known) = sources.get_mut(at)
+                            && source.time >= known.time
+                        {
+                            *known = source;
+                        }
+                    }
+                    (None, Some(direct)) if topic.is_empty() => {
+                        let time = source.time.max(direct.get().time);
+                        direct.set(Source { time, ..source });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Goes back to what [`Sources::encode`] wrote.
+    ///
+    /// # Errors
+    /// It does not read.
+    pub(crate) fn go_back(&self, bytes: &[u8]) -> Result<(), Error> {
+        for (_, origin) in &self.inputs {
+            if let Origin::Hop(sources) = origin {
+                sources.borrow_mut().fill(Source::UNHEARD);
+            }
+        }
+        if let Some(direct) = &self.direct {
+            direct.set(Source::UNHEARD);
+        }
+        self.restore(bytes)
+    }
+
+    /// Returns the source that holds the time back: its topic, and its partition unless it is a direct input; with whether it
+    /// has been heard of. `None`: none counts.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        let generation = self.generation.get();
+        let mut holder: Option<(i64, Holder)> = None;
+        let mut see = |source: Source, topic: &str, partition: Option<i32>| {
+            if source.counts(generation) && holder.as_ref().is_none_or(|(t, _)| source.time < *t) {
+                let heard = source.time != NO_TIME;
+                let topic = topic.to_owned();
+                holder = Some((
+                    source.time,
+                    Holder {
+                        topic,
+                        partition,
+                        heard,
+                    },
+                ));
+            }
+        };
+        for (topic, origin) in &self.inputs {
+            match (origin, &self.direct) {
+                (Origin::Hop(sources), _) => {
+                    for (partition, source) in (0..).zip(sources.borrow().iter()) {
+                        see(*source, topic, Some(partition));
+                    }
+                }
+                (Origin::Direct, Some(direct)) => see(direct.get(), topic, None),
+                (Origin::Direct, None) | (Origin::Again, _) => {}
+            }
+        }
+        Some(holder?.1)
+    }
+}
+
+/// The source that holds a task's time back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The repartition topic that it fills, or a direct input of the task.
+    pub topic: String,
+    /// Its partition; `None` for a direct input.
+    pub partition: Option<i32>,
+    /// Whether it has said its time.
+    pub heard: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_hops() -> Sources {
+        let inputs = [("a", Stream::Hop(2)), ("b", Stream::Hop(1))];
+        Sources::of(inputs.into_iter()).unwrap()
+    }
+
+    fn word(source: i32, time: i64, standing: Standing, generation: i32) -> Word {
+        Word {
+            source,
+            time,
+            standing,
+            generation,
+        }
+    }
+
+    #[test]
+    fn the_slowest_that_counts_makes_the_time() {
+        let sources = two_hops();
+        sources.begin(4);
+        assert!(Sources::of([("x", Stream::Direct)].into_iter()).is_none());
+        sources.hear(0, word(0, 50, Standing::Counts, 4));
+        sources.hear(0, word(1, 70, Standing::Counts, 4));
+        assert_eq!(sources.now(), NO_TIME, "`b` has not been heard of");
+        assert_eq!(sources.holder().unwrap().topic, "b");
+        sources.acknowledged(1, 0, 60);
+        assert_eq!(sources.now(), 50);
+        sources.acknowledged(0, 0, 65);
+        assert_eq!(sources.now(), 60);
+        sources.hear(1, word(0, 60, Standing::Idle, 4));
+        assert_eq!(sources.now(), 65);
+        sources.hear(0, word(0, 65, Standing::Idle, 4));
+        sources.hear(0, word(1, 70, Standing::Idle, 4));
+        assert_eq!((sources.now(), sources.holder()), (70, None), "none counts");
+        sources.acknowledged(1, 0, 61);
+        assert_eq!(sources.now(), 61, "it is for the task never to go back");
+    }
+
+    #[test]
+    fn a_state_of_another_generation_is_void() {
+        let sources = two_hops();
+        sources.begin(4);
+        for (input, source) in [(0, 0), (0, 1), (1, 0)] {
+            let standing = if input == 1 {
+                Standing::Idle
+            } else {
+                Standing::Counts
+            };
+            sources.hear(input, word(source, 10 * i64::from(input == 0), standing, 4));
+        }
+        assert_eq!(sources.now(), 10);
+        sources.begin(5);
+        assert_eq!(sources.now(), 0);
+    }
+
+    #[test]
+    fn what_is_known_reads_back_and_the_past_too() {
+        let inputs = [("a", Stream::Hop(2)), ("own", Stream::Direct)];
+        let sources = Sources::of(inputs.into_iter()).unwrap();
+        sources.begin(1);
+        sources.hear(0, word(0, 5, Standing::Idle, 1));
+        sources.acknowledged(0, 1, 7);
+        sources.acknowledged_direct(9);
+        let mut bytes = Vec::new();
+        sources.encode(&mut bytes);
+        let other = Sources::of(inputs.into_iter()).unwrap();
+        other.begin(1);
+        other.restore(&bytes).unwrap();
+        assert_eq!(other.now(), 7);
+        other.acknowledged(0, 1, 30);
+        other.acknowledged_direct(20);
+        assert_eq!(other.now(), 20);
+        other.go_back(&bytes).unwrap();
+        assert_eq!((other.now(), other.direct_time()), (7, 9));
+        assert!(other.restore(&bytes[..bytes.len() - 1]).is_err());
+        // Of another plan: what it has no more is skipped, what is new has not been heard of.
+        let other = Sources::of([("b", Stream::Hop(1))].into_iter()).unwrap();
+        other.restore(&bytes).unwrap();
+        assert_eq!(other.now(), NO_TIME);
+    }
+
+    #[test]
+    fn a_source_beyond_the_count_counts_from_its_first_word() {
+        let sources = Sources::of([("a", Stream::Hop(1))].into_iter()).unwrap();
+        sources.begin(1);
+        sources.acknowledged(0, 0, 50);
+        sources.hear(0, word(2, 20, Standing::Counts, 1));
+        assert_eq!(sources.now(), 20);
+        sources.hear(0, word(2, 60, Standing::Counts, 1));
+        assert_eq!(sources.now(), 50);
+    }
+}

@@ -1,0 +1,177 @@
+//! What records of a repartition topic, and the watermarks between them, say of the time of their sources.
+//!
+//! A source is one partition of the sub-topology that fills the topic. Its time is the largest event time that it has
+//! acknowledged.
+
+use crate::table::NO_TIME;
+
+/// The header of a record that says which source it is of, and that source's time before it. It is short: every such
+/// record has it.
+pub(crate) const SOURCE_TIME: &str = "source-time";
+/// The header of a watermark, whose key and value are null.
+pub(crate) const WATERMARK: &str = "watermark";
+
+/// First byte of a watermark.
+const FORMAT: u8 = 1;
+/// Bytes of a [`SourceTime`].
+const TIME_BYTES: usize = 12;
+/// Bytes of a [`Word`].
+const WORD_BYTES: usize = 17;
+
+/// How a source stands to the time of its readers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It holds the time.
+    #[default]
+    Counts,
+    /// It has nothing to say.
+    Idle,
+}
+
+/// What a source says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// Its partition.
+    pub source: i32,
+    /// Its time, epoch ms; [`NO_TIME`] before its first record.
+    pub time: i64,
+    /// How it stands.
+    pub standing: Standing,
+    /// The generation of the group that `standing` is of.
+    pub generation: i32,
+}
+
+/// What a record says of its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceTime {
+    /// The source's partition.
+    pub source: i32,
+    /// Its time before this record; [`NO_TIME`] when it was the first.
+    pub before: i64,
+}
+
+impl SourceTime {
+    /// Appends the header, behind that of the event time.
+    pub fn put(self, out: &mut Vec<u8>) {
+        put_header(SOURCE_TIME, out);
+        out.extend_from_slice(&(TIME_BYTES as u32).to_be_bytes());
+        out.extend_from_slice(&self.source.to_be_bytes());
+        out.extend_from_slice(&self.before.to_be_bytes());
+    }
+
+    /// Reads the header's value; `None` when it is none of ours.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let (source, rest) = bytes.split_first_chunk::<4>()?;
+        let before: [u8; 8] = rest.try_into().ok()?;
+        Some(SourceTime {
+            source: i32::from_be_bytes(*source),
+            before: i64::from_be_bytes(before),
+        })
+    }
+}
+
+/// Appends the headers of a watermark.
+pub fn put_watermark(words: &[Word], out: &mut Vec<u8>) {
+    put_header(WATERMARK, out);
+    out.extend_from_slice(&((1 + words.len() * WORD_BYTES) as u32).to_be_bytes());
+    out.push(FORMAT);
+    for word in words {
+        out.extend_from_slice(&word.source.to_be_bytes());
+        out.extend_from_slice(&word.time.to_be_bytes());
+        out.push(word.standing.code());
+        out.extend_from_slice(&word.generation.to_be_bytes());
+    }
+}
+
+/// Reads the value of a watermark's header; `None` when it is none of ours.
+pub fn read_watermark(bytes: &[u8]) -> Option<Vec<Word>> {
+    let words = bytes.strip_prefix(&[FORMAT])?;
+    let (words, rest) = words.as_chunks::<WORD_BYTES>();
+    rest.is_empty()
+        .then(|| words.iter().map(|word| Word::read(word)).collect())
+}
+
+impl Word {
+    fn read(bytes: &[u8; WORD_BYTES]) -> Self {
+        let part = |from: usize| [0, 1, 2, 3].map(|at| bytes[from + at]);
+        let mut time = [0; 8];
+        time.copy_from_slice(&bytes[4..12]);
+        Word {
+            source: i32::from_be_bytes(part(0)),
+            time: i64::from_be_bytes(time),
+            standing: Standing::of(bytes[12]),
+            generation: i32::from_be_bytes(part(13)),
+        }
+    }
+
+    /// The time for Kafka's stamp.
+    pub fn stamp(&self) -> Option<i64> {
+        (self.time != NO_TIME).then_some(self.time)
+    }
+}
+
+impl Standing {
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Standing::Counts => 0,
+            Standing::Idle => 1,
+        }
+    }
+
+    /// One that this program does not know holds the time: results wait rather than being wrong.
+    pub(super) fn of(code: u8) -> Self {
+        match code {
+            1 => Standing::Idle,
+            _ => Standing::Counts,
+        }
+    }
+}
+
+fn put_header(name: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(name.len() as u32).to_be_bytes());
+    out.extend_from_slice(name.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::inbox::decode_headers;
+    use super::*;
+
+    #[test]
+    fn what_a_record_and_a_watermark_say_reads_back() {
+        let said = SourceTime {
+            source: 3,
+            before: NO_TIME,
+        };
+        let words = [
+            Word {
+                source: 7,
+                time: 1_166_289_840_000,
+                standing: Standing::Idle,
+                generation: 12,
+            },
+            Word {
+                source: 8,
+                time: NO_TIME,
+                standing: Standing::Counts,
+                generation: -1,
+            },
+        ];
+        let mut headers = Vec::new();
+        said.put(&mut headers);
+        put_watermark(&words, &mut headers);
+        let all: Vec<_> = decode_headers(&headers).collect();
+        assert_eq!((all[0].0, all[1].0), (SOURCE_TIME, WATERMARK));
+        assert_eq!(SourceTime::read(all[0].1.unwrap()), Some(said));
+        let watermark = all[1].1.unwrap();
+        assert_eq!(read_watermark(watermark).unwrap(), words);
+        assert_eq!(read_watermark(&watermark[..watermark.len() - 1]), None);
+        assert_eq!(read_watermark(&[2]), None);
+        assert_eq!(SourceTime::read(b"7"), None);
+    }
+
+    #[test]
+    fn a_standing_that_is_not_known_holds_the_time() {
+        assert_eq!(Standing::of(9), Standing::Counts);
+    }
+}

@@ -1,0 +1,80 @@
+//! Page views that come by user and are counted by page, and orders that meet their payments by a field: what `group_by`
+//! and a join's `on` make of a backlog.
+
+use stream_runtime::prelude::*;
+
+#[record(timestamp = at, key = user)]
+struct View {
+    user: String,
+    page: String,
+    #[field(coerce)]
+    at: DateTime<Utc>,
+}
+
+#[topic("views", value = View)]
+struct Views;
+
+#[table(tumbling = "1h", grace = "1m")]
+#[derive(Clone, Default)]
+struct PageHour {
+    views: u64,
+}
+
+#[record(key = page)]
+struct PageViews {
+    page: String,
+    /// Hours since 1970.
+    hour: i64,
+    views: u64,
+}
+
+#[topic("page_hours", value = PageViews)]
+struct PageHours;
+
+#[agent(topic = Views, group_by = page)]
+async fn count(view: Event<View>, mut hours: Table<PageHour>) {
+    hours.update(view.key(), |hour| hour.views += 1);
+}
+
+#[agent(on_close = PageHour, sink = PageHours)]
+async fn report(hour: Closed<PageHour>) -> PageViews {
+    PageViews {
+        page: hour.key().clone(),
+        hour: hour.start().timestamp() / 3_600,
+        views: hour.views,
+    }
+}
+
+#[record(timestamp = at, key = id)]
+struct Order {
+    id: String,
+    #[field(coerce)]
+    at: DateTime<Utc>,
+}
+
+#[topic("orders", value = Order)]
+struct Orders;
+
+#[record(timestamp = at, key = payer)]
+struct Payment {
+    payer: String,
+    order: String,
+    #[field(coerce)]
+    at: DateTime<Utc>,
+}
+
+#[topic("payments", value = Payment)]
+struct Payments;
+
+#[join(left = Orders, right = Payments, within = "10m", grace = "1m", on = (id, order), sink = "paid")]
+async fn pay(order: Order, _: Payment) -> String {
+    order.id
+}
+
+fn main() -> ExitCode {
+    let app = App::new("clicks");
+    match std::env::var_os("CLICKS_SOURCES_ARE_NEVER_IDLE") {
+        Some(_) => app.source_idle(std::time::Duration::MAX).main(),
+        None => app.main(),
+    }
+}
