@@ -52,6 +52,7 @@ pub struct App {
     pub(crate) max_task_idle: Duration,
     /// `None`: nobody has said.
     pub(crate) source_idle: Option<Duration>,
+    pub(crate) hold: Duration,
     pub(crate) commit_interval: Duration,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) instance_id: Option<String>,
@@ -102,6 +103,7 @@ impl App {
             max_ahead: Duration::from_secs(3_600),
             max_task_idle: Duration::ZERO,
             source_idle: None,
+            hold: Duration::from_secs(300),
             commit_interval: Duration::from_millis(100),
             shutdown_timeout: Duration::from_secs(10),
             instance_id: None,
@@ -214,6 +216,14 @@ impl App {
     /// `Duration::MAX`: a partition always holds it back. Default: 1 s; in [`TestApp`](crate::testing::TestApp) 0.
     pub fn source_idle(mut self, idle: Duration) -> Self {
         self.source_idle = Some(idle);
+        self
+    }
+
+    /// How long those behind `group_by`, or a join's `on`, wait for a partition of the source that has failed: until then the
+    /// windows there stay open rather than being wrong, and afterwards its records are late. A partition that recovers, or
+    /// tries an event again, is waited for without end. `Duration::MAX`: a failed one too. Default: 5 min.
+    pub fn hold(mut self, hold: Duration) -> Self {
+        self.hold = hold;
         self
     }
 

@@ -1,4 +1,4 @@
-//! Four known mistakes, to show that verifier and simulation find them. Compiled in by the feature `mutants` only;
+//! Seven known mistakes, to show that verifier and simulation find them. Compiled in by the feature `mutants` only;
 //! `STREAM_MUTANT` then chooses one.
 
 /// A mistake.
@@ -12,6 +12,12 @@ pub(crate) enum Mutant {
     Store,
     /// `partners`: a record that has gone alone still meets those that come too late for it.
     Partners,
+    /// `generation`: what a source said of itself holds in the next generation of the group too.
+    Generation,
+    /// `forgotten`: a task that begins anew has forgotten what its sources have said.
+    Forgotten,
+    /// `watermark`: a committed offset passes a watermark that has not been taken.
+    Watermark,
 }
 
 /// Whether this mistake is to be made.
@@ -56,7 +62,12 @@ mod chosen {
             "offsets" => Some(Mutant::Offsets),
             "store" => Some(Mutant::Store),
             "partners" => Some(Mutant::Partners),
-            other => panic!("STREAM_MUTANT={other}: overlay, offsets, store or partners"),
+            "generation" => Some(Mutant::Generation),
+            "forgotten" => Some(Mutant::Forgotten),
+            "watermark" => Some(Mutant::Watermark),
+            other => panic!(
+                "STREAM_MUTANT={other}: overlay, offsets, store, partners, generation, forgotten or watermark"
+            ),
         }
     }
 }

@@ -218,6 +218,35 @@ pub struct Replay {
     pub late_for_bursts: i64,
 }
 
+/// What a window of a bucket may hold: counts and sums behind a hop, over all partitions of the input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BucketSum {
+    /// Numbers that were in time in their own partition: all of them count.
+    pub in_time: i64,
+    /// These and the late ones: where another partition was behind, such a number still counts.
+    pub all: i64,
+}
+
+/// The windows of each bucket, by bucket and start, and the time up to which they are over: the slowest partition's.
+pub fn bucket_sums(partitions: &[Vec<Number>]) -> (BTreeMap<(String, i64), BucketSum>, i64) {
+    let mut sums: BTreeMap<(String, i64), BucketSum> = BTreeMap::new();
+    let mut slowest = i64::MAX;
+    for numbers in partitions {
+        let mut time = i64::MIN / 2;
+        for number in numbers {
+            let start = number.at.div_euclid(SIZE) * SIZE;
+            let sum = sums.entry((bucket(number.number), start)).or_default();
+            sum.all += 1;
+            if start + SIZE + GRACE > time {
+                sum.in_time += 1;
+            }
+            time = time.max(number.at);
+        }
+        slowest = slowest.min(time);
+    }
+    (sums, slowest - SIZE - GRACE)
+}
+
 /// Replays the records of one partition by the definition of windows and lateness.
 pub fn replay<'a>(records: impl IntoIterator<Item = &'a Number>) -> Replay {
     let mut replay = Replay::default();
@@ -353,6 +382,22 @@ mod tests {
         let mut added = Summary::default();
         [5, 3, 4].into_iter().for_each(|number| added.add(number));
         assert_eq!(added, expected);
+    }
+
+    #[test]
+    fn a_window_behind_a_hop_holds_all_that_was_in_time_in_its_own_partition() {
+        let of = |numbers: &[(i64, i64)]| -> Vec<Number> {
+            let numbers = numbers.iter();
+            numbers.map(|(at, n)| number("a", *at, *n)).collect()
+        };
+        let partitions = [
+            of(&[(1, 1), (40_000, 2), (2, 1 + BUCKETS)]),
+            of(&[(3, 1), (31_000, 3)]),
+        ];
+        let (sums, over) = bucket_sums(&partitions);
+        let first = sums[&("bucket-1".to_owned(), 0)];
+        assert_eq!((first.in_time, first.all), (2, 3));
+        assert_eq!(over, 16_000, "the start of the last window that is over");
     }
 
     #[test]

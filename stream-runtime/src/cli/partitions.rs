@@ -171,6 +171,7 @@ mod tests {
             task: (0, partition),
             label: format!("orders[{partition}]"),
             state,
+            held: None,
         }
     }
 

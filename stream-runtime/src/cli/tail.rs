@@ -189,6 +189,8 @@ fn said(words: &[Word]) -> String {
         let standing = match word.standing {
             Standing::Counts => "",
             Standing::Idle => ", idle",
+            Standing::Stopped => ", stopped",
+            Standing::LeftOut => ", left out",
         };
         format!("partition {} at {at}{standing}", word.source)
     };

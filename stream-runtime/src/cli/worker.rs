@@ -151,6 +151,7 @@ pub(super) fn settings(
     settings.max_ahead = app.max_ahead;
     settings.max_task_idle = app.max_task_idle;
     settings.source_idle = app.source_idle_or(SOURCE_IDLE);
+    settings.hold = (app.hold != Duration::MAX).then_some(app.hold);
     settings.topic_partitions = app.topic_partitions;
     settings.replication_factor = app.replication_factor;
     let said = args.instance_id.clone().or(app.instance_id.clone());
@@ -382,6 +383,7 @@ mod tests {
             .max_task_idle(time(3))
             .max_ahead(time(4))
             .source_idle(Duration::MAX)
+            .hold(time(8))
             .topic_partitions(5)
             .replication_factor(6)
             .instance_id("seven")
@@ -392,7 +394,8 @@ mod tests {
         let times = [code.commit_interval, code.shutdown_timeout];
         assert_eq!(times, [time(1), time(2)]);
         assert_eq!([code.max_task_idle, code.max_ahead], [time(3), time(4)]);
-        assert_eq!(code.source_idle, None);
+        assert_eq!((code.source_idle, code.hold), (None, Some(time(8))));
+        assert_eq!(with(&App::new("a").hold(Duration::MAX), &[]).hold, None);
         assert_eq!(with(&App::new("a"), &[]).source_idle, Some(SOURCE_IDLE));
         assert_eq!(
             (code.topic_partitions, code.replication_factor),

@@ -190,6 +190,7 @@ impl Task {
             feeds,
             generation: Cell::new(-1),
             heard: Cell::new(0),
+            left_out: Cell::new(0),
             settings,
             limits,
             ahead,

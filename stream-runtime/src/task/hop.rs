@@ -23,8 +23,8 @@ pub(crate) struct Hop {
     /// The largest event time acknowledged from them; as of the last commit.
     time: Cell<i64>,
     committed: Cell<i64>,
-    /// They have had nothing for `source_idle`, and are at their ends.
-    idle: Cell<bool>,
+    /// How it stands: `Idle` once they have had nothing for `source_idle` and are at their ends, `LeftOut` from a failure on.
+    standing: Cell<Standing>,
     /// What the prepared commit tells, and what the last one told.
     telling: Cell<Option<Word>>,
     told: Cell<Option<Word>>,
@@ -45,7 +45,7 @@ pub(super) fn of(topology: &SubTopology, partitions: i32) -> Vec<Hop> {
             reads: agent.reads.clone(),
             time: Cell::new(NO_TIME),
             committed: Cell::new(NO_TIME),
-            idle: Cell::new(false),
+            standing: Cell::new(Standing::Counts),
             telling: Cell::new(None),
             told: Cell::new(None),
             next: Cell::new(0),
@@ -64,6 +64,7 @@ impl Hop {
     /// An event of its feeder's topics was acknowledged.
     pub(crate) fn passed(&self, time: i64) {
         self.time.set(self.time.get().max(time));
+        self.standing.set(Standing::Counts);
     }
 
     /// Takes the time of an earlier commit.
@@ -74,20 +75,29 @@ impl Hop {
 
     /// Its feeder's topics have had nothing for long enough.
     pub(super) fn rests(&self) {
-        self.idle.set(true);
+        self.standing.set(Standing::Idle);
+    }
+
+    /// A record of its feeder's topics is there.
+    fn arrives(&self) {
+        if self.standing.get() == Standing::Idle {
+            self.standing.set(Standing::Counts);
+        }
+    }
+
+    fn is_idle(&self, shared: &Shared) -> bool {
+        self.standing.get() == Standing::Idle && shared.are_spent(&self.reads)
     }
 
     /// What it has to say now, in this place.
     fn word(&self, shared: &Shared) -> Word {
-        let rests = self.idle.get() && shared.are_spent(&self.reads);
-        self.idle.set(rests);
+        if !self.is_idle(shared) {
+            self.arrives();
+        }
         Word {
             source: shared.partition,
             time: self.time.get(),
-            standing: match rests {
-                true => Standing::Idle,
-                false => Standing::Counts,
-            },
+            standing: self.standing.get(),
             generation: shared.generation.get(),
         }
     }
@@ -140,7 +150,7 @@ impl Hop {
 
     pub(super) fn abort(&self) {
         self.telling.set(None);
-        self.idle.set(false);
+        self.arrives();
         self.time.set(self.committed.get());
     }
 }
@@ -182,7 +192,7 @@ impl Task {
     pub fn rests(&self, lull: Lull) -> bool {
         let shared = &self.shared;
         match (shared.hops.get(lull.0), &shared.sources) {
-            (Some(hop), _) => hop.idle.get() && shared.are_spent(&hop.reads),
+            (Some(hop), _) => hop.is_idle(shared),
             (None, Some(sources)) => {
                 sources.direct_rests() && shared.are_spent(sources.direct_inputs())
             }
@@ -211,8 +221,28 @@ impl Task {
     /// The task cannot go on: as a source it counts, whatever it has told.
     pub fn counts_again(&mut self) {
         for hop in &self.shared.hops {
-            hop.idle.set(false);
+            hop.arrives();
         }
+    }
+
+    /// It begins anew, and its readers have gone on without it: they do so until it gets further.
+    pub fn stays_left_out(&mut self) {
+        for hop in &self.shared.hops {
+            hop.standing.set(Standing::LeftOut);
+        }
+    }
+
+    /// The repartition topics that it fills, each with its time as of the last commit, epoch ms.
+    pub fn times_as_source(&self) -> Vec<(String, i64)> {
+        let shared = &self.shared;
+        let hops = shared.hops.iter();
+        hops.map(|hop| (shared.outputs[hop.output].to_string(), hop.committed.get()))
+            .collect()
+    }
+
+    /// Sources that the task's time has gone on without, in all.
+    pub fn left_out(&self) -> u64 {
+        self.shared.left_out.get()
     }
 
     /// Watermarks taken in all.
@@ -220,9 +250,26 @@ impl Task {
         self.shared.heard.get()
     }
 
-    /// The source that holds stream time back, of a task behind a hop; `None`: it is behind none, or none counts.
-    pub fn held_back_by(&self) -> Option<Holder> {
-        self.shared.sources.as_ref()?.holder()
+    /// Says which source holds stream time back while others are ahead of it; `None`: none does, or the task is behind no
+    /// hop.
+    pub fn held_back_by(&self) -> Option<String> {
+        let holder = self.shared.sources.as_ref()?.holder()?;
+        let name = self.shared.name_of_source(holder);
+        Some(match holder {
+            Holder { stopped: true, .. } => format!("{name}: stopped"),
+            Holder { heard: false, .. } => format!("{name}: not heard of"),
+            Holder { .. } => name,
+        })
+    }
+
+    /// Whether other tasks' times make its own.
+    pub fn is_behind_a_hop(&self) -> bool {
+        self.shared.sources.is_some()
+    }
+
+    /// Stream time, epoch ms.
+    pub fn stream_time(&self) -> i64 {
+        self.shared.clock.stream_time.get()
     }
 }
 
@@ -237,7 +284,7 @@ impl Shared {
     #[inline]
     pub(crate) fn arrives(&self, input: usize) {
         for &hop in &self.feeds[input] {
-            self.hops[hop].idle.set(false);
+            self.hops[hop].arrives();
         }
     }
 
@@ -272,9 +319,39 @@ impl Shared {
         while let Some(words) = inbox.take_watermark() {
             self.heard.set(self.heard.get() + 1);
             for word in words {
-                sources.hear(input, word);
+                let otherwise = sources.hear(input, word);
+                if otherwise && word.standing == Standing::LeftOut {
+                    self.leave_out(input, word.source);
+                }
             }
         }
+    }
+
+    /// Time goes on without a source.
+    #[cold]
+    fn leave_out(&self, input: usize, source: i32) {
+        self.left_out.set(self.left_out.get() + 1);
+        let holder = Holder {
+            input,
+            partition: Some(source),
+            heard: true,
+            stopped: true,
+        };
+        tracing::warn!(
+            partition = self.partition,
+            "stream time goes on without {}, which has failed for the app's `hold`: its records will be late",
+            self.name_of_source(holder)
+        );
+    }
+
+    /// A source for people: `views[3]`.
+    fn name_of_source(&self, holder: Holder) -> String {
+        let topics = match &self.input_sources[holder.input][..] {
+            [] => self.input_names[holder.input].to_string(),
+            topics => topics.join("+"),
+        };
+        let partition = holder.partition.unwrap_or(self.partition);
+        format!("{topics}[{partition}]")
     }
 
     /// What a record says of its source holds before it.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 
 use super::watermark::{SOURCE_TIME, SourceTime, WATERMARK, Word, read_watermark};
+use crate::mutants::{self, Mutant};
 use crate::table::NO_TIME;
 
 /// A record as it comes from Kafka.
@@ -334,6 +335,7 @@ impl Inbox {
         let record = self.entries.front().map(|e| e.offset);
         // Nobody says it again: a watermark that has not been taken stays before it.
         let watermark = self.watermarks.front().map(|w| w.offset);
+        let watermark = watermark.filter(|_| !mutants::is(Mutant::Watermark));
         let open = [record, watermark].into_iter().flatten().min();
         commit_offset(self.position, open)
     }
@@ -493,6 +495,7 @@ fn split_origin(headers: &[u8]) -> (Option<ReadAt<'_>>, &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::watermark::{Standing, put_watermark};
 
     #[test]
     fn records_come_back_as_they_went_in() {
@@ -601,5 +604,65 @@ mod tests {
             ..record
         });
         assert_eq!(inbox.front().unwrap().timestamp, 1);
+    }
+
+    /// A repartition topic's inbox with a record, a watermark, a record.
+    fn with_a_watermark() -> Inbox {
+        let mut inbox = Inbox::new(true);
+        let record = |offset, value, headers| RawRecord {
+            offset,
+            timestamp: 9,
+            key: None,
+            value,
+            headers,
+        };
+        let mut headers = Vec::new();
+        let word = Word {
+            source: 2,
+            time: 7,
+            standing: Standing::Idle,
+            generation: 1,
+        };
+        put_watermark(&[word], &mut headers);
+        assert!(inbox.push(record(3, Some(&b"a"[..]), &[])));
+        assert!(!inbox.push(record(4, None, &headers)));
+        assert!(inbox.push(record(6, Some(&b"b"[..]), &[])));
+        inbox
+    }
+
+    #[test]
+    fn a_committed_offset_never_passes_a_watermark_that_has_not_been_taken() {
+        let mut inbox = with_a_watermark();
+        assert_eq!((inbox.len(), inbox.commit_offset()), (2, 3));
+        assert!(inbox.take_watermark().is_none(), "a record is before it");
+        inbox.pop();
+        assert_eq!(inbox.commit_offset(), 4);
+        let words = inbox.take_watermark().unwrap();
+        assert_eq!((words[0].source, words[0].time), (2, 7));
+        assert_eq!((inbox.commit_offset(), inbox.position()), (6, 7));
+        inbox.pop();
+        assert!(inbox.is_empty() && inbox.commit_offset() == 7);
+    }
+
+    #[test]
+    fn a_watermark_between_records_that_are_held_is_taken_when_those_before_it_are_released() {
+        let mut inbox = with_a_watermark();
+        let (first, second) = (inbox.hand_out(), inbox.hand_out());
+        assert_eq!(inbox.at(first).unwrap().offset, 3);
+        assert_eq!(inbox.at(second).unwrap().offset, 6);
+        inbox.release();
+        assert_eq!(inbox.commit_offset(), 4);
+        assert_eq!(inbox.at(second).unwrap().offset, 6);
+        assert!(inbox.take_watermark().is_some());
+        inbox.put_back();
+        assert_eq!((inbox.waiting(), inbox.commit_offset()), (1, 6));
+    }
+
+    #[cfg(feature = "mutants")]
+    #[test]
+    #[should_panic(expected = "left == right")]
+    fn the_mutant_whose_offset_passes_a_watermark_is_found() {
+        mutants::choose(Some(Mutant::Watermark));
+        a_committed_offset_never_passes_a_watermark_that_has_not_been_taken();
     }
 }

@@ -76,7 +76,6 @@ pub(crate) use recover::not_the_named;
 pub use recover::{Committed, StartAt};
 pub use shared::{States, TaskFailure, TaskSettings};
 pub use source::{source_agent, source_item, source_replica};
-pub use sources::Holder;
 pub use stream::Stream;
 pub use task::{Now, Task, Turn};
 pub use tick::{Due, TickForm};

@@ -89,6 +89,8 @@ pub struct Shared {
     pub(crate) generation: Cell<i32>,
     /// Watermarks taken in all.
     pub(crate) heard: Cell<u64>,
+    /// Sources that its time has gone on without, in all.
+    pub(crate) left_out: Cell<u64>,
     pub(crate) inputs: Vec<RefCell<Inbox>>,
     /// How many of them are chosen from by time; behind them stand those that bring windows again.
     pub(crate) timely: usize,

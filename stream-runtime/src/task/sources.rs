@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use super::watermark::{Standing, Word};
 use crate::error::Error;
+use crate::mutants::{self, Mutant};
 use crate::table::NO_TIME;
 
 /// First byte of what [`Sources::encode`] writes.
@@ -27,7 +28,8 @@ impl Source {
 
     /// Whether it holds the time in this generation of the group: what it said of itself in another one is void.
     fn counts(&self, generation: i32) -> bool {
-        self.standing == Standing::Counts || self.generation != generation
+        let void = self.generation != generation && !mutants::is(Mutant::Generation);
+        self.standing.counts() || void
     }
 }
 
@@ -112,13 +114,13 @@ impl Sources {
         self.count();
     }
 
-    /// Takes what a record, or a watermark, says of a source of an input.
-    pub(crate) fn hear(&self, input: usize, word: Word) {
+    /// Takes what a record, or a watermark, says of a source of an input. Returns whether it stands otherwise than before.
+    pub(crate) fn hear(&self, input: usize, word: Word) -> bool {
         let Origin::Hop(sources) = &self.inputs[input].1 else {
-            return;
+            return false;
         };
         let Ok(at) = usize::try_from(word.source) else {
-            return;
+            return false;
         };
         let mut sources = sources.borrow_mut();
         if at >= sources.len() {
@@ -137,18 +139,20 @@ impl Sources {
             generation: word.generation,
         };
         if *source == heard {
-            return;
+            return false;
         }
         let generation = self.generation.get();
         // Of one that counts and does not hold the time nothing changes: the usual case.
         let matters = source.time <= self.now.get()
             || source.counts(generation) != heard.counts(generation)
             || !heard.counts(generation);
+        let otherwise = source.standing != heard.standing;
         *source = heard;
         drop(sources);
         if matters {
             self.count();
         }
+        otherwise
     }
 
     /// An event of a source was acknowledged.
@@ -353,49 +357,50 @@ impl Sources {
         self.restore(bytes)
     }
 
-    /// Returns the source that holds the time back: its topic, and its partition unless it is a direct input; with whether it
-    /// has been heard of. `None`: none counts.
+    /// Returns the source that holds the time back while others are ahead of it; `None`: none does.
     pub(crate) fn holder(&self) -> Option<Holder> {
         let generation = self.generation.get();
-        let mut holder: Option<(i64, Holder)> = None;
-        let mut see = |source: Source, topic: &str, partition: Option<i32>| {
-            if source.counts(generation) && holder.as_ref().is_none_or(|(t, _)| source.time < *t) {
-                let heard = source.time != NO_TIME;
-                let topic = topic.to_owned();
-                holder = Some((
-                    source.time,
-                    Holder {
-                        topic,
-                        partition,
-                        heard,
-                    },
-                ));
+        let mut most = NO_TIME;
+        self.each(|source| most = most.max(source.time));
+        let (mut least, mut holder) = (most, None);
+        let mut see = |source: Source, input: usize, partition: Option<i32>| {
+            if source.counts(generation) && source.time < least {
+                least = source.time;
+                holder = Some(Holder {
+                    input,
+                    partition,
+                    heard: source.time != NO_TIME,
+                    stopped: source.standing == Standing::Stopped
+                        && source.generation == generation,
+                });
             }
         };
-        for (topic, origin) in &self.inputs {
+        for (input, (_, origin)) in self.inputs.iter().enumerate() {
             match (origin, &self.direct) {
                 (Origin::Hop(sources), _) => {
                     for (partition, source) in (0..).zip(sources.borrow().iter()) {
-                        see(*source, topic, Some(partition));
+                        see(*source, input, Some(partition));
                     }
                 }
-                (Origin::Direct, Some(direct)) => see(direct.get(), topic, None),
+                (Origin::Direct, Some(direct)) => see(direct.get(), input, None),
                 (Origin::Direct, None) | (Origin::Again, _) => {}
             }
         }
-        Some(holder?.1)
+        holder
     }
 }
 
 /// The source that holds a task's time back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// The repartition topic that it fills, or a direct input of the task.
-    pub topic: String,
-    /// Its partition; `None` for a direct input.
+    /// Index of the input that it fills, or of the task's first direct one.
+    pub input: usize,
+    /// Its partition; `None` for the direct inputs.
     pub partition: Option<i32>,
     /// Whether it has said its time.
     pub heard: bool,
+    /// Whether it has failed.
+    pub stopped: bool,
 }
 
 #[cfg(test)]
@@ -424,7 +429,11 @@ mod tests {
         sources.hear(0, word(0, 50, Standing::Counts, 4));
         sources.hear(0, word(1, 70, Standing::Counts, 4));
         assert_eq!(sources.now(), NO_TIME, "`b` has not been heard of");
-        assert_eq!(sources.holder().unwrap().topic, "b");
+        let holder = sources.holder().unwrap();
+        assert_eq!(
+            (holder.input, holder.partition, holder.heard),
+            (1, Some(0), false)
+        );
         sources.acknowledged(1, 0, 60);
         assert_eq!(sources.now(), 50);
         sources.acknowledged(0, 0, 65);
@@ -434,6 +443,10 @@ mod tests {
         sources.hear(0, word(0, 65, Standing::Idle, 4));
         sources.hear(0, word(1, 70, Standing::Idle, 4));
         assert_eq!((sources.now(), sources.holder()), (70, None), "none counts");
+        sources.hear(1, word(0, 60, Standing::Stopped, 4));
+        assert!(sources.holder().unwrap().stopped, "it holds the time");
+        sources.hear(1, word(0, 60, Standing::LeftOut, 4));
+        assert_eq!(sources.holder(), None);
         sources.acknowledged(1, 0, 61);
         assert_eq!(sources.now(), 61, "it is for the task never to go back");
     }

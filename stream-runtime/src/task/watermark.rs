@@ -26,6 +26,10 @@ pub enum Standing {
     Counts,
     /// It has nothing to say.
     Idle,
+    /// It has failed, and holds the time.
+    Stopped,
+    /// It has failed for so long that its readers go on without it.
+    LeftOut,
 }
 
 /// What a source says of itself.
@@ -111,10 +115,17 @@ impl Word {
 }
 
 impl Standing {
+    /// Whether a source that stands so holds the time.
+    pub(super) fn counts(self) -> bool {
+        matches!(self, Standing::Counts | Standing::Stopped)
+    }
+
     pub(super) fn code(self) -> u8 {
         match self {
             Standing::Counts => 0,
             Standing::Idle => 1,
+            Standing::Stopped => 2,
+            Standing::LeftOut => 3,
         }
     }
 
@@ -122,6 +133,8 @@ impl Standing {
     pub(super) fn of(code: u8) -> Self {
         match code {
             1 => Standing::Idle,
+            2 => Standing::Stopped,
+            3 => Standing::LeftOut,
             _ => Standing::Counts,
         }
     }

@@ -129,6 +129,14 @@ impl SubTopology {
         self.timely_inputs().count()
     }
 
+    /// The repartition topics that it fills.
+    pub fn filled(&self) -> impl Iterator<Item = &str> {
+        let feeders = self.agents.iter().filter(|agent| agent.feeds.is_some());
+        let outputs = feeders.filter_map(|agent| self.outputs.get(agent.sink?));
+        let filled = outputs.filter(|output| output.kind == OutputKind::Repartition);
+        filled.map(|output| output.topic.as_str())
+    }
+
     /// Returns whether records of a join's side go alone when they have met nobody; `None`: it is no side of a join.
     pub fn goes_alone(&self, table: &TableDescriptor) -> Option<bool> {
         self.agents.iter().find_map(|agent| {

@@ -85,6 +85,10 @@ const RESTORE: (&str, &str) = (
     "stream_restore_records",
     "Changelog offsets that a recovery has to pass",
 );
+const HELD: (&str, &str) = (
+    "stream_time_held_seconds",
+    "Seconds for which a source behind `group_by`, or a join's `on`, has held back the time of a partition",
+);
 const READY: (&str, &str) = (
     "stream_ready",
     "1 when `/ready` answers 200, 0 when it answers 503",
@@ -141,6 +145,8 @@ fn states(views: &[PartitionView]) -> String {
     };
     text += &family(RESTORED, recovery(|progress| progress.done));
     text += &family(RESTORE, recovery(|progress| progress.total));
+    let held = own().filter_map(|view| Some((labels(view, ""), view.held.as_ref()?.1 as f64)));
+    text += &family(HELD, held);
     text
 }
 
@@ -187,6 +193,7 @@ mod tests {
             task: (0, partition),
             label: String::new(),
             state,
+            held: (partition == 0).then(|| ("a[1]".to_owned(), 7)),
         };
         let recovering = PartitionState::Recovering(Progress {
             done: 3,
@@ -199,6 +206,7 @@ mod tests {
             "stream_partition_state{task=\"0\",partition=\"0\",state=\"running\"} 0\n",
             "stream_restored_records{task=\"0\",partition=\"0\"} 3\n",
             "stream_restore_records{task=\"0\",partition=\"0\"} 9\n",
+            "stream_time_held_seconds{task=\"0\",partition=\"0\"} 7\n",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

@@ -73,7 +73,10 @@ fn partitions<'a>(
         // It is not known of an input that has committed nothing yet, or of which the broker does not answer.
         let lag = topics.iter().map(of).sum::<Option<i64>>();
         let lag = lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string());
-        let (name, state) = (view.state.name(), escaped(&view.state.to_string()));
+        let (name, mut state) = (view.state.name(), escaped(&view.state.to_string()));
+        if let Some((by, seconds)) = &view.held {
+            let _ = write!(state, "; time held back for {seconds} s by {}", escaped(by));
+        }
         let _ = write!(
             lines,
             "<tr><td>{partition}<td class={name}>{state}<td>{lag}"
@@ -149,6 +152,7 @@ mod tests {
             task: (0, partition),
             label: String::new(),
             state,
+            held: (partition == 0).then(|| ("a[1]: stopped".to_owned(), 7)),
         }
     }
 
@@ -169,7 +173,7 @@ mod tests {
         let shown = partitions(&group, views.iter(), &lags);
         let expected = "<h2>orders + payments</h2><p>pay, another key for &lt;ship&gt;</p>\
             <table><tr><th>partition<th>state<th>lag, records\
-            <tr><td>0<td class=running>running<td>7\
+            <tr><td>0<td class=running>running; time held back for 7 s by a[1]: stopped<td>7\
             <tr><td>1<td class=failed>failed: a&lt;b<td>-</table>";
         assert_eq!(shown, expected);
         assert_eq!(partitions(&group, [].iter(), &lags), "");

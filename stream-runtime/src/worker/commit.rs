@@ -211,6 +211,9 @@ impl StreamThread {
                 self.meters.done(began.elapsed());
                 for &at in group {
                     let partition = &mut self.partitions[at];
+                    if partition.gets_further() {
+                        self.stalled.remove(&partition.name);
+                    }
                     partition.committed();
                     let committed = partition.inputs.iter().map(|input| input.committed);
                     self.worker
@@ -563,7 +566,7 @@ impl StreamThread {
     }
 
     /// A new producer, and the tasks from what the broker has. A worker that ends needs neither.
-    fn renew(&mut self) -> Result<(), Error> {
+    pub(super) fn renew(&mut self) -> Result<(), Error> {
         if !self.worker.stop.is_asked() {
             match Self::outlet(&self.worker, self.number) {
                 Ok(outlet) => {
@@ -581,7 +584,7 @@ impl StreamThread {
 
     /// Aborts the transaction, and returns what was reported meanwhile. `None`: its outcome is unknown, or the producer is
     /// finished.
-    fn abort(&self) -> Result<Option<Deliveries>, Error> {
+    pub(super) fn abort(&self) -> Result<Option<Deliveries>, Error> {
         match &self.outlet {
             Outlet::Exact(producer) => match self
                 .wait(ABORT)
@@ -638,7 +641,7 @@ impl StreamThread {
 
 impl Partition {
     /// The offsets that are committed, as a commit would name them; `None` when it would name anything new.
-    fn as_committed(&self) -> Option<Vec<(Place, String)>> {
+    pub(super) fn as_committed(&self) -> Option<Vec<(Place, String)>> {
         let known = |at: usize| self.tables[at].changelog.is_none() || self.task.mark(at).is_some();
         let metadata = self.task.committed_metadata();
         let offsets = self.inputs.iter().filter(|input| input.committed >= 0);
@@ -649,6 +652,12 @@ impl Partition {
             })
             .collect();
         (!offsets.is_empty() && (0..self.tables.len()).all(known)).then_some(offsets)
+    }
+
+    /// Whether the prepared commit holds an offset further on.
+    fn gets_further(&self) -> bool {
+        let mut inputs = self.inputs.iter().zip(self.task.offsets());
+        inputs.any(|(input, (_, offset))| offset > input.committed.max(input.start))
     }
 
     /// The prepared commit is durable.

@@ -110,6 +110,7 @@ impl StreamThread {
         let now = Instant::now();
         let before = self.failures.get(&name);
         let before = before.filter(|f| now.duration_since(f.last) < STEADY + wait(f.count));
+        let steady = before.is_none();
         let count = before.map_or(0, |f| f.count) + 1;
         self.failures.insert(name, Failures { count, last: now });
         let gives_up = self.worker.settings.until_caught_up && count >= LAST;
@@ -123,6 +124,7 @@ impl StreamThread {
             None => PartitionState::Failed(error.to_string()),
         };
         self.worker.status.set(name, state);
+        self.stalls(name, steady);
         until
     }
 
@@ -130,7 +132,9 @@ impl StreamThread {
     /// whose time has come.
     pub(super) fn bring_back(&mut self) {
         let over = |p: &mut Partition| matches!(p.phase, Phase::Failed { last: false, .. });
-        for partition in self.partitions.extract_if(.., over) {
+        let over: Vec<Partition> = self.partitions.extract_if(.., over).collect();
+        for partition in over {
+            self.stalled_at(&partition);
             let Phase::Failed { until, .. } = partition.phase else {
                 continue;
             };

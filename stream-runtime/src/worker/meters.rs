@@ -8,8 +8,8 @@ use crate::task::Task;
 
 /// Counters of one task. What they show is what the task has counted anyway.
 pub(super) struct Meters {
-    counters: [(Counter, Count); 6],
-    seen: [u64; 6],
+    counters: [(Counter, Count); 7],
+    seen: [u64; 7],
 }
 
 /// How much a task has counted of something.
@@ -30,8 +30,9 @@ impl Meters {
                 of("stream_handler_failures_total", Task::failures),
                 of("stream_misplaced_rows_total", Task::misplaced),
                 of("stream_misplaced_reads_total", Task::misplaced_reads),
+                of("stream_sources_left_out_total", Task::left_out),
             ],
-            seen: [0; 6],
+            seen: [0; 7],
         }
     }
 

@@ -44,6 +44,7 @@ mod settings;
 mod shared;
 pub(crate) mod signals;
 mod slot;
+mod stalled;
 mod start;
 mod status;
 mod stop;

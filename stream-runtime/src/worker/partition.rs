@@ -1,8 +1,9 @@
 //! One task on its stream thread: its queues, its changelogs, what it is doing.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::foreign::Signed;
 use super::idle::{IdleClock, LullClock};
@@ -42,6 +43,8 @@ pub(super) struct Partition {
     pub(super) late: u64,
     /// What its outputs came to.
     pub(super) sent: Sent,
+    /// Behind a hop: stream time when it was looked at last, since when a source holds it there, and whether the log says so.
+    pub(super) held: (i64, Option<Instant>, bool),
 }
 
 /// What a task is doing.
@@ -81,6 +84,8 @@ pub(super) struct Input {
     pub(super) committed: i64,
     /// Of a repartition topic: records before this offset have been taken away.
     pub(super) purged: i64,
+    /// Records have come since its end was reached.
+    pub(super) news: Cell<bool>,
 }
 
 impl Input {
@@ -93,6 +98,7 @@ impl Input {
             start: place.offset,
             committed: -1,
             purged: 0,
+            news: Cell::new(true),
         }
     }
 }
@@ -112,7 +118,7 @@ pub(super) struct TableState {
 
 /// What reading an input came to.
 pub(super) struct Read {
-    /// Records, and ends of partitions.
+    /// Records, and ends of partitions behind records.
     pub(super) items: usize,
     /// Watermarks, which are no events.
     pub(super) watermarks: usize,
@@ -154,15 +160,14 @@ impl Partition {
                     };
                     if inbox.push(record) {
                         read.items += 1;
+                        input.news.set(true);
                     } else {
                         read.watermarks += 1;
                     }
                 }
                 Fetched::End { offset } => {
                     // The end behind a watermark is no news either.
-                    if read.watermarks == 0 {
-                        read.items += 1;
-                    }
+                    read.items += usize::from(input.news.take());
                     inbox.advance(offset);
                     inbox.reached_end();
                 }
@@ -257,6 +262,28 @@ impl Partition {
             );
         }
         self.late = late;
+    }
+
+    /// What holds its time back, and since when; the log says it after a minute.
+    pub(super) fn held(&mut self) -> Option<(String, Instant)> {
+        const SAID: Duration = Duration::from_secs(60);
+        let (time, by) = (self.task.stream_time(), self.task.held_back_by());
+        let stands = by.is_some() && time == self.held.0;
+        let since = match self.held.1.filter(|_| stands) {
+            Some(since) => since,
+            None => Instant::now(),
+        };
+        self.held = (time, by.as_ref().map(|_| since), self.held.2 && stands);
+        let by = by.filter(|_| stands)?;
+        if since.elapsed() >= SAID && !self.held.2 {
+            self.held.2 = true;
+            tracing::warn!(
+                partition = self.label(),
+                "stream time has been held back for {} s by {by}: windows that are over by the others stay open",
+                since.elapsed().as_secs()
+            );
+        }
+        Some((by, since))
     }
 
     /// For messages: the inputs' names and the partition.

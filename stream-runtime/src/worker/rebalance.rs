@@ -116,6 +116,7 @@ impl StreamThread {
     /// Nothing is ours until the next assignment.
     pub(super) fn unowned(&mut self) {
         self.assigned = None;
+        self.stalled.clear();
         self.leads = false;
         self.worker.handle.revoked(self.number);
         self.generation += 1;

@@ -42,6 +42,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) max_task_idle: Duration,
     /// How long a source of a repartition topic is quiet before it does not hold the time of its readers; `None`: never.
     pub(crate) source_idle: Option<Duration>,
+    /// How long the readers of a repartition topic wait for a source that has failed; `None`: without end.
+    pub(crate) hold: Option<Duration>,
     /// Partitions of topics that are created; `None`: the broker's default.
     pub(crate) topic_partitions: Option<i32>,
     /// Replicas of topics that are created; `None`: the broker's default.
@@ -77,6 +79,7 @@ impl WorkerSettings {
             max_ahead: Duration::from_secs(3_600),
             max_task_idle: Duration::ZERO,
             source_idle: Some(SOURCE_IDLE),
+            hold: Some(Duration::from_secs(300)),
             topic_partitions: None,
             replication_factor: None,
             until_caught_up: false,

@@ -133,7 +133,10 @@ impl StreamThread {
             self.readers.push(Rc::clone(&made));
             reader = Some(made);
         }
-        for (draft, queues) in drafts.into_iter().zip(queues) {
+        for (mut draft, queues) in drafts.into_iter().zip(queues) {
+            if self.is_left_out(draft.name) {
+                draft.task.stays_left_out();
+            }
             let progress = draft.recovery.progress();
             self.worker
                 .status
@@ -171,6 +174,7 @@ impl StreamThread {
                 retrying: None,
                 late: 0,
                 sent: Sent::new(outputs),
+                held: (crate::table::NO_TIME, None, false),
             });
         }
         Ok(())

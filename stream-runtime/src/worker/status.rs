@@ -139,6 +139,8 @@ pub(crate) struct PartitionView {
     /// For people: the inputs' names and the partition, as `orders+payments[3]`.
     pub(crate) label: String,
     pub(crate) state: PartitionState,
+    /// What holds its time back, and for how many seconds.
+    pub(crate) held: Option<(String, u64)>,
 }
 
 /// Facts that the partitions of a sub-topology have in common.
@@ -203,6 +205,8 @@ struct Entry {
     since: Instant,
     /// When the log said something of it last.
     said: Instant,
+    /// What holds its time back, and since when.
+    held: Option<(String, Instant)>,
 }
 
 impl Status {
@@ -238,7 +242,21 @@ impl Status {
         let now = Instant::now();
         tracing::debug!(partition = self.label(task), "{state}");
         let (since, said) = (now, now);
-        self.lock().insert(task, Entry { state, since, said });
+        let held = None;
+        let entry = Entry {
+            state,
+            since,
+            said,
+            held,
+        };
+        self.lock().insert(task, entry);
+    }
+
+    /// Something holds back the time of a task since then, or nothing does.
+    pub(super) fn holds(&self, task: TaskName, held: Option<(String, Instant)>) {
+        if let Some(entry) = self.lock().get_mut(&task) {
+            entry.held = held;
+        }
     }
 
     /// A task's state changed, or its recovery went on: the log says so. Of many that begin it has one line for all.
@@ -286,7 +304,14 @@ impl Status {
             _ if !same => tracing::debug!(partition, "{state}"),
             _ => {}
         }
-        states.insert(task, Entry { state, since, said });
+        let held = None;
+        let entry = Entry {
+            state,
+            since,
+            said,
+            held,
+        };
+        states.insert(task, entry);
     }
 
     fn begun(&self) -> MutexGuard<'_, Begun> {
@@ -299,6 +324,10 @@ impl Status {
             task: *task,
             label: self.label(*task),
             state: entry.state.clone(),
+            held: entry
+                .held
+                .as_ref()
+                .map(|(by, since)| (by.clone(), since.elapsed().as_secs())),
         };
         self.lock().iter().map(view).collect()
     }

@@ -17,6 +17,7 @@ use super::partition::Partition;
 use super::reads::{Confirmation, Confirmed, ReadRequest};
 use super::refused::Standing;
 use super::shared::{Seen, Shared};
+use super::stalled::Stalled;
 use super::status::{PartitionState, Retry, TaskName};
 use super::storing;
 use crate::error::Error;
@@ -74,6 +75,8 @@ pub(super) struct StreamThread {
     /// Tasks that failed.
     pub(super) down: Vec<Down>,
     pub(super) failures: HashMap<TaskName, Failures>,
+    /// Tasks that failed and have got no further since, where others' time waits for them.
+    pub(super) stalled: HashMap<TaskName, Stalled>,
     /// Topics that tasks send to and that are not there any more.
     pub(super) gone: BTreeSet<String>,
     /// Read changelogs, each for the tasks that began together.
@@ -116,6 +119,8 @@ pub(super) struct StreamThread {
     fatal: Option<Error>,
     pub(super) meters: CommitMeters,
     last_round: Instant,
+    /// When it was last looked what holds time back.
+    looked: Instant,
     pub(super) batch: Batch,
     headers: Vec<u8>,
     pub(super) events: Vec<GroupEvent>,
@@ -162,6 +167,7 @@ impl StreamThread {
             partitions: Vec::new(),
             down: Vec::new(),
             failures: HashMap::new(),
+            stalled: HashMap::new(),
             gone: BTreeSet::new(),
             readers: Vec::new(),
             member,
@@ -190,6 +196,7 @@ impl StreamThread {
             fatal: None,
             meters: CommitMeters::new(number),
             last_round: now,
+            looked: now,
             batch: Batch::new(BATCH),
             headers: Vec::new(),
             events: Vec::new(),
@@ -265,6 +272,8 @@ impl StreamThread {
             }
             self.pulse.at(Stand::Store);
             self.bring_back();
+            self.tell_stalled()?;
+            self.look_at_times();
             self.write_rounds();
             self.pulse.at(Stand::Rest);
             if busy {
@@ -393,6 +402,19 @@ impl StreamThread {
             }),
         };
         self.worker.status.retries(partition.name, state);
+    }
+
+    /// Looks what holds back the time of tasks behind a hop.
+    fn look_at_times(&mut self) {
+        if self.looked.elapsed() < REST {
+            return;
+        }
+        self.looked = Instant::now();
+        let behind = |p: &&mut Partition| p.is_running() && p.task.is_behind_a_hop();
+        for partition in self.partitions.iter_mut().filter(behind) {
+            let held = partition.held();
+            self.worker.status.holds(partition.name, held);
+        }
     }
 
     fn write_rounds(&mut self) {

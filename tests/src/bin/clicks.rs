@@ -1,6 +1,8 @@
 //! Page views that come by user and are counted by page, and orders that meet their payments by a field: what `group_by`
 //! and a join's `on` make of a backlog.
 
+use std::time::Duration;
+
 use stream_runtime::prelude::*;
 
 #[record(timestamp = at, key = user)]
@@ -72,9 +74,13 @@ async fn pay(order: Order, _: Payment) -> String {
 }
 
 fn main() -> ExitCode {
-    let app = App::new("clicks");
-    match std::env::var_os("CLICKS_SOURCES_ARE_NEVER_IDLE") {
-        Some(_) => app.source_idle(std::time::Duration::MAX).main(),
-        None => app.main(),
+    let mut app = App::new("clicks");
+    if std::env::var_os("CLICKS_SOURCES_ARE_NEVER_IDLE").is_some() {
+        app = app.source_idle(Duration::MAX);
     }
+    let hold = std::env::var("CLICKS_HOLD_MS").ok();
+    if let Some(hold) = hold.and_then(|ms| ms.parse().ok()) {
+        app = app.hold(Duration::from_millis(hold));
+    }
+    app.main()
 }

@@ -51,7 +51,15 @@ const APP: &str = "verified";
 const INPUT: &str = "numbers";
 /// All that is fed: the join has two topics of its own, so that the other agents' task has one and can be replayed.
 const INPUTS: [&str; 3] = [INPUT, pairs::TOPICS[0], pairs::TOPICS[1]];
-const OUTPUTS: [&str; 6] = ["echoes", "running", "sums", "bursts", "buckets", "met"];
+const OUTPUTS: [&str; 7] = [
+    "echoes",
+    "running",
+    "sums",
+    "bursts",
+    "buckets",
+    "bucket_sums",
+    "met",
+];
 /// Between the input and the agent that reads it by another key.
 const HOP: &str = "verified-by_bucket-repartition";
 const PARTITIONS: i32 = 6;

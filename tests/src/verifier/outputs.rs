@@ -228,10 +228,42 @@ pub fn exactly(bootstrap: &str, input: &Input) -> Result<[Check; 3]> {
             || format!("sums[{partition}]: emitted, still open and late"),
         );
     }
+    bucket_sums(bootstrap, input, &mut once, true)?;
     once.holds(input.replays.iter().any(|replay| replay.late > 0), || {
         "no record was late: lateness is not tested".to_owned()
     });
     Ok([each, last, once])
+}
+
+/// Windows behind the hop: each that is over by the slowest partition of the input closes, `once` or more often, with all
+/// that was in time in its own partition.
+fn bucket_sums(bootstrap: &str, input: &Input, check: &mut Check, once: bool) -> Result<()> {
+    let (sums, over) = numbers::bucket_sums(&input.numbers);
+    let mut found: HashMap<(String, i64), Vec<i64>> = HashMap::new();
+    by_partition(bootstrap, "bucket_sums", |record| {
+        let SumValue { start, count, .. } = read(&record);
+        let window = (record.key().to_owned(), start);
+        found.entry(window).or_default().push(count);
+    })?;
+    for (window, sum) in &sums {
+        let counts = found.remove(window).unwrap_or_default();
+        let closed = match counts.len() {
+            0 => window.1 > over || sum.in_time == 0,
+            times => times == 1 || !once,
+        };
+        let most = if once { sum.all } else { i64::MAX };
+        let whole = match once {
+            true => counts.iter().all(|n| (sum.in_time..=most).contains(n)),
+            false => counts.iter().min().is_none_or(|n| *n >= sum.in_time),
+        };
+        check.holds(closed && whole, || {
+            format!("{counts:?} of {window:?} in bucket_sums, which is {sum:?}")
+        });
+    }
+    check.holds(found.is_empty(), || {
+        format!("windows of nothing in bucket_sums: {found:?}")
+    });
+    Ok(())
 }
 
 /// A burst and its key.
@@ -292,6 +324,7 @@ pub fn at_least(bootstrap: &str, input: &Input) -> Result<Check> {
             format!("{total:?} of {key}, of which {count} numbers were echoed again")
         });
     }
+    bucket_sums(bootstrap, input, &mut check, false)?;
     for (partition, bursts) in bursts(bootstrap, &mut names)?.into_iter().enumerate() {
         // It begins and ends where it must; what came again may count again.
         let mut least: HashMap<(Rc<str>, i64, i64), i64> = HashMap::new();

@@ -17,8 +17,9 @@ const ROW: u8 = 1;
 
 /// Tables of the task that reads the input.
 const TABLES: [&str; 3] = ["running", "sums", "bursts"];
-/// The table behind the hop.
+/// The tables behind the hop.
 const BUCKETS: &str = "buckets";
+const BUCKET_SUMS: &str = "bucket_sums";
 /// The two sides of the join.
 const SIDES: [&str; 2] = ["meet-left", "meet-right"];
 
@@ -34,7 +35,7 @@ pub fn changelogs(label: &str) -> Vec<(String, i32)> {
     let number = number.parse().expect("a partition's number");
     let tables: &[&str] = match topic {
         INPUT => &TABLES,
-        HOP => &[BUCKETS],
+        HOP => &[BUCKETS, BUCKET_SUMS],
         _ if topic == pairs::TOPICS.join("+") => &SIDES,
         _ => &[],
     };
@@ -96,7 +97,11 @@ pub fn folds(
         "tables are the fold of changelog and input on every worker",
     );
     let mut logs = HashMap::new();
-    for table in TABLES.into_iter().chain([BUCKETS]).chain(SIDES) {
+    for table in TABLES
+        .into_iter()
+        .chain([BUCKETS, BUCKET_SUMS])
+        .chain(SIDES)
+    {
         logs.insert(table, fold(bootstrap, table)?);
     }
     if guarantee == Guarantee::ExactlyOnce {

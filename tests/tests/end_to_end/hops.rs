@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tests::broker::Broker;
 use tests::client;
+use tests::http;
 use tests::leash::Leashed;
 use tests::voltage::App;
 
@@ -219,4 +220,79 @@ fn two_workers_that_are_killed_behind_a_hop_count_all_in_time_on_apache_kafka() 
     if let Some(broker) = Broker::apache() {
         workers_that_are_killed(&broker, 2);
     }
+}
+
+/// Records of one partition of the views have gone before they were read, which stops it: what is behind the hop waits, says
+/// for whom, and goes on after `hold`.
+fn a_source_that_has_failed(guarantee: &str) {
+    let broker = Broker::embedded();
+    let clicks = Clicks::new(&broker);
+    let bootstrap = broker.bootstrap();
+    let with = |args: Vec<String>| {
+        let more = ["--processing-guarantee", guarantee].map(str::to_owned);
+        [args, more.to_vec()].concat()
+    };
+    let views = day();
+    let (first, rest) = views.split_at(VIEWS as usize / 2);
+    clicks.send_views(first);
+    clicks
+        .0
+        .run(&with(clicks.0.until_caught_up()), WITHIN)
+        .unwrap();
+    let before = clicks.told();
+    assert!(before.len() > 100, "{} hours", before.len());
+    let read = client::end_offsets(&bootstrap, "views", client::Isolation::Committed).unwrap();
+    clicks.send_views(rest);
+    client::delete_records(&bootstrap, "views", 0, read[0] + 2).unwrap();
+
+    let mut args = with(clicks.0.impatient());
+    args.extend(["--threads", "2", "--web-port", "0"].map(str::to_owned));
+    let mut command = clicks.0.command(&args);
+    command.env("CLICKS_HOLD_MS", "8000");
+    let mut worker = clicks.0.start_command(&command);
+    let address = http::address_of(&mut worker).unwrap();
+    let start = Instant::now();
+    let held = "by views[0]: stopped";
+    let page = loop {
+        let page = http::get(&address, "/").unwrap().body;
+        if page.contains(held) {
+            break page;
+        }
+        assert!(start.elapsed() < WITHIN, "{page}\n{}", worker.output());
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert!(page.contains("time held back for"), "{page}");
+    let metrics = http::get(&address, "/metrics").unwrap().body;
+    assert!(metrics.contains("stream_time_held_seconds{"), "{metrics}");
+    assert_eq!(
+        clicks.told(),
+        before,
+        "windows wait rather than being wrong"
+    );
+    worker
+        .line_with(
+            "stream time goes on without views[0], which has failed",
+            WITHIN,
+        )
+        .unwrap();
+    let start = Instant::now();
+    // Some windows have had views of that partition alone.
+    while clicks.told().len() < truth().len() - 10 {
+        assert!(start.elapsed() < WITHIN, "{}", worker.output());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let ready = http::get(&address, "/ready").unwrap();
+    assert_eq!(ready.status, 503, "a partition has failed");
+    worker.signal("TERM").unwrap();
+    worker.wait(WITHIN).unwrap();
+}
+
+#[test]
+fn a_source_that_has_failed_is_waited_for_and_then_left_out() {
+    a_source_that_has_failed("exactly-once");
+}
+
+#[test]
+fn at_least_once_a_source_that_has_failed_is_left_out_too() {
+    a_source_that_has_failed("at-least-once");
 }

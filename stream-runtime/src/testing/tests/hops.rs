@@ -267,6 +267,23 @@ fn what_sources_have_said_survives_a_restart_with_an_empty_disk() {
 }
 
 #[test]
+fn a_task_that_begins_anew_alone_knows_what_its_sources_have_said() {
+    let mut app = pages(4, 1);
+    for partition in 0..4 {
+        app.send(
+            "views",
+            user_of(partition),
+            seen("2026-01-01T00:30:00Z", "p"),
+        );
+    }
+    app.settle();
+    app.drive().begin_anew_alone().expect("all begin anew");
+    app.send("views", user_of(1), seen("2026-01-01T03:30:00Z", "p"));
+    let told: Vec<u64> = told(&mut app).into_values().collect();
+    assert_eq!((told, app.late()), (vec![4], 0), "the others are idle");
+}
+
+#[test]
 fn watermarks_are_no_records_of_the_topic() {
     let mut app = pages(4, 1);
     app.send("views", "u", seen("2026-01-01T00:30:00Z", "p"));
@@ -451,4 +468,63 @@ fn at_least_once_a_backlog_behind_a_hop_is_not_late_either() {
     }
     same(told(&mut app), &truth(&views));
     assert_eq!(app.late(), 0);
+}
+
+#[test]
+fn a_simulated_hop_closes_what_is_over_by_the_slowest_source_once_and_whole() {
+    for seed in crate::testing::seeds(60) {
+        let sent = std::cell::RefCell::new(Vec::new());
+        let minute = std::cell::Cell::new(0);
+        TestApp::simulate(seed)
+            .app(patient(Duration::MAX).workers(2))
+            .input(|app, random| {
+                minute.set(minute.get() + random.i64(0..25));
+                let time = at(START) + chrono::TimeDelta::minutes(minute.get());
+                let user = user_of(random.i32(0..4));
+                let page = format!("page-{}", random.u8(..3));
+                let view = Seen { time, page };
+                app.send("views", user.as_str(), view.clone());
+                sent.borrow_mut().push((user, view));
+            })
+            .check(|app| {
+                let sent = sent.borrow();
+                let last = (0..4).map(|partition| {
+                    let user = user_of(partition);
+                    let own = sent.iter().filter(|(by, _)| *by == user);
+                    own.map(|(_, view)| view.time).max()
+                });
+                let slowest = last.min().flatten();
+                let mut expect = Counts::new();
+                for (_, view) in sent.iter() {
+                    let start = view.time.timestamp().div_euclid(3600) * 3600;
+                    let start = DateTime::from_timestamp(start, 0).expect("a time");
+                    if slowest >= Some(start + chrono::TimeDelta::minutes(61)) {
+                        let window = (view.page.clone(), start.to_rfc3339());
+                        *expect.entry(window).or_default() += 1;
+                    }
+                }
+                same(told(app), &expect);
+                assert_eq!(app.late(), 0);
+            });
+    }
+}
+
+#[cfg(feature = "mutants")]
+mod mutants {
+    use super::*;
+    use crate::mutants::{Mutant, choose};
+
+    #[test]
+    #[should_panic(expected = "partition ")]
+    fn a_state_of_another_generation_that_is_believed_is_found() {
+        choose(Some(Mutant::Generation));
+        a_source_that_was_idle_before_an_outage_is_waited_for_after_it();
+    }
+
+    #[test]
+    #[should_panic(expected = "left == right")]
+    fn sources_that_are_forgotten_are_found() {
+        choose(Some(Mutant::Forgotten));
+        a_task_that_begins_anew_alone_knows_what_its_sources_have_said();
+    }
 }

@@ -82,6 +82,15 @@ struct Buckets {
     max: i64,
 }
 
+/// The numbers of ten seconds that leave the same remainder: of all partitions of the input, of which the slowest makes the
+/// time.
+#[table(key = String, tumbling = "10s", grace = "5s")]
+#[derive(Clone, Default)]
+struct BucketSums {
+    count: u64,
+    sum: i64,
+}
+
 #[agent(topic = "numbers", sink = "echoes")]
 async fn echo(number: Event<Number>) -> Number {
     Number {
@@ -120,7 +129,15 @@ fn add(value: i64, count: &mut u64, sum: &mut i64, min: &mut i64, max: &mut i64)
 }
 
 #[agent(topic = "numbers", name = "by_bucket", sink = "buckets", group_by = |number: &Number| bucket(number.number))]
-async fn by_bucket(number: Event<Number>, mut buckets: Table<Buckets>) -> Summary {
+async fn by_bucket(
+    number: Event<Number>,
+    mut buckets: Table<Buckets>,
+    mut sums: Table<BucketSums>,
+) -> Summary {
+    sums.update(number.key(), |sum| {
+        sum.count += 1;
+        sum.sum += number.number;
+    });
     buckets.update(number.key(), |all| {
         let Buckets {
             count,
@@ -130,6 +147,15 @@ async fn by_bucket(number: Event<Number>, mut buckets: Table<Buckets>) -> Summar
         } = all;
         add(number.number, count, sum, min, max)
     })
+}
+
+#[agent(on_close = BucketSums, sink = "bucket_sums")]
+async fn bucket_summed(sum: Closed<BucketSums>) -> Sum {
+    Sum {
+        start: sum.start().timestamp_millis(),
+        count: sum.count,
+        sum: sum.sum,
+    }
 }
 
 fn bucket(number: i64) -> String {
@@ -239,5 +265,6 @@ async fn meet(question: Option<Said>, answer: Option<Said>) -> Met {
 
 /// The app, under its name.
 pub fn app() -> App {
-    App::new("verified")
+    // A partition of the input that a fault keeps from being read, or from being written, is waited for.
+    App::new("verified").source_idle(std::time::Duration::from_secs(60))
 }

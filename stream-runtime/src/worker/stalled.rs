@@ -1,0 +1,169 @@
+//! Tasks that cannot go on, as sources of the time behind `group_by`: their readers are told, wait for `hold`, and then go
+//! on without them.
+
+use std::time::{Duration, Instant};
+
+use super::outlet::Outlet;
+use super::partition::Partition;
+use super::status::TaskName;
+use super::thread::StreamThread;
+use crate::error::Error;
+use crate::kafka::{Fault, Place};
+use crate::task::watermark::{Standing, Word, put_watermark};
+
+/// How long telling may take, and between two attempts.
+const TELL: Duration = Duration::from_secs(5);
+
+/// A task that has failed, and has got no further since.
+#[derive(Debug)]
+pub(super) struct Stalled {
+    since: Instant,
+    /// What its readers have been told.
+    told: Option<Standing>,
+    /// Repartition topics that it fills, with its time as of its last commit.
+    times: Vec<(String, i64)>,
+    /// The offsets of its last commit.
+    offsets: Vec<(Place, String)>,
+    /// When telling is tried again.
+    again: Option<Instant>,
+}
+
+impl Stalled {
+    /// What its readers are to know by now.
+    fn stands(&self, hold: Option<Duration>) -> Standing {
+        match hold {
+            Some(hold) if self.since.elapsed() >= hold => Standing::LeftOut,
+            _ => Standing::Stopped,
+        }
+    }
+}
+
+impl StreamThread {
+    /// A task failed; `anew`: it had run well for long.
+    pub(super) fn stalls(&mut self, name: TaskName, anew: bool) {
+        let topology = &self.worker.topologies[name.0];
+        let topics = topology.filled();
+        let times: Vec<_> = topics
+            .map(|topic| (topic.to_owned(), crate::table::NO_TIME))
+            .collect();
+        if times.is_empty() {
+            return;
+        }
+        if anew {
+            self.stalled.remove(&name);
+        }
+        let stalled = self.stalled.entry(name).or_insert_with(|| Stalled {
+            since: Instant::now(),
+            told: None,
+            times,
+            offsets: Vec::new(),
+            again: None,
+        });
+        // It may have told something else in between.
+        if stalled.told == Some(Standing::Stopped) {
+            stalled.told = None;
+        }
+    }
+
+    /// A failed task is taken out of the round: how far its last commit is.
+    pub(super) fn stalled_at(&mut self, partition: &Partition) {
+        if let Some(stalled) = self.stalled.get_mut(&partition.name) {
+            stalled.times = partition.task.times_as_source();
+            stalled.offsets = partition.as_committed().unwrap_or_default();
+        }
+    }
+
+    /// Whether the readers of a task go on without it.
+    pub(super) fn is_left_out(&self, name: TaskName) -> bool {
+        let stalled = self.stalled.get(&name);
+        stalled.is_some_and(|stalled| stalled.told == Some(Standing::LeftOut))
+    }
+
+    /// Tells the readers of tasks that failed what they have to know by now.
+    ///
+    /// # Errors
+    /// The thread cannot go on.
+    pub(super) fn tell_stalled(&mut self) -> Result<(), Error> {
+        if self.stalled.is_empty() || self.backoff.waits(Instant::now()).is_some() {
+            return Ok(());
+        }
+        let hold = self.worker.settings.hold;
+        for at in 0..self.down.len() {
+            let name = self.down[at].name;
+            let Some(stalled) = self.stalled.get(&name) else {
+                continue;
+            };
+            let stands = stalled.stands(hold);
+            if stalled.told == Some(stands)
+                || stalled.again.is_some_and(|again| again > Instant::now())
+            {
+                continue;
+            }
+            let told = self.tell(stalled, name.1, stands);
+            let label = self.worker.status.label(name);
+            let Some(stalled) = self.stalled.get_mut(&name) else {
+                continue;
+            };
+            match told {
+                Ok(()) => {
+                    stalled.told = Some(stands);
+                    if stands == Standing::LeftOut {
+                        tracing::warn!(
+                            partition = label,
+                            "has failed for {} s (`hold`): time behind it goes on without it, and its records will be late there",
+                            stalled.since.elapsed().as_secs()
+                        );
+                    }
+                }
+                Err(fault) => {
+                    stalled.again = Some(Instant::now() + TELL);
+                    tracing::warn!(partition = label, "{fault}; told again later");
+                    if self.abort()?.is_none() {
+                        return self.renew();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One commit of watermarks alone, with the offsets as they are.
+    fn tell(&self, stalled: &Stalled, partition: i32, standing: Standing) -> Result<(), Fault> {
+        if let Outlet::Exact(producer) = &self.outlet {
+            producer.begin()?;
+        }
+        let wall = super::shared::wall();
+        for (topic, time) in &stalled.times {
+            let word = Word {
+                source: partition,
+                time: *time,
+                standing,
+                generation: self.assigned_in,
+            };
+            let mut headers = Vec::new();
+            put_watermark(&[word], &mut headers);
+            let partitions = super::hops::count(&self.worker, topic).unwrap_or(0);
+            for at in 0..partitions {
+                let stamp = word.stamp().unwrap_or(wall);
+                self.outlet
+                    .send_watermark((topic, at), &headers, stamp, wall)?;
+            }
+        }
+        let began = Instant::now();
+        let patient = || began.elapsed() < TELL && !self.worker.is_late();
+        let failed = match &self.outlet {
+            Outlet::Exact(producer) => producer.settle(patient)?,
+            Outlet::Least(sender) => sender.flush(TELL)?,
+        };
+        if let Some(failure) = failed.failures.into_iter().next() {
+            return Err(failure.fault);
+        }
+        if let Outlet::Exact(producer) = &self.outlet {
+            if !stalled.offsets.is_empty() {
+                producer.send_offsets(&stalled.offsets, &self.member, patient)?;
+            }
+            producer.commit()?;
+        }
+        Ok(())
+    }
+}
