@@ -92,7 +92,7 @@ pub fn read_watermark(bytes: &[u8]) -> Option<Vec<Word>> {
     let words = bytes.strip_prefix(&[FORMAT])?;
     let (words, rest) = words.as_chunks::<WORD_BYTES>();
     rest.is_empty()
-        .then(|| words.iter().map(|word| Word::read(word)).collect())
+        .then(|| words.iter().map(Word::read).collect())
 }
 
 impl Word {
