@@ -164,7 +164,7 @@ impl Task {
         let limits = limits
             .map(|output| OutputLimit::new(&settings.limits, &output.topic))
             .collect();
-        let hops = super::hop::of(&topology, partitions);
+        let hops = super::hop::of(&topology, partitions, settings.watermarks_a_second);
         let feeds = (0..topology.inputs.len()).map(|input| {
             let feeds = |at: &usize| hops[*at].reads.contains(&input);
             (0..hops.len()).filter(feeds).collect()

@@ -10,9 +10,6 @@ use super::watermark::{SourceTime, Standing, Word};
 use crate::table::NO_TIME;
 use crate::topology::{OutputKind, SubTopology};
 
-/// Watermarks that a hop writes in a second at most, over all its sources and partitions.
-const A_SECOND: u64 = 10_000;
-
 /// A repartition topic that the task fills.
 #[derive(Debug)]
 pub(crate) struct Hop {
@@ -34,8 +31,9 @@ pub(crate) struct Hop {
     every: u64,
 }
 
-/// The hops that a sub-topology's agents fill; its inputs have this many partitions.
-pub(super) fn of(topology: &SubTopology, partitions: i32) -> Vec<Hop> {
+/// The hops that a sub-topology's agents fill; its inputs have this many partitions, and each hop writes so many watermarks a
+/// second at most, over all its sources and partitions.
+pub(super) fn of(topology: &SubTopology, partitions: i32, a_second: u64) -> Vec<Hop> {
     let each = u64::try_from(partitions).unwrap_or(0);
     let feeders = topology.agents.iter().filter(|agent| agent.feeds.is_some());
     let hops = feeders.filter_map(|agent| {
@@ -49,7 +47,7 @@ pub(super) fn of(topology: &SubTopology, partitions: i32) -> Vec<Hop> {
             telling: Cell::new(None),
             told: Cell::new(None),
             next: Cell::new(0),
-            every: each * each * 1_000 / A_SECOND,
+            every: each * each * 1_000 / a_second.max(1),
         })
     });
     hops.collect()

@@ -70,6 +70,8 @@ pub struct TaskSettings {
     pub exactly_once: bool,
     /// A person has kept the rows as they are now, by `plan --write`: their fields are compared with no marks.
     pub rows_confirmed: bool,
+    /// Watermarks that a hop writes in a second at most, over all its sources and partitions.
+    pub watermarks_a_second: u64,
     /// Every row that is written is read back, and not the first of each variant only; always so in debug builds.
     pub read_back: bool,
 }

@@ -306,6 +306,7 @@ impl TestApp {
             commit_rows: 50_000,
             exactly_once: self.app.guarantee == crate::app::ProcessingGuarantee::ExactlyOnce,
             rows_confirmed: false,
+            watermarks_a_second: u64::MAX,
             read_back: true,
         };
         let globals = Globals::of(&plan)?;

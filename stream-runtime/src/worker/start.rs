@@ -27,6 +27,9 @@ const CACHE_OF_ONE: (usize, usize) = (1 << 20, 48 << 20);
 /// Changed rows of a partition after which it commits before its time: until then librdkafka has a copy of each.
 const COMMIT_ROWS: usize = 10_000;
 
+/// Watermarks that a hop writes in a second at most: with many partitions they are told less often, not without end.
+const WATERMARKS_A_SECOND: u64 = 10_000;
+
 /// A task that is being put together, before its queues are there.
 pub(super) struct Draft {
     pub(super) name: TaskName,
@@ -349,6 +352,7 @@ impl StreamThread {
             commit_rows: COMMIT_ROWS,
             exactly_once: settings.exactly_once,
             rows_confirmed: settings.rows_confirmed,
+            watermarks_a_second: WATERMARKS_A_SECOND,
             read_back: false,
         }
     }

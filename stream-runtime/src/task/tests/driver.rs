@@ -92,6 +92,7 @@ pub fn settings() -> TaskSettings {
         commit_rows: 50_000,
         exactly_once: true,
         rows_confirmed: false,
+        watermarks_a_second: u64::MAX,
         read_back: true,
     }
 }
