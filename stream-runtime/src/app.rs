@@ -211,7 +211,7 @@ impl App {
         self
     }
 
-    /// How long a partition of a topic that `group_by`, or a join's `on`, reads brings nothing before it no longer holds
+    /// Time for which a partition of a topic that `group_by`, or a join's `on`, reads brings nothing before it no longer holds
     /// back the time of those behind: stream time there is the smallest of all partitions that bring something.
     /// `Duration::MAX`: a partition always holds it back. Default: 1 s; in [`TestApp`](crate::testing::TestApp) 0.
     pub fn source_idle(mut self, idle: Duration) -> Self {
@@ -219,7 +219,7 @@ impl App {
         self
     }
 
-    /// How long those behind `group_by`, or a join's `on`, wait for a partition of the source that has failed: until then the
+    /// Time for which those behind `group_by`, or a join's `on`, wait for a partition of the source that has failed: until then the
     /// windows there stay open rather than being wrong, and afterwards its records are late. A partition that recovers, or
     /// tries an event again, is waited for without end. `Duration::MAX`: a failed one too. Default: 5 min.
     pub fn hold(mut self, hold: Duration) -> Self {

@@ -218,7 +218,7 @@ pub struct Replay {
     pub late_for_bursts: i64,
 }
 
-/// What a window of a bucket may hold: counts and sums behind a hop, over all partitions of the input.
+/// Bounds of what a window of a bucket may hold: counts and sums behind a hop, over all partitions of the input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BucketSum {
     /// Numbers that were in time in their own partition: all of them count.

@@ -46,7 +46,7 @@ pub(crate) enum Step<'a> {
     Quiet(Option<String>),
 }
 
-/// What a record says of the time of its sources, when it is a watermark.
+/// Returns what a record says of the time of its sources; `None`: it is no watermark.
 pub(crate) fn watermark(record: &RecordView<'_>) -> Option<Vec<Word>> {
     let alone = record.key.is_none() && record.value.is_none();
     let (name, value) = alone.then(|| record.headers.iter().next())??;

@@ -135,7 +135,7 @@ impl Task {
     /// every partition of its topic, behind all records of the commit.
     ///
     /// # Errors
-    /// What `f` returns.
+    /// Those of `f`.
     pub fn each_watermark<E>(
         &self,
         mut f: impl FnMut(&str, &[u8], i64) -> Result<(), E>,
@@ -239,7 +239,7 @@ impl Task {
         out
     }
 
-    /// Whether it has tables, and none with a mark that could say how far the sources of its time are.
+    /// Returns whether it has tables, and none with a mark that could say how far the sources of its time are.
     pub(super) fn keeps_no_mark(&self) -> bool {
         let mut tables = self.topology.tables.iter().peekable();
         tables.peek().is_some() && tables.all(|table| table.changelog.is_none())

@@ -20,9 +20,9 @@ pub(crate) struct Hop {
     /// The largest event time acknowledged from them; as of the last commit.
     time: Cell<i64>,
     committed: Cell<i64>,
-    /// How it stands: `Idle` once they have had nothing for `source_idle` and are at their ends, `LeftOut` from a failure on.
+    /// Its standing: `Idle` once they have had nothing for `source_idle` and are at their ends, `LeftOut` from a failure on.
     standing: Cell<Standing>,
-    /// What the prepared commit tells, and what the last one told.
+    /// The word that the prepared commit tells, and that of the last one.
     telling: Cell<Option<Word>>,
     told: Cell<Option<Word>>,
     /// Monotonic time in ms before which nothing but a new standing is told.
@@ -87,7 +87,7 @@ impl Hop {
         self.standing.get() == Standing::Idle && shared.are_spent(&self.reads)
     }
 
-    /// What it has to say now, in this place.
+    /// Returns the word that it has to say now.
     fn word(&self, shared: &Shared) -> Word {
         if !self.is_idle(shared) {
             self.arrives();
@@ -119,12 +119,12 @@ impl Hop {
         }
     }
 
-    /// Whether something is to be told that no commit has told.
+    /// Returns whether something is to be told that no commit has told.
     pub(super) fn is_untold(&self, shared: &Shared) -> bool {
         self.is_new(self.word(shared), shared)
     }
 
-    /// What the prepared commit tells.
+    /// Returns the word that the prepared commit tells.
     pub(super) fn telling(&self) -> Option<Word> {
         self.telling.get()
     }
@@ -177,7 +177,7 @@ impl Task {
         }
     }
 
-    /// Whether nothing of a group waits, and nothing of it had come when it was looked at last.
+    /// Returns whether nothing of a group waits, and nothing of it had come when it was looked at last.
     pub fn is_spent(&self, lull: Lull) -> bool {
         let held = matches!(
             self.shared.current.get(),
@@ -186,7 +186,7 @@ impl Task {
         !held && self.shared.are_spent(self.lull_inputs(lull))
     }
 
-    /// Whether the silence of a group has been told.
+    /// Returns whether the silence of a group has been told.
     pub fn rests(&self, lull: Lull) -> bool {
         let shared = &self.shared;
         match (shared.hops.get(lull.0), &shared.sources) {
@@ -223,7 +223,7 @@ impl Task {
         }
     }
 
-    /// It begins anew, and its readers have gone on without it: they do so until it gets further.
+    /// Notes that its readers have gone on without it: they do so until it gets further.
     pub fn stays_left_out(&mut self) {
         for hop in &self.shared.hops {
             hop.standing.set(Standing::LeftOut);
@@ -260,7 +260,7 @@ impl Task {
         })
     }
 
-    /// Whether other tasks' times make its own.
+    /// Returns whether other tasks' times make its own.
     pub fn is_behind_a_hop(&self) -> bool {
         self.shared.sources.is_some()
     }
@@ -272,7 +272,7 @@ impl Task {
 }
 
 impl Shared {
-    /// Whether inputs are at their ends, with nothing that waits.
+    /// Returns whether inputs are at their ends, with nothing that waits.
     pub(crate) fn are_spent(&self, inputs: &[usize]) -> bool {
         let spent = |inbox: &Inbox| inbox.is_empty() && inbox.at_end();
         inputs.iter().all(|&at| spent(&self.inputs[at].borrow()))
@@ -352,7 +352,7 @@ impl Shared {
         format!("{topics}[{partition}]")
     }
 
-    /// What a record says of its source holds before it.
+    /// Takes what a record says of its source: it holds before the record.
     fn hear_record(&self, sources: &Sources, input: usize, said: SourceTime) {
         sources.hear(
             input,

@@ -273,7 +273,7 @@ impl Inbox {
         self.first += 1;
     }
 
-    /// What the oldest record says of its source; `None`: nothing.
+    /// Returns what the oldest record says of its source; `None`: nothing.
     pub fn source_time(&self) -> Option<SourceTime> {
         let front = self.entries.front().filter(|e| e.source >= 0)?;
         Some(SourceTime {
@@ -288,11 +288,6 @@ impl Inbox {
         (next.place <= self.first)
             .then(|| self.watermarks.pop_front())?
             .map(|watermark| watermark.words)
-    }
-
-    /// Whether watermarks wait.
-    pub fn has_watermarks(&self) -> bool {
-        !self.watermarks.is_empty()
     }
 
     /// Number of records that wait, the one in hand included.
@@ -415,7 +410,7 @@ fn take_event_time(mut headers: &[u8]) -> Option<(i64, &[u8])> {
     (name == EVENT_TIME).then_some((time, headers))
 }
 
-/// What the header behind the event time says of the record's source, and the other headers.
+/// Splits off what the header behind the event time says of the record's source.
 fn split_source_time(headers: &[u8]) -> (Option<SourceTime>, &[u8]) {
     let mut rest = headers;
     let said = take_header(&mut rest)

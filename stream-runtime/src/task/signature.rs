@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 /// the epoch; 0 where they have from the first on.
 const SINCE: &str = "#";
 
-/// What the name of a pair begins with whose value is the time of a source: then comes the topic that it fills.
+/// Begin of the name of a pair whose value is the time of a source: then comes the topic that it fills.
 const TIME: &str = ">";
 
 /// Name of the pair that says, in hexadecimal, how far the sources of a task's time are that keeps no mark.

@@ -10,7 +10,7 @@ use crate::table::NO_TIME;
 /// First byte of what [`Sources::encode`] writes.
 const FORMAT: u8 = 1;
 
-/// What is known of one source.
+/// One source, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Source {
     time: i64,
@@ -26,14 +26,14 @@ impl Source {
         generation: -1,
     };
 
-    /// Whether it holds the time in this generation of the group: what it said of itself in another one is void.
+    /// Returns whether it holds the time in this generation of the group: what it said of itself in another one is void.
     fn counts(&self, generation: i32) -> bool {
         let void = self.generation != generation && !mutants::is(Mutant::Generation);
         self.standing.counts() || void
     }
 }
 
-/// What an input of a task is to the task's time.
+/// Part that an input has in the task's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
     /// Its own: all of these are one source together.
@@ -195,12 +195,12 @@ impl Sources {
         was.standing != standing || was.generation != now.generation
     }
 
-    /// Whether an input is filled by a hop.
+    /// Returns whether an input is filled by a hop.
     pub(crate) fn is_hop(&self, input: usize) -> bool {
         matches!(self.inputs[input].1, Origin::Hop(_))
     }
 
-    /// Whether an input is one of those that are one source together.
+    /// Returns whether an input is one of those that are one source together.
     pub(crate) fn is_direct(&self, input: usize) -> bool {
         matches!(self.inputs[input].1, Origin::Direct)
     }
@@ -210,7 +210,7 @@ impl Sources {
         &self.direct_inputs
     }
 
-    /// Whether these have said that they have nothing.
+    /// Returns whether these have said that they have nothing.
     pub(crate) fn direct_rests(&self) -> bool {
         let direct = self.direct.as_ref().map(Cell::get);
         direct.is_some_and(|direct| !direct.counts(self.generation.get()))
@@ -397,9 +397,9 @@ pub struct Holder {
     pub input: usize,
     /// Its partition; `None` for the direct inputs.
     pub partition: Option<i32>,
-    /// Whether it has said its time.
+    /// True once it has said its time.
     pub heard: bool,
-    /// Whether it has failed.
+    /// True once it has failed.
     pub stopped: bool,
 }
 

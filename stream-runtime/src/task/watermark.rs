@@ -18,7 +18,7 @@ const TIME_BYTES: usize = 12;
 /// Bytes of a [`Word`].
 const WORD_BYTES: usize = 17;
 
-/// How a source stands to the time of its readers.
+/// Standing of a source to the time of its readers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Standing {
     /// It holds the time.
@@ -32,20 +32,20 @@ pub enum Standing {
     LeftOut,
 }
 
-/// What a source says of itself.
+/// A source's word about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word {
     /// Its partition.
     pub source: i32,
     /// Its time, epoch ms; [`NO_TIME`] before its first record.
     pub time: i64,
-    /// How it stands.
+    /// Its standing.
     pub standing: Standing,
     /// The generation of the group that `standing` is of.
     pub generation: i32,
 }
 
-/// What a record says of its source.
+/// A record's word about its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceTime {
     /// The source's partition.
@@ -115,7 +115,7 @@ impl Word {
 }
 
 impl Standing {
-    /// Whether a source that stands so holds the time.
+    /// Returns whether a source that stands so holds the time.
     pub(super) fn counts(self) -> bool {
         matches!(self, Standing::Counts | Standing::Stopped)
     }

@@ -15,7 +15,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Whether it says something of time alone.
+    /// Returns whether it says something of time alone.
     fn is_watermark(&self) -> bool {
         let names = |(name, _): &(String, Vec<u8>)| name == WATERMARK;
         self.key.is_none() && self.value.is_none() && self.headers.first().is_some_and(names)

@@ -29,7 +29,7 @@ pub(super) struct Drive {
     pub(super) shift: usize,
     /// Assignments so far.
     pub(super) generation: i32,
-    /// How long a source is quiet before it does not hold the time of others, in ms; `None`: never.
+    /// Time in ms for which a source is quiet before it does not hold the time of others; `None`: it always does.
     pub(super) source_idle: Option<u64>,
     pub(super) states: Arc<States>,
     pub(super) globals: Globals,

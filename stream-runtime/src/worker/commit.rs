@@ -654,7 +654,7 @@ impl Partition {
         (!offsets.is_empty() && (0..self.tables.len()).all(known)).then_some(offsets)
     }
 
-    /// Whether the prepared commit holds an offset further on.
+    /// Returns whether the prepared commit holds an offset further on.
     fn gets_further(&self) -> bool {
         let mut inputs = self.inputs.iter().zip(self.task.offsets());
         inputs.any(|(input, (_, offset))| offset > input.committed.max(input.start))

@@ -36,7 +36,7 @@ impl IdleClock {
     }
 }
 
-/// How long a group of inputs has been quiet whose silence is told.
+/// Clock of a group of inputs whose silence is told.
 #[derive(Debug)]
 pub(super) struct LullClock {
     of: Lull,
@@ -93,7 +93,7 @@ impl Partition {
         inputs.map(|&at| self.task.inbox(at).position()).sum()
     }
 
-    /// Whether it has inputs whose silence is still to be told.
+    /// Returns whether it has inputs whose silence is still to be told.
     pub(super) fn waits_to_rest(&self) -> bool {
         self.lulls.iter().any(|clock| !self.task.rests(clock.of))
     }

@@ -30,7 +30,7 @@ pub(super) struct Partition {
     pub(super) idle: IdleClock,
     /// The fresh look at the inputs' ends that closing by `idle` needs has been asked for.
     pub(super) idle_asked: bool,
-    /// How long the inputs have been quiet whose silence is told.
+    /// Clocks of the inputs whose silence is told.
     pub(super) lulls: Vec<LullClock>,
     /// Events acknowledged as of the last turn.
     pub(super) seen: u64,
@@ -264,7 +264,7 @@ impl Partition {
         self.late = late;
     }
 
-    /// What holds its time back, and since when; the log says it after a minute.
+    /// Returns what holds its time back, and since when; the log says it after a minute.
     pub(super) fn held(&mut self) -> Option<(String, Instant)> {
         const SAID: Duration = Duration::from_secs(60);
         let (time, by) = (self.task.stream_time(), self.task.held_back_by());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::OnForeignCommit;
 use crate::kafka::Properties;
 
-/// How long a source of a repartition topic is quiet before it does not hold the time of its readers, unless the app says.
+/// Time for which a source of a repartition topic is quiet before it does not hold the time of its readers, unless the app says.
 pub(crate) const SOURCE_IDLE: Duration = Duration::from_secs(1);
 
 /// Settings of one worker.
@@ -40,9 +40,9 @@ pub(crate) struct WorkerSettings {
     pub(crate) max_ahead: Duration,
     /// How long an input at its end is waited for while others have records.
     pub(crate) max_task_idle: Duration,
-    /// How long a source of a repartition topic is quiet before it does not hold the time of its readers; `None`: never.
+    /// Time for which a source of a repartition topic is quiet before it does not hold the time of its readers; `None`: never.
     pub(crate) source_idle: Option<Duration>,
-    /// How long the readers of a repartition topic wait for a source that has failed; `None`: without end.
+    /// Time for which the readers of a repartition topic wait for a source that has failed; `None`: without end.
     pub(crate) hold: Option<Duration>,
     /// Partitions of topics that are created; `None`: the broker's default.
     pub(crate) topic_partitions: Option<i32>,

@@ -11,25 +11,25 @@ use crate::error::Error;
 use crate::kafka::{Fault, Place};
 use crate::task::watermark::{Standing, Word, put_watermark};
 
-/// How long telling may take, and between two attempts.
+/// Time that telling may take, and between two attempts.
 const TELL: Duration = Duration::from_secs(5);
 
 /// A task that has failed, and has got no further since.
 #[derive(Debug)]
 pub(super) struct Stalled {
     since: Instant,
-    /// What its readers have been told.
+    /// Standing that its readers have been told.
     told: Option<Standing>,
     /// Repartition topics that it fills, with its time as of its last commit.
     times: Vec<(String, i64)>,
     /// The offsets of its last commit.
     offsets: Vec<(Place, String)>,
-    /// When telling is tried again.
+    /// Time at which telling is tried again.
     again: Option<Instant>,
 }
 
 impl Stalled {
-    /// What its readers are to know by now.
+    /// Returns the standing that its readers are to know by now.
     fn stands(&self, hold: Option<Duration>) -> Standing {
         match hold {
             Some(hold) if self.since.elapsed() >= hold => Standing::LeftOut,
@@ -73,7 +73,7 @@ impl StreamThread {
         }
     }
 
-    /// Whether the readers of a task go on without it.
+    /// Returns whether the readers of a task go on without it.
     pub(super) fn is_left_out(&self, name: TaskName) -> bool {
         let stalled = self.stalled.get(&name);
         stalled.is_some_and(|stalled| stalled.told == Some(Standing::LeftOut))

@@ -139,7 +139,7 @@ pub(crate) struct PartitionView {
     /// For people: the inputs' names and the partition, as `orders+payments[3]`.
     pub(crate) label: String,
     pub(crate) state: PartitionState,
-    /// What holds its time back, and for how many seconds.
+    /// Source that holds its time back, and for how many seconds.
     pub(crate) held: Option<(String, u64)>,
 }
 
@@ -205,7 +205,7 @@ struct Entry {
     since: Instant,
     /// When the log said something of it last.
     said: Instant,
-    /// What holds its time back, and since when.
+    /// Source that holds its time back, and since when.
     held: Option<(String, Instant)>,
 }
 

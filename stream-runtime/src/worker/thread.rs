@@ -35,7 +35,7 @@ const ROUND_ROWS: usize = 100_000;
 const REST: Duration = Duration::from_secs(1);
 /// The same while a table with `idle` has open windows.
 const IDLE_REST: Duration = Duration::from_millis(500);
-/// How long watermarks wait for a commit of their own.
+/// Time that watermarks wait for a commit of their own.
 const HEARD: Duration = Duration::from_secs(1);
 /// How long a producer may take to begin before another one is made.
 const INIT: Duration = Duration::from_secs(30);
@@ -119,7 +119,7 @@ pub(super) struct StreamThread {
     fatal: Option<Error>,
     pub(super) meters: CommitMeters,
     last_round: Instant,
-    /// When it was last looked what holds time back.
+    /// Time of the last look at what holds time back.
     looked: Instant,
     pub(super) batch: Batch,
     headers: Vec<u8>,

@@ -100,7 +100,7 @@ impl Clicks {
         self.0.start_command(&command)
     }
 
-    /// What was told of hours; each once.
+    /// Returns what was told of hours, each once.
     fn told(&self) -> Counts {
         let mut counts = Counts::new();
         for line in self.0.tail("page_hours").unwrap_or_default() {

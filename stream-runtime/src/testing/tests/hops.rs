@@ -57,7 +57,7 @@ fn day(views: usize) -> Vec<(String, Seen)> {
 
 type Counts = BTreeMap<(String, String), u64>;
 
-/// What the windows hold that are over when all of these have come.
+/// Returns what the windows hold that are over when all of these have come.
 fn truth(views: &[(String, Seen)]) -> Counts {
     let mut counts = Counts::new();
     let last = views.iter().map(|(_, view)| view.time).max();
@@ -74,7 +74,7 @@ fn truth(views: &[(String, Seen)]) -> Counts {
     counts
 }
 
-/// What of two is not the same.
+/// Compares, and shows what is not the same.
 #[track_caller]
 fn same(left: Counts, right: &Counts) {
     let one = left.iter().filter(|(at, n)| right.get(at) != Some(n));
@@ -83,7 +83,7 @@ fn same(left: Counts, right: &Counts) {
     assert!(one.is_empty() && other.is_empty(), "{one:?}, not {other:?}");
 }
 
-/// What was told of closed windows; each once.
+/// Returns what was told of closed windows, each once.
 fn told(app: &mut TestApp) -> Counts {
     let mut counts = Counts::new();
     for hour in app.sent::<PageViews>("page_hours") {
