@@ -43,6 +43,8 @@ pub(super) struct Partition {
     pub(super) late: u64,
     /// What its outputs came to.
     pub(super) sent: Sent,
+    /// Watermarks taken as of the last turn.
+    pub(super) heard: u64,
     /// Behind a hop: stream time when it was looked at last, since when a source holds it there, and whether the log says so.
     pub(super) held: (i64, Option<Instant>, bool),
 }
@@ -120,8 +122,8 @@ pub(super) struct TableState {
 pub(super) struct Read {
     /// Records, and ends of partitions behind records.
     pub(super) items: usize,
-    /// Watermarks, which are no events.
-    pub(super) watermarks: usize,
+    /// Watermarks, and ends further on behind nothing else: no events, but offsets to commit.
+    pub(super) passed: usize,
     pub(super) error: Option<Fault>,
 }
 
@@ -139,7 +141,7 @@ impl Partition {
     pub(super) fn read(&mut self, batch: &mut Batch, headers: &mut Vec<u8>) -> Read {
         let mut read = Read {
             items: 0,
-            watermarks: 0,
+            passed: 0,
             error: None,
         };
         for (at, input) in self.inputs.iter().enumerate() {
@@ -162,12 +164,16 @@ impl Partition {
                         read.items += 1;
                         input.news.set(true);
                     } else {
-                        read.watermarks += 1;
+                        read.passed += 1;
                     }
                 }
                 Fetched::End { offset } => {
-                    // The end behind a watermark is no news either.
-                    read.items += usize::from(input.news.take());
+                    // Behind watermarks, and the markers of transactions, it is no news; but further on.
+                    if input.news.take() {
+                        read.items += 1;
+                    } else if offset > inbox.position() {
+                        read.passed += 1;
+                    }
                     inbox.advance(offset);
                     inbox.reached_end();
                 }

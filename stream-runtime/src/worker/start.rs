@@ -177,6 +177,7 @@ impl StreamThread {
                 retrying: None,
                 late: 0,
                 sent: Sent::new(outputs),
+                heard: 0,
                 held: (crate::table::NO_TIME, None, false),
             });
         }

@@ -351,8 +351,10 @@ impl StreamThread {
             let moved = read.items > 0 || processed != partition.seen;
             partition.seen = processed;
             self.pending |= moved || ticked || partition.task.is_dirty();
-            self.heard |= read.watermarks > 0;
-            busy |= read.watermarks > 0;
+            let heard = partition.task.heard();
+            let passed = std::mem::replace(&mut partition.heard, heard) != heard || read.passed > 0;
+            self.heard |= passed;
+            busy |= passed;
             busy |= moved || ticked || more || (partition.task.is_woken() && result.is_ok());
             commit_due |= due;
             if let Some(fault) = read.error {
