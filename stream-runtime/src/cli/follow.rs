@@ -10,7 +10,7 @@ use crate::kafka::{
     Admin, Batch, Fault, Fetched, Isolation, Place, Properties, Reader, RecordView, Wake,
     again_saying,
 };
-use crate::task::watermark::{WATERMARK, Word, read_watermark};
+use crate::task::watermark::{Word, words_of};
 
 /// How often a topic that does not exist is looked for.
 const LOOK: Duration = Duration::from_millis(300);
@@ -46,11 +46,9 @@ pub(crate) enum Step<'a> {
     Quiet(Option<String>),
 }
 
-/// Returns what a record says of the time of its sources; `None`: it is no watermark.
+/// Returns the words of a watermark; `None` for any other record.
 pub(crate) fn watermark(record: &RecordView<'_>) -> Option<Vec<Word>> {
-    let alone = record.key.is_none() && record.value.is_none();
-    let (name, value) = alone.then(|| record.headers.iter().next())??;
-    (name == WATERMARK).then(|| read_watermark(value?))?
+    words_of(record.key, record.value, record.headers.iter().next())
 }
 
 impl Follow {

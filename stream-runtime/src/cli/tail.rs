@@ -12,7 +12,7 @@ use super::print::{json_or_text, readable, time};
 use super::style::Style;
 use crate::error::meant;
 use crate::kafka::{Admin, Isolation, RecordView};
-use crate::task::watermark::{Standing, Word};
+use crate::task::watermark::{SourceState, Word};
 
 pub(crate) fn run(cx: &Context<'_>, args: &TailArgs) -> CliResult {
     let properties = cx.client()?;
@@ -186,13 +186,13 @@ impl Printer {
 fn said(words: &[Word]) -> String {
     let each = |word: &Word| {
         let at = word.stamp().map_or_else(|| "no time".to_owned(), time);
-        let standing = match word.standing {
-            Standing::Counts => "",
-            Standing::Idle => ", idle",
-            Standing::Stopped => ", stopped",
-            Standing::LeftOut => ", left out",
+        let state = match word.state {
+            SourceState::Counts => "",
+            SourceState::Idle => ", idle",
+            SourceState::Stopped => ", stopped",
+            SourceState::LeftOut => ", left out",
         };
-        format!("partition {} at {at}{standing}", word.source)
+        format!("partition {} at {at}{state}", word.source)
     };
     let all: Vec<String> = words.iter().map(each).collect();
     format!("(watermark: {})", all.join("; "))
@@ -208,15 +208,15 @@ mod tests {
 
     #[test]
     fn a_watermark_says_how_far_its_sources_are() {
-        let word = |source, time, standing| Word {
+        let word = |source, time, state| Word {
             source,
             time,
-            standing,
+            state,
             generation: 3,
         };
         let words = [
-            word(0, 1_700_000_000_000, Standing::Counts),
-            word(7, i64::MIN, Standing::Idle),
+            word(0, 1_700_000_000_000, SourceState::Counts),
+            word(7, i64::MIN, SourceState::Idle),
         ];
         let expect = format!(
             "(watermark: partition 0 at {}; partition 7 at no time, idle)",

@@ -11,7 +11,7 @@ use super::inbox::Inbox;
 use super::limits::OutputLimit;
 use super::pulse::Pulse;
 use super::shared::{Current, Shared, States, TaskSettings};
-use super::sources::{Sources, Stream};
+use super::sources::{InputKind, Sources};
 use super::task::Task;
 use super::tick::Timer;
 use crate::error::Error;
@@ -171,16 +171,15 @@ impl Task {
         });
         let feeds = feeds.collect();
         let origins = topology.inputs.iter().enumerate().map(|(at, input)| {
-            let stream = match (input.again, input.is_repartition()) {
-                (true, _) => Stream::Again,
-                (_, true) => Stream::Hop(sources.get(at).copied().unwrap_or(0)),
-                (_, false) => Stream::Direct,
+            let kind = match (input.again, input.is_repartition()) {
+                (true, _) => InputKind::Again,
+                (_, true) => InputKind::Hop(sources.get(at).copied().unwrap_or(0)),
+                (_, false) => InputKind::Direct,
             };
-            (input.topic.as_str(), stream)
+            (input.topic.as_str(), kind)
         });
         let sources = Sources::of(origins);
-        let no_mark = |table: &TablePlan| table.changelog.is_none();
-        let no_mark = !topology.tables.is_empty() && topology.tables.iter().all(no_mark);
+        let no_mark = topology.writes_no_mark();
         if let Some(sources) = sources.as_ref().filter(|_| no_mark) {
             sources.fit_beside_offsets()?;
         }

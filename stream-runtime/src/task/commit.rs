@@ -148,10 +148,7 @@ impl Task {
             };
             headers.clear();
             put_watermark(&[word], &mut headers);
-            let time = match word.time {
-                NO_TIME => shared.wall.get(),
-                time => time,
-            };
+            let time = word.stamp().unwrap_or(shared.wall.get());
             f(&shared.outputs[hop.output], &headers, stamp(shared, time))?;
         }
         Ok(())
@@ -213,7 +210,7 @@ impl Task {
                 signature::put_time(&self.shared.outputs[hop.output], time, &mut out);
             }
         }
-        if self.keeps_no_mark()
+        if self.topology.writes_no_mark()
             && let Some(sources) = sources
         {
             signature::put_sources(sources, &mut out);
@@ -237,12 +234,6 @@ impl Task {
             }
         }
         out
-    }
-
-    /// Returns whether it has tables, and none with a mark that could say how far the sources of its time are.
-    pub(super) fn keeps_no_mark(&self) -> bool {
-        let mut tables = self.topology.tables.iter().peekable();
-        tables.peek().is_some() && tables.all(|table| table.changelog.is_none())
     }
 
     /// The prepared commit is durable.

@@ -1,4 +1,5 @@
-//! What a task tells the readers of the repartition topics that it fills: its time as a source, and whether it counts.
+//! A task as a source: its time and its state, as the readers of the repartition topics that it fills are told; and as a
+//! reader, which takes those of others.
 
 use std::cell::Cell;
 
@@ -6,9 +7,9 @@ use super::inbox::Inbox;
 use super::shared::{Current, Shared};
 use super::sources::{Holder, Sources};
 use super::task::Task;
-use super::watermark::{SourceTime, Standing, Word};
+use super::watermark::{SourceState, SourceTime, Word};
 use crate::table::NO_TIME;
-use crate::topology::{OutputKind, SubTopology};
+use crate::topology::SubTopology;
 
 /// A repartition topic that the task fills.
 #[derive(Debug)]
@@ -20,12 +21,12 @@ pub(crate) struct Hop {
     /// The largest event time acknowledged from them; as of the last commit.
     time: Cell<i64>,
     committed: Cell<i64>,
-    /// Its standing: `Idle` once they have had nothing for `source_idle` and are at their ends, `LeftOut` from a failure on.
-    standing: Cell<Standing>,
+    /// Its state: `Idle` once they have had nothing for `source_idle` and are at their ends, `LeftOut` from a failure on.
+    state: Cell<SourceState>,
     /// The word that the prepared commit tells, and that of the last one.
     telling: Cell<Option<Word>>,
     told: Cell<Option<Word>>,
-    /// Monotonic time in ms before which nothing but a new standing is told.
+    /// Monotonic time in ms before which nothing but a new state is told.
     next: Cell<u64>,
     /// Time between two watermarks, ms.
     every: u64,
@@ -35,20 +36,16 @@ pub(crate) struct Hop {
 /// second at most, over all its sources and partitions.
 pub(super) fn of(topology: &SubTopology, partitions: i32, a_second: u64) -> Vec<Hop> {
     let each = u64::try_from(partitions).unwrap_or(0);
-    let feeders = topology.agents.iter().filter(|agent| agent.feeds.is_some());
-    let hops = feeders.filter_map(|agent| {
-        let output = agent.sink?;
-        (topology.outputs[output].kind == OutputKind::Repartition).then(|| Hop {
-            output,
-            reads: agent.reads.clone(),
-            time: Cell::new(NO_TIME),
-            committed: Cell::new(NO_TIME),
-            standing: Cell::new(Standing::Counts),
-            telling: Cell::new(None),
-            told: Cell::new(None),
-            next: Cell::new(0),
-            every: each * each * 1_000 / a_second.max(1),
-        })
+    let hops = topology.feeders().map(|(agent, output)| Hop {
+        output,
+        reads: agent.reads.clone(),
+        time: Cell::new(NO_TIME),
+        committed: Cell::new(NO_TIME),
+        state: Cell::new(SourceState::Counts),
+        telling: Cell::new(None),
+        told: Cell::new(None),
+        next: Cell::new(0),
+        every: each * each * 1_000 / a_second.max(1),
     });
     hops.collect()
 }
@@ -62,7 +59,7 @@ impl Hop {
     /// An event of its feeder's topics was acknowledged.
     pub(crate) fn passed(&self, time: i64) {
         self.time.set(self.time.get().max(time));
-        self.standing.set(Standing::Counts);
+        self.state.set(SourceState::Counts);
     }
 
     /// Takes the time of an earlier commit.
@@ -73,18 +70,18 @@ impl Hop {
 
     /// Its feeder's topics have had nothing for long enough.
     pub(super) fn rests(&self) {
-        self.standing.set(Standing::Idle);
+        self.state.set(SourceState::Idle);
     }
 
     /// A record of its feeder's topics is there.
     fn arrives(&self) {
-        if self.standing.get() == Standing::Idle {
-            self.standing.set(Standing::Counts);
+        if self.state.get() == SourceState::Idle {
+            self.state.set(SourceState::Counts);
         }
     }
 
     fn is_idle(&self, shared: &Shared) -> bool {
-        self.standing.get() == Standing::Idle && shared.are_spent(&self.reads)
+        self.state.get() == SourceState::Idle && shared.are_spent(&self.reads)
     }
 
     /// Returns the word that it has to say now.
@@ -95,7 +92,7 @@ impl Hop {
         Word {
             source: shared.partition,
             time: self.time.get(),
-            standing: self.standing.get(),
+            state: self.state.get(),
             generation: shared.generation.get(),
         }
     }
@@ -112,7 +109,7 @@ impl Hop {
             None => true,
             Some(told) if told == word => false,
             Some(told) => {
-                told.standing != word.standing
+                told.state != word.state
                     || told.generation != word.generation
                     || self.next.get() <= shared.mono.get()
             }
@@ -177,7 +174,7 @@ impl Task {
         }
     }
 
-    /// Returns whether nothing of a group waits, and nothing of it had come when it was looked at last.
+    /// Returns whether a group is at the ends of its topics, with nothing that waits or is in hand.
     pub fn is_spent(&self, lull: Lull) -> bool {
         let held = matches!(
             self.shared.current.get(),
@@ -208,7 +205,7 @@ impl Task {
                 false
             }
             (None, Some(sources)) => {
-                sources.direct_stands(Standing::Idle);
+                sources.direct_stands(SourceState::Idle);
                 shared.follow(sources);
                 shared.clock.is_due()
             }
@@ -226,7 +223,7 @@ impl Task {
     /// Notes that its readers have gone on without it: they do so until it gets further.
     pub fn stays_left_out(&mut self) {
         for hop in &self.shared.hops {
-            hop.standing.set(Standing::LeftOut);
+            hop.state.set(SourceState::LeftOut);
         }
     }
 
@@ -252,7 +249,7 @@ impl Task {
     /// hop.
     pub fn held_back_by(&self) -> Option<String> {
         let holder = self.shared.sources.as_ref()?.holder()?;
-        let name = self.shared.name_of_source(holder);
+        let name = self.shared.name_of_source(holder.input, holder.partition);
         Some(match holder {
             Holder { stopped: true, .. } => format!("{name}: stopped"),
             Holder { heard: false, .. } => format!("{name}: not heard of"),
@@ -299,7 +296,7 @@ impl Shared {
         for (at, inbox) in self.inputs[..self.timely].iter().enumerate() {
             if !sources.is_hop(at) {
                 if sources.is_direct(at) && !inbox.borrow().is_empty() {
-                    sources.direct_stands(Standing::Counts);
+                    sources.direct_stands(SourceState::Counts);
                 }
                 continue;
             }
@@ -318,7 +315,7 @@ impl Shared {
             self.heard.set(self.heard.get() + 1);
             for word in words {
                 let otherwise = sources.hear(input, word);
-                if otherwise && word.standing == Standing::LeftOut {
+                if otherwise && word.state == SourceState::LeftOut {
                     self.leave_out(input, word.source);
                 }
             }
@@ -329,26 +326,20 @@ impl Shared {
     #[cold]
     fn leave_out(&self, input: usize, source: i32) {
         self.left_out.set(self.left_out.get() + 1);
-        let holder = Holder {
-            input,
-            partition: Some(source),
-            heard: true,
-            stopped: true,
-        };
         tracing::warn!(
             partition = self.partition,
             "stream time goes on without {}, which has failed for the app's `hold`: its records will be late",
-            self.name_of_source(holder)
+            self.name_of_source(input, Some(source))
         );
     }
 
     /// A source for people: `views[3]`.
-    fn name_of_source(&self, holder: Holder) -> String {
-        let topics = match &self.input_sources[holder.input][..] {
-            [] => self.input_names[holder.input].to_string(),
+    fn name_of_source(&self, input: usize, partition: Option<i32>) -> String {
+        let topics = match &self.input_sources[input][..] {
+            [] => self.input_names[input].to_string(),
             topics => topics.join("+"),
         };
-        let partition = holder.partition.unwrap_or(self.partition);
+        let partition = partition.unwrap_or(self.partition);
         format!("{topics}[{partition}]")
     }
 
@@ -363,7 +354,7 @@ impl Shared {
                     true => said.before,
                     false => NO_TIME,
                 },
-                standing: Standing::Counts,
+                state: SourceState::Counts,
                 generation: self.generation.get(),
             },
         );

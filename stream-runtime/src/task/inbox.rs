@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Write;
 
-use super::watermark::{SOURCE_TIME, SourceTime, WATERMARK, Word, read_watermark};
+use super::watermark::{SOURCE_TIME, SourceTime, Word, words_of};
 use crate::mutants::{self, Mutant};
 use crate::table::NO_TIME;
 
@@ -84,10 +84,8 @@ impl Inbox {
     pub fn push(&mut self, mut record: RawRecord<'_>) -> bool {
         let (mut said, mut timed) = (None, false);
         if self.repartition {
-            if record.key.is_none()
-                && record.value.is_none()
-                && let Some(words) = watermark(record.headers)
-            {
+            let first = take_header(&mut { record.headers });
+            if let Some(words) = words_of(record.key, record.value, first) {
                 self.watermarks.push_back(Watermark {
                     offset: record.offset,
                     place: self.first + self.entries.len() as u64,
@@ -423,12 +421,6 @@ fn split_source_time(headers: &[u8]) -> (Option<SourceTime>, &[u8]) {
     }
 }
 
-/// The words of a watermark; `None`: the record is none.
-pub(crate) fn watermark(mut headers: &[u8]) -> Option<Vec<Word>> {
-    let (name, value) = take_header(&mut headers)?;
-    (name == WATERMARK).then(|| read_watermark(value?))?
-}
-
 /// The header that says where a record of a repartition topic was read. It is short: every such record has it.
 pub(crate) const SOURCE_AT: &str = "source-at";
 
@@ -490,7 +482,7 @@ fn split_origin(headers: &[u8]) -> (Option<ReadAt<'_>>, &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::watermark::{Standing, put_watermark};
+    use crate::task::watermark::{SourceState, put_watermark};
 
     #[test]
     fn records_come_back_as_they_went_in() {
@@ -615,7 +607,7 @@ mod tests {
         let word = Word {
             source: 2,
             time: 7,
-            standing: Standing::Idle,
+            state: SourceState::Idle,
             generation: 1,
         };
         put_watermark(&[word], &mut headers);

@@ -178,7 +178,7 @@ impl Task {
                     .map_err(|error| error.context(self.name_of(table)))?;
             }
         }
-        if self.keeps_no_mark() {
+        if self.topology.writes_no_mark() {
             let texts = committed.iter();
             for known in texts.filter_map(|c| signature::sources(&c.metadata)) {
                 sources.restore(&known)?;

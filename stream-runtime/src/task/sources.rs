@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::watermark::{Standing, Word};
+use super::watermark::{SourceState, Word};
 use crate::error::Error;
 use crate::mutants::{self, Mutant};
 use crate::table::NO_TIME;
@@ -14,7 +14,7 @@ const FORMAT: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Source {
     time: i64,
-    standing: Standing,
+    state: SourceState,
     generation: i32,
 }
 
@@ -22,20 +22,20 @@ impl Source {
     /// Nobody has heard of it yet.
     const UNHEARD: Source = Source {
         time: NO_TIME,
-        standing: Standing::Counts,
+        state: SourceState::Counts,
         generation: -1,
     };
 
     /// Returns whether it holds the time in this generation of the group: what it said of itself in another one is void.
     fn counts(&self, generation: i32) -> bool {
         let void = self.generation != generation && !mutants::is(Mutant::Generation);
-        self.standing.counts() || void
+        self.state.counts() || void
     }
 }
 
 /// Part that an input has in the task's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
+pub(crate) enum InputKind {
     /// Its own: all of these are one source together.
     Direct,
     /// Filled by a hop, from so many partitions: each is a source.
@@ -67,13 +67,13 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// The sources of a task's inputs; `None` when no input is behind a hop.
-    pub(crate) fn of<'a>(inputs: impl Iterator<Item = (&'a str, Stream)>) -> Option<Self> {
+    pub(crate) fn of<'a>(inputs: impl Iterator<Item = (&'a str, InputKind)>) -> Option<Self> {
         let inputs: Vec<(String, Origin)> = inputs
-            .map(|(topic, stream)| {
-                let origin = match stream {
-                    Stream::Direct => Origin::Direct,
-                    Stream::Again => Origin::Again,
-                    Stream::Hop(count) => {
+            .map(|(topic, kind)| {
+                let origin = match kind {
+                    InputKind::Direct => Origin::Direct,
+                    InputKind::Again => Origin::Again,
+                    InputKind::Hop(count) => {
                         let count = usize::try_from(count).unwrap_or(0);
                         Origin::Hop(RefCell::new(vec![Source::UNHEARD; count]))
                     }
@@ -126,7 +126,7 @@ impl Sources {
         if at >= sources.len() {
             // It is there since its topic was given more partitions; those between have said nothing and do not count.
             let silent = Source {
-                standing: Standing::Idle,
+                state: SourceState::Idle,
                 generation: self.generation.get(),
                 ..Source::UNHEARD
             };
@@ -135,7 +135,7 @@ impl Sources {
         let source = &mut sources[at];
         let heard = Source {
             time: source.time.max(word.time),
-            standing: word.standing,
+            state: word.state,
             generation: word.generation,
         };
         if *source == heard {
@@ -146,7 +146,7 @@ impl Sources {
         let matters = source.time <= self.now.get()
             || source.counts(generation) != heard.counts(generation)
             || !heard.counts(generation);
-        let otherwise = source.standing != heard.standing;
+        let otherwise = source.state != heard.state;
         *source = heard;
         drop(sources);
         if matters {
@@ -162,7 +162,7 @@ impl Sources {
             Word {
                 source,
                 time,
-                standing: Standing::Counts,
+                state: SourceState::Counts,
                 generation: self.generation.get(),
             },
         );
@@ -170,29 +170,29 @@ impl Sources {
 
     /// An event of a direct input was acknowledged.
     pub(crate) fn acknowledged_direct(&self, time: i64) {
-        self.change_direct(Standing::Counts, time);
+        self.change_direct(SourceState::Counts, time);
     }
 
     /// The direct inputs have records, or have had none for `source_idle` and are at their ends. Returns whether this is new.
-    pub(crate) fn direct_stands(&self, standing: Standing) -> bool {
-        self.change_direct(standing, NO_TIME)
+    pub(crate) fn direct_stands(&self, state: SourceState) -> bool {
+        self.change_direct(state, NO_TIME)
     }
 
-    fn change_direct(&self, standing: Standing, time: i64) -> bool {
+    fn change_direct(&self, state: SourceState, time: i64) -> bool {
         let Some(direct) = &self.direct else {
             return false;
         };
         let was = direct.get();
         let now = Source {
             time: was.time.max(time),
-            standing,
+            state,
             generation: self.generation.get(),
         };
         direct.set(now);
         if was != now {
             self.count();
         }
-        was.standing != standing || was.generation != now.generation
+        was.state != state || was.generation != now.generation
     }
 
     /// Returns whether an input is filled by a hop.
@@ -262,7 +262,7 @@ impl Sources {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let put = |source: &Source, out: &mut Vec<u8>| {
             out.extend_from_slice(&source.time.to_be_bytes());
-            out.push(source.standing.code());
+            out.push(source.state.code());
             out.extend_from_slice(&source.generation.to_be_bytes());
         };
         out.push(FORMAT);
@@ -317,7 +317,7 @@ impl Sources {
             for at in 0..count as usize {
                 let source = Source {
                     time: i64::from_be_bytes(*take(&mut bytes)?),
-                    standing: Standing::of(take::<1>(&mut bytes)?[0]),
+                    state: SourceState::of(take::<1>(&mut bytes)?[0]),
                     generation: i32::from_be_bytes(*take(&mut bytes)?),
                 };
                 match (named, &self.direct) {
@@ -331,8 +331,12 @@ impl Sources {
                         }
                     }
                     (None, Some(direct)) if topic.is_empty() => {
+                        // Its own inputs are seen afresh, and hold the time until then.
                         let time = source.time.max(direct.get().time);
-                        direct.set(Source { time, ..source });
+                        direct.set(Source {
+                            time,
+                            ..Source::UNHEARD
+                        });
                     }
                     _ => {}
                 }
@@ -370,7 +374,7 @@ impl Sources {
                     input,
                     partition,
                     heard: source.time != NO_TIME,
-                    stopped: source.standing == Standing::Stopped
+                    stopped: source.state == SourceState::Stopped
                         && source.generation == generation,
                 });
             }
@@ -408,15 +412,15 @@ mod tests {
     use super::*;
 
     fn two_hops() -> Sources {
-        let inputs = [("a", Stream::Hop(2)), ("b", Stream::Hop(1))];
+        let inputs = [("a", InputKind::Hop(2)), ("b", InputKind::Hop(1))];
         Sources::of(inputs.into_iter()).unwrap()
     }
 
-    fn word(source: i32, time: i64, standing: Standing, generation: i32) -> Word {
+    fn word(source: i32, time: i64, state: SourceState, generation: i32) -> Word {
         Word {
             source,
             time,
-            standing,
+            state,
             generation,
         }
     }
@@ -425,9 +429,9 @@ mod tests {
     fn the_slowest_that_counts_makes_the_time() {
         let sources = two_hops();
         sources.begin(4);
-        assert!(Sources::of([("x", Stream::Direct)].into_iter()).is_none());
-        sources.hear(0, word(0, 50, Standing::Counts, 4));
-        sources.hear(0, word(1, 70, Standing::Counts, 4));
+        assert!(Sources::of([("x", InputKind::Direct)].into_iter()).is_none());
+        sources.hear(0, word(0, 50, SourceState::Counts, 4));
+        sources.hear(0, word(1, 70, SourceState::Counts, 4));
         assert_eq!(sources.now(), NO_TIME, "`b` has not been heard of");
         let holder = sources.holder().unwrap();
         assert_eq!(
@@ -438,14 +442,14 @@ mod tests {
         assert_eq!(sources.now(), 50);
         sources.acknowledged(0, 0, 65);
         assert_eq!(sources.now(), 60);
-        sources.hear(1, word(0, 60, Standing::Idle, 4));
+        sources.hear(1, word(0, 60, SourceState::Idle, 4));
         assert_eq!(sources.now(), 65);
-        sources.hear(0, word(0, 65, Standing::Idle, 4));
-        sources.hear(0, word(1, 70, Standing::Idle, 4));
+        sources.hear(0, word(0, 65, SourceState::Idle, 4));
+        sources.hear(0, word(1, 70, SourceState::Idle, 4));
         assert_eq!((sources.now(), sources.holder()), (70, None), "none counts");
-        sources.hear(1, word(0, 60, Standing::Stopped, 4));
+        sources.hear(1, word(0, 60, SourceState::Stopped, 4));
         assert!(sources.holder().unwrap().stopped, "it holds the time");
-        sources.hear(1, word(0, 60, Standing::LeftOut, 4));
+        sources.hear(1, word(0, 60, SourceState::LeftOut, 4));
         assert_eq!(sources.holder(), None);
         sources.acknowledged(1, 0, 61);
         assert_eq!(sources.now(), 61, "it is for the task never to go back");
@@ -456,12 +460,12 @@ mod tests {
         let sources = two_hops();
         sources.begin(4);
         for (input, source) in [(0, 0), (0, 1), (1, 0)] {
-            let standing = if input == 1 {
-                Standing::Idle
+            let state = if input == 1 {
+                SourceState::Idle
             } else {
-                Standing::Counts
+                SourceState::Counts
             };
-            sources.hear(input, word(source, 10 * i64::from(input == 0), standing, 4));
+            sources.hear(input, word(source, 10 * i64::from(input == 0), state, 4));
         }
         assert_eq!(sources.now(), 10);
         sources.begin(5);
@@ -470,10 +474,10 @@ mod tests {
 
     #[test]
     fn what_is_known_reads_back_and_the_past_too() {
-        let inputs = [("a", Stream::Hop(2)), ("own", Stream::Direct)];
+        let inputs = [("a", InputKind::Hop(2)), ("own", InputKind::Direct)];
         let sources = Sources::of(inputs.into_iter()).unwrap();
         sources.begin(1);
-        sources.hear(0, word(0, 5, Standing::Idle, 1));
+        sources.hear(0, word(0, 5, SourceState::Idle, 1));
         sources.acknowledged(0, 1, 7);
         sources.acknowledged_direct(9);
         let mut bytes = Vec::new();
@@ -489,19 +493,35 @@ mod tests {
         assert_eq!((other.now(), other.direct_time()), (7, 9));
         assert!(other.restore(&bytes[..bytes.len() - 1]).is_err());
         // Of another plan: what it has no more is skipped, what is new has not been heard of.
-        let other = Sources::of([("b", Stream::Hop(1))].into_iter()).unwrap();
+        let other = Sources::of([("b", InputKind::Hop(1))].into_iter()).unwrap();
         other.restore(&bytes).unwrap();
         assert_eq!(other.now(), NO_TIME);
     }
 
     #[test]
+    fn a_task_that_begins_anew_waits_for_its_own_inputs_whatever_they_were_before() {
+        let inputs = [("a", InputKind::Hop(1)), ("own", InputKind::Direct)];
+        let sources = Sources::of(inputs.into_iter()).unwrap();
+        sources.begin(1);
+        sources.acknowledged(0, 0, 70);
+        sources.acknowledged_direct(9);
+        sources.direct_stands(SourceState::Idle);
+        assert_eq!(sources.now(), 70);
+        let mut bytes = Vec::new();
+        sources.encode(&mut bytes);
+        sources.go_back(&bytes).unwrap();
+        assert_eq!(sources.now(), 9, "what is read again may be of any time");
+        assert!(!sources.direct_rests());
+    }
+
+    #[test]
     fn a_source_beyond_the_count_counts_from_its_first_word() {
-        let sources = Sources::of([("a", Stream::Hop(1))].into_iter()).unwrap();
+        let sources = Sources::of([("a", InputKind::Hop(1))].into_iter()).unwrap();
         sources.begin(1);
         sources.acknowledged(0, 0, 50);
-        sources.hear(0, word(2, 20, Standing::Counts, 1));
+        sources.hear(0, word(2, 20, SourceState::Counts, 1));
         assert_eq!(sources.now(), 20);
-        sources.hear(0, word(2, 60, Standing::Counts, 1));
+        sources.hear(0, word(2, 60, SourceState::Counts, 1));
         assert_eq!(sources.now(), 50);
     }
 }

@@ -1,8 +1,9 @@
-//! What records of a repartition topic, and the watermarks between them, say of the time of their sources.
+//! Times of sources, as records of a repartition topic and the watermarks between them carry them.
 //!
 //! A source is one partition of the sub-topology that fills the topic. Its time is the largest event time that it has
 //! acknowledged.
 
+use super::inbox::{Header, encode_headers};
 use crate::table::NO_TIME;
 
 /// The header of a record that says which source it is of, and that source's time before it. It is short: every such
@@ -18,9 +19,9 @@ const TIME_BYTES: usize = 12;
 /// Bytes of a [`Word`].
 const WORD_BYTES: usize = 17;
 
-/// Standing of a source to the time of its readers.
+/// SourceState of a source to the time of its readers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
+pub enum SourceState {
     /// It holds the time.
     #[default]
     Counts,
@@ -39,9 +40,9 @@ pub struct Word {
     pub source: i32,
     /// Its time, epoch ms; [`NO_TIME`] before its first record.
     pub time: i64,
-    /// Its standing.
-    pub standing: Standing,
-    /// The generation of the group that `standing` is of.
+    /// Its state.
+    pub state: SourceState,
+    /// The generation of the group that `state` is of.
     pub generation: i32,
 }
 
@@ -57,10 +58,10 @@ pub struct SourceTime {
 impl SourceTime {
     /// Appends the header, behind that of the event time.
     pub fn put(self, out: &mut Vec<u8>) {
-        put_header(SOURCE_TIME, out);
-        out.extend_from_slice(&(TIME_BYTES as u32).to_be_bytes());
-        out.extend_from_slice(&self.source.to_be_bytes());
-        out.extend_from_slice(&self.before.to_be_bytes());
+        let mut bytes = [0; TIME_BYTES];
+        bytes[..4].copy_from_slice(&self.source.to_be_bytes());
+        bytes[4..].copy_from_slice(&self.before.to_be_bytes());
+        encode_headers(std::iter::once((SOURCE_TIME, Some(&bytes[..]))), out);
     }
 
     /// Reads the header's value; `None` when it is none of ours.
@@ -76,19 +77,30 @@ impl SourceTime {
 
 /// Appends the headers of a watermark.
 pub fn put_watermark(words: &[Word], out: &mut Vec<u8>) {
-    put_header(WATERMARK, out);
-    out.extend_from_slice(&((1 + words.len() * WORD_BYTES) as u32).to_be_bytes());
-    out.push(FORMAT);
+    let mut bytes = Vec::with_capacity(1 + words.len() * WORD_BYTES);
+    bytes.push(FORMAT);
     for word in words {
-        out.extend_from_slice(&word.source.to_be_bytes());
-        out.extend_from_slice(&word.time.to_be_bytes());
-        out.push(word.standing.code());
-        out.extend_from_slice(&word.generation.to_be_bytes());
+        bytes.extend_from_slice(&word.source.to_be_bytes());
+        bytes.extend_from_slice(&word.time.to_be_bytes());
+        bytes.push(word.state.code());
+        bytes.extend_from_slice(&word.generation.to_be_bytes());
+    }
+    encode_headers(std::iter::once((WATERMARK, Some(&bytes[..]))), out);
+}
+
+/// Returns the words of a record, by its key, its value and its first header; `None`: it is no watermark.
+pub fn words_of(
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    first: Option<Header<'_>>,
+) -> Option<Vec<Word>> {
+    match (key, value, first?) {
+        (None, None, (WATERMARK, Some(bytes))) => read_words(bytes),
+        _ => None,
     }
 }
 
-/// Reads the value of a watermark's header; `None` when it is none of ours.
-pub fn read_watermark(bytes: &[u8]) -> Option<Vec<Word>> {
+fn read_words(bytes: &[u8]) -> Option<Vec<Word>> {
     let words = bytes.strip_prefix(&[FORMAT])?;
     let (words, rest) = words.as_chunks::<WORD_BYTES>();
     rest.is_empty()
@@ -103,7 +115,7 @@ impl Word {
         Word {
             source: i32::from_be_bytes(part(0)),
             time: i64::from_be_bytes(time),
-            standing: Standing::of(bytes[12]),
+            state: SourceState::of(bytes[12]),
             generation: i32::from_be_bytes(part(13)),
         }
     }
@@ -114,35 +126,30 @@ impl Word {
     }
 }
 
-impl Standing {
+impl SourceState {
     /// Returns whether a source that stands so holds the time.
     pub(super) fn counts(self) -> bool {
-        matches!(self, Standing::Counts | Standing::Stopped)
+        matches!(self, SourceState::Counts | SourceState::Stopped)
     }
 
     pub(super) fn code(self) -> u8 {
         match self {
-            Standing::Counts => 0,
-            Standing::Idle => 1,
-            Standing::Stopped => 2,
-            Standing::LeftOut => 3,
+            SourceState::Counts => 0,
+            SourceState::Idle => 1,
+            SourceState::Stopped => 2,
+            SourceState::LeftOut => 3,
         }
     }
 
     /// One that this program does not know holds the time: results wait rather than being wrong.
     pub(super) fn of(code: u8) -> Self {
         match code {
-            1 => Standing::Idle,
-            2 => Standing::Stopped,
-            3 => Standing::LeftOut,
-            _ => Standing::Counts,
+            1 => SourceState::Idle,
+            2 => SourceState::Stopped,
+            3 => SourceState::LeftOut,
+            _ => SourceState::Counts,
         }
     }
-}
-
-fn put_header(name: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(&(name.len() as u32).to_be_bytes());
-    out.extend_from_slice(name.as_bytes());
 }
 
 #[cfg(test)]
@@ -160,13 +167,13 @@ mod tests {
             Word {
                 source: 7,
                 time: 1_166_289_840_000,
-                standing: Standing::Idle,
+                state: SourceState::Idle,
                 generation: 12,
             },
             Word {
                 source: 8,
                 time: NO_TIME,
-                standing: Standing::Counts,
+                state: SourceState::Counts,
                 generation: -1,
             },
         ];
@@ -177,14 +184,16 @@ mod tests {
         assert_eq!((all[0].0, all[1].0), (SOURCE_TIME, WATERMARK));
         assert_eq!(SourceTime::read(all[0].1.unwrap()), Some(said));
         let watermark = all[1].1.unwrap();
-        assert_eq!(read_watermark(watermark).unwrap(), words);
-        assert_eq!(read_watermark(&watermark[..watermark.len() - 1]), None);
-        assert_eq!(read_watermark(&[2]), None);
+        let read = |key, bytes| words_of(key, None, Some((WATERMARK, Some(bytes))));
+        assert_eq!(read(None, watermark).unwrap(), words);
+        assert_eq!(read(Some(&b"k"[..]), watermark), None);
+        assert_eq!(read(None, &watermark[..watermark.len() - 1]), None);
+        assert_eq!(read(None, &[2]), None);
         assert_eq!(SourceTime::read(b"7"), None);
     }
 
     #[test]
     fn a_standing_that_is_not_known_holds_the_time() {
-        assert_eq!(Standing::of(9), Standing::Counts);
+        assert_eq!(SourceState::of(9), SourceState::Counts);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::key::{partition_of, partition_of_none};
-use crate::task::watermark::WATERMARK;
+use crate::task::watermark::words_of;
 
 /// A record in a topic's partition.
 #[derive(Clone, Debug)]
@@ -17,8 +17,9 @@ pub(super) struct Entry {
 impl Entry {
     /// Returns whether it says something of time alone.
     fn is_watermark(&self) -> bool {
-        let names = |(name, _): &(String, Vec<u8>)| name == WATERMARK;
-        self.key.is_none() && self.value.is_none() && self.headers.first().is_some_and(names)
+        let first = self.headers.first();
+        let first = first.map(|(name, value)| (name.as_str(), Some(value.as_slice())));
+        words_of(self.key.as_deref(), self.value.as_deref(), first).is_some()
     }
 }
 

@@ -128,7 +128,7 @@ impl Drive {
         })
     }
 
-    /// Every task with tables begins anew within its generation, as after a failure of its own.
+    /// Restarts every task with tables within its generation, as after a failure of its own.
     #[cfg(test)]
     pub(super) fn begin_anew_alone(&mut self) -> Result<(), Error> {
         for at in 0..self.seats.len() {

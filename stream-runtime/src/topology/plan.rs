@@ -129,12 +129,17 @@ impl SubTopology {
         self.timely_inputs().count()
     }
 
-    /// The repartition topics that it fills.
-    pub fn filled(&self) -> impl Iterator<Item = &str> {
+    /// The agents that fill repartition topics, each with the index of that output.
+    pub fn feeders(&self) -> impl Iterator<Item = (&AgentPlan, usize)> {
+        let fills = |output: &usize| self.outputs[*output].kind == OutputKind::Repartition;
         let feeders = self.agents.iter().filter(|agent| agent.feeds.is_some());
-        let outputs = feeders.filter_map(|agent| self.outputs.get(agent.sink?));
-        let filled = outputs.filter(|output| output.kind == OutputKind::Repartition);
-        filled.map(|output| output.topic.as_str())
+        feeders.filter_map(move |agent| Some((agent, agent.sink.filter(fills)?)))
+    }
+
+    /// Returns whether it has tables, and none with a changelog: its tasks write no mark.
+    pub fn writes_no_mark(&self) -> bool {
+        let no_log = |table: &TablePlan| table.changelog.is_none();
+        !self.tables.is_empty() && self.tables.iter().all(no_log)
     }
 
     /// Returns whether records of a join's side go alone when they have met nobody; `None`: it is no side of a join.

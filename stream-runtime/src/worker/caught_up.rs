@@ -95,7 +95,7 @@ impl StreamThread {
             && !self.asking
             && self.ask_again.is_none()
             && self.backoff.waits(Instant::now()).is_none();
-        // What a source has not told, that it has nothing more, others wait for.
+        // Readers wait for a source until it has told them that it is idle.
         let rests = self.worker.settings.source_idle.is_some();
         let settled = free
             && self

@@ -396,16 +396,27 @@ impl StreamThread {
     fn send_watermarks(&self, group: &[usize]) -> Result<(), Broken> {
         let wall = super::shared::wall();
         for &at in group {
-            let each = |topic: &str, headers: &[u8], timestamp: i64| {
-                let partitions = super::hops::count(&self.worker, topic).unwrap_or(0);
-                (0..partitions).try_for_each(|partition| {
-                    let place = (topic, partition);
-                    self.outlet.send_watermark(place, headers, timestamp, wall)
-                })
+            let each = |topic: &str, headers: &[u8], timestamp| {
+                self.send_watermark(topic, headers, timestamp, wall)
             };
             self.partitions[at].task.each_watermark(each)?;
         }
         Ok(())
+    }
+
+    /// Sends a watermark to every partition of its topic.
+    pub(super) fn send_watermark(
+        &self,
+        topic: &str,
+        headers: &[u8],
+        timestamp: i64,
+        wall: i64,
+    ) -> Result<(), Fault> {
+        let partitions = super::hops::count(&self.worker, topic).unwrap_or(0);
+        (0..partitions).try_for_each(|partition| {
+            let place = (topic, partition);
+            self.outlet.send_watermark(place, headers, timestamp, wall)
+        })
     }
 
     fn send_outputs(&self, group: &[usize]) -> Result<(usize, Option<DeliveryFailure>), Fault> {

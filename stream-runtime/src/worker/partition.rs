@@ -168,7 +168,7 @@ impl Partition {
                     }
                 }
                 Fetched::End { offset } => {
-                    // Behind watermarks, and the markers of transactions, it is no news; but further on.
+                    // Behind watermarks or markers of transactions it is no event, but an offset to commit.
                     if input.news.take() {
                         read.items += 1;
                     } else if offset > inbox.position() {

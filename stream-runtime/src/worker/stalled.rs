@@ -9,7 +9,8 @@ use super::status::TaskName;
 use super::thread::StreamThread;
 use crate::error::Error;
 use crate::kafka::{Fault, Place};
-use crate::task::watermark::{Standing, Word, put_watermark};
+use crate::table::NO_TIME;
+use crate::task::watermark::{SourceState, Word, put_watermark};
 
 /// Time that telling may take, and between two attempts.
 const TELL: Duration = Duration::from_secs(5);
@@ -18,8 +19,8 @@ const TELL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Stalled {
     since: Instant,
-    /// Standing that its readers have been told.
-    told: Option<Standing>,
+    /// SourceState that its readers have been told.
+    told: Option<SourceState>,
     /// Repartition topics that it fills, with its time as of its last commit.
     times: Vec<(String, i64)>,
     /// The offsets of its last commit.
@@ -29,11 +30,11 @@ pub(super) struct Stalled {
 }
 
 impl Stalled {
-    /// Returns the standing that its readers are to know by now.
-    fn stands(&self, hold: Option<Duration>) -> Standing {
+    /// Returns the state that its readers are to know by now.
+    fn stands(&self, hold: Option<Duration>) -> SourceState {
         match hold {
-            Some(hold) if self.since.elapsed() >= hold => Standing::LeftOut,
-            _ => Standing::Stopped,
+            Some(hold) if self.since.elapsed() >= hold => SourceState::LeftOut,
+            _ => SourceState::Stopped,
         }
     }
 }
@@ -42,10 +43,10 @@ impl StreamThread {
     /// A task failed; `anew`: it had run well for long.
     pub(super) fn stalls(&mut self, name: TaskName, anew: bool) {
         let topology = &self.worker.topologies[name.0];
-        let topics = topology.filled();
-        let times: Vec<_> = topics
-            .map(|topic| (topic.to_owned(), crate::table::NO_TIME))
-            .collect();
+        let topics = topology
+            .feeders()
+            .map(|(_, output)| &topology.outputs[output].topic);
+        let times: Vec<_> = topics.map(|topic| (topic.clone(), NO_TIME)).collect();
         if times.is_empty() {
             return;
         }
@@ -60,7 +61,7 @@ impl StreamThread {
             again: None,
         });
         // It may have told something else in between.
-        if stalled.told == Some(Standing::Stopped) {
+        if stalled.told == Some(SourceState::Stopped) {
             stalled.told = None;
         }
     }
@@ -76,7 +77,7 @@ impl StreamThread {
     /// Returns whether the readers of a task go on without it.
     pub(super) fn is_left_out(&self, name: TaskName) -> bool {
         let stalled = self.stalled.get(&name);
-        stalled.is_some_and(|stalled| stalled.told == Some(Standing::LeftOut))
+        stalled.is_some_and(|stalled| stalled.told == Some(SourceState::LeftOut))
     }
 
     /// Tells the readers of tasks that failed what they have to know by now.
@@ -107,7 +108,7 @@ impl StreamThread {
             match told {
                 Ok(()) => {
                     stalled.told = Some(stands);
-                    if stands == Standing::LeftOut {
+                    if stands == SourceState::LeftOut {
                         tracing::warn!(
                             partition = label,
                             "has failed for {} s (`hold`): time behind it goes on without it, and its records will be late there",
@@ -128,7 +129,7 @@ impl StreamThread {
     }
 
     /// One commit of watermarks alone, with the offsets as they are.
-    fn tell(&self, stalled: &Stalled, partition: i32, standing: Standing) -> Result<(), Fault> {
+    fn tell(&self, stalled: &Stalled, partition: i32, state: SourceState) -> Result<(), Fault> {
         if let Outlet::Exact(producer) = &self.outlet {
             producer.begin()?;
         }
@@ -137,17 +138,12 @@ impl StreamThread {
             let word = Word {
                 source: partition,
                 time: *time,
-                standing,
+                state,
                 generation: self.assigned_in,
             };
             let mut headers = Vec::new();
             put_watermark(&[word], &mut headers);
-            let partitions = super::hops::count(&self.worker, topic).unwrap_or(0);
-            for at in 0..partitions {
-                let stamp = word.stamp().unwrap_or(wall);
-                self.outlet
-                    .send_watermark((topic, at), &headers, stamp, wall)?;
-            }
+            self.send_watermark(topic, &headers, word.stamp().unwrap_or(wall), wall)?;
         }
         let began = Instant::now();
         let patient = || began.elapsed() < TELL && !self.worker.is_late();

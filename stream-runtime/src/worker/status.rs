@@ -209,6 +209,17 @@ struct Entry {
     held: Option<(String, Instant)>,
 }
 
+impl Entry {
+    fn new(state: PartitionState, since: Instant, said: Instant) -> Self {
+        Entry {
+            state,
+            since,
+            said,
+            held: None,
+        }
+    }
+}
+
 impl Status {
     /// Of a worker that runs this plan; no partition has come yet.
     pub(crate) fn of(plan: &Plan) -> Self {
@@ -241,15 +252,7 @@ impl Status {
     pub(super) fn retries(&self, task: TaskName, state: PartitionState) {
         let now = Instant::now();
         tracing::debug!(partition = self.label(task), "{state}");
-        let (since, said) = (now, now);
-        let held = None;
-        let entry = Entry {
-            state,
-            since,
-            said,
-            held,
-        };
-        self.lock().insert(task, entry);
+        self.lock().insert(task, Entry::new(state, now, now));
     }
 
     /// Something holds back the time of a task since then, or nothing does.
@@ -304,14 +307,7 @@ impl Status {
             _ if !same => tracing::debug!(partition, "{state}"),
             _ => {}
         }
-        let held = None;
-        let entry = Entry {
-            state,
-            since,
-            said,
-            held,
-        };
-        states.insert(task, entry);
+        states.insert(task, Entry::new(state, since, said));
     }
 
     fn begun(&self) -> MutexGuard<'_, Begun> {

@@ -95,7 +95,7 @@ impl Clicks {
         let mut args = self.0.impatient();
         args.extend(["--threads", "2"].map(str::to_owned));
         let mut command = self.0.command(&args);
-        // What comes is hours of a day at once: whoever has said that it has nothing would be overtaken.
+        // Hours of event time arrive at once: an idle source would be overtaken, and its records late.
         command.env("CLICKS_SOURCES_ARE_NEVER_IDLE", "1");
         self.0.start_command(&command)
     }
