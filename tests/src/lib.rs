@@ -1,5 +1,6 @@
 //! What the end-to-end tests and the benchmark stand on: brokers in processes of their own, clients, data, skips.
 
+pub mod amid;
 pub mod apache;
 pub mod bench;
 pub mod between;

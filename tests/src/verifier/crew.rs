@@ -4,6 +4,7 @@ use super::beside::Door;
 use super::schedule::{Fault, Kind};
 use super::silence::Deed;
 use super::{APP, Guarantee, Setup, said, wall};
+use crate::amid;
 use crate::leash::{Leashed, tail};
 use crate::net;
 use crate::voltage::App;
@@ -131,7 +132,7 @@ impl Crew {
             ["--threads", "2"],
             ["--log-level", said::LEVEL],
             // So that closings span commits, and kills hit rounds of the store.
-            ["--commit-events", "200"],
+            ["--commit-events", amid::COMMIT_EVENTS],
             ["--store-interval", "100ms"],
             // Who is asked to end while the broker is away has ended before the patience with guests.
             ["--shutdown-timeout", "5s"],
@@ -154,7 +155,7 @@ impl Crew {
             _ => &self.setup.program,
         };
         let mut command = self.app.bare_of(program, &args);
-        command.env("VERIFY_STOP", self.stop_file(worker));
+        command.env(amid::STOP, self.stop_file(worker));
         command.envs(self.setup.env.iter().map(|(name, value)| (name, value)));
         self.lives.push(Life {
             worker,

@@ -1,11 +1,6 @@
 //! The verifier's app: echo, running totals, sums of ten seconds and of bursts that are emitted when they close, totals
 //! by another key, and a join of two more topics.
 
-use std::cell::Cell;
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::OnceLock;
 use stream_runtime::prelude::*;
 
 /// One of the integers that its key promises.
@@ -192,39 +187,11 @@ async fn sum(mut numbers: Stream<Number>, mut sums: Table<Sums>) {
 
 #[agent(on_close = Sums, sink = "sums")]
 async fn summed(sum: Closed<Sums>) -> Sum {
-    stop_amid(sum.end().timestamp_millis());
+    tests::amid::stop(sum.end().timestamp_millis());
     Sum {
         start: sum.start().timestamp_millis(),
         count: sum.count,
         sum: sum.sum,
-    }
-}
-
-/// Rows of one window that have closed before a worker stops amid them: more than one commit takes, so that a
-/// commit of this closing is behind it, and one without any new offset before it.
-const AMID: u32 = 250;
-
-thread_local! {
-    /// The end of the window that is closing, and how many of its rows have closed.
-    static CLOSING: Cell<(i64, u32)> = const { Cell::new((0, 0)) };
-}
-
-/// When the file that `VERIFY_STOP` names is there, takes it away and stops this process as SIGSTOP does.
-fn stop_amid(end: i64) {
-    static ASKED: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let (last, closed) = CLOSING.get();
-    let closed = if last == end { closed + 1 } else { 1 };
-    CLOSING.set((end, closed));
-    if closed != AMID {
-        return;
-    }
-    let asked = ASKED.get_or_init(|| std::env::var_os("VERIFY_STOP").map(PathBuf::from));
-    if let Some(file) = asked
-        && fs::remove_file(file).is_ok()
-    {
-        let pid = std::process::id().to_string();
-        let stopped = Command::new("kill").args(["-s", "STOP", &pid]).status();
-        assert!(stopped.is_ok_and(|status| status.success()));
     }
 }
 

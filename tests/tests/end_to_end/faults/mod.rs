@@ -1,6 +1,7 @@
 //! One fault a test: what it does to a worker, what the worker says, and that nothing is lost or doubled.
 
 mod changelog;
+pub mod closings;
 mod coordinators;
 mod disk;
 mod foreign;
