@@ -167,7 +167,7 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "WHAT", env = "STREAM_ON_FOREIGN_COMMIT")]
     pub(crate) on_foreign_commit: Option<ForeignArg>,
 
-    /// End with exit code 0 once everything there is has been processed and committed
+    /// End with exit code 0 once everything there is has been processed and committed, by whichever workers of the app
     #[arg(long, env = "STREAM_UNTIL_CAUGHT_UP")]
     pub(crate) until_caught_up: bool,
 

@@ -1,70 +1,90 @@
-//! Whether a worker has done everything there is to do for its partitions.
+//! Whether everything there is to do has been done.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::found::{existing, is_bound};
-use super::hops;
+use super::hops::{self, Unread};
 use super::shared::{Seen, Shared};
 use super::status::{PartitionState, TaskName};
 use super::thread::StreamThread;
 use super::topics::{Existing, grown};
 use crate::kafka::{Fault, TopicPartition};
 
-/// Every thread is settled, and the ends of its inputs, open transactions included, are where its
-/// commits are. Threads that move while the broker is asked make it untrue.
-pub(super) fn is_caught_up(worker: &Shared) -> Result<bool, Fault> {
+/// What a look at how far the app is has found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Looked {
+    /// All that there is has been processed and committed.
+    CaughtUp,
+    /// This worker has something to do.
+    Works,
+    /// This worker has done its share, and this is another's, or nobody's yet.
+    Waits(Unread),
+}
+
+/// Looks whether every thread is settled, the ends of its inputs, open transactions included, are where its commits are, and
+/// nothing of the app is left to others: who is killed amid a rebalance has partitions for as long as its session. Threads
+/// that move while the broker is asked make it untrue.
+pub(super) fn look(worker: &Shared) -> Result<Looked, Fault> {
     let before: Vec<Seen> = worker.views.iter().map(|view| view.get()).collect();
     if !before.iter().all(|seen| seen.settled) {
-        return Ok(false);
+        return Ok(Looked::Works);
     }
     let (partitions, offsets): (Vec<_>, Vec<i64>) = before
         .iter()
         .flat_map(|seen| seen.places.iter().cloned())
         .unzip();
-    if worker.admin.ends(&partitions)? != offsets || !has_come_through(worker)? {
-        return Ok(false);
+    if worker.admin.ends(&partitions)? != offsets {
+        return Ok(Looked::Works);
     }
+    let unread = hops::first_unread(worker, &to_be_read(worker)?)?;
     let same = |(view, seen): (&super::shared::View, &Seen)| {
         let now = view.get();
         now.settled && now.epoch == seen.epoch
     };
-    Ok(worker.views.iter().zip(&before).all(same))
+    if !worker.views.iter().zip(&before).all(same) {
+        return Ok(Looked::Works);
+    }
+    Ok(unread.map_or(Looked::CaughtUp, Looked::Waits))
 }
 
-/// What other workers read may come here with another key: nothing of it is on its way.
-fn has_come_through(worker: &Shared) -> Result<bool, Fault> {
-    let mut sources = added(worker)?;
+/// Returns all that the app reads, whoever has it: it may come here with another key, or with its partition.
+fn to_be_read(worker: &Shared) -> Result<Vec<TopicPartition>, Fault> {
+    let mut all = inputs(worker)?;
     for topology in 0..worker.topologies.len() {
-        sources.extend(hops::sources(worker, topology)?);
+        all.extend(hops::sources(worker, topology)?);
     }
-    sources.sort_unstable();
-    sources.dedup();
+    all.sort_unstable();
+    all.dedup();
     // What a partition that has stopped here holds back does not come any more.
-    sources.retain(|(topic, partition)| {
+    all.retain(|(topic, partition)| {
         let mut topologies = worker.topologies.iter();
         let reader = topologies.position(|t| t.inputs.iter().any(|input| *input.topic == **topic));
         !reader.is_some_and(|topology| worker.status.has_failed((topology, *partition)))
     });
-    hops::are_drained(worker, &sources)
+    Ok(all)
 }
 
-/// Partitions that inputs were given since the worker began: the group has still to hand them out, and to read them. Those
-/// that tables do not let be read have failed.
-fn added(worker: &Shared) -> Result<Vec<TopicPartition>, Fault> {
-    let mut added = Vec::new();
+/// Returns the partitions of the inputs, also those that they were given since the worker began: the group has still to hand
+/// them out, and to read them. Those of them that tables do not let be read have failed.
+fn inputs(worker: &Shared) -> Result<Vec<TopicPartition>, Fault> {
+    let mut all = Vec::new();
     for (at, topology) in worker.topologies.iter().enumerate() {
         let before = worker.counts.get(at).copied().unwrap_or(0);
         let names = topology.timely_inputs().map(|input| &input.topic);
         let topics = existing(&worker.admin, names.cloned().collect())?;
-        let more = topics
-            .values()
-            .flat_map(|view| (before..view.partitions).map(|p| (view.name.as_str(), p)));
-        if !is_bound(topology) {
-            added.extend(more.map(|(topic, partition)| (Arc::from(topic), partition)));
-            continue;
+        let bound = is_bound(topology);
+        let mut lost: Vec<i32> = Vec::new();
+        for view in topics.values() {
+            let read = if bound {
+                before.min(view.partitions)
+            } else {
+                view.partitions
+            };
+            let topic: Arc<str> = Arc::from(view.name.as_str());
+            all.extend((0..read).map(|partition| (Arc::clone(&topic), partition)));
+            lost.extend(read..view.partitions);
         }
-        let lost: Vec<i32> = more.map(|(_, partition)| partition).collect();
         let lost = lost.into_iter().map(|partition| (at, partition));
         let lost: Vec<TaskName> = lost.filter(|p| !worker.status.has_failed(*p)).collect();
         if lost.is_empty() {
@@ -81,7 +101,7 @@ fn added(worker: &Shared) -> Result<Vec<TopicPartition>, Fault> {
             }
         }
     }
-    Ok(added)
+    Ok(all)
 }
 
 impl StreamThread {

@@ -1,5 +1,6 @@
 //! Repartition topics as the worker sees them: whether all has come through, and taking away what has been read.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -55,24 +56,60 @@ pub(super) fn keyless(worker: &Shared, topic: &str) -> Option<i32> {
 
 /// Whether the group has committed all there is in these topics: what they bring has then come through.
 pub(super) fn are_drained(worker: &Shared, sources: &[TopicPartition]) -> Result<bool, Fault> {
+    Ok(first_unread(worker, sources)?.is_none())
+}
+
+/// A partition of which the group has not committed all there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unread {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    /// `None`: nothing was ever committed.
+    pub committed: Option<i64>,
+    pub end: i64,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}] (", self.topic, self.partition)?;
+        match self.committed {
+            Some(offset) => write!(f, "committed offset {offset}")?,
+            None => f.write_str("no committed offset")?,
+        }
+        write!(f, ", end {})", self.end)
+    }
+}
+
+/// Returns the first of these partitions of which the group has not committed all there is.
+pub(super) fn first_unread(
+    worker: &Shared,
+    sources: &[TopicPartition],
+) -> Result<Option<Unread>, Fault> {
     if sources.is_empty() {
-        return Ok(true);
+        return Ok(None);
     }
     // In this order: an end that equals an older commit leaves nothing between them.
     let admin = &worker.admin;
     let committed = admin.committed(&worker.app, sources)?;
     let (starts, ends) = (admin.starts(sources)?, admin.ends(sources)?);
-    let read = |(at, (topic, partition)): (usize, &TopicPartition)| {
+    let unread = |(at, (topic, partition)): (usize, &TopicPartition)| {
         let own = committed
             .iter()
             .find(|c| (&c.topic, c.partition) == (topic, *partition));
-        match own.and_then(|c| c.offset) {
+        let committed = own.and_then(|c| c.offset);
+        let read = match committed {
             Some(offset) => offset == ends[at],
             // Where nothing is to be read nothing is ever committed.
             None => worker.settings.start_at_end || starts[at] == ends[at],
-        }
+        };
+        (!read).then(|| Unread {
+            topic: Arc::clone(topic),
+            partition: *partition,
+            committed,
+            end: ends[at],
+        })
     };
-    Ok(sources.iter().enumerate().all(read))
+    Ok(sources.iter().enumerate().find_map(unread))
 }
 
 impl StreamThread {

@@ -78,6 +78,7 @@ use crate::kafka::{Admin, Properties};
 use crate::store::{SledOptions, SledStore, Store, Storer};
 use crate::task::{Pulse, States};
 use crate::topology::{AgentPlan, Plan};
+use caught_up::Looked;
 use globals::{Global, Globals};
 use patterns::Running;
 use shared::{Shared, View};
@@ -95,6 +96,9 @@ const FETCHED_RECORD: usize = 512;
 const SETTINGS: Duration = Duration::from_secs(60);
 /// How often it is looked whether the worker has caught up.
 const LOOK: Duration = Duration::from_millis(20);
+/// When it is said what a worker waits for that is caught up with its own partitions, and when again.
+const SAY: Duration = Duration::from_secs(5);
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// How a worker ended that ended well by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -394,18 +398,31 @@ fn stream(
 }
 
 fn wait_until_caught_up(worker: &Shared) {
+    let mut says = Instant::now() + SAY;
     while !worker.stop.is_asked() {
-        match caught_up::is_caught_up(worker) {
-            Ok(true) => {
+        let looked = caught_up::look(worker);
+        let pause = match looked {
+            Ok(Looked::Works) => LOOK,
+            _ => LOOK * 10,
+        };
+        match looked {
+            Ok(Looked::CaughtUp) => {
                 tracing::info!("caught up");
                 worker.handle.stop.ask();
+                return;
             }
-            Ok(false) => std::thread::sleep(LOOK),
-            Err(fault) => {
-                tracing::warn!("{fault}; trying again");
-                std::thread::sleep(LOOK * 10);
+            Ok(Looked::Works) => says = Instant::now() + SAY,
+            Ok(Looked::Waits(unread)) if says <= Instant::now() => {
+                says = Instant::now() + SAY_AGAIN;
+                tracing::info!(
+                    "caught up with this worker's partitions; it ends when others of the app, or this one in their place, \
+                     have processed {unread} too"
+                );
             }
+            Ok(Looked::Waits(_)) => {}
+            Err(fault) => tracing::warn!("{fault}; trying again"),
         }
+        std::thread::sleep(pause);
     }
 }
 

@@ -41,6 +41,23 @@ mod slow {
     }
 }
 
+/// Stands at the records of partitions that are held.
+mod stands {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use crate::prelude::*;
+
+    pub(super) static HELD: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+    #[agent(topic = "grown-stands")]
+    async fn stands(word: Event<String>) {
+        while HELD.lock().unwrap().contains(&word.partition()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
 mod meet {
     use crate::prelude::*;
 
@@ -506,6 +523,32 @@ fn a_repartition_topic_keeps_its_partitions_when_its_source_grows() {
     let ended = bed.start_with(settings).thread.join().unwrap().unwrap();
     assert_eq!(ended.failed, []);
     assert!(all.iter().all(read));
+}
+
+#[test]
+fn a_worker_is_not_caught_up_before_what_another_worker_has_is_read() {
+    let bed = Bed::new("stands");
+    bed.make("grown-stands", 2, &[]);
+    *stands::HELD.lock().unwrap() = vec![0, 1];
+    bed.send("grown-stands", [0, 1]);
+    let stands = bed.start();
+    until("both partitions", || (0..2).all(|p| stands.runs(p)));
+    let other = tempfile::tempdir().unwrap();
+    let caught_up = bed.start_with(WorkerSettings {
+        until_caught_up: true,
+        ..WorkerSettings::new(bed.properties.clone(), other.path())
+    });
+    until("its share", || (0..2).any(|p| caught_up.runs(p)));
+    let (own, others) = if caught_up.runs(0) { (0, 1) } else { (1, 0) };
+    *stands::HELD.lock().unwrap() = vec![others];
+    until("its share's end", || bed.lag("grown-stands", own) == 0);
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(!caught_up.thread.is_finished());
+    assert_eq!(bed.lag("grown-stands", others), 1);
+    stands::HELD.lock().unwrap().clear();
+    assert_eq!(caught_up.thread.join().unwrap().unwrap().failed, []);
+    assert!((0..2).all(|p| bed.lag("grown-stands", p) == 0));
+    assert_eq!(stands.stop().failed, []);
 }
 
 #[test]
