@@ -139,7 +139,11 @@ pub(crate) fn run(
     let admin = Arc::new(Admin::new(&settings.properties, PATIENCE)?);
     handle.is_called(slot.id().to_string(), settings.address.clone());
     let crew = workers::start(&plan, &settings, slot.id(), &admin, handle).map_err(no_thread)?;
-    let first = patterns::first(plan, replan, &admin, &handle.stop);
+    let fits = match &crew {
+        Some(_) => workers::refuse_others_without_watermarks(&plan, slot.id(), handle),
+        None => Ok(()),
+    };
+    let first = fits.and_then(|()| patterns::first(plan, replan, &admin, &handle.stop));
     let ground = Ground {
         states,
         settings,

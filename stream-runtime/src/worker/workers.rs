@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::backoff::Backoff;
 use super::handle::Held;
 use super::{Stop, WorkerHandle, WorkerSettings};
+use crate::error::{Error, Kind};
 use crate::kafka::{
     Admin, Batch, Fault, Fetched, Isolation, Outgoing, PartitionQueue, Place, Properties, Reader,
     RecordView, Sender, TopicSettings, Wake,
@@ -32,6 +33,10 @@ const GOODBYE: Duration = Duration::from_secs(2);
 const BATCH: usize = 256;
 /// What is told has this form; a reader leaves out a later one that it does not understand.
 const FORMAT: u32 = 1;
+/// What a worker says that it knows when it takes the watermarks behind hops for what they are.
+const WATERMARKS: &str = "watermarks";
+/// How long a start waits for what others have told.
+const HEARING: Duration = Duration::from_secs(10);
 
 /// What a worker tells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +52,9 @@ struct Told {
     tables: BTreeMap<String, Vec<i32>>,
     /// When it was told, by its own clock, in epoch milliseconds.
     at: i64,
+    /// What it knows that earlier versions do not; they said nothing here.
+    #[serde(default)]
+    knows: Vec<String>,
 }
 
 /// A worker that may have a partition.
@@ -113,6 +121,21 @@ impl Workers {
         let known = self.lock();
         let entries = known.entries.values();
         entries.filter(|e| e.heard.elapsed() <= SILENT).count()
+    }
+
+    /// Returns the workers beside `own` that were heard of lately and take watermarks for bad records.
+    fn without_watermarks(&self, own: &str) -> Vec<Owner> {
+        let known = self.lock();
+        let others = known.entries.iter().filter(|(worker, entry)| {
+            let knows = entry.told.knows.iter().any(|what| what == WATERMARKS);
+            *worker != own && !knows && entry.heard.elapsed() <= SILENT
+        });
+        let others = others.map(|(worker, entry)| Owner {
+            worker: worker.clone(),
+            address: entry.told.address.clone(),
+            silent: Some(entry.heard.elapsed().as_secs()),
+        });
+        others.collect()
     }
 
     /// Whether all that was told before has been read.
@@ -326,6 +349,7 @@ impl Teller {
             generation: held.generation,
             tables: held.tables.clone(),
             at: super::shared::wall(),
+            knows: vec![WATERMARKS.to_owned()],
         };
         self.last = Some((Instant::now(), held));
         match serde_json::to_vec(&told) {
@@ -391,6 +415,7 @@ pub(super) fn start(
     let (topic, app) = (plan.workers_topic(), plan.app.clone());
     let (settings, admin, handle) = (settings.clone(), Arc::clone(admin), Arc::clone(handle));
     let told = (worker.to_string(), address);
+    let (own, hops) = (worker.to_string(), has_hops(plan));
     crew(move |stop, runtime| {
         let mut follower = Follower::new(&app, &topic, &settings.properties, &handle.workers);
         handle.tells(follower.wake.clone());
@@ -404,8 +429,12 @@ pub(super) fn start(
                 sender,
                 last: None,
             });
+        let mut found: Vec<String> = Vec::new();
         while !stop.is_asked() {
             follower.turn(&admin);
+            if hops {
+                say_without_watermarks(&handle.workers, &own, &mut found);
+            }
             let mut rest = Duration::from_millis(500);
             if let Some(teller) = &mut teller {
                 teller.turn(&handle);
@@ -427,6 +456,66 @@ pub(super) fn start(
         }
     })
     .map(Some)
+}
+
+/// Says of each worker once that it makes dead letters of watermarks: it has joined after this one.
+fn say_without_watermarks(workers: &Workers, own: &str, found: &mut Vec<String>) {
+    for other in workers.without_watermarks(own) {
+        if !found.contains(&other.worker) {
+            tracing::error!(
+                worker = other.worker,
+                address = other.address,
+                "a worker of a version that takes watermarks for bad records is in the group: stop it, and start it with this \
+                 version"
+            );
+            found.push(other.worker);
+        }
+    }
+}
+
+/// Looks, before a worker of an app with hops joins the group, for workers of a version without watermarks.
+///
+/// # Errors
+/// There is one: watermarks would be bad records to it, and the times of its own sources would hold this worker's tables
+/// without end.
+pub(super) fn refuse_others_without_watermarks(
+    plan: &Plan,
+    own: uuid::Uuid,
+    handle: &WorkerHandle,
+) -> Result<(), Error> {
+    if !has_hops(plan) {
+        return Ok(());
+    }
+    let (workers, start) = (&handle.workers, Instant::now());
+    while !workers.is_filled() && start.elapsed() < HEARING && !handle.stop.is_asked() {
+        if let Some(trouble) = workers.trouble()
+            && start.elapsed() >= HEARING / 5
+        {
+            tracing::debug!("{trouble}; workers of other versions are not looked for");
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE / 5);
+    }
+    match workers.without_watermarks(&own.to_string()).first() {
+        None => Ok(()),
+        Some(other) => Err(Error::new(
+            Kind::Configuration,
+            format!(
+                "worker {} at {} was heard of {} s ago and is of a version that takes watermarks for bad records: stop all \
+                 workers of app `{}` before the first one of this version starts (one that was killed counts for {} s)",
+                other.worker,
+                other.address,
+                other.silent.unwrap_or(0),
+                plan.app,
+                SILENT.as_secs()
+            ),
+        )),
+    }
+}
+
+fn has_hops(plan: &Plan) -> bool {
+    let mut topologies = plan.topologies.iter();
+    topologies.any(|one| one.feeders().next().is_some())
 }
 
 /// Follows the workers of an app from outside, until the crew is dropped.
@@ -514,6 +603,7 @@ mod tests {
                 generation,
                 tables: [("sold".to_owned(), vec![0, 2])].into(),
                 at: 0,
+                knows: Vec::new(),
             },
             offset,
             heard: Instant::now() - Duration::from_secs(silent),

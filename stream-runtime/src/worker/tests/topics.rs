@@ -526,6 +526,50 @@ fn a_repartition_topic_keeps_its_partitions_when_its_source_grows() {
 }
 
 #[test]
+fn a_worker_does_not_join_one_that_takes_watermarks_for_bad_records() {
+    let bed = Bed::new("grouped");
+    bed.make("grown-words", 1, &[]);
+    let directory = format!("{}-workers", bed.app);
+    bed.make(&directory, 1, &[]);
+    let sender = Sender::new(&bed.properties).unwrap();
+    let tell = |value: Option<&str>| {
+        sender
+            .send(Outgoing {
+                topic: &directory,
+                partition: Some(0),
+                key: Some(b"worker-of-before"),
+                value: value.map(str::as_bytes),
+                timestamp: None,
+                headers: None,
+                slot: 0,
+            })
+            .unwrap();
+        assert_eq!(sender.flush(Duration::from_secs(20)).unwrap().failed, 0);
+    };
+    tell(Some(
+        r#"{"format":1,"address":"127.0.0.1:9","version":"0.1.0","generation":3,"tables":{},"at":0}"#,
+    ));
+    let start = || {
+        bed.start_with(WorkerSettings {
+            address: Some("127.0.0.1:1".into()),
+            ..bed.settings()
+        })
+    };
+    let refused = start().thread.join().unwrap().expect_err("it is refused");
+    let parts = [
+        "worker-of-before",
+        "127.0.0.1:9",
+        "stop all workers of app `",
+    ];
+    names(&refused.to_string(), &parts);
+    // It has ended.
+    tell(None);
+    let worker = start();
+    until("the partition", || worker.runs(0));
+    assert_eq!(worker.stop().failed, []);
+}
+
+#[test]
 fn a_worker_is_not_caught_up_before_what_another_worker_has_is_read() {
     let bed = Bed::new("stands");
     bed.make("grown-stands", 2, &[]);
