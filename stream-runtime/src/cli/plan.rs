@@ -68,6 +68,17 @@ pub(super) fn plan(cx: &Context<'_>, args: &PlanArgs) -> CliResult {
             style.dim(must)
         ))?;
     }
+    if !view.stages.is_empty() {
+        line("")?;
+        line(style.bold("time from agent to agent"))?;
+        for stage in &view.stages {
+            line(format_args!(
+                "  {}: {}",
+                style.cyan(&stage.topic),
+                stage.text()
+            ))?;
+        }
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::beside::{BesideDescriptor, When};
 use crate::duration;
 use crate::topology::{
     AgentDescriptor, AgentPlan, Edge, JoinShape, OnError, OutputKind, Plan, RecordInfo, Source,
-    SubTopology, TableDescriptor, TablePlan, pattern, registry,
+    Stage, SubTopology, TableDescriptor, TablePlan, pattern, registry,
 };
 use crate::web::PageDescriptor;
 use crate::window::Window;
@@ -27,6 +27,51 @@ pub(super) struct AppView {
     /// Timers, crontabs, tasks, pages.
     pub(super) functions: Vec<FunctionView>,
     pub(super) topics: Vec<TopicView>,
+    /// Topics of the app in which a partition that runs ahead makes the others' records late.
+    pub(super) stages: Vec<StageView>,
+}
+
+/// Such a topic.
+#[derive(Serialize)]
+pub(super) struct StageView {
+    pub(super) topic: String,
+    pub(super) written_by: Vec<&'static str>,
+    /// Agents, and what they do by its time.
+    pub(super) read_by: Vec<(&'static str, String)>,
+}
+
+impl StageView {
+    fn of(stage: Stage) -> StageView {
+        let readers = stage.readers.iter();
+        StageView {
+            topic: stage.topic,
+            written_by: stage.writers,
+            read_by: readers
+                .map(|(agent, by)| (*agent, by.to_string()))
+                .collect(),
+        }
+    }
+
+    /// What to know, and what to do.
+    pub(super) fn text(&self) -> String {
+        let writers: Vec<_> = self
+            .written_by
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let readers = self.read_by.iter();
+        let readers: Vec<_> = readers
+            .map(|(name, by)| format!("`{name}` with {by}"))
+            .collect();
+        let first = self.written_by.first().copied().unwrap_or_default();
+        format!(
+            "{} writes it, {} reads it: where keys change on the way, time here is that of the partition that is furthest ahead, \
+             and after an outage what the others send is late; give the windows a `grace` as long as the outages that they shall \
+             outlive, or do the work of both in agents that read what `{first}` reads, with `group_by`",
+            writers.join(" and "),
+            readers.join(" and "),
+        )
+    }
 }
 
 /// What runs together, once a partition.
@@ -149,6 +194,7 @@ impl AppView {
             other_tables,
             functions,
             topics: topics(plan),
+            stages: plan.stages().into_iter().map(StageView::of).collect(),
         }
     }
 

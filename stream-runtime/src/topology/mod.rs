@@ -8,6 +8,7 @@ mod order;
 pub mod pattern;
 mod plan;
 pub mod registry;
+mod stages;
 
 pub use descriptor::{
     AgentDescriptor, AgentFuture, AgentOptions, AgentShape, Edge, GlobalDescriptor, JoinShape,
@@ -18,3 +19,4 @@ pub use plan::{
     AgentPlan, GlobalPlan, InputPlan, OutputKind, OutputPlan, PatternPlan, Plan, PlanParts,
     Problem, SubTopology, TablePlan, again_topic, plan,
 };
+pub use stages::{ByTime, Stage};
