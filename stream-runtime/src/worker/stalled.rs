@@ -19,7 +19,7 @@ const TELL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Stalled {
     since: Instant,
-    /// SourceState that its readers have been told.
+    /// The state that its readers have been told.
     told: Option<SourceState>,
     /// Repartition topics that it fills, with its time as of its last commit.
     times: Vec<(String, i64)>,

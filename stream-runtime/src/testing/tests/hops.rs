@@ -356,6 +356,97 @@ fn a_join_on_a_field_meets_all_of_a_backlog() {
     }
 }
 
+// Two hops into one task: both sides of a join come by another key.
+
+#[topic("hop_invoices", value = Payment)]
+struct Invoices;
+
+#[topic("hop_transfers", value = Payment)]
+struct Transfers;
+
+#[join(
+    left = Invoices,
+    right = Transfers,
+    within = "10m",
+    grace = "1m",
+    on = (order, order),
+    sink = "settled"
+)]
+async fn settle(invoice: Payment, transfer: Payment) -> String {
+    assert_eq!(invoice.order, transfer.order);
+    transfer.order
+}
+
+#[test]
+fn two_hops_into_one_task_wait_for_each_other() {
+    for (partitions, workers) in [(1, 1), (4, 2), (7, 3)] {
+        let mut app = TestApp::only((settle,))
+            .partitions(partitions)
+            .workers(workers);
+        let time = |minutes: i64| at(START) + chrono::TimeDelta::minutes(minutes);
+        let document = |i: i64, minutes: i64| Payment {
+            order: format!("order-{i}"),
+            at: time(minutes),
+        };
+        // All of one side lies there before anything of the other.
+        for i in 0..300 {
+            app.send(
+                "hop_invoices",
+                format!("seller-{}", i % 23),
+                document(i, 3 * i),
+            );
+        }
+        for i in 0..300 {
+            app.send(
+                "hop_transfers",
+                format!("payer-{}", i % 41),
+                document(i, 3 * i + 5),
+            );
+        }
+        let settled = app.sent::<String>("settled").len();
+        assert_eq!((settled, app.late()), (300, 0), "{partitions} partitions");
+    }
+}
+
+// The topics of a feeder are one source a partition.
+
+#[table(tumbling = "1h", grace = "1m")]
+#[derive(Clone, Default)]
+struct SiteHour {
+    views: u64,
+}
+
+#[agent(pattern = r"sites\.\w+", group_by = page)]
+async fn count_sites(view: Event<Seen>, mut hours: Table<SiteHour>) {
+    hours.update(view.key(), |row| row.views += 1);
+}
+
+#[agent(on_close = SiteHour, sink = "page_hours")]
+async fn site_hour(over: Closed<SiteHour>) -> PageViews {
+    PageViews {
+        page: over.key().clone(),
+        hour: over.start().to_rfc3339(),
+        views: over.views,
+    }
+}
+
+#[test]
+fn a_topic_that_a_pattern_finds_later_is_no_source_of_its_own() {
+    let views = day(1_200);
+    for (partitions, workers) in [(1, 1), (4, 2)] {
+        let mut app = TestApp::only((count_sites, site_hour))
+            .partitions(partitions)
+            .workers(workers);
+        for (i, (user, view)) in views.iter().enumerate() {
+            let later = i >= views.len() / 2 && i % 2 == 0;
+            let topic = if later { "sites.new" } else { "sites.first" };
+            app.send(topic, user.as_str(), view.clone());
+        }
+        same(told(&mut app), &truth(&views));
+        assert_eq!(app.late(), 0);
+    }
+}
+
 // A sub-topology that fills the repartition topic it reads: one table, an agent by its key and one with another.
 
 #[table(tumbling = "1h", grace = "1m")]
