@@ -53,6 +53,7 @@ pub struct App {
     /// `None`: nobody has said.
     pub(crate) source_idle: Option<Duration>,
     pub(crate) hold: Duration,
+    pub(crate) source_ahead: Option<Duration>,
     pub(crate) commit_interval: Duration,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) instance_id: Option<String>,
@@ -104,6 +105,7 @@ impl App {
             max_task_idle: Duration::ZERO,
             source_idle: None,
             hold: Duration::from_secs(300),
+            source_ahead: None,
             commit_interval: Duration::from_millis(100),
             shutdown_timeout: Duration::from_secs(10),
             instance_id: None,
@@ -224,6 +226,14 @@ impl App {
     /// tries an event again, is waited for without end. `Duration::MAX`: a failed one too. Default: 5 min.
     pub fn hold(mut self, hold: Duration) -> Self {
         self.hold = hold;
+        self
+    }
+
+    /// How far, in event time, a partition of a topic that `group_by`, or a join's `on`, reads may be ahead of the slowest that has
+    /// records waiting on the same stream thread; further ahead it sits out, because what it brings would only lie in the tables
+    /// of those behind. `Duration::MAX`: it never does. Default: the size of their largest window, at least 1 min.
+    pub fn source_ahead(mut self, ahead: Duration) -> Self {
+        self.source_ahead = Some(ahead);
         self
     }
 

@@ -152,6 +152,7 @@ pub(super) fn settings(
     settings.max_task_idle = app.max_task_idle;
     settings.source_idle = app.source_idle_or(SOURCE_IDLE);
     settings.hold = (app.hold != Duration::MAX).then_some(app.hold);
+    settings.source_ahead = app.source_ahead;
     settings.topic_partitions = app.topic_partitions;
     settings.replication_factor = app.replication_factor;
     let said = args.instance_id.clone().or(app.instance_id.clone());
@@ -384,6 +385,7 @@ mod tests {
             .max_ahead(time(4))
             .source_idle(Duration::MAX)
             .hold(time(8))
+            .source_ahead(time(9))
             .topic_partitions(5)
             .replication_factor(6)
             .instance_id("seven")
@@ -395,6 +397,7 @@ mod tests {
         assert_eq!(times, [time(1), time(2)]);
         assert_eq!([code.max_task_idle, code.max_ahead], [time(3), time(4)]);
         assert_eq!((code.source_idle, code.hold), (None, Some(time(8))));
+        assert_eq!(code.source_ahead, Some(time(9)));
         assert_eq!(with(&App::new("a").hold(Duration::MAX), &[]).hold, None);
         assert_eq!(with(&App::new("a"), &[]).source_idle, Some(SOURCE_IDLE));
         assert_eq!(

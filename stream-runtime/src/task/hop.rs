@@ -176,11 +176,7 @@ impl Task {
 
     /// Returns whether a group is at the ends of its topics, with nothing that waits or is in hand.
     pub fn is_spent(&self, lull: Lull) -> bool {
-        let held = matches!(
-            self.shared.current.get(),
-            Current::Input(_) | Current::Held(_)
-        );
-        !held && self.shared.are_spent(self.lull_inputs(lull))
+        !self.has_in_hand() && self.shared.are_spent(self.lull_inputs(lull))
     }
 
     /// Returns whether the silence of a group has been told.
@@ -233,6 +229,24 @@ impl Task {
         let hops = shared.hops.iter();
         hops.map(|hop| (shared.outputs[hop.output].to_string(), hop.committed.get()))
             .collect()
+    }
+
+    /// The hops that it fills by number, each with its time, epoch ms.
+    pub fn hop_times(&self) -> impl Iterator<Item = (usize, i64)> {
+        let hops = self.shared.hops.iter().enumerate();
+        hops.map(|(at, hop)| (at, hop.time()))
+    }
+
+    /// Returns whether an event is in hand: what waits behind it waits for its handler.
+    pub fn has_in_hand(&self) -> bool {
+        let current = self.shared.current.get();
+        matches!(current, Current::Input(_) | Current::Held(_))
+    }
+
+    /// Returns whether records wait.
+    pub fn has_waiting(&self) -> bool {
+        let mut inputs = self.shared.inputs.iter();
+        inputs.any(|input| !input.borrow().is_empty())
     }
 
     /// Sources that the task's time has gone on without, in all.

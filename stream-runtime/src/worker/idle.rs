@@ -93,6 +93,14 @@ impl Partition {
         inputs.map(|&at| self.task.inbox(at).position()).sum()
     }
 
+    /// Its turn was skipped: the time proves no silence.
+    pub(super) fn was_kept_from_reading(&mut self) {
+        self.idle.restart();
+        for lull in &mut self.lulls {
+            lull.clock.restart();
+        }
+    }
+
     /// Returns whether it has inputs whose silence is still to be told.
     pub(super) fn waits_to_rest(&self) -> bool {
         self.lulls.iter().any(|clock| !self.task.rests(clock.of))

@@ -5,7 +5,7 @@
 //! | `settings`, `stop`, `signals`, `slot` | what a worker is started with, how it is stopped, its place on the machine |
 //! | `topics`, `patterns` | the topics of the app at start; those that patterns find, also later |
 //! | `thread` | the loop of a stream thread |
-//! | `partition`, `idle` | one task on its thread |
+//! | `partition`, `idle`, `ahead` | one task on its thread, and who waits for whom |
 //! | `membership`, `assignment`, `rebalance`, `leave` | partitions come and go |
 //! | `found`, `start`, `recovery` | a task's way from its assignment to its first event |
 //! | `down` | tasks that failed, and begin anew |
@@ -17,6 +17,7 @@
 //! | `storing` | rounds of the store |
 //! | `shared`, `status`, `handle`, `meters`, `caught_up`, `watchdog` | what is seen of the threads from outside |
 
+mod ahead;
 mod assignment;
 mod backoff;
 mod caught_up;

@@ -34,6 +34,8 @@ pub(super) struct Partition {
     pub(super) lulls: Vec<LullClock>,
     /// Events acknowledged as of the last turn.
     pub(super) seen: u64,
+    /// The last turn brought records.
+    pub(super) brought: bool,
     /// Ticks acknowledged as of the last turn.
     pub(super) ticks: u64,
     pub(super) meters: Meters,

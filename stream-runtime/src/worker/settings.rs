@@ -44,6 +44,9 @@ pub(crate) struct WorkerSettings {
     pub(crate) source_idle: Option<Duration>,
     /// Time for which the readers of a repartition topic wait for a source that has failed; `None`: without end.
     pub(crate) hold: Option<Duration>,
+    /// Event time by which a source of a repartition topic may be ahead of another on its thread; `None`: the size of its
+    /// readers' largest window, at least one minute.
+    pub(crate) source_ahead: Option<Duration>,
     /// Partitions of topics that are created; `None`: the broker's default.
     pub(crate) topic_partitions: Option<i32>,
     /// Replicas of topics that are created; `None`: the broker's default.
@@ -80,6 +83,7 @@ impl WorkerSettings {
             max_task_idle: Duration::ZERO,
             source_idle: Some(SOURCE_IDLE),
             hold: Some(Duration::from_secs(300)),
+            source_ahead: None,
             topic_partitions: None,
             replication_factor: None,
             until_caught_up: false,

@@ -173,6 +173,7 @@ impl StreamThread {
                 lulls,
                 seen: 0,
                 ticks: 0,
+                brought: false,
                 meters: Meters::new(draft.name.0, draft.name.1),
                 retrying: None,
                 late: 0,

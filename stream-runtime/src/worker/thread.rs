@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::ahead::Ahead;
 use super::backoff::Backoff;
 use super::down::{Down, Failures};
 use super::foreign::Looking;
@@ -127,6 +128,7 @@ pub(super) struct StreamThread {
     replies: Receiver<Reply>,
     pub(super) answer: Sender<Reply>,
     pub(super) seen: Seen,
+    pub(super) ahead: Ahead,
 }
 
 /// Says what a thread waits for that cannot start transactions.
@@ -203,6 +205,7 @@ impl StreamThread {
             replies,
             answer,
             seen: Seen::default(),
+            ahead: Ahead::of(&worker),
             worker,
         })
     }
@@ -333,13 +336,18 @@ impl StreamThread {
     fn process(&mut self) -> (bool, bool) {
         let (mut busy, mut commit_due) = (false, false);
         let now = self.worker.now();
+        self.look_at_sources();
         for at in 0..self.partitions.len() {
+            if self.sits_out(at) {
+                continue;
+            }
             let partition = &mut self.partitions[at];
             // With a full cache it waits for the store, whose end wakes the thread.
             if !partition.is_running() || partition.task.is_full() {
                 continue;
             }
             let read = partition.read(&mut self.batch, &mut self.headers);
+            partition.brought = read.items > 0;
             let result = partition.task.run(now);
             let (more, due) = result
                 .as_ref()

@@ -89,6 +89,31 @@ mod grouped {
     }
 }
 
+/// Counts by a key that all have, and notes in which order they come.
+mod ahead {
+    use std::sync::Mutex;
+
+    use crate::prelude::*;
+
+    pub(super) static ORDER: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+    #[record(timestamp = at)]
+    struct View {
+        #[field(coerce)]
+        at: DateTime<Utc>,
+        from: i32,
+    }
+
+    #[table(value = u64, name = "grown_ahead", tumbling = "1h")]
+    struct Hours;
+
+    #[agent(topic = "grown-ahead", name = "ahead", group_by = |_: &View| "all".to_owned())]
+    async fn count(view: Event<View>, mut hours: Table<Hours>) {
+        ORDER.lock().unwrap().push(view.from);
+        hours.update(view.key(), |n| *n += 1);
+    }
+}
+
 mod prices {
     use crate::prelude::*;
 
@@ -523,6 +548,42 @@ fn a_repartition_topic_keeps_its_partitions_when_its_source_grows() {
     let ended = bed.start_with(settings).thread.join().unwrap().unwrap();
     assert_eq!(ended.failed, []);
     assert!(all.iter().all(read));
+}
+
+#[test]
+fn a_source_that_is_far_ahead_of_another_sits_out_turns() {
+    const VIEWS: usize = 20_000;
+    let bed = Bed::new("ahead");
+    bed.make("grown-ahead", 2, &[]);
+    let sender = Sender::new(&bed.properties).unwrap();
+    // Of the one a view a second, of the other one a minute: each turn takes it through days.
+    for (from, step) in [(0, 1_000), (1, 60_000)] {
+        for view in 0..VIEWS {
+            let value = format!(r#"{{"at":{},"from":{from}}}"#, view * step);
+            let out = Outgoing {
+                topic: "grown-ahead",
+                partition: Some(from),
+                key: Some(b"user"),
+                value: Some(value.as_bytes()),
+                timestamp: None,
+                headers: None,
+                slot: 0,
+            };
+            sender.send(out).unwrap();
+        }
+    }
+    assert_eq!(sender.flush(Duration::from_secs(20)).unwrap().failed, 0);
+    let settings = WorkerSettings {
+        until_caught_up: true,
+        ..bed.settings()
+    };
+    let ended = bed.start_with(settings).thread.join().unwrap().unwrap();
+    assert_eq!(ended.failed, []);
+    let order = ahead::ORDER.lock().unwrap();
+    assert_eq!(order.len(), 2 * VIEWS);
+    let last = order.iter().rposition(|from| *from == 0).unwrap();
+    let before = order[..last].iter().filter(|from| **from == 1).count();
+    assert!(before < VIEWS / 2, "{before} of {VIEWS}");
 }
 
 #[test]

@@ -1,0 +1,149 @@
+//! Source tasks of one hop on one thread, side by side: who is far ahead of another that has records waiting sits out a turn.
+//! What it would bring could only lie in its readers' tables until the other has come as far.
+
+use super::shared::Shared;
+use super::thread::StreamThread;
+use crate::topology::SubTopology;
+use crate::window::Window;
+
+/// The least distance that is allowed unless the app says otherwise, ms.
+const LEAST: i64 = 60_000;
+
+/// A hop: the sub-topology of its source tasks, and its number there.
+type Hop = (usize, usize);
+
+/// Who waits for whom, in the round of a thread.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// Of each sub-topology's hops: how far a source may be ahead, ms.
+    allowed: Vec<Vec<i64>>,
+    /// Of each hop whose sources have records waiting: the smallest time of theirs.
+    slowest: Vec<(Hop, i64)>,
+}
+
+impl Ahead {
+    pub(super) fn of(worker: &Shared) -> Self {
+        let ahead = worker.settings.source_ahead;
+        let hops = |topology: &SubTopology| {
+            let topics = topology.feeders().map(|(_, output)| output);
+            let topics = topics.map(|output| &topology.outputs[output].topic);
+            topics
+                .map(|topic| match ahead {
+                    Some(ahead) => i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX),
+                    None => largest_window(worker, topic).max(LEAST),
+                })
+                .collect()
+        };
+        Ahead {
+            allowed: worker.topologies.iter().map(|t| hops(t)).collect(),
+            slowest: Vec::new(),
+        }
+    }
+
+    /// Returns whether there is no hop: nobody waits for anybody.
+    fn is_idle(&self) -> bool {
+        self.allowed.iter().all(Vec::is_empty)
+    }
+
+    /// Takes note of a source that has records waiting, and its time.
+    fn waits(&mut self, hop: Hop, time: i64) {
+        match self.slowest.iter_mut().find(|(other, _)| *other == hop) {
+            Some((_, slowest)) => *slowest = time.min(*slowest),
+            None => self.slowest.push((hop, time)),
+        }
+    }
+
+    /// Returns whether a source with this time is too far ahead.
+    fn is_too_far(&self, hop: Hop, time: i64) -> bool {
+        let slowest = self.slowest.iter().find(|(other, _)| *other == hop);
+        let allowed = self.allowed[hop.0].get(hop.1).copied();
+        match (slowest, allowed) {
+            // Also of one that has not acknowledged anything yet.
+            (_, Some(i64::MAX)) => false,
+            (Some((_, slowest)), Some(allowed)) => time > slowest.saturating_add(allowed),
+            _ => false,
+        }
+    }
+}
+
+/// Returns the size of the largest window, or the distance of the widest join, that records of a topic come to, ms.
+fn largest_window(worker: &Shared, topic: &str) -> i64 {
+    let reads = |t: &SubTopology| t.inputs.iter().any(|input| input.topic == topic);
+    let readers = worker.topologies.iter().filter(|t| reads(t));
+    let sizes = readers.flat_map(|topology| {
+        let windows = topology.tables.iter().filter_map(|t| t.descriptor.window);
+        let windows = windows.map(|window| match window {
+            Window::Tumbling { size } | Window::Hopping { size, .. } | Window::Sliding { size } => {
+                size
+            }
+            Window::Session { gap } => gap,
+        });
+        let joins = topology.agents.iter().filter_map(|a| a.shape.join.as_ref());
+        windows.chain(joins.map(|join| join.within))
+    });
+    sizes.max().unwrap_or(0)
+}
+
+impl StreamThread {
+    /// Begins a round: how far the slowest sources are that have something to do.
+    pub(super) fn look_at_sources(&mut self) {
+        if self.ahead.is_idle() {
+            return;
+        }
+        self.ahead.slowest.clear();
+        for partition in &self.partitions {
+            let task = &partition.task;
+            // What its last turn brought there is likely more of; who waits for a handler or the store holds up nobody.
+            let waits = partition.brought || task.has_waiting();
+            if !partition.is_running() || !waits || task.is_full() || task.has_in_hand() {
+                continue;
+            }
+            for (hop, time) in task.hop_times() {
+                self.ahead.waits((partition.name.0, hop), time);
+            }
+        }
+    }
+
+    /// Returns whether a partition sits out this turn; the time is none of quiet.
+    pub(super) fn sits_out(&mut self, at: usize) -> bool {
+        if self.ahead.slowest.is_empty() {
+            return false;
+        }
+        let partition = &mut self.partitions[at];
+        let topology = partition.name.0;
+        let too_far = |(hop, time)| self.ahead.is_too_far((topology, hop), time);
+        let sits_out = partition.task.hop_times().any(too_far);
+        if sits_out {
+            partition.was_kept_from_reading();
+        }
+        sits_out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::NO_TIME;
+
+    #[test]
+    fn who_is_ahead_of_the_slowest_that_has_something_to_do_waits() {
+        let mut ahead = Ahead {
+            allowed: vec![vec![1_000, i64::MAX], Vec::new()],
+            slowest: Vec::new(),
+        };
+        assert!(!ahead.is_too_far((0, 0), 9_999), "nobody has records");
+        ahead.waits((0, 0), 5_000);
+        ahead.waits((0, 0), 3_000);
+        ahead.waits((0, 0), 4_000);
+        assert!(!ahead.is_too_far((0, 0), 4_000));
+        assert!(ahead.is_too_far((0, 0), 4_001));
+        assert!(!ahead.is_too_far((0, 0), 3_000), "the slowest itself");
+        // Another hop, whose sources never wait.
+        ahead.waits((0, 1), NO_TIME);
+        assert!(!ahead.is_too_far((0, 1), 9_999));
+        // One that has not acknowledged anything yet is the slowest.
+        ahead.waits((0, 0), NO_TIME);
+        assert!(ahead.is_too_far((0, 0), 3_000));
+        assert!(!ahead.is_too_far((0, 0), NO_TIME));
+    }
+}
