@@ -1,4 +1,4 @@
-//! Seven known mistakes, to show that verifier and simulation find them. Compiled in by the feature `mutants` only;
+//! Seven known mistakes, to show that the tests find them. Compiled in by the feature `mutants` only;
 //! `STREAM_MUTANT` then chooses one.
 
 /// A mistake.
