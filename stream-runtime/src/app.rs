@@ -229,8 +229,8 @@ impl App {
         self
     }
 
-    /// How far, in event time, a partition of a topic that `group_by`, or a join's `on`, reads may be ahead of the slowest that has
-    /// records waiting on the same stream thread; further ahead it sits out, because what it brings would only lie in the tables
+    /// Sets how far, in event time, a partition of a topic that `group_by`, or a join's `on`, reads may be ahead of the slowest that
+    /// has records waiting on the same stream thread; further ahead it sits out, because what it brings would only lie in the tables
     /// of those behind. `Duration::MAX`: it never does. Default: the size of their largest window, at least 1 min.
     pub fn source_ahead(mut self, ahead: Duration) -> Self {
         self.source_ahead = Some(ahead);

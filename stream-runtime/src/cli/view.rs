@@ -52,7 +52,7 @@ impl StageView {
         }
     }
 
-    /// What to know, and what to do.
+    /// Returns what is late there and why, and what helps.
     pub(super) fn text(&self) -> String {
         let writers: Vec<_> = self
             .written_by

@@ -174,7 +174,7 @@ impl Task {
         }
     }
 
-    /// Returns whether a group is at the ends of its topics, with nothing that waits or is in hand.
+    /// Returns whether a group is at the ends of its topics, with no record that waits or is being processed.
     pub fn is_spent(&self, lull: Lull) -> bool {
         !self.has_in_hand() && self.shared.are_spent(self.lull_inputs(lull))
     }
@@ -237,7 +237,7 @@ impl Task {
         hops.map(|(at, hop)| (at, hop.time()))
     }
 
-    /// Returns whether an event is in hand: what waits behind it waits for its handler.
+    /// Returns whether an event is being processed: the records behind it wait for its handler.
     pub fn has_in_hand(&self) -> bool {
         let current = self.shared.current.get();
         matches!(current, Current::Input(_) | Current::Held(_))

@@ -88,7 +88,7 @@ pub fn put_watermark(words: &[Word], out: &mut Vec<u8>) {
     encode_headers(std::iter::once((WATERMARK, Some(&bytes[..]))), out);
 }
 
-/// Returns the words of a record, by its key, its value and its first header; `None`: it is no watermark.
+/// Returns the words of a watermark, by a record's key, value and first header; `None` for any other record.
 pub fn words_of(
     key: Option<&[u8]>,
     value: Option<&[u8]>,

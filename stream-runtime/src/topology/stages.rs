@@ -5,7 +5,7 @@ use std::fmt;
 use super::descriptor::Edge;
 use super::plan::{AgentPlan, OutputKind, Plan, SubTopology};
 
-/// What an agent does by the time of the records that it reads.
+/// Use that an agent makes of the time of the records that it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ByTime {
     /// It counts them in windows.
@@ -84,9 +84,7 @@ impl Plan {
         };
         self.topologies.iter().flat_map(of).collect()
     }
-}
 
-impl Plan {
     /// The agents that do something by the time of an input.
     fn readers(&self, topology: &SubTopology, input: usize) -> Vec<(&'static str, ByTime)> {
         let reads = topology.agents.iter();

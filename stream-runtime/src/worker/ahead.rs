@@ -1,5 +1,5 @@
-//! Source tasks of one hop on one thread, side by side: who is far ahead of another that has records waiting sits out a turn.
-//! What it would bring could only lie in its readers' tables until the other has come as far.
+//! Source tasks of one hop on one thread, side by side: one that is far ahead of another that has records waiting sits out a turn.
+//! Its records could only lie in the tables behind the hop until the other has come as far.
 
 use super::shared::Shared;
 use super::thread::StreamThread;
@@ -40,7 +40,7 @@ impl Ahead {
         }
     }
 
-    /// Returns whether there is no hop: nobody waits for anybody.
+    /// Returns whether there is no hop, so that no task waits for another.
     fn is_idle(&self) -> bool {
         self.allowed.iter().all(Vec::is_empty)
     }

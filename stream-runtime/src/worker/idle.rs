@@ -34,6 +34,11 @@ impl IdleClock {
     pub(super) fn restart(&mut self) {
         self.quiet = 0;
     }
+
+    /// Begins anew with the next turn: the time until then was none in which anything could be read.
+    fn pause(&mut self) {
+        *self = IdleClock::default();
+    }
 }
 
 /// Clock of a group of inputs whose silence is told.
@@ -95,9 +100,9 @@ impl Partition {
 
     /// Its turn was skipped: the time proves no silence.
     pub(super) fn was_kept_from_reading(&mut self) {
-        self.idle.restart();
+        self.idle.pause();
         for lull in &mut self.lulls {
-            lull.clock.restart();
+            lull.clock.pause();
         }
     }
 
@@ -254,6 +259,16 @@ mod tests {
         assert_eq!(clock.turn(11_100, false), 100);
         clock.restart();
         assert_eq!(clock.turn(11_200, false), 100);
+    }
+
+    #[test]
+    fn time_of_turns_that_were_skipped_is_none_of_quiet() {
+        let mut clock = IdleClock::default();
+        clock.turn(0, false);
+        assert_eq!(clock.turn(500, false), 500);
+        clock.pause();
+        assert_eq!(clock.turn(1_400, false), 0);
+        assert_eq!(clock.turn(1_500, false), 100);
     }
 
     #[test]

@@ -415,7 +415,10 @@ pub(super) fn start(
     let (topic, app) = (plan.workers_topic(), plan.app.clone());
     let (settings, admin, handle) = (settings.clone(), Arc::clone(admin), Arc::clone(handle));
     let told = (worker.to_string(), address);
-    let (own, hops) = (worker.to_string(), has_hops(plan));
+    let (own, hops) = (
+        worker.to_string(),
+        plan.repartition_topics().next().is_some(),
+    );
     crew(move |stop, runtime| {
         let mut follower = Follower::new(&app, &topic, &settings.properties, &handle.workers);
         handle.tells(follower.wake.clone());
@@ -483,7 +486,7 @@ pub(super) fn refuse_others_without_watermarks(
     own: uuid::Uuid,
     handle: &WorkerHandle,
 ) -> Result<(), Error> {
-    if !has_hops(plan) {
+    if plan.repartition_topics().next().is_none() {
         return Ok(());
     }
     let (workers, start) = (&handle.workers, Instant::now());
@@ -511,11 +514,6 @@ pub(super) fn refuse_others_without_watermarks(
             ),
         )),
     }
-}
-
-fn has_hops(plan: &Plan) -> bool {
-    let mut topologies = plan.topologies.iter();
-    topologies.any(|one| one.feeders().next().is_some())
 }
 
 /// Follows the workers of an app from outside, until the crew is dropped.
