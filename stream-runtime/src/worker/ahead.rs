@@ -53,6 +53,23 @@ impl Ahead {
         }
     }
 
+    /// Returns whether a task with these times is too far ahead, in all of its hops: of two tasks each may be ahead of the other
+    /// in one of them, and one of the two must go on.
+    fn is_too_far_in_all(
+        &self,
+        topology: usize,
+        times: impl Iterator<Item = (usize, i64)>,
+    ) -> bool {
+        let mut any = false;
+        for (hop, time) in times {
+            any = true;
+            if !self.is_too_far((topology, hop), time) {
+                return false;
+            }
+        }
+        any
+    }
+
     /// Returns whether a source with this time is too far ahead.
     fn is_too_far(&self, hop: Hop, time: i64) -> bool {
         let slowest = self.slowest.iter().find(|(other, _)| *other == hop);
@@ -110,9 +127,8 @@ impl StreamThread {
             return false;
         }
         let partition = &mut self.partitions[at];
-        let topology = partition.name.0;
-        let too_far = |(hop, time)| self.ahead.is_too_far((topology, hop), time);
-        let sits_out = partition.task.hop_times().any(too_far);
+        let times = partition.task.hop_times();
+        let sits_out = self.ahead.is_too_far_in_all(partition.name.0, times);
         if sits_out {
             partition.was_kept_from_reading();
         }
@@ -138,6 +154,21 @@ mod tests {
         assert!(!ahead.is_too_far((0, 0), 4_000));
         assert!(ahead.is_too_far((0, 0), 4_001));
         assert!(!ahead.is_too_far((0, 0), 3_000), "the slowest itself");
+        // Of two tasks each is ahead of the other in one hop: both would sit out for ever.
+        let mut both = Ahead {
+            allowed: vec![vec![1_000, 1_000]],
+            slowest: Vec::new(),
+        };
+        let tasks = [[(0, 10_000), (1, 1_000)], [(0, 1_000), (1, 10_000)]];
+        for (hop, time) in tasks.concat() {
+            both.waits((0, hop), time);
+        }
+        for times in tasks {
+            assert!(!both.is_too_far_in_all(0, times.into_iter()), "{times:?}");
+        }
+        let far = [(0, 10_000), (1, 10_000)];
+        assert!(both.is_too_far_in_all(0, far.into_iter()));
+        assert!(!both.is_too_far_in_all(0, [].into_iter()), "no source");
         // Another hop, whose sources never wait.
         ahead.waits((0, 1), NO_TIME);
         assert!(!ahead.is_too_far((0, 1), 9_999));
