@@ -14,6 +14,9 @@ use crate::kafka::{Fault, GroupToken, Place};
 use crate::table::{Chunk, Scan};
 use crate::topology::TableDescriptor;
 
+/// Longest wait for a stream thread's answer: what takes longer is told as it is, and may be asked again.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What is asked of a partition of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
@@ -129,12 +132,19 @@ impl WorkerHandle {
             ask,
             answer,
         };
-        if self.ask(task, Reply::Read(request))
-            && let Ok(answer) = answered.await
-        {
-            return answer;
+        if !self.ask(task, Reply::Read(request)) {
+            return Err(self.not_here(table, task));
         }
-        Err(self.not_here(table, task))
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(self.not_here(table, task)),
+            // The request is void with this, whenever the thread comes to it.
+            Err(_) => Err(NotHere::NotNow(format!(
+                "table `{table}`: the stream thread of partition {partition} has not answered for {} s: it stands in a commit, in \
+                 a handler, or in a question to the group",
+                PATIENCE.as_secs()
+            ))),
+        }
     }
 
     /// Why a partition's rows cannot be had here.

@@ -2,6 +2,7 @@
 
 mod hops;
 mod keyless;
+mod reads;
 mod rows;
 mod shapes;
 mod topics;

@@ -130,22 +130,31 @@ mod prices {
 }
 
 /// A broker, and an app on it.
-struct Bed {
+pub(super) struct Bed {
     _server: Server,
     properties: Properties,
     admin: Admin,
     app: String,
-    module: &'static str,
+    module: String,
     dir: tempfile::TempDir,
 }
 
 impl Bed {
     fn new(module: &'static str) -> Self {
-        Self::looking_every(module, "300")
+        Self::of(PLACE, module)
+    }
+
+    /// The app is a module of this one.
+    pub(super) fn of(place: &str, module: &str) -> Self {
+        Self::in_module(format!("{place}::{module}"), "300")
     }
 
     /// Topics are looked at every so many ms.
     fn looking_every(module: &'static str, ms: &str) -> Self {
+        Self::in_module(format!("{PLACE}::{module}"), ms)
+    }
+
+    fn in_module(module: String, ms: &str) -> Self {
         let server = Server::start();
         let mut properties = server.properties();
         properties
@@ -162,7 +171,7 @@ impl Bed {
     }
 
     fn plan(&self) -> Plan {
-        let app = App::new(self.app.clone()).scope(format!("{PLACE}::{}", self.module));
+        let app = App::new(self.app.clone()).scope(self.module.clone());
         app.plan().unwrap_or_else(|problems| panic!("{problems:?}"))
     }
 
@@ -181,7 +190,7 @@ impl Bed {
     }
 
     /// Makes a topic; of another test on the same broker there may be one.
-    fn make(&self, topic: &str, partitions: i32, config: &[(&str, &str)]) {
+    pub(super) fn make(&self, topic: &str, partitions: i32, config: &[(&str, &str)]) {
         self.delete(topic);
         let config = config.iter();
         let settings = TopicSettings {
@@ -197,7 +206,7 @@ impl Bed {
     }
 
     /// A record in each of these partitions.
-    fn send(&self, topic: &str, partitions: impl IntoIterator<Item = i32>) {
+    pub(super) fn send(&self, topic: &str, partitions: impl IntoIterator<Item = i32>) {
         let sender = Sender::new(&self.properties).unwrap();
         for partition in partitions {
             let key = format!("key {partition}");
@@ -229,7 +238,7 @@ impl Bed {
         self.admin.ends(&place).unwrap()[0] - committed.unwrap_or(0)
     }
 
-    fn start(&self) -> Working {
+    pub(super) fn start(&self) -> Working {
         self.start_with(self.settings())
     }
 
@@ -237,7 +246,7 @@ impl Bed {
         let plan = self.plan();
         let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
         let (own, app) = (Arc::clone(&handle), self.app.clone());
-        let scope = format!("{PLACE}::{}", self.module);
+        let scope = self.module.clone();
         let thread = std::thread::spawn(move || {
             let again = |names: &[String]| {
                 let app = App::new(app.clone()).scope(scope.clone());
@@ -259,8 +268,8 @@ impl Bed {
     }
 }
 
-struct Working {
-    handle: Arc<WorkerHandle>,
+pub(super) struct Working {
+    pub(super) handle: Arc<WorkerHandle>,
     thread: std::thread::JoinHandle<Result<Ended, Error>>,
 }
 
@@ -271,7 +280,7 @@ impl Working {
         of.next().map(|view| view.state)
     }
 
-    fn runs(&self, partition: i32) -> bool {
+    pub(super) fn runs(&self, partition: i32) -> bool {
         self.state(partition) == Some(PartitionState::Running)
     }
 
@@ -289,14 +298,14 @@ impl Working {
         found.unwrap()
     }
 
-    fn stop(self) -> Ended {
+    pub(super) fn stop(self) -> Ended {
         self.handle.stop.ask();
         self.thread.join().unwrap().unwrap()
     }
 }
 
 #[track_caller]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(
