@@ -120,7 +120,7 @@ impl Outlet {
         partitions: Option<i32>,
         replication: Option<i32>,
     ) -> Result<Arc<Outlet>, Error> {
-        let sender = Sender::new(properties).map_err(broker_error)?;
+        let sender = Sender::single(properties).map_err(broker_error)?;
         let properties = properties.clone();
         Ok(Arc::new(Outlet::Kafka(Client {
             sender,

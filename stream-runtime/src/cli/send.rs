@@ -32,7 +32,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &SendArgs) -> CliResult {
         .map(|value| prepare(topic.as_ref(), args, value).map_err(|why| bad_record(args, &why)))
         .transpose()?;
     cx.make_topic(&properties, &args.topic)?;
-    let sender = Sender::new(&properties)?;
+    let sender = Sender::single(&properties)?;
     let mut sending = Sending {
         sender: &sender,
         args,

@@ -465,15 +465,25 @@ impl Line {
     }
 }
 
-/// Sends outside transactions, without duplicates. `Send` and `Sync`: clones share one client.
+/// Sends outside transactions. `Send` and `Sync`: clones share one client.
 #[derive(Clone)]
 pub(crate) struct Sender {
     line: Arc<Line>,
 }
 
 impl Sender {
+    /// Makes one for outputs at-least-once.
     pub(crate) fn new(properties: &Properties) -> Result<Self, Fault> {
-        let producer = Role::Idempotent
+        Self::of(Role::Idempotent, properties)
+    }
+
+    /// Makes one that sends each record once, also when leaders move.
+    pub(crate) fn single(properties: &Properties) -> Result<Self, Fault> {
+        Self::of(Role::Single, properties)
+    }
+
+    fn of(role: Role<'_>, properties: &Properties) -> Result<Self, Fault> {
+        let producer = role
             .config(properties)
             .create_with_context(DeliveryContext::new())
             .map_err(|error| properties.explain(Fault::of("make a producer", &error)))?;

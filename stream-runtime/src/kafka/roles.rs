@@ -39,8 +39,10 @@ pub(super) enum Role<'a> {
     },
     /// Transactions of one stream thread.
     Transactional { id: &'a str },
-    /// Sends on its own, without duplicates.
+    /// Sends on its own, and may send twice what was on its way when a leader moved: outputs at-least-once.
     Idempotent,
+    /// Sends on its own, each record once.
+    Single,
     /// Metadata and offsets; sees everything in the log.
     Admin,
 }
@@ -130,6 +132,11 @@ impl Role<'_> {
             config.set("queue.buffering.max.messages", "1000000");
             config.set("queue.buffering.max.kbytes", "262144");
         }
+        if matches!(self, Role::Single) {
+            // One request at a time: when one of several comes out of order, as behind a leader that has moved, librdkafka
+            // numbers all that waits anew (its issue 4953), and what was written and not acknowledged is written twice.
+            config.set("max.in.flight.requests.per.connection", "1");
+        }
         match self {
             Role::Member { .. } => {
                 let session = properties
@@ -173,7 +180,7 @@ impl Role<'_> {
             Role::Transactional { id } => {
                 config.set("transactional.id", id);
             }
-            Role::Idempotent => {}
+            Role::Idempotent | Role::Single => {}
         }
         if self.is_consumer() {
             config.set("enable.auto.commit", "false");
@@ -218,6 +225,7 @@ mod tests {
             },
             Role::Transactional { id: "t" },
             Role::Idempotent,
+            Role::Single,
             Role::Admin,
         ] {
             role.config(&all)
@@ -239,6 +247,16 @@ mod tests {
         .config(&all);
         assert_eq!(member.get("fetch.queue.backoff.ms"), Some("9"));
         assert_eq!(member.get("queue.buffering.max.ms"), None);
+    }
+
+    #[test]
+    fn what_is_to_be_sent_once_has_one_request_on_its_way_unless_the_user_says_otherwise() {
+        let name = "max.in.flight.requests.per.connection";
+        let plain = properties(&[]);
+        assert_eq!(Role::Single.config(&plain).get(name), Some("1"));
+        assert_eq!(Role::Idempotent.config(&plain).get(name), None);
+        let own = Role::Single.config(&properties(&[(name, "5")]));
+        assert_eq!(own.get(name), Some("5"));
     }
 
     #[test]
@@ -323,7 +341,7 @@ mod tests {
             let made: Result<BaseConsumer, _> = config.create_with_context(DefaultConsumerContext);
             made.unwrap_or_else(|error| panic!("{role:?}: {error}"));
         }
-        for role in [Role::Transactional { id }, Role::Idempotent] {
+        for role in [Role::Transactional { id }, Role::Idempotent, Role::Single] {
             let made: Result<BaseProducer, _> =
                 role.config(all).create_with_context(DefaultProducerContext);
             made.unwrap_or_else(|error| panic!("{role:?}: {error}"));

@@ -317,7 +317,7 @@ enum Post<'a> {
 impl<'a> Post<'a> {
     fn open(desk: &'a Desk<'a>, guarantee: ProcessingGuarantee) -> CliResult<Self> {
         if guarantee != ProcessingGuarantee::ExactlyOnce {
-            return Ok(Post::Least(Sender::new(&desk.properties)?, desk));
+            return Ok(Post::Least(Sender::single(&desk.properties)?, desk));
         }
         let group = group(desk.cx);
         // Of two that send at once, the later one stops the other.
