@@ -1,5 +1,5 @@
 //! Tasks that cannot go on, as sources of the time behind `group_by`: their readers are told, wait for `hold`, and then go
-//! on without them.
+//! on without them. And tasks that begin anew where they may have said that they are idle.
 
 use std::time::{Duration, Instant};
 
@@ -100,7 +100,11 @@ impl StreamThread {
             {
                 continue;
             }
-            let told = self.tell(stalled, name.1, stands);
+            let words = stalled.times.iter();
+            let words: Vec<(String, Word)> = words
+                .map(|(topic, time)| (topic.clone(), self.word(name.1, *time, stands)))
+                .collect();
+            let told = self.tell(&words, &stalled.offsets);
             let label = self.worker.status.label(name);
             let Some(stalled) = self.stalled.get_mut(&name) else {
                 continue;
@@ -128,21 +132,59 @@ impl StreamThread {
         Ok(())
     }
 
+    /// Says of the sources of a static member that they count, before their tasks recover: it is back in the generation in which it
+    /// may have said that they are idle. Returns whether that is done; it is tried again otherwise.
+    ///
+    /// # Errors
+    /// The thread cannot go on.
+    pub(super) fn tell_that_sources_count(&mut self) -> Result<bool, Error> {
+        if self.worker.settings.instance_id.is_none() {
+            return Ok(true);
+        }
+        let mut words = Vec::new();
+        for share in self.shares() {
+            let topology = &self.worker.topologies[share.topology];
+            let topics = topology.feeders().map(|(_, output)| output);
+            let topics = topics.map(|output| topology.outputs[output].topic.clone());
+            // How far it is its tables say; nobody takes a time back.
+            let word = self.word(share.partition, NO_TIME, SourceState::Counts);
+            words.extend(topics.map(|topic| (topic, word)));
+        }
+        if words.is_empty() {
+            return Ok(true);
+        }
+        let Err(fault) = self.tell(&words, &[]) else {
+            return Ok(true);
+        };
+        tracing::warn!(
+            thread = self.number,
+            "{fault}; that its partitions count is told again before they begin"
+        );
+        if self.abort()?.is_none() {
+            self.renew()?;
+        }
+        Ok(false)
+    }
+
+    /// Returns what a source of this thread says of itself.
+    fn word(&self, partition: i32, time: i64, state: SourceState) -> Word {
+        Word {
+            source: partition,
+            time,
+            state,
+            generation: self.assigned_in,
+        }
+    }
+
     /// One commit of watermarks alone, with the offsets as they are.
-    fn tell(&self, stalled: &Stalled, partition: i32, state: SourceState) -> Result<(), Fault> {
+    fn tell(&self, words: &[(String, Word)], offsets: &[(Place, String)]) -> Result<(), Fault> {
         if let Outlet::Exact(producer) = &self.outlet {
             producer.begin()?;
         }
         let wall = super::shared::wall();
-        for (topic, time) in &stalled.times {
-            let word = Word {
-                source: partition,
-                time: *time,
-                state,
-                generation: self.assigned_in,
-            };
+        for (topic, word) in words {
             let mut headers = Vec::new();
-            put_watermark(&[word], &mut headers);
+            put_watermark(&[*word], &mut headers);
             self.send_watermark(topic, &headers, word.stamp().unwrap_or(wall), wall)?;
         }
         let began = Instant::now();
@@ -155,8 +197,8 @@ impl StreamThread {
             return Err(failure.fault);
         }
         if let Outlet::Exact(producer) = &self.outlet {
-            if !stalled.offsets.is_empty() {
-                producer.send_offsets(&stalled.offsets, &self.member, patient)?;
+            if !offsets.is_empty() {
+                producer.send_offsets(offsets, &self.member, patient)?;
             }
             producer.commit()?;
         }

@@ -68,6 +68,10 @@ impl StreamThread {
                 return Ok(());
             }
         };
+        if !self.tell_that_sources_count()? {
+            self.ask_again = Some(Instant::now() + self.backoff.fail(Instant::now()));
+            return Ok(());
+        }
         self.backoff.succeed();
         self.note_there(&found);
         let (mut drafts, mut failed) = (Vec::new(), Vec::new());

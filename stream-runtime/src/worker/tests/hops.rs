@@ -1,6 +1,8 @@
 //! `group_by` in a worker: through a repartition topic of a real broker.
 
 use super::*;
+use crate::table::NO_TIME;
+use crate::task::watermark::{SourceState, Word, words_of};
 
 /// A reading that says which meter it is of; the topic's keys do not.
 #[record(timestamp = time)]
@@ -132,6 +134,70 @@ fn what_has_been_read_of_a_repartition_topic_is_taken_away() {
             "round {round}: the log begins at {start}, committed is {group}"
         );
     }
+}
+
+/// Returns what is said of the sources in a partition of a topic, each word with its offset.
+fn words(properties: &Properties, topic: &str, partition: i32) -> Vec<(i64, Word)> {
+    let admin = Admin::new(properties, PATIENCE).unwrap();
+    let topic: Arc<str> = topic.into();
+    let place = [(Arc::clone(&topic), partition)];
+    let (start, end) = (
+        admin.starts(&place).unwrap()[0],
+        admin.ends(&place).unwrap()[0],
+    );
+    let reader = Reader::new(properties, "words", Isolation::Committed, &Wake::new()).unwrap();
+    let queues = reader.add(&[Place::new(topic, partition, start)]).unwrap();
+    let (mut batch, mut words, mut at) = (Batch::new(256), Vec::new(), start);
+    let began = Instant::now();
+    while at < end {
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "at {at} of {end}"
+        );
+        reader.serve().unwrap();
+        let got = queues[0].read(&mut batch, |fetched| match fetched {
+            Fetched::Record(record) => {
+                at = at.max(record.offset + 1);
+                let first = record.headers.iter().next();
+                let said = words_of(record.key, record.value, first).unwrap_or_default();
+                words.extend(said.into_iter().map(|word| (record.offset, word)));
+            }
+            Fetched::End { offset } => at = at.max(offset),
+            Fetched::Error { code, text } => panic!("{code}: {text}"),
+        });
+        if got == 0 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    words
+}
+
+#[test]
+fn a_static_member_that_is_back_says_that_its_sources_count_before_anything_else() {
+    let server = Server::start();
+    let (properties, app, dir) = (
+        server.properties(),
+        unique("static"),
+        tempfile::tempdir().unwrap(),
+    );
+    make_input(&properties, &app, 1);
+    send(&properties, &app, 0..100);
+    let topic = format!("{app}-hop-meter-repartition");
+    let settings = || WorkerSettings {
+        instance_id: Some("one".to_owned()),
+        ..settings(&properties, &dir, 1)
+    };
+    assert_eq!(work(&app, settings()).failed, []);
+    let before = words(&properties, &topic, 0);
+    let (end, last) = *before.last().unwrap();
+    assert_eq!((last.time, last.state), (1_009_900, SourceState::Idle));
+    assert_eq!(work(&app, settings()).failed, []);
+    let after = words(&properties, &topic, 0);
+    let mut news = after.iter().filter(|(offset, _)| *offset > end);
+    let (_, first) = news.next().unwrap();
+    // Not how far it is: that is known when its task has recovered.
+    assert_eq!((first.time, first.state), (NO_TIME, SourceState::Counts));
+    assert_eq!(after.last().unwrap().1.state, SourceState::Idle);
 }
 
 #[test]
