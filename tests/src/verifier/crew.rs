@@ -240,6 +240,12 @@ impl Crew {
         self.note_doors();
     }
 
+    /// Returns whether nothing goes on that was done to a worker.
+    pub fn is_calm(&self) -> bool {
+        let calm = |state: &State| matches!(state, State::Up | State::Away);
+        self.states.iter().all(calm)
+    }
+
     /// Says of which workers' pages an answer may be expected.
     fn note_doors(&self) {
         for (state, door) in self.states.iter().zip(self.doors.iter()) {

@@ -206,6 +206,7 @@ pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
     let (start, mut waiting, mut told) = (Instant::now(), faults, Instant::now());
     let began = wall();
     let mut broker_back: Option<Instant> = None;
+    let mut pace = Pace::default();
     while feed.goes_on() {
         crew.tick();
         if let Some(beside) = &mut beside {
@@ -223,10 +224,12 @@ pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
         {
             crew.broker_is_back();
         }
+        let calm = crew.is_calm() && nodes.as_ref().is_none_or(Nodes::are_calm);
+        pace.looks(calm, on_cluster, start.elapsed());
         // What cannot happen yet, because its victim is down, waits; the others do not.
         let mut failed = Ok(());
         waiting.retain(|fault| {
-            if fault.at > start.elapsed() {
+            if fault.at > start.elapsed() || !pace.allows() {
                 return true;
             }
             if let Some(nodes) = &mut nodes
@@ -235,6 +238,7 @@ pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
                 return match nodes.suffer(fault) {
                     Ok(true) => {
                         crew.happens(fault.kind);
+                        pace.begins();
                         false
                     }
                     Ok(false) => true,
@@ -245,7 +249,11 @@ pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
                 };
             }
             if fault.kind != Kind::Broker {
-                return !crew.suffer(fault);
+                let begins = crew.suffer(fault);
+                if begins {
+                    pace.begins();
+                }
+                return !begins;
             }
             let Some(broker) = &mut broker else {
                 return false;
@@ -349,6 +357,42 @@ pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
         outcome.faults, outcome.restores
     );
     Ok(outcome)
+}
+
+/// Whether faults may crowd: on a cluster every second minute has them one by one, so that it can be said what followed each.
+#[derive(Debug, Default)]
+struct Pace {
+    one_by_one: bool,
+    /// Since when nothing has been wrong.
+    calm: Option<Duration>,
+    /// There is room for a fault.
+    room: bool,
+}
+
+impl Pace {
+    /// How long all is left calm between two faults that come one by one: what follows the first is its own until then.
+    const ALONE: Duration = Duration::from_secs(6);
+
+    /// How things stand at this time of the run.
+    fn looks(&mut self, calm: bool, on_cluster: bool, now: Duration) {
+        self.one_by_one = on_cluster && (now.as_secs() / 60) % 2 == 1;
+        self.calm = match (calm, self.calm) {
+            (true, since) => since.or(Some(now)),
+            (false, _) => None,
+        };
+        self.room = self
+            .calm
+            .is_some_and(|since| now.saturating_sub(since) >= Self::ALONE);
+    }
+
+    fn allows(&self) -> bool {
+        !self.one_by_one || self.room
+    }
+
+    /// A fault has begun.
+    fn begins(&mut self) {
+        (self.calm, self.room) = (None, false);
+    }
 }
 
 /// The faults that are to happen.
@@ -479,11 +523,15 @@ impl Watch {
         self.committed.load(Ordering::Relaxed)
     }
 
-    /// Until so many are committed, or the time is up: what is left then is a check's to say.
+    /// Until so many are committed, or nothing has moved for so long: what is left then is a check's to say.
     fn wait_for(&self, all: i64, within: Duration) {
-        let until = Instant::now() + within;
-        while self.committed() < all && Instant::now() < until {
+        let (mut seen, mut moved) = (self.committed(), Instant::now());
+        while seen < all && moved.elapsed() < within {
             std::thread::sleep(Duration::from_millis(50));
+            let now = self.committed();
+            if now != seen {
+                (seen, moved) = (now, Instant::now());
+            }
         }
     }
 }
@@ -491,5 +539,31 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_second_minute_faults_come_one_by_one() {
+        let at = Duration::from_secs;
+        let mut pace = Pace::default();
+        pace.looks(false, true, at(59));
+        assert!(pace.allows(), "they crowd");
+        pace.looks(true, true, at(61));
+        assert!(!pace.allows(), "it has just become calm");
+        pace.looks(true, true, at(67));
+        assert!(pace.allows());
+        pace.begins();
+        assert!(!pace.allows(), "one at a time");
+        pace.looks(true, true, at(68));
+        assert!(!pace.allows());
+        pace.looks(true, true, at(125));
+        pace.begins();
+        assert!(pace.allows(), "they crowd again");
+        pace.looks(false, false, at(61));
+        assert!(pace.allows(), "one broker");
     }
 }
