@@ -74,7 +74,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Latencies of one run, in ms, and its CPU time in µs a record.
+/// Latencies of one run, in ms, and its CPU time in µs a record, from when it ran.
 #[derive(Clone, Copy)]
 struct Seen {
     percentiles: [f64; 4],
@@ -116,6 +116,8 @@ fn one(
         .args(["--commit-interval", &format!("{}ms", args.commit_ms)]);
     let mut process = Leashed::start(&command, dir.path().join("log"))?;
     rows::until_running(&mut process, Duration::from_secs(60))?;
+    // A start is no record's.
+    let start = measure::cpu_seconds(process.pid())?;
     let count = args.rate * (WARM_UP + args.seconds);
     let mut latencies = std::thread::scope(|scope| {
         let reader = reader(bed)?;
@@ -123,7 +125,7 @@ fn one(
         send(bed, args.rate, count)?;
         reading.join().expect("the reader panicked")
     })?;
-    let cpu = measure::cpu_seconds(process.pid())?;
+    let cpu = measure::cpu_seconds(process.pid())? - start;
     let warm_up = (args.rate * WARM_UP) as usize;
     let mut counted = latencies.split_off(warm_up);
     counted.sort_by(f64::total_cmp);
