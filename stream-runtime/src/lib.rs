@@ -259,6 +259,7 @@ pub mod __private {
     pub use crate::task::KeyProbe;
     pub use crate::task::MadeProbe;
     pub use crate::task::NoKeyAtAll;
+    pub use crate::task::RegroupedForm;
     pub use crate::task::StateParts;
     pub use crate::task::TableProbe;
     pub use crate::task::TakesNoKey;

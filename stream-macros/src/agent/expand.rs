@@ -162,6 +162,28 @@ fn feeder(grouping: &Grouping) -> TokenStream {
     }
 }
 
+/// An agent of closed windows, under their own key or another one.
+fn on_close(
+    grouping: Option<&Grouping>,
+    table: &syn::Type,
+    span: Span,
+    edges: &TokenStream,
+    call: &TokenStream,
+) -> TokenStream {
+    match grouping {
+        None => {
+            quote_spanned!(span=> __of.on_close::<#table, _, _, _>(#edges, __out.info(), #call))
+        }
+        Some(Grouping::Field(field)) => {
+            let reach = reach(field);
+            quote_spanned!(span=> __of.on_close_by_field::<#table, _, _, _, _>(#edges, __out.info(), #call, #reach))
+        }
+        Some(Grouping::Closure(closure)) => {
+            quote_spanned!(span=> __of.on_close_by::<#table, _, _, _, _>(#edges, __out.info(), #call, #closure))
+        }
+    }
+}
+
 /// The function that takes the agent apart: every type of its signature, once, at its own place.
 fn parts(agent: &Agent, p: &TokenStream) -> TokenStream {
     let function = &agent.item.sig.ident;
@@ -211,13 +233,23 @@ fn parts(agent: &Agent, p: &TokenStream) -> TokenStream {
             Some(quote_spanned!(span=> __of.reads_topics();)),
             quote_spanned!(span=> __of.runs(#edges, __out.info(), #call)),
         ),
-        Source::Closed(table) => (
-            quote_spanned!(span=> #here::Agent::<#first_ty, #here::ClosedForm>::new()),
-            None,
-            quote_spanned!(span=> __of.on_close::<#table, _, _, _>(#edges, __out.info(), #call)),
-        ),
+        Source::Closed(table) => {
+            let form = match &agent.group_by {
+                None => quote_spanned!(span=> #here::ClosedForm),
+                Some(_) => quote_spanned!(span=> #here::RegroupedForm),
+            };
+            (
+                quote_spanned!(span=> #here::Agent::<#first_ty, #form>::new()),
+                None,
+                on_close(agent.group_by.as_ref(), table, span, &edges, &call),
+            )
+        }
     };
-    let feeder = agent.group_by.as_ref().map(feeder);
+    let feeder = match &agent.source {
+        Source::Topics(_) | Source::Pattern(_) => agent.group_by.as_ref().map(feeder),
+        // Its windows have one type, and with them what takes them: `on_close_by` makes both.
+        Source::Closed(_) => None,
+    };
     let (feeder, fed) = match feeder {
         Some(feeder) => (
             Some(quote! {

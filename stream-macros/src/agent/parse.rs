@@ -192,13 +192,6 @@ fn source(options: &Options, item: &item::Function, errors: &Errors) -> Option<S
 }
 
 fn group_by(options: &Options, errors: &Errors) -> Option<Grouping> {
-    if let (Some(word), Some(_)) = (options.word("group_by"), options.word("on_close")) {
-        errors.on(
-            word,
-            "closed windows come by their table's key: `group_by` is for agents of topics",
-        );
-        return None;
-    }
     let grouping = options.grouping("group_by")?;
     if let Grouping::Closure(closure) = grouping
         && options.is_missing("name")

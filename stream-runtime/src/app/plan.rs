@@ -243,7 +243,12 @@ impl App {
 }
 
 fn shapes(agents: &[&'static AgentDescriptor]) -> Vec<AgentShape> {
-    agents.iter().map(|agent| (agent.shape)()).collect()
+    let each = agents.iter().flat_map(|agent| {
+        let feeders = agent.feeders.iter();
+        let feeders = feeders.map(|feeder| (feeder.shape)());
+        std::iter::once((agent.shape)()).chain(feeders)
+    });
+    each.collect()
 }
 
 /// Tables and topics that agents name and the registry lacks: the linker took only a part of their crate, so that

@@ -67,7 +67,8 @@ impl StageView {
         format!(
             "{} writes it, {} reads it: where keys change on the way, time here is that of the partition that is furthest ahead, \
              and after an outage what the others send is late; give the windows a `grace` as long as the outages that they shall \
-             outlive, or do the work of both in agents that read what `{first}` reads, with `group_by`",
+             outlive, or have the second agent take what `{first}` takes, with `group_by`: of a topic's records, or of the windows that \
+             close",
             writers.join(" and "),
             readers.join(" and "),
         )
@@ -158,6 +159,13 @@ pub(super) struct TopicView {
     pub(super) place: Option<String>,
 }
 
+impl AgentView {
+    /// Returns whether it is where windows come to an agent of the user's.
+    fn takes_windows_of(&self, agent: &str) -> bool {
+        self.closes.is_some() && self.feeds.as_deref().unwrap_or(&self.name) == agent
+    }
+}
+
 impl TopicView {
     /// Its settings in a line.
     pub(super) fn must_have(&self) -> String {
@@ -204,9 +212,10 @@ impl AppView {
         all.filter(|agent| agent.feeds.is_none())
     }
 
-    /// The topics that have the partitions of an agent's task: its inputs, and the changelogs of its tables.
+    /// The topics that have the partitions of the task in which an agent's windows close: its inputs, and the changelogs of its
+    /// tables.
     pub(super) fn beside(&self, agent: &str) -> impl Iterator<Item = &String> {
-        let runs = |task: &&TaskView| task.agents.iter().any(|one| one.name == agent);
+        let runs = |task: &&TaskView| task.agents.iter().any(|one| one.takes_windows_of(agent));
         let task = self.tasks.iter().find(runs).into_iter();
         task.flat_map(|task| {
             let changelogs = task
@@ -215,6 +224,13 @@ impl AppView {
                 .filter_map(|table| table.changelog.as_ref());
             task.inputs.iter().chain(changelogs)
         })
+    }
+
+    /// The table whose windows come to an agent, with another key (`group_by`) or with their own.
+    pub(super) fn closes(&self, agent: &str) -> Option<&str> {
+        let mut all = self.tasks.iter().flat_map(|task| &task.agents);
+        let taker = all.find(|one| one.takes_windows_of(agent))?;
+        taker.closes.as_deref()
     }
 
     /// The agent whose records the feeder of this name gives their key; `None`: an agent of the user's has the name.
@@ -407,7 +423,13 @@ fn grouped(agent: &AgentDescriptor, feeder: &AgentDescriptor) -> String {
     let topics = match feeder.source {
         Source::Topics(topics) => topics.join(", "),
         Source::Pattern(pattern) => pattern::placeholder(pattern),
-        Source::Closed | Source::Timer { .. } | Source::Crontab { .. } => String::new(),
+        Source::Closed => {
+            let closes = (feeder.shape)().closes;
+            closes.map_or_else(String::new, |table| {
+                format!("closed windows of {}", table.name)
+            })
+        }
+        Source::Timer { .. } | Source::Crontab { .. } => String::new(),
     };
     format!("{by} of {topics}")
 }

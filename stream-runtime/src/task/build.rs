@@ -171,9 +171,11 @@ impl Task {
         });
         let feeds = feeds.collect();
         let origins = topology.inputs.iter().enumerate().map(|(at, input)| {
+            let from = sources.get(at).copied().unwrap_or(0);
             let kind = match (input.again, input.is_repartition()) {
                 (true, _) => InputKind::Again,
-                (_, true) => InputKind::Hop(sources.get(at).copied().unwrap_or(0)),
+                (_, true) if input.windows_of.is_some() => InputKind::Windows(from),
+                (_, true) => InputKind::Hop(from),
                 (_, false) => InputKind::Direct,
             };
             (input.topic.as_str(), kind)
@@ -206,7 +208,14 @@ impl Task {
                 .iter()
                 .map(|i| Rc::from(&*i.topic))
                 .collect(),
-            input_sources: topology.inputs.iter().map(|i| i.sources.clone()).collect(),
+            input_sources: topology
+                .inputs
+                .iter()
+                .map(|input| match input.windows_of {
+                    Some(table) => vec![table.name.to_owned()],
+                    None => input.sources.clone(),
+                })
+                .collect(),
             outputs: topology
                 .outputs
                 .iter()

@@ -94,6 +94,11 @@ impl<S: TableSpec> Closed<S> {
         }
     }
 
+    /// First millisecond of the window, and the first one after it.
+    pub(crate) fn span(&self) -> (i64, i64) {
+        (self.start, self.end)
+    }
+
     /// The row's key.
     pub fn key(&self) -> &S::Key {
         &self.row().0

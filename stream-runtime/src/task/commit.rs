@@ -60,7 +60,8 @@ impl Task {
             changed |= hop.prepare(shared);
         }
         prepared.hops.clear();
-        prepared.hops.extend(shared.hops.iter().map(Hop::time));
+        let times = shared.hops.iter().map(|hop| hop.time(shared));
+        prepared.hops.extend(times);
         prepared.sources = shared.sources.as_ref().map(|sources| {
             let mut bytes = Vec::new();
             sources.encode(&mut bytes);
@@ -206,7 +207,7 @@ impl Task {
             out.push_str(&crontab);
         }
         for (hop, time) in self.shared.hops.iter().zip(hops) {
-            if time != NO_TIME {
+            if time != NO_TIME && !hop.is_kept_by_tables() {
                 signature::put_time(&self.shared.outputs[hop.output], time, &mut out);
             }
         }

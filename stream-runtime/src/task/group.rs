@@ -6,7 +6,6 @@ use std::marker::PhantomData;
 
 use super::agent::AgentCx;
 use super::event::Event;
-use super::hop::Hop;
 use super::inbox::{ReadAt, put_event_time};
 use super::input::{AnyKey, EventForm, Input, StreamForm};
 use super::limits::admit;
@@ -155,7 +154,7 @@ impl AgentCx {
             offset: record.offset,
         };
         let hop = shared.hops.iter().find(|hop| hop.output == sink);
-        let hop = hop.map(Hop::time);
+        let hop = hop.map(|hop| hop.time(shared));
         let headers = |out: &mut Vec<u8>| {
             put_event_time(time, out);
             if let Some(before) = hop {

@@ -16,9 +16,11 @@ use crate::topology::SubTopology;
 pub(crate) struct Hop {
     /// Index of the output.
     pub(crate) output: usize,
-    /// Indexes of the inputs that its feeder reads.
+    /// Indexes of the inputs that its feeder reads; where it takes windows: of those that make the time by which these close.
     pub(crate) reads: Vec<usize>,
-    /// The largest event time acknowledged from them; as of the last commit.
+    /// Index of the table whose windows its feeder takes; `None`: it reads topics.
+    closes: Option<usize>,
+    /// Of topics: the largest event time acknowledged from them; as of the last commit.
     time: Cell<i64>,
     committed: Cell<i64>,
     /// Its state: `Idle` once they have had nothing for `source_idle` and are at their ends, `LeftOut` from a failure on.
@@ -38,7 +40,11 @@ pub(super) fn of(topology: &SubTopology, partitions: i32, a_second: u64) -> Vec<
     let each = u64::try_from(partitions).unwrap_or(0);
     let hops = topology.feeders().map(|(agent, output)| Hop {
         output,
-        reads: agent.reads.clone(),
+        reads: match agent.closes.is_empty() {
+            true => agent.reads.clone(),
+            false => (0..topology.timely()).collect(),
+        },
+        closes: agent.closes.first().copied(),
         time: Cell::new(NO_TIME),
         committed: Cell::new(NO_TIME),
         state: Cell::new(SourceState::Counts),
@@ -51,14 +57,32 @@ pub(super) fn of(topology: &SubTopology, partitions: i32, a_second: u64) -> Vec<
 }
 
 impl Hop {
-    /// Its time: the largest event time acknowledged.
-    pub(crate) fn time(&self) -> i64 {
-        self.time.get()
+    /// Its time: the largest event time acknowledged; of windows a time before which none that is still to close ends.
+    pub(crate) fn time(&self, shared: &Shared) -> i64 {
+        match self.closes {
+            None => self.time.get(),
+            Some(table) => self.time_of_windows(shared, table),
+        }
+    }
+
+    /// What is still to close ends after stream time less `grace`; while some are over, the first of these is told next, with
+    /// the time of its last millisecond.
+    fn time_of_windows(&self, shared: &Shared, table: usize) -> i64 {
+        let table = &shared.tables[table];
+        match shared.clock.stream_time.get() {
+            NO_TIME => NO_TIME,
+            now => {
+                let told = now.min(table.due_at().saturating_sub(1));
+                told.saturating_sub(table.descriptor().grace)
+            }
+        }
     }
 
     /// An event of its feeder's topics was acknowledged.
     pub(crate) fn passed(&self, time: i64) {
-        self.time.set(self.time.get().max(time));
+        if self.closes.is_none() {
+            self.time.set(self.time.get().max(time));
+        }
         self.state.set(SourceState::Counts);
     }
 
@@ -80,19 +104,46 @@ impl Hop {
         }
     }
 
-    fn is_idle(&self, shared: &Shared) -> bool {
-        self.state.get() == SourceState::Idle && shared.are_spent(&self.reads)
+    /// Returns whether nothing comes that it would pass on at once.
+    fn is_quiet(&self, shared: &Shared) -> bool {
+        let rests = match self.rests_with(shared) {
+            Some(sources) => !sources.any_counts(),
+            None => self.state.get() == SourceState::Idle,
+        };
+        rests && shared.are_spent(&self.reads)
+    }
+
+    /// Returns how it stands. A window that is open will be told, with its own time: nobody may go on without it.
+    fn state_now(&self, shared: &Shared) -> SourceState {
+        // Of windows whose rows were all removed nothing is told.
+        let open = |table: usize| shared.tables[table].idle_target(i64::MAX).is_some();
+        match self.state.get() {
+            SourceState::LeftOut => SourceState::LeftOut,
+            _ if self.closes.is_some_and(open) => SourceState::Counts,
+            _ if self.is_quiet(shared) => SourceState::Idle,
+            _ => SourceState::Counts,
+        }
+    }
+
+    /// Returns the sources whose silence is its own: where its feeder takes windows that close by the time of others.
+    fn rests_with<'a>(&self, shared: &'a Shared) -> Option<&'a Sources> {
+        shared.sources.as_ref().filter(|_| self.closes.is_some())
+    }
+
+    /// Returns whether its time is to be found again with the rows of the task's tables, and need not be kept.
+    pub(super) fn is_kept_by_tables(&self) -> bool {
+        self.closes.is_some()
     }
 
     /// Returns the word that it has to say now.
     fn word(&self, shared: &Shared) -> Word {
-        if !self.is_idle(shared) {
+        if !self.is_quiet(shared) {
             self.arrives();
         }
         Word {
             source: shared.partition,
-            time: self.time.get(),
-            state: self.state.get(),
+            time: self.time(shared),
+            state: self.state_now(shared),
             generation: shared.generation.get(),
         }
     }
@@ -161,7 +212,13 @@ impl Task {
         let shared = &self.shared;
         let direct = shared.sources.as_ref();
         let direct = direct.is_some_and(|sources| !sources.direct_inputs().is_empty());
-        (0..shared.hops.len() + usize::from(direct)).map(Lull)
+        let own = |at: &usize| {
+            let hop = shared.hops.get(*at);
+            hop.is_none_or(|hop| hop.rests_with(shared).is_none())
+        };
+        let all = 0..shared.hops.len() + usize::from(direct);
+        let own: Vec<Lull> = all.filter(own).map(Lull).collect();
+        own.into_iter()
     }
 
     /// The inputs of a group.
@@ -183,7 +240,7 @@ impl Task {
     pub fn rests(&self, lull: Lull) -> bool {
         let shared = &self.shared;
         match (shared.hops.get(lull.0), &shared.sources) {
-            (Some(hop), _) => hop.is_idle(shared),
+            (Some(hop), _) => hop.is_quiet(shared),
             (None, Some(sources)) => {
                 sources.direct_rests() && shared.are_spent(sources.direct_inputs())
             }
@@ -234,7 +291,7 @@ impl Task {
     /// The hops that it fills by number, each with its time, epoch ms.
     pub fn hop_times(&self) -> impl Iterator<Item = (usize, i64)> {
         let hops = self.shared.hops.iter().enumerate();
-        hops.map(|(at, hop)| (at, hop.time()))
+        hops.map(|(at, hop)| (at, hop.time(&self.shared)))
     }
 
     /// Returns whether an event is being processed: the records behind it wait for its handler.

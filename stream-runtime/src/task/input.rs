@@ -88,7 +88,7 @@ pub trait Input<M>: Sized {
     }
 }
 
-fn heads<T: Payload>() -> Option<Box<dyn PeekTime>> {
+pub(super) fn heads<T: Payload>() -> Option<Box<dyn PeekTime>> {
     Some(Box::new(Heads::<T>::new()))
 }
 
@@ -160,8 +160,11 @@ impl AgentCx {
 }
 
 /// Calls the function once per event.
-async fn per_event<M, I, T, K, F, Fut, R>(agent: AgentCx, mut call: F, wrap: fn(Event<T, K>) -> I)
-where
+pub(super) async fn per_event<M, I, T, K, F, Fut, R>(
+    agent: AgentCx,
+    mut call: F,
+    wrap: fn(Event<T, K>) -> I,
+) where
     T: Payload,
     K: StreamKey,
     F: FnMut(I, &Cx<M>) -> Fut,
@@ -263,7 +266,10 @@ impl AgentCx {
         table.clone().as_any().downcast().ok()
     }
 
-    fn poll_closed<S: TableSpec>(&self, cell: &impl TypedPartition<S>) -> Poll<Option<Closed<S>>> {
+    pub(super) fn poll_closed<S: TableSpec>(
+        &self,
+        cell: &impl TypedPartition<S>,
+    ) -> Poll<Option<Closed<S>>> {
         let (shared, state) = (&*self.shared, self.state());
         if state.status.get() != Status::Waiting {
             return if shared.revoked.get() && shared.current.get() == Current::None {

@@ -29,6 +29,7 @@ mod outputs;
 mod parts;
 mod pulse;
 mod recover;
+mod regroup;
 mod several;
 mod shared;
 pub(crate) mod signature;
@@ -74,6 +75,7 @@ pub use parts::{
 pub use pulse::{Beat, Pulse, Stand};
 pub(crate) use recover::not_the_named;
 pub use recover::{Committed, StartAt};
+pub use regroup::{ClosedRecord, RegroupedForm};
 pub use shared::{States, TaskFailure, TaskSettings};
 pub use source::{source_agent, source_item, source_replica};
 pub use stream::Stream;

@@ -13,6 +13,7 @@ use super::group::{Feeder, Grouped, RecordOf, TopicInput};
 use super::inject::FromContext;
 use super::input::{ClosedForm, Cx, EventForm, Input, StreamForm};
 use super::outputs::{Emitter, Outputs, put_key};
+use super::regroup::RegroupedForm;
 use crate::error::Failure;
 use crate::key::StreamKey;
 use crate::table::{TableSpec, WindowedKind};
@@ -113,7 +114,7 @@ impl<I> Agent<I, ClosedForm> {
 }
 
 impl AgentParts {
-    fn new<I, M, F, Fut, R>(
+    pub(super) fn new<I, M, F, Fut, R>(
         edges: &[(Option<Edge>, bool)],
         output: Option<RecordInfo>,
         call: F,
@@ -276,7 +277,7 @@ pub fn item_id<F: 'static>(_: &F) -> TypeId {
     label = "not the closed window of `{S}`",
     note = "write `Closed<{S}>`, or name the other table in `on_close`"
 )]
-pub trait IsClosed<S>: Input<ClosedForm> {}
+pub trait IsClosed<S>: Input<ClosedForm> + Input<RegroupedForm> {}
 
 impl<S: TableSpec> IsClosed<S> for Closed<S> where S::Kind: WindowedKind {}
 

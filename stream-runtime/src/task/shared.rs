@@ -97,7 +97,7 @@ pub struct Shared {
     /// How many of them are chosen from by time; behind them stand those that bring windows again.
     pub(crate) timely: usize,
     pub(crate) input_names: Vec<Rc<str>>,
-    /// Of a repartition topic: the topics that it is filled from.
+    /// Of a repartition topic: the topics that it is filled from, or the table whose windows fill it.
     pub(crate) input_sources: Vec<Vec<String>>,
     /// How far past the wall clock an event time of each input may be, in ms.
     pub(crate) ahead: Vec<i64>,

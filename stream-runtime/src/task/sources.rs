@@ -40,6 +40,8 @@ pub(crate) enum InputKind {
     Direct,
     /// Filled by a hop, from so many partitions: each is a source.
     Hop(i32),
+    /// The same by one that takes windows.
+    Windows(i32),
     /// It brings windows again, whose time is over.
     Again,
 }
@@ -59,6 +61,8 @@ pub(crate) struct Sources {
     /// The direct inputs together; `None`: there are none.
     direct: Option<Cell<Source>>,
     direct_inputs: Vec<usize>,
+    /// Those that windows fill.
+    windows: Vec<usize>,
     /// The generation of the group.
     generation: Cell<i32>,
     /// The smallest time of those that count, else the largest of all; [`NO_TIME`] while one has said nothing.
@@ -68,12 +72,17 @@ pub(crate) struct Sources {
 impl Sources {
     /// The sources of a task's inputs; `None` when no input is behind a hop.
     pub(crate) fn of<'a>(inputs: impl Iterator<Item = (&'a str, InputKind)>) -> Option<Self> {
+        let mut windows = Vec::new();
         let inputs: Vec<(String, Origin)> = inputs
-            .map(|(topic, kind)| {
+            .enumerate()
+            .map(|(at, (topic, kind))| {
+                if let InputKind::Windows(_) = kind {
+                    windows.push(at);
+                }
                 let origin = match kind {
                     InputKind::Direct => Origin::Direct,
                     InputKind::Again => Origin::Again,
-                    InputKind::Hop(count) => {
+                    InputKind::Hop(count) | InputKind::Windows(count) => {
                         let count = usize::try_from(count).unwrap_or(0);
                         Origin::Hop(RefCell::new(vec![Source::UNHEARD; count]))
                     }
@@ -91,6 +100,7 @@ impl Sources {
             direct: (!direct_inputs.is_empty()).then_some(Cell::new(Source::UNHEARD)),
             inputs,
             direct_inputs,
+            windows,
             generation: Cell::new(-1),
             now: Cell::new(NO_TIME),
         })
@@ -214,6 +224,25 @@ impl Sources {
     pub(crate) fn direct_rests(&self) -> bool {
         let direct = self.direct.as_ref().map(Cell::get);
         direct.is_some_and(|direct| !direct.counts(self.generation.get()))
+    }
+
+    /// Returns whether one of them holds the time.
+    pub(crate) fn any_counts(&self) -> bool {
+        let (generation, mut any) = (self.generation.get(), false);
+        self.each(|source| any |= source.counts(generation));
+        any
+    }
+
+    /// Returns whether windows are still to come by which time goes on: those of a task that counts.
+    pub(crate) fn awaits_windows(&self) -> bool {
+        let generation = self.generation.get();
+        self.windows.iter().any(|at| match &self.inputs[*at].1 {
+            Origin::Hop(sources) => {
+                let sources = sources.borrow();
+                sources.iter().any(|source| source.counts(generation))
+            }
+            Origin::Direct | Origin::Again => false,
+        })
     }
 
     fn each(&self, mut f: impl FnMut(Source)) {

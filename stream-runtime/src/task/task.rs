@@ -285,7 +285,7 @@ impl Task {
         let Some(target) = idle.filter_map(|t| t.idle_target(wall)).max() else {
             return false;
         };
-        if target <= shared.clock.stream_time.get() {
+        if target <= shared.clock.stream_time.get() || self.awaits_windows() {
             return false;
         }
         shared.clock.stream_time.set(target);

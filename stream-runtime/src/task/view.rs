@@ -6,6 +6,7 @@ use super::agent::{AgentState, Status};
 use super::crontab::Crontab;
 use super::outbuf::OutBuf;
 use super::shared::Current;
+use super::sources::Sources;
 use super::task::Task;
 
 /// An agent that waits for its next attempt.
@@ -152,6 +153,13 @@ impl Task {
             .filter(|t| t.descriptor().idle.is_some());
         let target = idle.filter_map(|t| t.idle_target(wall)).max();
         target.is_some_and(|target| target > self.shared.clock.stream_time.get())
+            && !self.awaits_windows()
+    }
+
+    /// Returns whether windows are still to come from a task before this one: they would be late.
+    pub(super) fn awaits_windows(&self) -> bool {
+        let sources = self.shared.sources.as_ref();
+        sources.is_some_and(Sources::awaits_windows)
     }
 
     /// New rows whose key belongs to another partition.

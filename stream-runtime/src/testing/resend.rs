@@ -5,7 +5,7 @@ use super::cluster::Entry;
 use crate::cli::dead_letters::letter::Letter;
 use crate::cli::dead_letters::place::Place;
 use crate::error::Error;
-use crate::topology::again_topic;
+use crate::topology::{AgentPlan, again_topic};
 
 impl TestApp {
     /// Sends the dead letters of an agent again that have not been, as `dead-letters resend` does: records to where they
@@ -39,7 +39,8 @@ impl TestApp {
         done(self.drive().settle());
         let closes = done(self.plan()).topologies.iter().find_map(|topology| {
             let mut agents = topology.agents.iter();
-            let found = agents.find(|one| one.descriptor.name == agent)?;
+            let takes = |one: &&AgentPlan| one.user_name() == agent && one.shape.closes.is_some();
+            let found = agents.find(takes)?;
             Some(found.shape.closes?.name)
         });
         let mut letters = Vec::new();

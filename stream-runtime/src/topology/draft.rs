@@ -25,6 +25,8 @@ struct DraftTopic {
     name: String,
     /// The topics it is filled from; empty unless it is a repartition topic.
     sources: Vec<String>,
+    /// The table whose windows fill it.
+    windows_of: Option<&'static TableDescriptor>,
     /// What its reader gets from it.
     record: Option<RecordInfo>,
     /// Found by a pattern.
@@ -53,6 +55,7 @@ impl Draft {
                 .map(|(at, name)| DraftTopic {
                     name,
                     sources: Vec::new(),
+                    windows_of: None,
                     // Whatever a pattern finds is of one type.
                     record: shape.input_of(if found { 0 } else { at }),
                     found,
@@ -74,6 +77,7 @@ impl Draft {
             let repartition = DraftTopic {
                 name: name.clone(),
                 sources,
+                windows_of: shape.closes,
                 // The same record under its new key.
                 record: shape.output,
                 found: false,
@@ -289,6 +293,7 @@ pub(super) fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usiz
                     record,
                     declared: None,
                     sources: topic.sources.clone(),
+                    windows_of: topic.windows_of,
                     found: topic.found,
                     again: false,
                 }),

@@ -1,6 +1,6 @@
 //! Descriptors joined to sub-topologies: which agents, tables and topics belong together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -39,6 +39,13 @@ pub struct AgentPlan {
     pub feeds: Option<&'static str>,
 }
 
+impl AgentPlan {
+    /// Returns the name of the user's agent: its own, or of the one whose records it gives their key.
+    pub fn user_name(&self) -> &'static str {
+        self.feeds.unwrap_or(self.descriptor.name)
+    }
+}
+
 /// An input topic of a sub-topology.
 #[derive(Debug)]
 pub struct InputPlan {
@@ -48,8 +55,11 @@ pub struct InputPlan {
     pub agents: Vec<usize>,
     /// Record and key.
     pub record: RecordInfo,
-    /// The topics whose records come here with another key; empty unless it is a repartition topic.
+    /// The topics whose records come here with another key; empty unless it is a repartition topic. Of one that windows fill:
+    /// the topics whose records made these.
     pub sources: Vec<String>,
+    /// The table whose windows come here with another key.
+    pub windows_of: Option<&'static TableDescriptor>,
     /// Its declaration, where it has one.
     pub declared: Option<&'static TopicDescriptor>,
     /// Whether an agent found it by a pattern.
@@ -62,7 +72,7 @@ pub struct InputPlan {
 impl InputPlan {
     /// Whether the app writes it itself, with another key.
     pub fn is_repartition(&self) -> bool {
-        !self.sources.is_empty()
+        self.windows_of.is_some() || !self.sources.is_empty()
     }
 }
 
@@ -155,13 +165,14 @@ impl SubTopology {
     fn add_again(&mut self, app: &str, existing: &[String]) {
         let takes = |(_, agent): &(usize, &AgentPlan)| agent.shape.closes.is_some();
         let agents = self.agents.iter().enumerate().filter(takes);
-        let topics = agents.map(|(at, agent)| (at, again_topic(app, agent.descriptor.name)));
+        let topics = agents.map(|(at, agent)| (at, again_topic(app, agent.user_name())));
         let there = topics.filter(|(_, topic)| existing.contains(topic));
         let inputs = there.map(|(at, topic)| InputPlan {
             topic,
             agents: vec![at],
             record: RecordInfo::of::<Bytes, Option<Bytes>>(),
             sources: Vec::new(),
+            windows_of: None,
             declared: None,
             found: false,
             again: true,
@@ -276,7 +287,7 @@ impl Plan {
     pub fn again_topics(&self) -> impl Iterator<Item = String> {
         let agents = self.topologies.iter().flat_map(|topology| &topology.agents);
         let takers = agents.filter(|agent| agent.shape.closes.is_some());
-        takers.map(|agent| again_topic(&self.app, agent.descriptor.name))
+        takers.map(|agent| again_topic(&self.app, agent.user_name()))
     }
 
     /// All repartition topics.
@@ -361,6 +372,29 @@ fn patterns(parts: &PlanParts<'_>, problems: &mut Vec<Problem>) -> Vec<PatternPl
     patterns
 }
 
+/// Says of the topics that windows fill which topics' records made these, over any number of stages.
+fn name_sources_of_windows(topologies: &mut [SubTopology]) {
+    // No circles: after as many rounds as there are stages nothing is new.
+    for _ in 0..topologies.len() {
+        for at in 0..topologies.len() {
+            for input in 0..topologies[at].inputs.len() {
+                let Some(table) = topologies[at].inputs[input].windows_of else {
+                    continue;
+                };
+                let keeps = |t: &&SubTopology| t.tables.iter().any(|own| own.descriptor == table);
+                let home = topologies.iter().find(keeps).into_iter();
+                let inputs = home.flat_map(SubTopology::timely_inputs);
+                let names = inputs.flat_map(|from| {
+                    let own = std::iter::once(&from.topic);
+                    own.chain(&from.sources)
+                });
+                let names: BTreeSet<String> = names.cloned().collect();
+                topologies[at].inputs[input].sources = names.into_iter().collect();
+            }
+        }
+    }
+}
+
 /// Joins and checks.
 ///
 /// # Errors
@@ -411,6 +445,11 @@ pub fn plan(parts: PlanParts<'_>) -> Result<Plan, Vec<Problem>> {
     for topology in &mut topologies {
         topology.add_again(parts.app, parts.existing);
     }
+    super::check::circles_of_windows(&topologies, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    name_sources_of_windows(&mut topologies);
     let plan = Plan {
         app: parts.app.to_owned(),
         topologies,

@@ -64,6 +64,7 @@ mod tests {
             agents: vec![],
             record,
             sources: vec![],
+            windows_of: None,
             declared: None,
             found: false,
             again: false,

@@ -1,5 +1,5 @@
-//! Page views that come by user and are counted by page, and orders that meet their payments by a field: what `group_by`
-//! and a join's `on` make of a backlog.
+//! Page views that come by user and are counted by page, then by quarters of a day over all pages, and orders that meet their
+//! payments by a field: what `group_by` and a join's `on` make of a backlog.
 
 use std::time::Duration;
 
@@ -44,6 +44,32 @@ async fn report(hour: Closed<PageHour>) -> PageViews {
         page: hour.key().clone(),
         hour: hour.start().timestamp() / 3_600,
         views: hour.views,
+    }
+}
+
+#[table(tumbling = "6h")]
+#[derive(Clone, Default)]
+struct Quarter {
+    views: u64,
+}
+
+#[record]
+struct AllViews {
+    /// Hours since 1970 at its beginning.
+    from: i64,
+    views: u64,
+}
+
+#[agent(on_close = PageHour, name = "all_pages", group_by = |_: &Closed<PageHour>| "all".to_owned())]
+async fn add(hour: Closed<PageHour>, Key(all): Key<String>, mut quarters: Table<Quarter>) {
+    quarters.update(&all, |quarter| quarter.views += hour.views);
+}
+
+#[agent(on_close = Quarter, sink = "quarters")]
+async fn publish(quarter: Closed<Quarter>) -> AllViews {
+    AllViews {
+        from: quarter.start().timestamp() / 3_600,
+        views: quarter.views,
     }
 }
 

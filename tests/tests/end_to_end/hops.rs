@@ -48,6 +48,18 @@ fn truth() -> Counts {
     counts
 }
 
+/// Views of all pages by the quarters of the day whose hours are over when all have come, each with its first hour.
+fn quarters() -> BTreeMap<i64, u64> {
+    let mut quarters = BTreeMap::new();
+    for (_, _, at) in day() {
+        let from = at.div_euclid(6 * HOUR) * 6;
+        if from < BEGIN / HOUR + 18 {
+            *quarters.entry(from).or_default() += 1;
+        }
+    }
+    quarters
+}
+
 struct Clicks(App);
 
 impl Clicks {
@@ -113,6 +125,17 @@ impl Clicks {
         counts
     }
 
+    /// Returns what was told of quarters, each once.
+    fn told_quarters(&self) -> BTreeMap<i64, u64> {
+        let mut quarters = BTreeMap::new();
+        for line in self.0.tail("quarters").unwrap_or_default() {
+            let from = line.value["from"].as_i64().unwrap();
+            let before = quarters.insert(from, line.value["views"].as_u64().unwrap());
+            assert_eq!(before, None, "{line:?} was told twice");
+        }
+        quarters
+    }
+
     fn paid(&self) -> Vec<i64> {
         let number = |text: &str| text.strip_prefix("order-")?.parse().ok();
         let lines = self.0.tail("paid").unwrap_or_default();
@@ -128,19 +151,21 @@ impl Clicks {
         let (start, truth) = (Instant::now(), truth());
         let orders: Vec<i64> = (0..ORDERS).collect();
         loop {
-            let (told, paid) = (self.told(), self.paid());
-            if told.len() >= truth.len() && paid.len() >= orders.len() {
+            let (told, paid, quarters) = (self.told(), self.paid(), self.told_quarters());
+            let all = told.len() >= truth.len() && paid.len() >= orders.len();
+            if all && quarters.len() >= self::quarters().len() {
                 let wrong: Vec<_> = told
                     .iter()
                     .filter(|(at, n)| truth.get(at) != Some(n))
                     .collect();
                 assert!(wrong.is_empty() && told.len() == truth.len(), "{wrong:?}");
                 assert_eq!(paid, orders);
+                assert_eq!(quarters, self::quarters(), "the second stage");
                 return;
             }
             assert!(
                 start.elapsed() < WITHIN,
-                "{} of {} hours, {} of {ORDERS} orders\n{}",
+                "{} of {} hours, {} of {ORDERS} orders, quarters {quarters:?}\n{}",
                 told.len(),
                 truth.len(),
                 paid.len(),

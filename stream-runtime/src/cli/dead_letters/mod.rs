@@ -127,9 +127,7 @@ impl<'a> Desk<'a> {
 
     /// Why a letter cannot be sent again; `None`: it can.
     fn refusal(&self, letter: &Letter) -> Option<String> {
-        let mut agents = self.view.agents();
-        let agent = agents.find(|agent| agent.name == letter.agent);
-        letter.refusal(agent.and_then(|agent| agent.closes.as_deref()))
+        letter.refusal(self.view.closes(&letter.agent))
     }
 
     /// The topics that hold letters of this agent, or of all.

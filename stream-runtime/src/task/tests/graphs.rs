@@ -10,7 +10,9 @@ use super::specs::*;
 use crate::Failure;
 use crate::record::Record;
 use crate::table::{Table, TableSpec, Tumbling, open};
-use crate::task::{Closed, Event, Now, Pulse, RawRecord, Task, TaskParts, TaskSettings};
+use crate::task::{
+    Closed, ClosedForm, Event, Now, Pulse, RawRecord, Task, TaskParts, TaskSettings,
+};
 use crate::topology::{AgentFuture, Place, Source, SubTopology, TableDescriptor};
 use crate::window::Window;
 
@@ -141,7 +143,7 @@ impl TableSpec for Day {
 }
 
 fn feed(cx: &dyn Any) -> AgentFuture {
-    start::<Closed<Tumbling1000Grace0>, _, _, _>(cx, |hour, cx| {
+    start::<Closed<Tumbling1000Grace0>, ClosedForm, _, _>(cx, |hour, cx| {
         let mut days = cx.get::<Table<Day>>();
         async move {
             days.update(hour.key(), |day| {
@@ -165,7 +167,7 @@ fn collect(cx: &dyn Any) -> AgentFuture {
 }
 
 fn day_out(cx: &dyn Any) -> AgentFuture {
-    start::<Closed<Day>, _, _, _>(cx, |day, _| async move {
+    start::<Closed<Day>, ClosedForm, _, _>(cx, |day, _| async move {
         Out {
             key: day.key().clone(),
             start: day.start().timestamp_millis(),
@@ -190,7 +192,7 @@ fn roll_up() -> Arc<SubTopology> {
             "feed",
             Source::Closed,
             None,
-            || shape::<Closed<Tumbling1000Grace0>, _, (Table<Day>,), ()>(&[true]),
+            || shape::<Closed<Tumbling1000Grace0>, ClosedForm, (Table<Day>,), ()>(&[true]),
             feed,
             TypeId::of::<Out>,
         ),
@@ -198,7 +200,7 @@ fn roll_up() -> Arc<SubTopology> {
             "day_out",
             Source::Closed,
             Some("out"),
-            || shape::<Closed<Day>, _, (), Out>(&[]),
+            || shape::<Closed<Day>, ClosedForm, (), Out>(&[]),
             day_out,
             TypeId::of::<Agg>,
         ),

@@ -12,7 +12,7 @@ use super::by_hand::{shape, start};
 use super::driver::{Driver, Input, settings};
 use super::specs::*;
 use crate::table::{Table, TableSpec};
-use crate::task::{Closed, Event, TaskSettings};
+use crate::task::{Closed, ClosedForm, Event, TaskSettings};
 use crate::topology::{AgentFuture, Source, SubTopology};
 
 thread_local! {
@@ -67,7 +67,7 @@ where
     S: TableSpec<Key = String, Value = Agg>,
     S::Kind: Adds,
 {
-    start::<Closed<S>, _, _, _>(cx, |window, _| async move {
+    start::<Closed<S>, ClosedForm, _, _>(cx, |window, _| async move {
         gate().await;
         Out {
             key: window.key().clone(),
@@ -106,7 +106,7 @@ where
             "slow_close",
             Source::Closed,
             Some("out"),
-            || shape::<Closed<S>, _, (), Out>(&[]),
+            || shape::<Closed<S>, ClosedForm, (), Out>(&[]),
             slow_close::<S>,
             std::any::TypeId::of::<Out>,
         ),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::by_hand::{shape, start};
 use super::specs::*;
 use crate::table::{Plain, Table, TableSpec, open};
-use crate::task::{Closed, Event};
+use crate::task::{Closed, ClosedForm, Event};
 use crate::topology::{AgentFuture, AgentOptions, Source, SubTopology, TableDescriptor};
 
 fn feed<A, B>(cx: &dyn Any) -> AgentFuture
@@ -16,7 +16,7 @@ where
     A::Kind: Adds,
     B::Kind: Adds,
 {
-    start::<Closed<A>, _, _, _>(cx, |window, cx| {
+    start::<Closed<A>, ClosedForm, _, _>(cx, |window, cx| {
         let mut table = cx.get::<Table<B>>();
         async move { B::Kind::add(&mut table, window.key(), window.sum) }
     })
@@ -43,7 +43,7 @@ where
             "feed",
             Source::Closed,
             None,
-            || shape::<Closed<A>, _, (Table<B>,), ()>(&[true]),
+            || shape::<Closed<A>, ClosedForm, (Table<B>,), ()>(&[true]),
             feed::<A, B>,
             TypeId::of::<(A, B)>,
         ),
@@ -51,7 +51,7 @@ where
             "close_fed",
             Source::Closed,
             Some("out"),
-            || shape::<Closed<A>, _, (), Out>(&[]),
+            || shape::<Closed<A>, ClosedForm, (), Out>(&[]),
             start_close::<A>,
             TypeId::of::<(A,)>,
         ),
@@ -59,7 +59,7 @@ where
             "close_sums",
             Source::Closed,
             Some("out"),
-            || shape::<Closed<B>, _, (), Out>(&[]),
+            || shape::<Closed<B>, ClosedForm, (), Out>(&[]),
             start_close::<B>,
             TypeId::of::<(B,)>,
         ),

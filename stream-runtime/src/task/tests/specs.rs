@@ -11,7 +11,7 @@ use crate::record::{DecodeError, EncodeError, Record};
 use crate::table::{
     Hopping, Merge, MergeFn, Session, Sliding, Table, TableSpec, Tumbling, WindowedKind, open,
 };
-use crate::task::{Closed, Event};
+use crate::task::{Closed, ClosedForm, Event};
 use crate::topology::{
     AgentDescriptor, AgentFuture, AgentOptions, Place, PlanParts, Source, SubTopology,
     TableDescriptor, plan,
@@ -198,7 +198,7 @@ where
     S: TableSpec<Key = String, Value = Agg>,
     S::Kind: Adds,
 {
-    start::<Closed<S>, _, _, _>(cx, |window, _| async move { close::<S>(window).await })
+    start::<Closed<S>, ClosedForm, _, _>(cx, |window, _| async move { close::<S>(window).await })
 }
 
 pub fn agent(
@@ -248,7 +248,7 @@ where
             "close",
             Source::Closed,
             Some("out"),
-            || shape::<Closed<S>, _, (), Out>(&[]),
+            || shape::<Closed<S>, ClosedForm, (), Out>(&[]),
             start_close::<S>,
             TypeId::of::<(S,)>,
         ),

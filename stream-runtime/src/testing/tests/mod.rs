@@ -3,6 +3,7 @@
 mod advance;
 mod all;
 mod beside;
+mod chains;
 mod globals;
 mod group_by;
 mod hops;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Existing, TOMBSTONES};
 use crate::error::{Error, Kind};
 use crate::kafka::TopicSettings;
-use crate::topology::{OutputKind, Plan, SubTopology};
+use crate::topology::{InputPlan, OutputKind, Plan, SubTopology};
 use crate::worker::WorkerSettings;
 
 /// The source topic of a dead-letter topic: its agent's first.
@@ -183,15 +183,13 @@ pub(super) fn partitions_of(
     if own.is_some() || topology.inputs.iter().any(|i| !i.is_repartition()) {
         return own.or(settings.topic_partitions);
     }
-    // Repartition topics alone: as many as their sources. These are read by name, so somebody's plain inputs.
-    let sources = topology.inputs.iter().flat_map(|input| &input.sources);
-    let reads = |name: &String| {
-        let mut all = plan.topologies.iter();
-        all.find(|other| other.inputs.iter().any(|input| input.topic == *name))
+    // Repartition topics alone: as many as the tasks have that fill them.
+    let fills = |other: &&SubTopology| {
+        let fills = |input: &InputPlan| other.outputs.iter().any(|o| o.topic == input.topic);
+        topology.inputs.iter().any(fills)
     };
-    let counts = sources
-        .filter_map(reads)
-        .filter(|other| other.index != topology.index);
+    let counts = plan.topologies.iter().filter(fills);
+    let counts = counts.filter(|other| other.index != topology.index);
     let counts: Option<Vec<i32>> = counts
         .map(|other| partitions_of(other, plan, settings, existing))
         .collect();
@@ -266,7 +264,7 @@ pub(in crate::worker) fn grown(
 mod tests {
     use super::*;
     use crate::kafka::{Properties, TopicView};
-    use crate::topology::{InputPlan, OutputPlan, RecordInfo};
+    use crate::topology::{OutputPlan, RecordInfo};
 
     fn plan(inputs: &[&str], sinks: &[&str]) -> Plan {
         let record = RecordInfo::of::<String, String>();
@@ -278,6 +276,7 @@ mod tests {
                     agents: vec![],
                     record,
                     sources: vec![],
+                    windows_of: None,
                     declared: None,
                     found: false,
                     again: false,

@@ -6,12 +6,6 @@ struct View {
     day: u32,
 }
 
-#[table(tumbling = "1h")]
-#[derive(Clone, Default)]
-struct Hour {
-    n: u64,
-}
-
 #[agent(topic = "views", group_by = |view: &View| view.page.clone())]
 async fn closure_without_name(_: View) {}
 
@@ -29,8 +23,5 @@ async fn quoted(_: View) {}
 
 #[agent(topic = "views", group_by)]
 async fn without_value(_: View) {}
-
-#[agent(on_close = Hour, group_by = n)]
-async fn of_windows(_: Closed<Hour>) {}
 
 fn main() {}
