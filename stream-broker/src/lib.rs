@@ -6,9 +6,9 @@
 //! the operating system has not written to the disk is lost with the power.
 //!
 //! It answers as Apache Kafka 4.1 does, with these differences: topics are never created by being asked for, there are
-//! no internal topics to read, a group's offsets are kept until the group or the topic is deleted, batches are never
-//! recompressed (`compression.type` is accepted and does nothing), and compaction leaves compressed batches as they are,
-//! with the tombstones behind them.
+//! no internal topics to read, a group's offsets are kept until the group or the topic is deleted, and batches are never
+//! compressed here: `compression.type` is accepted and does nothing, and compaction writes what is left of a compressed
+//! batch without compression.
 //! New consumer groups (KIP-848), transactions of version 2, quotas, authentication and ACLs are not there; clients see
 //! that in ApiVersions and use what is.
 //!

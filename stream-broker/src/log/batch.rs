@@ -79,8 +79,9 @@ impl Header {
         self.attributes & CONTROL != 0
     }
 
-    pub(crate) fn is_compressed(&self) -> bool {
-        self.attributes & COMPRESSION != 0
+    /// What its records are compressed with; 0 when they are not.
+    pub(crate) fn codec(&self) -> i16 {
+        self.attributes & COMPRESSION
     }
 
     pub(crate) fn is_log_append_time(&self) -> bool {
@@ -141,6 +142,13 @@ pub(crate) fn stamp_append_time(batch: &mut [u8], now: i64) {
     let attributes = i16_at(batch, 21) | LOG_APPEND_TIME;
     batch[21..23].copy_from_slice(&attributes.to_be_bytes());
     batch[35..43].copy_from_slice(&now.to_be_bytes());
+    seal(batch);
+}
+
+/// Says of a batch what its records are compressed with, 0 for nothing. They are in place already.
+pub(super) fn stamp_codec(batch: &mut [u8], codec: i16) {
+    let attributes = (i16_at(batch, 21) & !COMPRESSION) | codec;
+    batch[21..23].copy_from_slice(&attributes.to_be_bytes());
     seal(batch);
 }
 
@@ -365,14 +373,6 @@ pub(crate) mod tests {
             put_varint(&mut batch, record.len() as i64);
             batch.extend_from_slice(&record);
         }
-        seal(&mut batch);
-        batch
-    }
-
-    /// The batch as one whose records are compressed, with a codec that nobody knows.
-    pub(crate) fn compressed(mut batch: Vec<u8>) -> Vec<u8> {
-        let attributes = i16_at(&batch, 21) | COMPRESSION;
-        batch[21..23].copy_from_slice(&attributes.to_be_bytes());
         seal(&mut batch);
         batch
     }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::producers::Producers;
 
+/// Which batches compaction can open; one more with each version that opens others. Checkpoints of before have 0.
+pub(crate) const OPENS: u32 = 1;
+
 /// A log's state at an offset; later batches are read again after a restart.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Checkpoint {
@@ -16,6 +19,9 @@ pub(crate) struct Checkpoint {
     pub(crate) producers: Producers,
     /// Passes of compaction: up to which offset, and when (milliseconds since the epoch); oldest first.
     pub(crate) passes: Vec<(i64, i64)>,
+    /// What those passes could open.
+    #[serde(default)]
+    pub(crate) opens: u32,
 }
 
 /// Writes a file so that after a crash either the old or the new content is there.
@@ -46,9 +52,13 @@ impl Checkpoint {
         if body.is_none() {
             tracing::warn!(directory = %directory.display(), "a damaged checkpoint is set aside; the log is read again");
         }
-        body.map(|it| Self {
-            producers: it.producers.restored(),
-            ..it
+        body.map(|mut it| {
+            if it.opens != OPENS {
+                // They have not compared what was shut to them: a tombstone could go before the value it is for.
+                it.passes.clear();
+            }
+            it.producers = it.producers.restored();
+            it
         })
     }
 }

@@ -1,7 +1,8 @@
 //! Compaction: of every key only the last record is kept, and tombstones for as long as a reader may take.
 //!
-//! Compressed batches stay as they are, because nothing here opens them. A tombstone behind one stays as well: without it
-//! an older value in there would be the key's last word.
+//! Compressed batches are opened. What is left of one is written without compression, unless all of it is left: then it
+//! stays as it is. So does one that cannot be opened, and the tombstones behind it stay as well: without them an older
+//! value in there would be the key's last word.
 //!
 //! A job is settled under the log's lock, done without it, and put in place under it again.
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use super::LogConfig;
 use super::batch::{self, HEADER, Header, Records};
+use super::compression::{Unopened, opened};
 use super::partition::Log;
 use super::producers::Producers;
 use super::segment::Segment;
@@ -47,8 +49,8 @@ pub(crate) struct Job {
     removable_before: i64,
     producers: Producers,
     log_start: i64,
-    /// A compressed batch stands before what is looked at now.
-    behind_compressed: Cell<bool>,
+    /// A batch that cannot be opened stands before what is looked at now.
+    behind_unopened: Cell<bool>,
 }
 
 /// What a job has made.
@@ -115,7 +117,7 @@ impl Log {
             removable_before,
             producers: self.producers.clone(),
             log_start: self.log_start,
-            behind_compressed: Cell::new(false),
+            behind_unopened: Cell::new(false),
         })
     }
 
@@ -201,18 +203,17 @@ impl Job {
         {
             let whole = each_batch(part, |bytes, header| {
                 if header.base_offset >= self.dirty_from
+                    && header.last_offset() >= self.log_start
                     && !self.is_dropped(header)
-                    && !header.is_compressed()
                     && !header.is_control()
                 {
                     if keys.len() + header.count as usize > MOST_KEYS && keys.len() > 0 {
                         return Ok(false);
                     }
-                    for record in Records::of(bytes) {
-                        let record = record.map_err(|_| damaged(header))?;
-                        if let Some(key) = record.key {
-                            keys.note(key, header.base_offset + i64::from(record.offset_delta));
-                        }
+                    match opened(bytes, header) {
+                        Ok(bytes) => note_keys(&bytes, header, keys)?,
+                        // What has been compared already is not looked at again here, so it is said once.
+                        Err(why) => self.say_unopened(header, &why),
                     }
                 }
                 up_to = header.last_offset() + 1;
@@ -232,6 +233,16 @@ impl Job {
             && self
                 .producers
                 .is_aborted(header.producer_id, header.base_offset)
+    }
+
+    fn say_unopened(&self, header: &Header, why: &Unopened) {
+        tracing::warn!(
+            directory = %self.directory.display(),
+            offset = header.base_offset,
+            records = header.count,
+            %why,
+            "a compressed batch cannot be opened: compaction leaves it as it is, and keeps the tombstones behind it; if they become too many, make the topic anew"
+        );
     }
 
     fn rewrite(
@@ -290,19 +301,19 @@ impl Job {
         if self.is_dropped(header) || header.last_offset() < self.log_start {
             return Ok(());
         }
-        if header.is_compressed() {
-            self.behind_compressed.set(true);
+        let Ok(opened) = opened(bytes, header) else {
+            self.behind_unopened.set(true);
             return segment.append(bytes, header);
-        }
+        };
         let mut kept = Vec::with_capacity(header.count as usize);
-        for record in Records::of(bytes) {
+        for record in Records::of(&opened) {
             let record = record.map_err(|_| damaged(header))?;
             let offset = header.base_offset + i64::from(record.offset_delta);
             let Some(key) = record.key else { continue };
             let outdated = keys.last(key).is_some_and(|last| offset < last);
             let removable = record.is_tombstone
                 && offset < self.removable_before
-                && !self.behind_compressed.get();
+                && !self.behind_unopened.get();
             if !outdated && !removable {
                 kept.push(record.bytes);
             }
@@ -312,11 +323,21 @@ impl Job {
         } else if kept.is_empty() {
             Ok(())
         } else {
-            let fewer = batch::keep(bytes, &kept);
+            let fewer = batch::keep(&opened, &kept);
             let header = Header::read(&fewer).ok_or_else(|| damaged(header))?;
             segment.append(&fewer, &header)
         }
     }
+}
+
+fn note_keys(batch: &[u8], header: &Header, keys: &mut Keys) -> io::Result<()> {
+    for record in Records::of(batch) {
+        let record = record.map_err(|_| damaged(header))?;
+        if let Some(key) = record.key {
+            keys.note(key, header.base_offset + i64::from(record.offset_delta));
+        }
+    }
+    Ok(())
 }
 
 fn damaged(header: &Header) -> io::Error {

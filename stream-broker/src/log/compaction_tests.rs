@@ -1,10 +1,10 @@
 //! Tests of compaction.
 
-use super::batch::tests::{From, NOBODY, batch_of, compressed};
+use super::batch::tests::{From, NOBODY, batch_of};
 use super::tests::{NOW, Place, config, keys, put, read};
 use super::{Log, LogConfig, Outcome};
 
-fn compacted() -> LogConfig {
+pub(super) fn compacted() -> LogConfig {
     LogConfig {
         compact: true,
         delete: false,
@@ -90,39 +90,6 @@ fn tombstones_stay_for_their_time() {
     fill(&mut log, "y");
     assert!(compact(&mut log, NOW + 1000));
     assert_eq!(keys(&log, true), "stays x y");
-}
-
-#[test]
-fn a_tombstone_stays_as_long_as_a_compressed_batch_stands_before_it() {
-    let place = Place::new(compacted());
-    let mut log = place.open();
-    let tombstone = |log: &mut Log, key: &str| {
-        log.append(&mut batch_of(NOBODY, NOW, &[(Some(key), None)]), NOW)
-            .unwrap();
-        log.roll().unwrap();
-    };
-    let fill = |log: &mut Log, key: &str| {
-        put(log, NOBODY, &[(key, "v")]).unwrap();
-        log.roll().unwrap();
-    };
-    put(&mut log, NOBODY, &[("before", "v")]).unwrap();
-    tombstone(&mut log, "before");
-    let packed = batch_of(NOBODY, NOW, &[(Some("behind"), Some("v"))]);
-    log.append(&mut compressed(packed), NOW).unwrap();
-    log.roll().unwrap();
-    tombstone(&mut log, "behind");
-    assert!(compact(&mut log, NOW));
-    // Each pass later than the time that tombstones have, and after a restart as well.
-    for (round, fresh) in ["x", "y", "z"].into_iter().enumerate() {
-        fill(&mut log, fresh);
-        assert!(compact(&mut log, NOW + 1000 * (round as i64 + 1)));
-        log = place.open();
-    }
-    let left = keys(&log, true);
-    assert_eq!(
-        left, "behind behind x y z",
-        "the value in the compressed batch would live again without its tombstone"
-    );
 }
 
 #[test]

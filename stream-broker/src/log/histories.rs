@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::batch::tests::From;
+use super::batch::tests::{From, NOBODY, batch_of};
 use super::compaction_tests::compact;
+use super::compression::tests::{PACKERS, Packer, packed};
 use super::tests::{NOW, Place, config, put, read};
 use super::{Log, LogConfig, Outcome};
 
@@ -13,6 +14,8 @@ use super::{Log, LogConfig, Outcome};
 enum Step {
     /// A record of this key, from a producer without transactions.
     Plain(u8),
+    /// Records of these keys in one batch, compressed.
+    Packed(Packer, Vec<u8>),
     /// A record of this key within the producer's transaction, which begins with it if none is open.
     Send(i64, u8),
     End(i64, bool),
@@ -27,6 +30,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0u8..6).prop_map(Step::Plain),
+        2 => (proptest::sample::select(&PACKERS[..]), proptest::collection::vec(0u8..6, 1..5))
+            .prop_map(|(packer, keys)| Step::Packed(packer, keys)),
         6 => (1i64..4, 0u8..6).prop_map(|(producer, key)| Step::Send(producer, key)),
         3 => (1i64..4, any::<bool>()).prop_map(|(producer, commit)| Step::End(producer, commit)),
         1 => Just(Step::Roll),
@@ -133,6 +138,14 @@ fn act(place: &Place, log: &mut Log, model: &mut Model, step: &Step, now: i64) {
                 model.next
             );
             model.add(&key, Fate::Held);
+        }
+        Step::Packed(packer, ref keys) => {
+            let keys: Vec<_> = keys.iter().map(|key| format!("k{key}")).collect();
+            let records: Vec<_> = keys.iter().map(|key| (Some(&key[..]), Some("v"))).collect();
+            let mut batch = packed(&batch_of(NOBODY, NOW, &records), packer);
+            let base = log.append(&mut batch, NOW).unwrap().base_offset;
+            assert_eq!(base, model.next);
+            keys.iter().for_each(|key| model.add(key, Fate::Held));
         }
         Step::Send(id, key) => {
             let key = format!("k{key}");

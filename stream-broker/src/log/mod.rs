@@ -6,6 +6,7 @@
 pub(crate) mod batch;
 mod checkpoint;
 mod cleaner;
+mod compression;
 mod journal;
 mod partition;
 mod producers;
@@ -73,6 +74,8 @@ impl From<io::Error> for LogError {
 
 #[cfg(test)]
 mod compaction_tests;
+#[cfg(test)]
+mod compressed_tests;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::batch::{self, HEADER, Header, Outcome, Record, Records};
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, OPENS};
+use super::compression::opened;
 use super::producers::{Producers, Verdict};
 use super::segment::Segment;
 use super::{LogConfig, LogError, RecordFault};
@@ -165,10 +166,7 @@ impl Log {
         {
             return Err(LogError::TooLarge);
         }
-        self.check_timestamps(&header, batch, now)?;
-        if self.config.compact && !header.is_compressed() {
-            pick(batch, RecordFault::Keyless, |record| record.key.is_none())?;
-        }
+        self.check_records(&header, batch, now)?;
         if let Verdict::Duplicate {
             base_offset,
             timestamp,
@@ -232,9 +230,9 @@ impl Log {
         Ok(())
     }
 
-    /// Every record's time lies within the topic's bounds; "none" does. Of a compressed batch only the first and the
-    /// largest time are known.
-    fn check_timestamps(&self, header: &Header, batch: &[u8], now: i64) -> Result<(), LogError> {
+    /// Checks what the topic asks of every record: a time within its bounds ("none" is), and a key if it is compacted.
+    /// A topic that asks nothing opens no compressed batch.
+    fn check_records(&self, header: &Header, batch: &[u8], now: i64) -> Result<(), LogError> {
         let (before, after) = (
             self.config.timestamp_before_max_ms,
             self.config.timestamp_after_max_ms,
@@ -244,19 +242,20 @@ impl Log {
                 && (time.saturating_sub(now) > after || now.saturating_sub(time) > before)
         };
         let bounded = before < i64::MAX || bad(header.max_timestamp);
-        if self.config.append_time || !bounded {
+        let timed = bounded && !self.config.append_time;
+        if !timed && !self.config.compact {
             return Ok(());
         }
-        if header.is_compressed() {
-            let any = bad(header.max_timestamp) || bad(header.base_timestamp);
-            return match any {
-                true => Err(LogError::Records(RecordFault::Timestamp, Vec::new())),
-                false => Ok(()),
-            };
+        let batch = opened(batch, header)?;
+        if timed {
+            pick(&batch, RecordFault::Timestamp, |record| {
+                bad(header.base_timestamp.saturating_add(record.timestamp_delta))
+            })?;
         }
-        pick(batch, RecordFault::Timestamp, |record| {
-            bad(header.base_timestamp.saturating_add(record.timestamp_delta))
-        })
+        if self.config.compact {
+            pick(&batch, RecordFault::Keyless, |record| record.key.is_none())?;
+        }
+        Ok(())
     }
 
     fn roll_if_due(&mut self, more: u64, timestamp: i64) -> io::Result<()> {
@@ -301,6 +300,7 @@ impl Log {
             log_start: self.log_start,
             producers: self.producers.clone(),
             passes: self.passes.clone(),
+            opens: OPENS,
         };
         checkpoint.write(&self.directory)
     }

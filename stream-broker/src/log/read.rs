@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::LogError;
 use super::batch::{HEADER, Header, Records};
+use super::compression::opened;
 use super::partition::Log;
 use super::producers::Aborted;
 
@@ -159,8 +160,8 @@ impl Log {
     }
 }
 
-/// The first record of a batch that is stamped late enough. Compressed batches are not opened: their first offset
-/// stands for them, so that a client reads a few records too many rather than one too few.
+/// The first record of a batch that is stamped late enough. For a compressed batch that cannot be opened its first
+/// offset stands, so that a client reads a few records too many rather than one too few.
 fn record_of_time(
     file: &File,
     position: u64,
@@ -168,12 +169,16 @@ fn record_of_time(
     timestamp: i64,
     start: i64,
 ) -> io::Result<Option<(i64, i64)>> {
-    if header.is_compressed() || header.is_log_append_time() {
-        return Ok(Some((header.base_offset.max(start), header.max_timestamp)));
+    let whole = Some((header.base_offset.max(start), header.max_timestamp));
+    if header.is_log_append_time() {
+        return Ok(whole);
     }
     let mut bytes = vec![0; header.size];
     file.read_exact_at(&mut bytes, position)?;
-    Ok(Records::of(&bytes)
+    let Ok(opened) = opened(&bytes, header) else {
+        return Ok(whole);
+    };
+    Ok(Records::of(&opened)
         .filter_map(Result::ok)
         .find_map(|record| {
             let at = header.base_timestamp + record.timestamp_delta;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::batch::tests::{From, NOBODY, batch_at, batch_of};
 use super::batch::{Header, Records};
+use super::compression::opened;
 use super::{Log, LogConfig, LogError, Outcome, ReadOutcome, RecordFault};
 
 pub(super) const NOW: i64 = 1_700_000_000_000;
@@ -73,7 +74,8 @@ fn headers(bytes: &[u8]) -> Vec<Header> {
     all
 }
 
-/// Everything a client gets from an offset on, piece by piece: (offset, key) of the records it would show.
+/// Everything a client gets from an offset on, piece by piece: (offset, key) of the records it would show, and "?" for
+/// a batch that cannot be opened.
 pub(super) fn read(log: &Log, from: i64, committed: bool, most: usize) -> Vec<(i64, String)> {
     let (mut from, mut all) = (from, Vec::new());
     loop {
@@ -112,7 +114,11 @@ pub(super) fn read(log: &Log, from: i64, committed: bool, most: usize) -> Vec<(i
             {
                 continue;
             }
-            for record in Records::of(bytes) {
+            let Ok(bytes) = opened(bytes, &header) else {
+                all.push((header.base_offset, "?".to_owned()));
+                continue;
+            };
+            for record in Records::of(&bytes) {
                 let record = record.unwrap();
                 let offset = header.base_offset + i64::from(record.offset_delta);
                 if offset >= reached {
