@@ -355,7 +355,7 @@ pub(super) fn circles_of_windows(topologies: &[SubTopology], problems: &mut Vec<
         })
         .collect();
     let mut told: Vec<usize> = Vec::new();
-    for first in 0..topologies.len() {
+    for (first, topology) in topologies.iter().enumerate() {
         let mut open = vec![(first, Vec::new())];
         let mut seen = Vec::new();
         while let Some((at, way)) = open.pop() {
@@ -370,7 +370,7 @@ pub(super) fn circles_of_windows(topologies: &[SubTopology], problems: &mut Vec<
                 }
                 if !way.iter().any(|(at, _)| told.contains(at)) {
                     told.extend(way.iter().map(|(at, _)| *at));
-                    problems.push(circle(&topologies[first], &way));
+                    problems.push(circle(topology, &way));
                 }
             }
         }
