@@ -13,7 +13,6 @@ use super::group::{Feeder, Grouped, RecordOf, TopicInput};
 use super::inject::FromContext;
 use super::input::{ClosedForm, Cx, EventForm, Input, StreamForm};
 use super::outputs::{Emitter, Outputs, put_key};
-use super::regroup::RegroupedForm;
 use crate::error::Failure;
 use crate::key::StreamKey;
 use crate::table::{TableSpec, WindowedKind};
@@ -277,9 +276,19 @@ pub fn item_id<F: 'static>(_: &F) -> TypeId {
     label = "not the closed window of `{S}`",
     note = "write `Closed<{S}>`, or name the other table in `on_close`"
 )]
-pub trait IsClosed<S>: Input<ClosedForm> + Input<RegroupedForm> {}
+pub trait IsClosed<S>: Input<ClosedForm> {
+    /// Returns the window as the parameter takes it.
+    fn of(window: Closed<S>) -> Self;
+}
 
-impl<S: TableSpec> IsClosed<S> for Closed<S> where S::Kind: WindowedKind {}
+impl<S: TableSpec> IsClosed<S> for Closed<S>
+where
+    S::Kind: WindowedKind,
+{
+    fn of(window: Closed<S>) -> Self {
+        window
+    }
+}
 
 /// The forms that read topics.
 #[diagnostic::on_unimplemented(

@@ -142,11 +142,13 @@ impl<S: TableSpec> ClosedRecord<S> {
     }
 }
 
-impl<S: TableSpec> Input<RegroupedForm> for Closed<S> {
+/// A window that came under another key. `Closed<S>` itself has one form: with two the compiler would not know which is meant.
+struct Regrouped<S>(Closed<S>);
+
+impl<S: TableSpec> Input<RegroupedForm> for Regrouped<S> {
     fn record() -> Option<RecordInfo> {
-        Some(ClosedRecord::<S>::shown(RecordInfo::keyless::<
-            ClosedRecord<S>,
-        >()))
+        let info = RecordInfo::keyless::<ClosedRecord<S>>();
+        Some(ClosedRecord::<S>::shown(info))
     }
 
     fn heads() -> Option<Box<dyn PeekTime>> {
@@ -159,7 +161,7 @@ impl<S: TableSpec> Input<RegroupedForm> for Closed<S> {
         Fut: Future<Output = Returned<R>>,
     {
         per_event(agent, call, |event: Event<ClosedRecord<S>, AnyKey>| {
-            event.record.0
+            Regrouped(event.record.0)
         })
     }
 }
@@ -170,7 +172,7 @@ impl<I> super::parts::Agent<I, RegroupedForm> {
         self,
         edges: &[(Option<Edge>, bool)],
         output: Option<RecordInfo>,
-        call: F,
+        mut call: F,
         key: fn(&Closed<S>) -> K,
     ) -> AgentParts
     where
@@ -182,6 +184,7 @@ impl<I> super::parts::Agent<I, RegroupedForm> {
         R: 'static,
     {
         let feeder = Feeder::of_windows::<S, K>(move |window, out| put_key(&key(window), out));
+        let call = move |window: Regrouped<S>, cx: &Cx<RegroupedForm>| call(I::of(window.0), cx);
         AgentParts::new(edges, output, call).fed_by(feeder)
     }
 
@@ -190,7 +193,7 @@ impl<I> super::parts::Agent<I, RegroupedForm> {
         self,
         edges: &[(Option<Edge>, bool)],
         output: Option<RecordInfo>,
-        call: F,
+        mut call: F,
         field: for<'a> fn(&'a Closed<S>) -> &'a K,
     ) -> AgentParts
     where
@@ -202,6 +205,7 @@ impl<I> super::parts::Agent<I, RegroupedForm> {
         R: 'static,
     {
         let feeder = Feeder::of_windows::<S, K>(move |window, out| put_key(field(window), out));
+        let call = move |window: Regrouped<S>, cx: &Cx<RegroupedForm>| call(I::of(window.0), cx);
         AgentParts::new(edges, output, call).fed_by(feeder)
     }
 }
