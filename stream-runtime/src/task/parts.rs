@@ -276,15 +276,17 @@ pub fn item_id<F: 'static>(_: &F) -> TypeId {
     label = "not the closed window of `{S}`",
     note = "write `Closed<{S}>`, or name the other table in `on_close`"
 )]
-pub trait IsClosed<S>: Input<ClosedForm> {
+pub trait IsClosed<S>: Input<ClosedForm> + OfWindow<S> {}
+
+impl<S: TableSpec> IsClosed<S> for Closed<S> where S::Kind: WindowedKind {}
+
+/// What is made from a closed window.
+pub trait OfWindow<S>: Sized {
     /// Returns the window as the parameter takes it.
     fn of(window: Closed<S>) -> Self;
 }
 
-impl<S: TableSpec> IsClosed<S> for Closed<S>
-where
-    S::Kind: WindowedKind,
-{
+impl<S> OfWindow<S> for Closed<S> {
     fn of(window: Closed<S>) -> Self {
         window
     }
