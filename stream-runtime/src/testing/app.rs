@@ -444,7 +444,8 @@ impl TestApp {
         done(drive.call_ends());
     }
 
-    /// Raises stream time itself, for tables without `idle`: windows whose end and grace are not after `time` close.
+    /// Raises stream time itself, for tables without `idle`: windows whose end and grace are not after `time` close, those of a stage
+    /// before those of the next, which count what came of them.
     ///
     /// # Panics
     /// When a partition would stop.

@@ -456,13 +456,16 @@ impl Drive {
         ranks
     }
 
-    /// Raises the stream time of every task.
+    /// Raises the stream time of every task: of those that feed others first, whose windows are then news to the others.
     pub(super) fn raise(&mut self, to: i64) -> Result<(), Error> {
         self.settle()?;
-        self.until_committed(|drive| {
-            for seat in &mut drive.seats {
-                seat.task.raise_to(to);
-            }
+        self.ranks().iter().try_for_each(|rank| {
+            self.until_committed(|drive| {
+                let seats = drive.seats.iter_mut();
+                for seat in seats.filter(|seat| rank.contains(&seat.topology)) {
+                    seat.task.raise_to(to);
+                }
+            })
         })
     }
 
