@@ -563,30 +563,3 @@ fn wait<T>(answer: impl Future<Output = T>) -> T {
         std::thread::park();
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    #[test]
-    fn a_question_about_settings_is_no_storm_of_connections_to_a_broker_that_is_away() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let met = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&met);
-        std::thread::spawn(move || {
-            while listener.accept().is_ok() {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        let mut properties = Properties::default();
-        properties.set("bootstrap.servers", &address).unwrap();
-        let admin = Admin::new(&properties, Duration::from_secs(3)).unwrap();
-        assert!(admin.config("sold").is_err());
-        let met = met.load(Ordering::Relaxed);
-        assert!(met < 100, "{met} connections in three seconds");
-    }
-}
