@@ -79,7 +79,7 @@ impl Header {
         self.attributes & CONTROL != 0
     }
 
-    /// What its records are compressed with; 0 when they are not.
+    /// Returns the codec of its records; 0 when they are not compressed.
     pub(crate) fn codec(&self) -> i16 {
         self.attributes & COMPRESSION
     }

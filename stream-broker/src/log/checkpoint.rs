@@ -19,7 +19,7 @@ pub(crate) struct Checkpoint {
     pub(crate) producers: Producers,
     /// Passes of compaction: up to which offset, and when (milliseconds since the epoch); oldest first.
     pub(crate) passes: Vec<(i64, i64)>,
-    /// What those passes could open.
+    /// Version of what those passes could open.
     #[serde(default)]
     pub(crate) opens: u32,
 }

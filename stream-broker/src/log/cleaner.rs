@@ -212,7 +212,7 @@ impl Job {
                     }
                     match opened(bytes, header) {
                         Ok(bytes) => note_keys(&bytes, header, keys)?,
-                        // What has been compared already is not looked at again here, so it is said once.
+                        // A batch is compared once, so this is logged once.
                         Err(why) => self.say_unopened(header, &why),
                     }
                 }

@@ -46,7 +46,7 @@ fn batches(log: &Log) -> Vec<Vec<u8>> {
     all
 }
 
-/// What is logged in this thread.
+/// Log lines of this thread.
 #[derive(Clone, Default)]
 struct Said(Arc<Mutex<Vec<u8>>>);
 

@@ -35,7 +35,7 @@ pub(crate) enum Unopened {
     },
     /// There are more bytes of records than this.
     TooLarge(usize),
-    /// What is in there is not as many records as the header says.
+    /// The number of records differs from the header's.
     OtherRecords,
 }
 
@@ -57,7 +57,7 @@ impl Display for Unopened {
     }
 }
 
-/// What a client is told whose batch cannot be opened where it must be.
+/// Gives the answer to a client whose batch must be opened and cannot be.
 impl From<Unopened> for LogError {
     fn from(why: Unopened) -> Self {
         match why {
@@ -100,7 +100,7 @@ fn opened_up_to<'a>(
     }
 }
 
-/// Whether the records that the header counts can be read, and nothing comes after them.
+/// Returns whether the records that the header counts can be read, and nothing comes after them.
 fn holds_its_records(batch: &[u8]) -> bool {
     let mut size = HEADER;
     for record in Records::of(batch) {
@@ -198,7 +198,7 @@ pub(crate) mod tests {
     use super::super::batch::tests::{NOBODY, batch_of};
     use super::*;
 
-    /// What a client packs its records with.
+    /// Codec and framing with which a client compresses its records.
     #[derive(Debug, Clone, Copy, PartialEq)]
     pub(crate) enum Packer {
         Gzip,

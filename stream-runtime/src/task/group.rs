@@ -11,7 +11,7 @@ use super::input::{AnyKey, EventForm, Input, StreamForm};
 use super::limits::admit;
 use super::outputs::stamp;
 use super::parts::Start;
-use super::shared::Current;
+use super::shared::{Current, Shared};
 use super::stream::Stream;
 use super::watermark::SourceTime;
 use crate::error::Failure;
@@ -136,6 +136,17 @@ async fn feed<T: Payload>(agent: AgentCx, put_key: impl Fn(&T::Record, &mut Vec<
     }
 }
 
+impl Shared {
+    /// Appends the headers that say the event time of a record for a repartition topic, and how far this source is.
+    pub(super) fn put_times(&self, sink: usize, time: i64, out: &mut Vec<u8>) {
+        put_event_time(time, out);
+        if let Some(hop) = self.hops.iter().find(|hop| hop.output == sink) {
+            let (source, before) = (self.partition, hop.time(self));
+            SourceTime { source, before }.put(out);
+        }
+    }
+}
+
 impl AgentCx {
     /// Stages the record in hand, unchanged, under another key for the repartition topic.
     fn pass_on(&self, time: i64, key: impl FnOnce(&mut Vec<u8>) -> bool) -> Result<(), Failure> {
@@ -153,14 +164,8 @@ impl AgentCx {
             partition: shared.partition,
             offset: record.offset,
         };
-        let hop = shared.hops.iter().find(|hop| hop.output == sink);
-        let hop = hop.map(|hop| hop.time(shared));
         let headers = |out: &mut Vec<u8>| {
-            put_event_time(time, out);
-            if let Some(before) = hop {
-                let source = shared.partition;
-                SourceTime { source, before }.put(out);
-            }
+            shared.put_times(sink, time, out);
             origin.put(out);
             out.extend_from_slice(record.headers);
         };

@@ -13,13 +13,11 @@ use super::closed::Closed;
 use super::event::Event;
 use super::group::Feeder;
 use super::heads::PeekTime;
-use super::inbox::put_event_time;
 use super::inject::PerEvent;
 use super::input::{AnyKey, ClosedForm, Cx, Input, heads, per_event};
 use super::limits::admit;
 use super::outputs::{put_key, stamp};
 use super::parts::{AgentParts, IsClosed, Returned};
-use super::watermark::SourceTime;
 use crate::codec::rows;
 use crate::error::Failure;
 use crate::key::StreamKey;
@@ -172,7 +170,7 @@ impl<I> super::parts::Agent<I, RegroupedForm> {
         self,
         edges: &[(Option<Edge>, bool)],
         output: Option<RecordInfo>,
-        mut call: F,
+        call: F,
         key: fn(&Closed<S>) -> K,
     ) -> AgentParts
     where
@@ -184,8 +182,7 @@ impl<I> super::parts::Agent<I, RegroupedForm> {
         R: 'static,
     {
         let feeder = Feeder::of_windows::<S, K>(move |window, out| put_key(&key(window), out));
-        let call = move |window: Regrouped<S>, cx: &Cx<RegroupedForm>| call(I::of(window.0), cx);
-        AgentParts::new(edges, output, call).fed_by(feeder)
+        AgentParts::new(edges, output, regrouped(call)).fed_by(feeder)
     }
 
     /// The same with `group_by = field`: a field of the row.
@@ -193,7 +190,7 @@ impl<I> super::parts::Agent<I, RegroupedForm> {
         self,
         edges: &[(Option<Edge>, bool)],
         output: Option<RecordInfo>,
-        mut call: F,
+        call: F,
         field: for<'a> fn(&'a Closed<S>) -> &'a K,
     ) -> AgentParts
     where
@@ -205,9 +202,15 @@ impl<I> super::parts::Agent<I, RegroupedForm> {
         R: 'static,
     {
         let feeder = Feeder::of_windows::<S, K>(move |window, out| put_key(field(window), out));
-        let call = move |window: Regrouped<S>, cx: &Cx<RegroupedForm>| call(I::of(window.0), cx);
-        AgentParts::new(edges, output, call).fed_by(feeder)
+        AgentParts::new(edges, output, regrouped(call)).fed_by(feeder)
     }
+}
+
+/// Returns the call for a window that came under another key.
+fn regrouped<I: IsClosed<S>, S, Fut>(
+    mut call: impl FnMut(I, &Cx<RegroupedForm>) -> Fut,
+) -> impl FnMut(Regrouped<S>, &Cx<RegroupedForm>) -> Fut {
+    move |window, cx| call(I::of(window.0), cx)
 }
 
 impl Feeder {
@@ -255,15 +258,7 @@ impl AgentCx {
             return Ok(());
         };
         let time = shared.clock.event_time.get();
-        let hop = shared.hops.iter().find(|hop| hop.output == sink);
-        let before = hop.map(|hop| hop.time(shared));
-        let headers = |out: &mut Vec<u8>| {
-            put_event_time(time, out);
-            if let Some(before) = before {
-                let source = shared.partition;
-                SourceTime { source, before }.put(out);
-            }
-        };
+        let headers = |out: &mut Vec<u8>| shared.put_times(sink, time, out);
         let mut staging = agent.staging.borrow_mut();
         let size = staging.push(
             sink,
