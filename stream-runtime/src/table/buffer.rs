@@ -470,9 +470,10 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
         Ok(())
     }
 
-    fn take_unstored(&self) -> Option<(StoredRows, u64)> {
+    fn take_unstored(&self, bare: bool) -> Option<(StoredRows, u64)> {
         let mut rows = self.rows.borrow_mut();
-        if !rows.storing.is_empty() || rows.unstored.is_empty() || rows.tree.is_none() {
+        let nothing = rows.unstored.is_empty() && !bare;
+        if !rows.storing.is_empty() || nothing || rows.tree.is_none() {
             return None;
         }
         Some((rows.take_unstored(), rows.commits))

@@ -113,8 +113,9 @@ pub trait TablePartition {
     fn committed(&self);
     /// The prepared rows, and all changes since, are void.
     fn aborted(&self) -> Result<(), Error>;
-    /// Rows for the store and the number of the commit they are of; `None` while a round is under way or nothing changed.
-    fn take_unstored(&self) -> Option<(StoredRows, u64)>;
+    /// Rows for the store and the number of the commit they are of; `None` while a round is under way, or when no row changed
+    /// unless `bare`.
+    fn take_unstored(&self, bare: bool) -> Option<(StoredRows, u64)>;
     /// Number of rows that await the store.
     fn unstored(&self) -> usize;
     /// Whether the cache is full of rows that await the store.

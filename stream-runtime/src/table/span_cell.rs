@@ -535,9 +535,10 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
         Ok(())
     }
 
-    fn take_unstored(&self) -> Option<(StoredRows, u64)> {
+    fn take_unstored(&self, bare: bool) -> Option<(StoredRows, u64)> {
         let mut rows = self.rows.borrow_mut();
-        if !rows.storing.is_empty() || rows.unstored.is_empty() || rows.tree.is_none() {
+        let nothing = rows.unstored.is_empty() && !bare;
+        if !rows.storing.is_empty() || nothing || rows.tree.is_none() {
             return None;
         }
         let round = rows.commits;

@@ -333,9 +333,13 @@ impl Task {
         )
     }
 
-    /// Rows of a table for the store, the commit they are of, and the mark of that commit.
-    pub fn take_round(&mut self, table: usize) -> Option<(StoredRows, u64, Option<Mark>)> {
-        let (rows, commit) = self.shared.tables[table].take_unstored()?;
+    /// Rows of a table for the store, the commit they are of, and the mark of that commit; `bare`: also when no row changed.
+    pub fn take_round(
+        &mut self,
+        table: usize,
+        bare: bool,
+    ) -> Option<(StoredRows, u64, Option<Mark>)> {
+        let (rows, commit) = self.shared.tables[table].take_unstored(bare)?;
         Some((rows, commit, self.marks[table].clone()))
     }
 

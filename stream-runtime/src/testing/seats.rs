@@ -204,7 +204,7 @@ impl Drive {
         let seat = &mut self.seats[at];
         let store = &self.workers[seat.worker].store;
         for table in 0..seat.ends.len() {
-            let Some((rows, commit, mark)) = seat.task.take_round(table) else {
+            let Some((rows, commit, mark)) = seat.task.take_round(table, false) else {
                 continue;
             };
             let name = self.topologies[seat.topology].tables[table].descriptor.name;

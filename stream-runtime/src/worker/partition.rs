@@ -114,10 +114,35 @@ pub(super) struct TableState {
     pub(super) tree: Option<Arc<dyn Tree>>,
     /// Next offset of the changelog behind the last commit.
     pub(super) next: i64,
-    /// The round under way: its ticket, and the commit it is of.
-    pub(super) round: Option<(u64, u64)>,
+    /// The round under way.
+    pub(super) round: Option<Round>,
+    /// What this task's last round said: the changelog's next offset, and when, wall clock in ms.
+    pub(super) stored: Option<(i64, i64)>,
+    /// How old, in ms, the store's word on how far it is may become: an older one than twice this is not trusted.
+    pub(super) fresh: i64,
     /// The incarnation that the group's offsets name for the table, if any.
     pub(super) named: Option<[u8; 16]>,
+}
+
+impl TableState {
+    /// Returns whether the store is to say how far it is although no row has changed: after so many marks, which come with
+    /// time alone, or after so long, recovery would read them all or the whole changelog.
+    pub(super) fn is_behind(&self, wall: i64) -> bool {
+        const MARKS: i64 = 1_000;
+        self.changelog.is_some()
+            && self.stored.is_none_or(|(next, at)| {
+                self.next - next >= MARKS || wall.saturating_sub(at) >= self.fresh
+            })
+    }
+}
+
+/// A round of the store that is under way.
+pub(super) struct Round {
+    pub(super) ticket: u64,
+    /// The commit that its rows are of.
+    pub(super) commit: u64,
+    /// What it says: the changelog's next offset, and when, wall clock in ms.
+    pub(super) stored: (i64, i64),
 }
 
 /// What reading an input came to.
@@ -300,5 +325,31 @@ impl Partition {
         let topics = self.inputs.iter().take(timely).map(|input| &*input.topic);
         let topics: Vec<&str> = topics.collect();
         format!("{}[{}]", topics.join("+"), self.name.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_behind_after_many_marks_or_a_long_time() {
+        let mut table = TableState {
+            changelog: Some("log".into()),
+            tree: None,
+            next: 1_500,
+            round: None,
+            stored: None,
+            fresh: 3_600_000,
+            named: None,
+        };
+        assert!(table.is_behind(0), "nobody knows what the last task left");
+        table.stored = Some((501, 1_000));
+        assert!(!table.is_behind(3_600_999));
+        assert!(table.is_behind(3_601_000));
+        table.next = 1_501;
+        assert!(table.is_behind(1_000));
+        table.changelog = None;
+        assert!(!table.is_behind(1_000));
     }
 }

@@ -279,6 +279,10 @@ impl StreamThread {
             let named = committed
                 .iter()
                 .find_map(|c| signature::incarnation(&c.metadata, table.descriptor.name));
+            let tombstones = topic
+                .as_ref()
+                .and_then(|topic| self.worker.tombstones.get(&**topic));
+            let tombstones = tombstones.copied().unwrap_or(SHORT_TOMBSTONES);
             if let Some(topic) = &topic {
                 let key = (Arc::clone(topic), partition);
                 let Some((low, end)) = found.changelogs.get(&key).copied() else {
@@ -295,12 +299,7 @@ impl StreamThread {
                     low,
                     end,
                     named,
-                    tombstones: self
-                        .worker
-                        .tombstones
-                        .get(&**topic)
-                        .copied()
-                        .unwrap_or(SHORT_TOMBSTONES),
+                    tombstones,
                 });
             }
             tables.push(TableState {
@@ -308,6 +307,8 @@ impl StreamThread {
                 tree,
                 next: 0,
                 round: None,
+                stored: None,
+                fresh: i64::try_from((tombstones / 4).as_millis()).unwrap_or(i64::MAX),
                 named,
             });
         }

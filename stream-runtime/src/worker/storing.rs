@@ -1,6 +1,6 @@
 //! Rounds of the store: what a stream thread hands to the storer, and what comes back.
 
-use super::partition::Partition;
+use super::partition::{Partition, Round};
 use crate::error::Error;
 use crate::store::{Checkpoint, Stored, StorerClient, TreeWrite};
 
@@ -21,7 +21,11 @@ pub(super) fn submit(partition: &mut Partition, storer: &mut StorerClient, wall:
                 continue;
             }
         };
-        let Some((rows, commit, _)) = partition.task.take_round(at) else {
+        let state = &partition.tables[at];
+        let bare =
+            partition.is_running() && partition.task.mark(at).is_some() && state.is_behind(wall);
+        let next = state.next;
+        let Some((rows, commit, _)) = partition.task.take_round(at, bare) else {
             continue;
         };
         let write = TreeWrite {
@@ -29,7 +33,11 @@ pub(super) fn submit(partition: &mut Partition, storer: &mut StorerClient, wall:
             rows,
             checkpoint,
         };
-        partition.tables[at].round = Some((storer.submit(vec![write]), commit));
+        partition.tables[at].round = Some(Round {
+            ticket: storer.submit(vec![write]),
+            commit,
+            stored: (next, wall),
+        });
     }
 }
 
@@ -56,15 +64,16 @@ pub(super) fn done(partitions: &mut [Partition], stored: &Stored) -> Option<usiz
     let mut superseded = None;
     for (place, partition) in partitions.iter_mut().enumerate() {
         for at in 0..partition.tables.len() {
-            let Some((_, commit)) = partition.tables[at]
+            let Some(round) = partition.tables[at]
                 .round
-                .take_if(|(ticket, _)| *ticket == stored.ticket)
+                .take_if(|round| round.ticket == stored.ticket)
             else {
                 continue;
             };
-            partition.task.round_done(at, commit, stored.result.is_ok());
+            let durable = stored.result.is_ok();
+            partition.task.round_done(at, round.commit, durable);
             match &stored.result {
-                Ok(()) => {}
+                Ok(()) => partition.tables[at].stored = Some(round.stored),
                 Err(error) if error.is_superseded() => superseded = Some(place),
                 // The rows stay in memory and the changelog has them: only recovery gets longer.
                 Err(error) => tracing::error!(

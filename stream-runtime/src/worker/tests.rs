@@ -5,6 +5,7 @@ mod keyless;
 mod reads;
 mod rows;
 mod shapes;
+mod stored;
 mod topics;
 
 use std::collections::BTreeMap;

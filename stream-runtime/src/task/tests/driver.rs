@@ -332,7 +332,7 @@ impl Driver {
     /// A round of the store, of what is committed.
     pub fn store(&mut self) {
         for table in 0..self.topology.tables.len() {
-            let Some((rows, commit, mark)) = self.task.take_round(table) else {
+            let Some((rows, commit, mark)) = self.task.take_round(table, false) else {
                 continue;
             };
             let tree = self

@@ -95,10 +95,10 @@ fn a_row_that_is_restored_again_while_its_round_is_written_is_not_lost() {
     let tree = MemoryStore::new().tree("sums", 0).unwrap();
     let mut task = task_over(tree, 64 << 10, sum);
     task.restore(0, &change(1), Some(&[5])).unwrap();
-    let (_, commit, _) = task.take_round(0).unwrap();
+    let (_, commit, _) = task.take_round(0, false).unwrap();
     task.restore(0, &change(1), Some(&[7])).unwrap();
     task.round_done(0, commit, true);
-    let (rows, _, _) = task.take_round(0).unwrap();
+    let (rows, _, _) = task.take_round(0, false).unwrap();
     let values: Vec<_> = rows.iter().map(|(_, value)| value.as_deref()).collect();
     assert_eq!(values, [Some(&[7][..])]);
 }
@@ -116,7 +116,7 @@ fn a_cache_is_full_by_what_its_rows_weigh_and_until_the_store_has_them() {
         task.restore(0, &change(key), Some(&heavy)).unwrap();
     }
     assert!(task.is_full());
-    let (rows, commit, _) = task.take_round(0).unwrap();
+    let (rows, commit, _) = task.take_round(0, false).unwrap();
     assert_eq!(rows.len(), 200);
     assert!(task.is_full());
     task.round_done(0, commit, true);
@@ -211,7 +211,7 @@ fn a_table_larger_than_its_cache_works_over_sled() {
                 while task.run(now).unwrap().more {}
                 task.prepare().unwrap();
                 task.committed();
-                let (rows, commit, _) = task.take_round(0).unwrap();
+                let (rows, commit, _) = task.take_round(0, false).unwrap();
                 let checkpoint = Checkpoint {
                     changelog_offset: offset,
                     mark: vec![],
