@@ -14,6 +14,7 @@ pub fn expand(topic: &Topic) -> TokenStream {
         value,
         compact,
         external,
+        internal,
         ..
     } = topic;
     let ident = &item.ident;
@@ -79,6 +80,7 @@ pub fn expand(topic: &Topic) -> TokenStream {
                     retention_ms: #retention,
                     compact: #compact,
                     external: #external,
+                    internal: #internal,
                     start: #start,
                     on_gap: #on_gap,
                     max_ahead_ms: #max_ahead,

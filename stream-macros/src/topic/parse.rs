@@ -20,6 +20,7 @@ pub const SPEC: Spec = Spec {
         ("retention", Kind::Duration),
         ("compact", Kind::Flag),
         ("external", Kind::Flag),
+        ("internal", Kind::Flag),
         ("codec", Kind::ChoiceOrType(CODECS)),
         ("start", Kind::Choice(&["earliest", "latest"])),
         ("on_gap", Kind::Choice(&["stop", "skip"])),
@@ -44,7 +45,6 @@ pub const SPEC: Spec = Spec {
             "topics delete by `retention` unless they are `compact` here",
         ),
         ("replicas", "it is `replication_factor` here"),
-        ("internal", "topics that others own are `external` here"),
         (
             "allow_declare",
             "topics that others own are `external` here",
@@ -78,6 +78,7 @@ pub struct Topic {
     pub retention: Option<i64>,
     pub compact: bool,
     pub external: bool,
+    pub internal: bool,
     /// How its records are written; checked against what they say themselves.
     pub codec: Option<LitStr>,
     pub start: Option<String>,
@@ -139,6 +140,16 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
             errors.on(word, format!("`{setting}` is for topics that the app creates; an `external` one is never created"));
         }
     }
+    let internal = options.flag("internal");
+    if internal && let Some(word) = options.word("compact") {
+        errors.on(word, "`compact` does not go with `internal`: beside the records stand watermarks, which have neither key nor value");
+    }
+    if internal && let Some(word) = options.word("external") {
+        errors.on(
+            word,
+            "`external` does not go with `internal`: what others own they read or write as well",
+        );
+    }
     options.ty("value")?;
     Some(Topic {
         runtime: Runtime::new(options.runtime()),
@@ -155,6 +166,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         retention: options.duration("retention").map(|(ms, _)| ms),
         compact: options.flag("compact"),
         external,
+        internal,
         codec: options.text("codec").cloned(),
         start: options.text("start").map(LitStr::value),
         on_gap: options.text("on_gap").map(LitStr::value),

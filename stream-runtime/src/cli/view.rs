@@ -67,8 +67,8 @@ impl StageView {
         format!(
             "{} writes it, {} reads it: where keys change on the way, time here is that of the partition that is furthest ahead, \
              and after an outage what the others send is late; give the windows a `grace` as long as the outages that they shall \
-             outlive, or have the second agent take what `{first}` takes, with `group_by`: of a topic's records, or of the windows that \
-             close",
+             outlive; or, if nobody but this app reads it, declare the topic `internal`; or have the second agent take what `{first}` takes, \
+             with `group_by`: of a topic's records, or of the windows that close",
             writers.join(" and "),
             readers.join(" and "),
         )
@@ -560,6 +560,7 @@ fn topics(plan: &Plan) -> Vec<TopicView> {
                 &input.topic,
                 match () {
                     () if input.is_repartition() => "repartition",
+                    () if input.is_internal() => "internal",
                     () if input.again => "windows sent again",
                     () => "input",
                 },

@@ -316,6 +316,10 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
         Ok(())
     }
 
+    fn waits(&self) -> i64 {
+        due::<B>(0)
+    }
+
     fn due_at(&self) -> i64 {
         let index = self.index.borrow();
         index

@@ -61,6 +61,10 @@ pub trait TablePartition {
     fn recovered(&self, cursor: Option<&[u8]>) -> Result<(), Error>;
     /// `end + grace` of the first open window, `i64::MAX` when none is open.
     fn due_at(&self) -> i64;
+    /// How far stream time is past the last event time of a window, or past a join's record, when it is over; at least, in ms.
+    fn waits(&self) -> i64 {
+        self.descriptor().grace
+    }
     /// Whether a row is at the head of the closing at this stream time.
     fn has_due(&self, stream_time: i64) -> Result<bool, Error>;
     /// Start and end of the window at the head.

@@ -11,14 +11,14 @@ use super::inbox::Inbox;
 use super::limits::OutputLimit;
 use super::pulse::Pulse;
 use super::shared::{Current, Shared, States, TaskSettings};
-use super::sources::{InputKind, Sources};
+use super::sources::{Feeder, InputKind, Sources};
 use super::task::Task;
 use super::tick::Timer;
 use crate::error::Error;
 use crate::schedule::Schedule;
 use crate::store::Tree;
 use crate::table::{Clock, Description, LogPlace, OpenTable, TablePartition, open_described};
-use crate::topology::{AgentPlan, Source, SubTopology, TablePlan};
+use crate::topology::{AgentPlan, FeederTime, InputPlan, Source, SubTopology, TablePlan};
 
 /// What a task is made of.
 pub struct TaskParts {
@@ -28,8 +28,8 @@ pub struct TaskParts {
     pub partition: i32,
     /// Partitions of its inputs; 0 when that is not known.
     pub partitions: i32,
-    /// Of each input that a hop fills: the partitions that it is filled from; 0 for the others.
-    pub sources: Vec<i32>,
+    /// Of each input, by its feeders: the partitions that they have; 0 when that is not known.
+    pub sources: Vec<Vec<i32>>,
     /// Settings.
     pub settings: TaskSettings,
     /// One tree per table; `None` for `changelog = false`.
@@ -41,6 +41,24 @@ pub struct TaskParts {
     /// Where the task says whose code is running.
     pub pulse: Arc<Pulse>,
 }
+/// The feeders of an input, with their counts of partitions.
+fn feeders_of(input: &InputPlan, counts: &[i32]) -> Vec<Feeder> {
+    let counts = counts.iter().copied().chain(std::iter::repeat(0));
+    let feeders = input.feeders.iter().zip(counts);
+    feeders
+        .map(|(feeder, partitions)| Feeder {
+            number: feeder.number,
+            name: match (input.windows_of, input.is_internal()) {
+                (Some(table), _) => table.name.to_owned(),
+                (None, true) => feeder.agent.to_owned(),
+                (None, false) => input.sources.join("+"),
+            },
+            partitions,
+            windows: feeder.time == FeederTime::Closed,
+        })
+        .collect()
+}
+
 impl Task {
     /// Opens the task's tables and makes its agents. Nothing runs until [`Task::run`].
     ///
@@ -164,24 +182,28 @@ impl Task {
         let limits = limits
             .map(|output| OutputLimit::new(&settings.limits, &output.topic))
             .collect();
-        let hops = super::hop::of(&topology, partitions, settings.watermarks_a_second);
+        let hops = super::hop::of(
+            &topology,
+            partition,
+            partitions,
+            settings.watermarks_a_second,
+        );
         let feeds = (0..topology.inputs.len()).map(|input| {
             let feeds = |at: &usize| hops[*at].reads.contains(&input);
             (0..hops.len()).filter(feeds).collect()
         });
         let feeds = feeds.collect();
         let origins = topology.inputs.iter().enumerate().map(|(at, input)| {
-            let from = sources.get(at).copied().unwrap_or(0);
-            let kind = match (input.again, input.is_repartition()) {
+            let counts = sources.get(at).map_or(&[][..], Vec::as_slice);
+            let kind = match (input.again, input.is_fed()) {
                 (true, _) => InputKind::Again,
-                (_, true) if input.windows_of.is_some() => InputKind::Windows(from),
-                (_, true) => InputKind::Hop(from),
+                (_, true) => InputKind::Fed(feeders_of(input, counts)),
                 (_, false) => InputKind::Direct,
             };
             (input.topic.as_str(), kind)
         });
         let sources = Sources::of(origins);
-        let no_mark = topology.writes_no_mark();
+        let no_mark = topology.keeps_sources_beside_offsets();
         if let Some(sources) = sources.as_ref().filter(|_| no_mark) {
             sources.fit_beside_offsets()?;
         }
@@ -200,7 +222,7 @@ impl Task {
             inputs: topology
                 .inputs
                 .iter()
-                .map(|input| RefCell::new(Inbox::new(input.is_repartition())))
+                .map(|input| RefCell::new(Inbox::new(input.is_fed())))
                 .collect(),
             timely: topology.timely(),
             input_names: topology

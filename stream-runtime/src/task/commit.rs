@@ -207,11 +207,11 @@ impl Task {
             out.push_str(&crontab);
         }
         for (hop, time) in self.shared.hops.iter().zip(hops) {
-            if time != NO_TIME && !hop.is_kept_by_tables() {
-                signature::put_time(&self.shared.outputs[hop.output], time, &mut out);
+            if time != NO_TIME && !hop.is_kept_by_its_task() {
+                signature::put_time(&hop.name(&self.shared), time, &mut out);
             }
         }
-        if self.topology.writes_no_mark()
+        if self.topology.keeps_sources_beside_offsets()
             && let Some(sources) = sources
         {
             signature::put_sources(sources, &mut out);

@@ -137,11 +137,16 @@ async fn feed<T: Payload>(agent: AgentCx, put_key: impl Fn(&T::Record, &mut Vec<
 }
 
 impl Shared {
-    /// Appends the headers that say the event time of a record for a repartition topic, and how far this source is.
-    pub(super) fn put_times(&self, sink: usize, time: i64, out: &mut Vec<u8>) {
+    /// Whether the readers of an output go by the times of its writers.
+    pub(super) fn tells_times(&self, agent: usize, output: usize) -> bool {
+        self.hops.iter().any(|hop| hop.is_of(agent, output))
+    }
+
+    /// Appends the headers that say the event time of an agent's record for such an output, and how far this source is.
+    pub(super) fn put_times(&self, agent: usize, sink: usize, time: i64, out: &mut Vec<u8>) {
         put_event_time(time, out);
-        if let Some(hop) = self.hops.iter().find(|hop| hop.output == sink) {
-            let (source, before) = (self.partition, hop.time(self));
+        if let Some(hop) = self.hops.iter().find(|hop| hop.is_of(agent, sink)) {
+            let (source, before) = (hop.source(), hop.time(self));
             SourceTime { source, before }.put(out);
         }
     }
@@ -165,7 +170,7 @@ impl AgentCx {
             offset: record.offset,
         };
         let headers = |out: &mut Vec<u8>| {
-            shared.put_times(sink, time, out);
+            shared.put_times(self.agent, sink, time, out);
             origin.put(out);
             out.extend_from_slice(record.headers);
         };

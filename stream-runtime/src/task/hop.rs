@@ -1,26 +1,34 @@
 //! A task as a source: its time and its state, as the readers of the repartition topics that it fills are told; and as a
 //! reader, which takes those of others.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::inbox::Inbox;
 use super::shared::{Current, Shared};
+use super::sources::name_of;
 use super::sources::{Holder, Sources};
 use super::task::Task;
-use super::watermark::{SourceState, SourceTime, Word};
-use crate::table::NO_TIME;
-use crate::topology::SubTopology;
+use super::watermark::{SourceState, SourceTime, Word, source_of};
+use crate::table::{NO_TIME, TablePartition};
+use crate::topology::{AgentPlan, FeederTime, SubTopology};
 
 /// A repartition topic that the task fills.
 #[derive(Debug)]
 pub(crate) struct Hop {
     /// Index of the output.
     pub(crate) output: usize,
+    /// Index of its feeder among the agents.
+    agent: usize,
+    /// The number that names it as a source.
+    source: i32,
     /// Indexes of the inputs that its feeder reads; where it takes windows: of those that make the time by which these close.
     pub(crate) reads: Vec<usize>,
-    /// Index of the table whose windows its feeder takes; `None`: it reads topics.
-    closes: Option<usize>,
-    /// Of topics: the largest event time acknowledged from them; as of the last commit.
+    /// How its time is had.
+    by: FeederTime,
+    /// Indexes of the tables whose windows, or records without a partner, its feeder takes when they are over.
+    closes: Vec<usize>,
+    /// By what it reads: the largest event time acknowledged; as of the last commit.
     time: Cell<i64>,
     committed: Cell<i64>,
     /// Its state: `Idle` once they have had nothing for `source_idle` and are at their ends, `LeftOut` from a failure on.
@@ -36,51 +44,90 @@ pub(crate) struct Hop {
 
 /// The hops that a sub-topology's agents fill; its inputs have this many partitions, and each hop writes so many watermarks a
 /// second at most, over all its sources and partitions.
-pub(super) fn of(topology: &SubTopology, partitions: i32, a_second: u64) -> Vec<Hop> {
+pub(super) fn of(
+    topology: &SubTopology,
+    partition: i32,
+    partitions: i32,
+    a_second: u64,
+) -> Vec<Hop> {
     let each = u64::try_from(partitions).unwrap_or(0);
-    let hops = topology.feeders().map(|(agent, output)| Hop {
-        output,
-        reads: match agent.closes.is_empty() {
-            true => agent.reads.clone(),
-            false => (0..topology.timely()).collect(),
-        },
-        closes: agent.closes.first().copied(),
-        time: Cell::new(NO_TIME),
-        committed: Cell::new(NO_TIME),
-        state: Cell::new(SourceState::Counts),
-        telling: Cell::new(None),
-        told: Cell::new(None),
-        next: Cell::new(0),
-        every: each * each * 1_000 / a_second.max(1),
+    let hops = topology.fills.iter().map(|fill| {
+        let agent = &topology.agents[fill.agent];
+        Hop {
+            output: fill.output,
+            agent: fill.agent,
+            source: source_of(fill.number, partition),
+            reads: match fill.time {
+                FeederTime::Read => agent.reads.clone(),
+                FeederTime::Stream | FeederTime::Closed => (0..topology.timely()).collect(),
+            },
+            by: fill.time,
+            closes: match fill.time {
+                FeederTime::Closed => going(agent).collect(),
+                FeederTime::Read | FeederTime::Stream => Vec::new(),
+            },
+            time: Cell::new(NO_TIME),
+            committed: Cell::new(NO_TIME),
+            state: Cell::new(SourceState::Counts),
+            telling: Cell::new(None),
+            told: Cell::new(None),
+            next: Cell::new(0),
+            every: each * each * 1_000 / a_second.max(1),
+        }
     });
     hops.collect()
 }
 
-impl Hop {
-    /// Its time: the largest event time acknowledged; of windows a time before which none that is still to close ends.
-    pub(crate) fn time(&self, shared: &Shared) -> i64 {
-        match self.closes {
-            None => self.time.get(),
-            Some(table) => self.time_of_windows(shared, table),
-        }
-    }
+/// The tables whose rows an agent sends on when they are over: of a join the sides whose records go alone.
+fn going(agent: &AgentPlan) -> impl Iterator<Item = usize> {
+    let alone = agent.shape.join.as_ref().map(|join| join.alone);
+    let closes = agent.closes.iter().enumerate();
+    closes
+        .filter(move |(side, _)| alone.is_none_or(|alone| alone[*side]))
+        .map(|(_, table)| *table)
+}
 
-    /// What is still to close ends after stream time less `grace`; while some are over, the first of these is told next, with
-    /// the time of its last millisecond.
-    fn time_of_windows(&self, shared: &Shared, table: usize) -> i64 {
-        let table = &shared.tables[table];
-        match shared.clock.stream_time.get() {
-            NO_TIME => NO_TIME,
-            now => {
-                let told = now.min(table.due_at().saturating_sub(1));
-                told.saturating_sub(table.descriptor().grace)
+/// A time before which no window of a table that is still to close ends: stream time less what it waits; while some are over, that
+/// of the last millisecond of the first of these, which is told next.
+fn time_of_windows(table: &dyn TablePartition, now: i64) -> i64 {
+    let told = now.min(table.due_at().saturating_sub(1));
+    told.saturating_sub(table.waits())
+}
+
+impl Hop {
+    /// Its time: what its feeder sends from now on is not older.
+    pub(crate) fn time(&self, shared: &Shared) -> i64 {
+        let now = shared.clock.stream_time.get();
+        match self.by {
+            FeederTime::Read => self.time.get(),
+            FeederTime::Stream => now,
+            FeederTime::Closed if now == NO_TIME => NO_TIME,
+            FeederTime::Closed => {
+                let tables = self.closes.iter().map(|at| &shared.tables[*at]);
+                let told = tables.map(|table| time_of_windows(&**table, now));
+                told.min().unwrap_or(now)
             }
         }
     }
 
+    /// The name that its time is kept under.
+    pub(super) fn name<'a>(&self, shared: &'a Shared) -> Cow<'a, str> {
+        name_of(&shared.outputs[self.output], self.source)
+    }
+
+    /// Its number as a source.
+    pub(super) fn source(&self) -> i32 {
+        self.source
+    }
+
+    /// Returns whether it is how an agent fills an output.
+    pub(super) fn is_of(&self, agent: usize, output: usize) -> bool {
+        self.output == output && self.agent == agent
+    }
+
     /// An event of its feeder's topics was acknowledged.
     pub(crate) fn passed(&self, time: i64) {
-        if self.closes.is_none() {
+        if self.by == FeederTime::Read {
             self.time.set(self.time.get().max(time));
         }
         self.state.set(SourceState::Counts);
@@ -116,23 +163,24 @@ impl Hop {
     /// Returns how it stands. A window that is open will be told, with its own time: nobody may go on without it.
     fn state_now(&self, shared: &Shared) -> SourceState {
         // Of windows whose rows were all removed nothing is told.
-        let open = |table: usize| shared.tables[table].idle_target(i64::MAX).is_some();
+        let open = |table: &usize| shared.tables[*table].idle_target(i64::MAX).is_some();
         match self.state.get() {
             SourceState::LeftOut => SourceState::LeftOut,
-            _ if self.closes.is_some_and(open) => SourceState::Counts,
+            _ if self.closes.iter().any(open) => SourceState::Counts,
             _ if self.is_quiet(shared) => SourceState::Idle,
             _ => SourceState::Counts,
         }
     }
 
-    /// Returns the sources whose silence is its own: where its feeder takes windows that close by the time of others.
+    /// Returns the sources whose silence is its own: where its time is made by that of others.
     fn rests_with<'a>(&self, shared: &'a Shared) -> Option<&'a Sources> {
-        shared.sources.as_ref().filter(|_| self.closes.is_some())
+        let sources = shared.sources.as_ref();
+        sources.filter(|_| self.by.follows_its_task())
     }
 
-    /// Returns whether its time is to be found again with the rows of the task's tables, and need not be kept.
-    pub(super) fn is_kept_by_tables(&self) -> bool {
-        self.closes.is_some()
+    /// Returns whether its time is to be found again with the task's own, and need not be kept.
+    pub(super) fn is_kept_by_its_task(&self) -> bool {
+        self.by.follows_its_task()
     }
 
     /// Returns the word that it has to say now.
@@ -141,7 +189,7 @@ impl Hop {
             self.arrives();
         }
         Word {
-            source: shared.partition,
+            source: self.source,
             time: self.time(shared),
             state: self.state_now(shared),
             generation: shared.generation.get(),
@@ -280,12 +328,10 @@ impl Task {
         }
     }
 
-    /// The repartition topics that it fills, each with its time as of the last commit, epoch ms.
-    pub fn times_as_source(&self) -> Vec<(String, i64)> {
-        let shared = &self.shared;
-        let hops = shared.hops.iter();
-        hops.map(|hop| (shared.outputs[hop.output].to_string(), hop.committed.get()))
-            .collect()
+    /// The times of the hops that it fills, in the order of [`SubTopology::fills`], as of the last commit, epoch ms.
+    pub fn times_as_source(&self) -> Vec<i64> {
+        let hops = self.shared.hops.iter();
+        hops.map(|hop| hop.committed.get()).collect()
     }
 
     /// The hops that it fills by number, each with its time, epoch ms.
@@ -320,7 +366,7 @@ impl Task {
     /// hop.
     pub fn held_back_by(&self) -> Option<String> {
         let holder = self.shared.sources.as_ref()?.holder()?;
-        let name = self.shared.name_of_source(holder.input, holder.partition);
+        let name = self.shared.name_of_source(holder.input, holder.source);
         Some(match holder {
             Holder { stopped: true, .. } => format!("{name}: stopped"),
             Holder { heard: false, .. } => format!("{name}: not heard of"),
@@ -405,13 +451,10 @@ impl Shared {
     }
 
     /// A source for people: `views[3]`.
-    fn name_of_source(&self, input: usize, partition: Option<i32>) -> String {
-        let topics = match &self.input_sources[input][..] {
-            [] => self.input_names[input].to_string(),
-            topics => topics.join("+"),
-        };
-        let partition = partition.unwrap_or(self.partition);
-        format!("{topics}[{partition}]")
+    fn name_of_source(&self, input: usize, source: Option<i32>) -> String {
+        let named = self.sources.as_ref().zip(source);
+        let named = named.and_then(|(sources, source)| sources.name_of_source(input, source));
+        named.unwrap_or_else(|| format!("{}[{}]", self.input_names[input], self.partition))
     }
 
     /// Takes what a record says of its source: it holds before the record.

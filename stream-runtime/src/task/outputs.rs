@@ -71,11 +71,15 @@ pub(crate) fn stage<T: Record>(
             .encode(out)
             .map_err(|error| Failure::from(error).rejected())
     };
+    let tells = shared.tells_times(cx.agent, topic);
     let put_headers = |out: &mut Vec<u8>| {
+        if tells {
+            shared.put_times(cx.agent, topic, time, out);
+        }
         let own = headers.iter().flatten();
         encode_headers(own.map(|(n, v)| (n.as_str(), Some(v.as_slice()))), out);
         // A time that does not fit Kafka's stamp.
-        if stamp != time {
+        if stamp != time && !tells {
             put_event_time(time, out);
         }
     };

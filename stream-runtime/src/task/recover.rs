@@ -157,10 +157,10 @@ impl Task {
     fn recover_sources(&mut self, committed: &[Committed]) -> Result<(), Error> {
         let shared = &self.shared;
         for hop in &shared.hops {
-            let topic = &shared.outputs[hop.output];
+            let name = hop.name(shared);
             let times = committed
                 .iter()
-                .filter_map(|c| signature::time(&c.metadata, topic));
+                .filter_map(|c| signature::time(&c.metadata, &name));
             if let Some(time) = times.max() {
                 hop.restore(time);
             }
@@ -178,7 +178,7 @@ impl Task {
                     .map_err(|error| error.context(self.name_of(table)))?;
             }
         }
-        if self.topology.writes_no_mark() {
+        if self.topology.keeps_sources_beside_offsets() {
             let texts = committed.iter();
             for known in texts.filter_map(|c| signature::sources(&c.metadata)) {
                 sources.restore(&known)?;

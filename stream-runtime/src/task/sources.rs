@@ -1,8 +1,9 @@
 //! The time of a task behind a hop: the smallest of its sources that count.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 
-use super::watermark::{SourceState, Word};
+use super::watermark::{SourceState, Word, parts_of, source_of};
 use crate::error::Error;
 use crate::mutants::{self, Mutant};
 use crate::table::NO_TIME;
@@ -34,23 +35,41 @@ impl Source {
 }
 
 /// Part that an input has in the task's time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum InputKind {
     /// Its own: all of these are one source together.
     Direct,
-    /// Filled by a hop, from so many partitions: each is a source.
-    Hop(i32),
-    /// The same by one that takes windows.
-    Windows(i32),
+    /// Other tasks fill it: by their feeders.
+    Fed(Vec<Feeder>),
     /// It brings windows again, whose time is over.
     Again,
+}
+
+/// An agent that fills an input: each of its partitions is a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Feeder {
+    /// Number that its records name it by; 0 where there is one alone.
+    pub number: i32,
+    /// For people: its name, or that of what it reads.
+    pub name: String,
+    /// Number of its partitions.
+    pub partitions: i32,
+    /// True of one that sends windows when they are over.
+    pub windows: bool,
+}
+
+/// A feeder's sources by partition, each as far as it is known.
+#[derive(Debug)]
+struct List {
+    feeder: Feeder,
+    sources: Vec<Source>,
 }
 
 /// One input of the task.
 #[derive(Debug)]
 enum Origin {
     Direct,
-    Hop(RefCell<Vec<Source>>),
+    Hop(RefCell<Vec<List>>),
     Again,
 }
 
@@ -76,15 +95,19 @@ impl Sources {
         let inputs: Vec<(String, Origin)> = inputs
             .enumerate()
             .map(|(at, (topic, kind))| {
-                if let InputKind::Windows(_) = kind {
-                    windows.push(at);
-                }
                 let origin = match kind {
                     InputKind::Direct => Origin::Direct,
                     InputKind::Again => Origin::Again,
-                    InputKind::Hop(count) | InputKind::Windows(count) => {
-                        let count = usize::try_from(count).unwrap_or(0);
-                        Origin::Hop(RefCell::new(vec![Source::UNHEARD; count]))
+                    InputKind::Fed(feeders) => {
+                        if feeders.iter().any(|feeder| feeder.windows) {
+                            windows.push(at);
+                        }
+                        let lists = feeders.into_iter().map(|feeder| {
+                            let count = usize::try_from(feeder.partitions).unwrap_or(0);
+                            let sources = vec![Source::UNHEARD; count];
+                            List { feeder, sources }
+                        });
+                        Origin::Hop(RefCell::new(lists.collect()))
                     }
                 };
                 (topic.to_owned(), origin)
@@ -126,13 +149,16 @@ impl Sources {
 
     /// Takes what a record, or a watermark, says of a source of an input. Returns whether it stands otherwise than before.
     pub(crate) fn hear(&self, input: usize, word: Word) -> bool {
-        let Origin::Hop(sources) = &self.inputs[input].1 else {
+        let Origin::Hop(lists) = &self.inputs[input].1 else {
             return false;
         };
-        let Ok(at) = usize::try_from(word.source) else {
+        let (number, partition) = parts_of(word.source);
+        let mut lists = lists.borrow_mut();
+        // One that the plan has no more does not count.
+        let Some(list) = lists.iter_mut().find(|list| list.feeder.number == number) else {
             return false;
         };
-        let mut sources = sources.borrow_mut();
+        let (sources, at) = (&mut list.sources, partition as usize);
         if at >= sources.len() {
             // It is there since its topic was given more partitions; those between have said nothing and do not count.
             let silent = Source {
@@ -158,15 +184,19 @@ impl Sources {
             || !heard.counts(generation);
         let otherwise = source.state != heard.state;
         *source = heard;
-        drop(sources);
+        drop(lists);
         if matters {
             self.count();
         }
         otherwise
     }
 
-    /// An event of a source was acknowledged.
+    /// An event of a source was acknowledged. Of one among several feeders its own time says nothing: a later one may be older,
+    /// as by what its agent makes of its time.
     pub(crate) fn acknowledged(&self, input: usize, source: i32, time: i64) {
+        if parts_of(source).0 != 0 {
+            return;
+        }
         self.hear(
             input,
             Word {
@@ -237,9 +267,10 @@ impl Sources {
     pub(crate) fn awaits_windows(&self) -> bool {
         let generation = self.generation.get();
         self.windows.iter().any(|at| match &self.inputs[*at].1 {
-            Origin::Hop(sources) => {
-                let sources = sources.borrow();
-                sources.iter().any(|source| source.counts(generation))
+            Origin::Hop(lists) => {
+                let lists = lists.borrow();
+                let mut windows = lists.iter().filter(|list| list.feeder.windows);
+                windows.any(|list| list.sources.iter().any(|one| one.counts(generation)))
             }
             Origin::Direct | Origin::Again => false,
         })
@@ -247,8 +278,10 @@ impl Sources {
 
     fn each(&self, mut f: impl FnMut(Source)) {
         for (_, origin) in &self.inputs {
-            if let Origin::Hop(sources) = origin {
-                sources.borrow().iter().copied().for_each(&mut f);
+            if let Origin::Hop(lists) = origin {
+                let lists = lists.borrow();
+                let sources = lists.iter().flat_map(|list| &list.sources);
+                sources.copied().for_each(&mut f);
             }
         }
         if let Some(direct) = &self.direct {
@@ -296,14 +329,16 @@ impl Sources {
         };
         out.push(FORMAT);
         for (topic, origin) in &self.inputs {
-            let Origin::Hop(sources) = origin else {
+            let Origin::Hop(lists) = origin else {
                 continue;
             };
-            let sources = sources.borrow();
-            out.extend_from_slice(&(topic.len() as u16).to_be_bytes());
-            out.extend_from_slice(topic.as_bytes());
-            out.extend_from_slice(&(sources.len() as u32).to_be_bytes());
-            sources.iter().for_each(|source| put(source, out));
+            for List { feeder, sources } in lists.borrow().iter() {
+                let name = name_of(topic, source_of(feeder.number, 0));
+                out.extend_from_slice(&(name.len() as u16).to_be_bytes());
+                out.extend_from_slice(name.as_bytes());
+                out.extend_from_slice(&(sources.len() as u32).to_be_bytes());
+                sources.iter().for_each(|source| put(source, out));
+            }
         }
         if let Some(direct) = &self.direct {
             out.extend_from_slice(&0_u16.to_be_bytes());
@@ -336,13 +371,11 @@ impl Sources {
         let mut bytes = bytes.strip_prefix(&[FORMAT])?;
         while !bytes.is_empty() {
             let length = u16::from_be_bytes(*take(&mut bytes)?);
-            let (topic, rest) = bytes.split_at_checked(length.into())?;
+            let (name, rest) = bytes.split_at_checked(length.into())?;
             bytes = rest;
             let count = u32::from_be_bytes(*take(&mut bytes)?);
-            let named = self
-                .inputs
-                .iter()
-                .find(|(name, _)| name.as_bytes() == topic);
+            let (topic, number) = named_by(std::str::from_utf8(name).ok()?);
+            let named = self.inputs.iter().find(|(name, _)| name == topic);
             for at in 0..count as usize {
                 let source = Source {
                     time: i64::from_be_bytes(*take(&mut bytes)?),
@@ -350,10 +383,11 @@ impl Sources {
                     generation: i32::from_be_bytes(*take(&mut bytes)?),
                 };
                 match (named, &self.direct) {
-                    (Some((_, Origin::Hop(sources))), _) => {
-                        let mut sources = sources.borrow_mut();
+                    (Some((_, Origin::Hop(lists))), _) => {
+                        let mut lists = lists.borrow_mut();
+                        let list = lists.iter_mut().find(|list| list.feeder.number == number);
                         // Of a topic that has fewer partitions now: the others do not count.
-                        if let Some(known) = sources.get_mut(at)
+                        if let Some(known) = list.and_then(|list| list.sources.get_mut(at))
                             && source.time >= known.time
                         {
                             *known = source;
@@ -380,8 +414,11 @@ impl Sources {
     /// It does not read.
     pub(crate) fn go_back(&self, bytes: &[u8]) -> Result<(), Error> {
         for (_, origin) in &self.inputs {
-            if let Origin::Hop(sources) = origin {
-                sources.borrow_mut().fill(Source::UNHEARD);
+            if let Origin::Hop(lists) = origin {
+                let mut lists = lists.borrow_mut();
+                lists
+                    .iter_mut()
+                    .for_each(|list| list.sources.fill(Source::UNHEARD));
             }
         }
         if let Some(direct) = &self.direct {
@@ -390,18 +427,29 @@ impl Sources {
         self.restore(bytes)
     }
 
+    /// Returns a source for people: `views[3]`.
+    pub(crate) fn name_of_source(&self, input: usize, source: i32) -> Option<String> {
+        let Origin::Hop(lists) = &self.inputs[input].1 else {
+            return None;
+        };
+        let (number, partition) = parts_of(source);
+        let lists = lists.borrow();
+        let list = lists.iter().find(|list| list.feeder.number == number)?;
+        Some(format!("{}[{partition}]", list.feeder.name))
+    }
+
     /// Returns the source that holds the time back while others are ahead of it; `None`: none does.
     pub(crate) fn holder(&self) -> Option<Holder> {
         let generation = self.generation.get();
         let mut most = NO_TIME;
         self.each(|source| most = most.max(source.time));
         let (mut least, mut holder) = (most, None);
-        let mut see = |source: Source, input: usize, partition: Option<i32>| {
+        let mut see = |source: Source, input: usize, number: Option<i32>| {
             if source.counts(generation) && source.time < least {
                 least = source.time;
                 holder = Some(Holder {
                     input,
-                    partition,
+                    source: number,
                     heard: source.time != NO_TIME,
                     stopped: source.state == SourceState::Stopped
                         && source.generation == generation,
@@ -410,9 +458,12 @@ impl Sources {
         };
         for (input, (_, origin)) in self.inputs.iter().enumerate() {
             match (origin, &self.direct) {
-                (Origin::Hop(sources), _) => {
-                    for (partition, source) in (0..).zip(sources.borrow().iter()) {
-                        see(*source, input, Some(partition));
+                (Origin::Hop(lists), _) => {
+                    for List { feeder, sources } in lists.borrow().iter() {
+                        for (partition, source) in (0..).zip(sources) {
+                            let of = source_of(feeder.number, partition);
+                            see(*source, input, Some(of));
+                        }
                     }
                 }
                 (Origin::Direct, Some(direct)) => see(direct.get(), input, None),
@@ -423,13 +474,28 @@ impl Sources {
     }
 }
 
+/// Returns how the feeder of a source is named where its times are kept: no topic has a `#` in its name.
+pub(super) fn name_of(topic: &str, source: i32) -> Cow<'_, str> {
+    match parts_of(source).0 {
+        0 => Cow::Borrowed(topic),
+        number => Cow::Owned(format!("{topic}#{number}")),
+    }
+}
+
+/// The reverse of [`name_of`].
+fn named_by(name: &str) -> (&str, i32) {
+    let parts = name.split_once('#');
+    let parts = parts.and_then(|(topic, number)| Some((topic, number.parse().ok()?)));
+    parts.unwrap_or((name, 0))
+}
+
 /// The source that holds a task's time back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// Index of the input that it fills, or of the task's first direct one.
     pub input: usize,
-    /// Its partition; `None` for the direct inputs.
-    pub partition: Option<i32>,
+    /// The number that names it; `None` for the direct inputs.
+    pub source: Option<i32>,
     /// True once it has said its time.
     pub heard: bool,
     /// True once it has failed.
@@ -440,9 +506,23 @@ pub struct Holder {
 mod tests {
     use super::*;
 
+    fn hop(partitions: i32) -> InputKind {
+        fed(&[(0, partitions)])
+    }
+
+    fn fed(feeders: &[(i32, i32)]) -> InputKind {
+        let feeders = feeders.iter().map(|(number, partitions)| Feeder {
+            number: *number,
+            name: format!("agent-{number}"),
+            partitions: *partitions,
+            windows: false,
+        });
+        InputKind::Fed(feeders.collect())
+    }
+
     fn two_hops() -> Sources {
-        let inputs = [("a", InputKind::Hop(2)), ("b", InputKind::Hop(1))];
-        Sources::of(inputs.into_iter()).unwrap()
+        let inputs = [("a", hop(2)), ("b", hop(1))];
+        Sources::of(inputs.clone().into_iter()).unwrap()
     }
 
     fn word(source: i32, time: i64, state: SourceState, generation: i32) -> Word {
@@ -464,7 +544,7 @@ mod tests {
         assert_eq!(sources.now(), NO_TIME, "`b` has not been heard of");
         let holder = sources.holder().unwrap();
         assert_eq!(
-            (holder.input, holder.partition, holder.heard),
+            (holder.input, holder.source, holder.heard),
             (1, Some(0), false)
         );
         sources.acknowledged(1, 0, 60);
@@ -503,15 +583,15 @@ mod tests {
 
     #[test]
     fn what_is_known_reads_back_and_the_past_too() {
-        let inputs = [("a", InputKind::Hop(2)), ("own", InputKind::Direct)];
-        let sources = Sources::of(inputs.into_iter()).unwrap();
+        let inputs = [("a", hop(2)), ("own", InputKind::Direct)];
+        let sources = Sources::of(inputs.clone().into_iter()).unwrap();
         sources.begin(1);
         sources.hear(0, word(0, 5, SourceState::Idle, 1));
         sources.acknowledged(0, 1, 7);
         sources.acknowledged_direct(9);
         let mut bytes = Vec::new();
         sources.encode(&mut bytes);
-        let other = Sources::of(inputs.into_iter()).unwrap();
+        let other = Sources::of(inputs.clone().into_iter()).unwrap();
         other.begin(1);
         other.restore(&bytes).unwrap();
         assert_eq!(other.now(), 7);
@@ -522,15 +602,15 @@ mod tests {
         assert_eq!((other.now(), other.direct_time()), (7, 9));
         assert!(other.restore(&bytes[..bytes.len() - 1]).is_err());
         // Of another plan: what it has no more is skipped, what is new has not been heard of.
-        let other = Sources::of([("b", InputKind::Hop(1))].into_iter()).unwrap();
+        let other = Sources::of([("b", hop(1))].into_iter()).unwrap();
         other.restore(&bytes).unwrap();
         assert_eq!(other.now(), NO_TIME);
     }
 
     #[test]
     fn a_task_that_begins_anew_waits_for_its_own_inputs_whatever_they_were_before() {
-        let inputs = [("a", InputKind::Hop(1)), ("own", InputKind::Direct)];
-        let sources = Sources::of(inputs.into_iter()).unwrap();
+        let inputs = [("a", hop(1)), ("own", InputKind::Direct)];
+        let sources = Sources::of(inputs.clone().into_iter()).unwrap();
         sources.begin(1);
         sources.acknowledged(0, 0, 70);
         sources.acknowledged_direct(9);
@@ -545,12 +625,43 @@ mod tests {
 
     #[test]
     fn a_source_beyond_the_count_counts_from_its_first_word() {
-        let sources = Sources::of([("a", InputKind::Hop(1))].into_iter()).unwrap();
+        let sources = Sources::of([("a", hop(1))].into_iter()).unwrap();
         sources.begin(1);
         sources.acknowledged(0, 0, 50);
         sources.hear(0, word(2, 20, SourceState::Counts, 1));
         assert_eq!(sources.now(), 20);
         sources.hear(0, word(2, 60, SourceState::Counts, 1));
         assert_eq!(sources.now(), 50);
+    }
+
+    #[test]
+    fn each_feeder_of_a_topic_has_its_sources() {
+        let inputs = || [("x", fed(&[(7, 2), (9, 1)]))].into_iter();
+        let sources = Sources::of(inputs()).unwrap();
+        sources.begin(4);
+        let counts = SourceState::Counts;
+        for (feeder, partition, time) in [(7, 0, 50), (7, 1, 70), (9, 0, 60)] {
+            sources.hear(0, word(source_of(feeder, partition), time, counts, 4));
+        }
+        assert_eq!(sources.now(), 50);
+        // The time of a record says nothing of those that its agent sends next.
+        sources.acknowledged(0, source_of(7, 0), 90);
+        assert_eq!(sources.now(), 50);
+        sources.hear(0, word(source_of(7, 0), 90, counts, 4));
+        assert_eq!(sources.now(), 60);
+        let holder = sources.holder().unwrap();
+        assert_eq!(holder.source, Some(source_of(9, 0)));
+        assert_eq!(
+            sources.name_of_source(0, source_of(9, 0)).unwrap(),
+            "agent-9[0]"
+        );
+        // One that the plan does not have.
+        assert!(!sources.hear(0, word(source_of(8, 0), 5, counts, 4)));
+        let mut bytes = Vec::new();
+        sources.encode(&mut bytes);
+        let back = Sources::of(inputs()).unwrap();
+        back.begin(4);
+        back.restore(&bytes).unwrap();
+        assert_eq!((back.now(), back.holder()), (60, Some(holder)));
     }
 }

@@ -107,8 +107,13 @@ impl<S: TopicSpec> Topic<S> {
         let shared = &self.cx.shared;
         let stamp = shared.event_stamp().max(1);
         let put = |out: &mut Vec<u8>| Ok::<_, Error>(put_key(key, out));
+        let headers = |out: &mut Vec<u8>| {
+            if shared.tells_times(self.cx.agent, self.output) {
+                shared.put_times(self.cx.agent, self.output, shared.event_stamp(), out);
+            }
+        };
         let mut staging = self.cx.state().staging.borrow_mut();
-        let size = staging.push(self.output, stamp, |_| {}, put, |_| Ok(false))?;
+        let size = staging.push(self.output, stamp, headers, put, |_| Ok(false))?;
         admit(shared, &mut staging, "tombstone", self.output, size).map_err(error_of)
     }
 

@@ -1,7 +1,7 @@
-//! Times of sources, as records of a repartition topic and the watermarks between them carry them.
+//! Times of sources, as records of a repartition topic, or an `internal` one, and the watermarks between them carry them.
 //!
-//! A source is one partition of the sub-topology that fills the topic. Its time is the largest event time that it has
-//! acknowledged.
+//! A source is one partition of an agent that fills the topic, its feeder. What it sends from its time on is not older; mostly it
+//! is the largest event time that it has acknowledged.
 
 use super::inbox::{Header, encode_headers};
 use crate::table::NO_TIME;
@@ -18,6 +18,16 @@ const FORMAT: u8 = 1;
 const TIME_BYTES: usize = 12;
 /// Bytes of a [`Word`].
 const WORD_BYTES: usize = 17;
+
+/// Returns the number that names a source: the partition of a feeder, by that one's number among those of its topic.
+pub fn source_of(feeder: i32, partition: i32) -> i32 {
+    (feeder << 16) | partition
+}
+
+/// Returns the feeder's number and the partition of a source.
+pub(super) fn parts_of(source: i32) -> (i32, i32) {
+    (source >> 16, source & 0xffff)
+}
 
 /// SourceState of a source to the time of its readers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +46,7 @@ pub enum SourceState {
 /// A source's word about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// Its partition.
+    /// The number that names it, see [`source_of`].
     pub source: i32,
     /// Its time, epoch ms; [`NO_TIME`] before its first record.
     pub time: i64,
@@ -49,7 +59,7 @@ pub struct Word {
 /// A record's word about its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceTime {
-    /// The source's partition.
+    /// The number that names the source, see [`source_of`].
     pub source: i32,
     /// Its time before this record; [`NO_TIME`] when it was the first.
     pub before: i64,

@@ -71,7 +71,13 @@ impl Drive {
             topology: Arc::clone(topology),
             partition,
             partitions: self.cluster.partitions,
-            sources: vec![self.cluster.partitions; topology.inputs.len()],
+            sources: {
+                let inputs = topology.inputs.iter();
+                let count = self.cluster.partitions;
+                inputs
+                    .map(|input| vec![count; input.feeders.len()])
+                    .collect()
+            },
             settings: self.settings.clone(),
             trees: trees.clone(),
             states: Arc::clone(&self.states),

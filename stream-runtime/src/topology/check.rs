@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::descriptor::{Edge, JoinShape, Place, RecordInfo, Source, TableDescriptor};
 use super::draft::AgentView;
-use super::plan::{InputPlan, Plan, PlanParts, Problem, SubTopology};
+use super::plan::{Plan, PlanParts, Problem};
 use crate::error::counted;
 
 /// Appends every problem.
@@ -337,72 +337,6 @@ fn is_raw(name: &str) -> bool {
 /// Whether two types of keys, as far as they are known, are not the same.
 fn differ(a: &str, b: &str) -> bool {
     !a.is_empty() && !b.is_empty() && a != b && a != "Bytes" && b != "Bytes"
-}
-
-/// Windows that come, with another key, to the task that closes them, at once or by way of others: it would wait for itself.
-pub(super) fn circles_of_windows(topologies: &[SubTopology], problems: &mut Vec<Problem>) {
-    let home = |table: &TableDescriptor| {
-        let keeps = |t: &SubTopology| t.tables.iter().any(|own| own.descriptor == table);
-        topologies.iter().position(keeps)
-    };
-    // From whom windows come to each, and by which topic.
-    let from: Vec<Vec<(usize, &InputPlan)>> = topologies
-        .iter()
-        .map(|to| {
-            let inputs = to.inputs.iter();
-            let filled = inputs.filter_map(|input| Some((home(input.windows_of?)?, input)));
-            filled.collect()
-        })
-        .collect();
-    let mut told: Vec<usize> = Vec::new();
-    for (first, topology) in topologies.iter().enumerate() {
-        let mut open = vec![(first, Vec::new())];
-        let mut seen = Vec::new();
-        while let Some((at, way)) = open.pop() {
-            for &(before, input) in &from[at] {
-                let way = [&way[..], &[(before, input)]].concat();
-                if before != first {
-                    if !seen.contains(&before) {
-                        seen.push(before);
-                        open.push((before, way));
-                    }
-                    continue;
-                }
-                if !way.iter().any(|(at, _)| told.contains(at)) {
-                    told.extend(way.iter().map(|(at, _)| *at));
-                    problems.push(circle(topology, &way));
-                }
-            }
-        }
-    }
-}
-
-fn circle(first: &SubTopology, way: &[(usize, &InputPlan)]) -> Problem {
-    let mut tables: Vec<&'static TableDescriptor> = way
-        .iter()
-        .rev()
-        .filter_map(|(_, input)| input.windows_of)
-        .collect();
-    let names: Vec<String> = tables.iter().map(|t| format!("`{}`", t.name)).collect();
-    let fed = first.agents.iter().filter(|agent| {
-        let mut reads = agent.reads.iter();
-        reads.any(|at| first.inputs[*at].windows_of.is_some())
-    });
-    let agents: Vec<Place> = fed.map(|agent| agent.descriptor.place).collect();
-    tables.dedup();
-    Problem {
-        message: format!(
-            "the windows of {} come back with another key (`group_by`) to the task in which table {} is kept, which would wait for \
-             itself before it closes any: what comes of them belongs in tables that share no agent and no topic with those",
-            names.join(", by way of those of "),
-            names.first().map_or("", String::as_str)
-        ),
-        places: tables
-            .iter()
-            .map(|table| table.place)
-            .chain(agents)
-            .collect(),
-    }
 }
 
 /// Counts of partitions that are asked for within one task.

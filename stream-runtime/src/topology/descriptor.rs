@@ -443,6 +443,8 @@ pub struct TopicDescriptor {
     pub compact: bool,
     /// Never created by the app.
     pub external: bool,
+    /// Nobody but the app reads it: its records say whose they are, and watermarks stand between them.
+    pub internal: bool,
     /// Where it is read from without committed offsets. Default: the app's.
     pub start: Option<Start>,
     /// What to do about records that were deleted before they were read. Default: the app's.

@@ -291,6 +291,7 @@ pub(super) fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usiz
                     topic: topic.name.clone(),
                     agents: vec![at],
                     record,
+                    feeders: Vec::new(),
                     declared: None,
                     sources: topic.sources.clone(),
                     windows_of: topic.windows_of,
@@ -368,6 +369,7 @@ pub(super) fn join(app: &str, index: usize, drafts: &[&Draft], number: &mut usiz
         agents,
         tables,
         outputs,
+        fills: Vec::new(),
     }
 }
 

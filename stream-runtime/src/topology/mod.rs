@@ -1,8 +1,10 @@
 //! What the attributes declare, joined to a plan and checked.
 
 mod check;
+mod circles;
 mod descriptor;
 mod draft;
+mod fed;
 pub mod lock;
 mod order;
 pub mod pattern;
@@ -15,6 +17,7 @@ pub use descriptor::{
     OnError, OnGap, OnUnreadable, Place, RecordInfo, RegisteredTable, RegisteredTopic, RowsFrom,
     Source, Start, StateDescriptor, StateFuture, TableDescriptor, TopicDescriptor,
 };
+pub use fed::{FeederPlan, FeederTime, FillPlan};
 pub use plan::{
     AgentPlan, GlobalPlan, InputPlan, OutputKind, OutputPlan, PatternPlan, Plan, PlanParts,
     Problem, SubTopology, TablePlan, again_topic, plan,

@@ -1,6 +1,6 @@
 //! Descriptors joined to sub-topologies: which agents, tables and topics belong together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -9,6 +9,7 @@ use super::descriptor::{
     TableDescriptor, TopicDescriptor,
 };
 use super::draft::{Draft, drafts_view, group, join, no_partitions};
+use super::fed::{FeederPlan, FillPlan};
 use super::pattern::Candidates;
 
 /// An agent in its sub-topology.
@@ -60,6 +61,8 @@ pub struct InputPlan {
     pub sources: Vec<String>,
     /// The table whose windows come here with another key.
     pub windows_of: Option<&'static TableDescriptor>,
+    /// Whose times make its own: of a repartition topic the agent that fills it, of an `internal` one all that write it.
+    pub feeders: Vec<FeederPlan>,
     /// Its declaration, where it has one.
     pub declared: Option<&'static TopicDescriptor>,
     /// Whether an agent found it by a pattern.
@@ -70,9 +73,27 @@ pub struct InputPlan {
 }
 
 impl InputPlan {
-    /// Whether the app writes it itself, with another key.
+    /// Whether the app made it to give records another key.
     pub fn is_repartition(&self) -> bool {
-        self.windows_of.is_some() || !self.sources.is_empty()
+        !self.is_internal() && (self.windows_of.is_some() || !self.sources.is_empty())
+    }
+
+    /// Whether it was declared to be read by the app alone, and agents of it write it.
+    pub fn is_internal(&self) -> bool {
+        self.declared.is_some_and(|topic| topic.internal) && !self.feeders.is_empty()
+    }
+
+    /// Whether what has been read of an internal topic is taken away: unless its declaration says how long it is kept.
+    pub fn is_purged(&self) -> bool {
+        let kept = self
+            .declared
+            .is_some_and(|topic| topic.retention_ms.is_some());
+        self.is_internal() && !kept
+    }
+
+    /// Whether its records come from other tasks, by whose times those of its readers go.
+    pub fn is_fed(&self) -> bool {
+        !self.feeders.is_empty()
     }
 }
 
@@ -126,6 +147,8 @@ pub struct SubTopology {
     pub tables: Vec<TablePlan>,
     /// Topics it sends to.
     pub outputs: Vec<OutputPlan>,
+    /// Those of them whose readers go by its tasks' times, by the agents that write them.
+    pub fills: Vec<FillPlan>,
 }
 
 impl SubTopology {
@@ -139,17 +162,12 @@ impl SubTopology {
         self.timely_inputs().count()
     }
 
-    /// The agents that fill repartition topics, each with the index of that output.
-    pub fn feeders(&self) -> impl Iterator<Item = (&AgentPlan, usize)> {
-        let fills = |output: &usize| self.outputs[*output].kind == OutputKind::Repartition;
-        let feeders = self.agents.iter().filter(|agent| agent.feeds.is_some());
-        feeders.filter_map(move |agent| Some((agent, agent.sink.filter(fills)?)))
-    }
-
-    /// Returns whether it has tables, and none with a changelog: its tasks write no mark.
-    pub fn writes_no_mark(&self) -> bool {
+    /// Returns whether its tasks keep how far their sources are beside the committed offsets: they need it, and write no mark.
+    pub fn keeps_sources_beside_offsets(&self) -> bool {
+        let follows = |fill: &FillPlan| fill.time.follows_its_task();
+        let needs = !self.tables.is_empty() || self.fills.iter().any(follows);
         let no_log = |table: &TablePlan| table.changelog.is_none();
-        !self.tables.is_empty() && self.tables.iter().all(no_log)
+        needs && self.tables.iter().all(no_log)
     }
 
     /// Returns whether records of a join's side go alone when they have met nobody; `None`: it is no side of a join.
@@ -173,6 +191,7 @@ impl SubTopology {
             record: RecordInfo::of::<Bytes, Option<Bytes>>(),
             sources: Vec::new(),
             windows_of: None,
+            feeders: Vec::new(),
             declared: None,
             found: false,
             again: true,
@@ -296,6 +315,13 @@ impl Plan {
         inputs.filter(|input| input.is_repartition())
     }
 
+    /// Whether tasks tell each other their times.
+    pub fn has_hops(&self) -> bool {
+        self.topologies
+            .iter()
+            .any(|topology| !topology.fills.is_empty())
+    }
+
     /// The agent with this number.
     pub fn agent(&self, number: usize) -> Option<&AgentPlan> {
         self.topologies
@@ -372,29 +398,6 @@ fn patterns(parts: &PlanParts<'_>, problems: &mut Vec<Problem>) -> Vec<PatternPl
     patterns
 }
 
-/// Says of the topics that windows fill which topics' records made these, over any number of stages.
-fn name_sources_of_windows(topologies: &mut [SubTopology]) {
-    // No circles: after as many rounds as there are stages nothing is new.
-    for _ in 0..topologies.len() {
-        for at in 0..topologies.len() {
-            for input in 0..topologies[at].inputs.len() {
-                let Some(table) = topologies[at].inputs[input].windows_of else {
-                    continue;
-                };
-                let keeps = |t: &&SubTopology| t.tables.iter().any(|own| own.descriptor == table);
-                let home = topologies.iter().find(keeps).into_iter();
-                let inputs = home.flat_map(SubTopology::timely_inputs);
-                let names = inputs.flat_map(|from| {
-                    let own = std::iter::once(&from.topic);
-                    own.chain(&from.sources)
-                });
-                let names: BTreeSet<String> = names.cloned().collect();
-                topologies[at].inputs[input].sources = names.into_iter().collect();
-            }
-        }
-    }
-}
-
 /// Joins and checks.
 ///
 /// # Errors
@@ -445,11 +448,12 @@ pub fn plan(parts: PlanParts<'_>) -> Result<Plan, Vec<Problem>> {
     for topology in &mut topologies {
         topology.add_again(parts.app, parts.existing);
     }
-    super::check::circles_of_windows(&topologies, &mut problems);
+    super::fed::tell(&mut topologies, &mut problems);
+    super::circles::of_time(&topologies, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
-    name_sources_of_windows(&mut topologies);
+    super::fed::name_sources(&mut topologies);
     let plan = Plan {
         app: parts.app.to_owned(),
         topologies,

@@ -50,7 +50,7 @@ impl Plan {
                 readers.dedup();
                 writers.sort_unstable();
                 writers.dedup();
-                if !input.is_repartition() && !readers.is_empty() && !writers.is_empty() {
+                if !input.is_fed() && !readers.is_empty() && !writers.is_empty() {
                     stages.push(Stage {
                         topic: input.topic.clone(),
                         writers,

@@ -25,8 +25,8 @@ impl Ahead {
     pub(super) fn of(worker: &Shared) -> Self {
         let ahead = worker.settings.source_ahead;
         let hops = |topology: &SubTopology| {
-            let topics = topology.feeders().map(|(_, output)| output);
-            let topics = topics.map(|output| &topology.outputs[output].topic);
+            let topics = topology.fills.iter();
+            let topics = topics.map(|fill| &topology.outputs[fill.output].topic);
             topics
                 .map(|topic| match ahead {
                     Some(ahead) => i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX),

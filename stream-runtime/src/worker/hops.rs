@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::shared::Shared;
 use super::thread::StreamThread;
 use crate::kafka::{Fault, Place, TopicPartition};
-use crate::topology::SubTopology;
+use crate::topology::FeederPlan;
 
 /// Every partition of the topics whose records come to a sub-topology with another key, those added meanwhile included.
 /// Asks the broker.
@@ -27,17 +27,12 @@ pub(super) fn sources(worker: &Shared, topology: usize) -> Result<Vec<TopicParti
     Ok(all)
 }
 
-/// Of each input of a sub-topology that a hop fills: the partitions that it is filled from; 0 for the others.
-pub(super) fn filled_from(worker: &Shared, topology: usize) -> Vec<i32> {
+/// Of each input of a sub-topology, by its feeders: the partitions that they have; 0 when that is not known.
+pub(super) fn filled_from(worker: &Shared, topology: usize) -> Vec<Vec<i32>> {
     let inputs = worker.topologies[topology].inputs.iter();
-    let from = |topic: &String| {
-        let fills = |t: &SubTopology| t.outputs.iter().any(|output| output.topic == *topic);
-        let feeder = worker.topologies.iter().position(|t| fills(t));
-        feeder.and_then(|at| worker.counts.get(at)).copied()
-    };
+    let count = |feeder: &FeederPlan| worker.counts.get(feeder.topology).copied().unwrap_or(0);
     inputs
-        .map(|input| input.is_repartition().then(|| from(&input.topic)))
-        .map(|count| count.flatten().unwrap_or(0))
+        .map(|input| input.feeders.iter().map(count).collect())
         .collect()
 }
 
@@ -124,7 +119,7 @@ impl StreamThread {
         for partition in self.partitions.iter_mut().filter(|p| p.is_running()) {
             let topology = Arc::clone(partition.task.topology());
             for (input, plan) in partition.inputs.iter_mut().zip(&topology.inputs) {
-                let own = plan.is_repartition() || plan.again;
+                let own = plan.is_repartition() || plan.again || plan.is_purged();
                 if own && input.committed > input.purged {
                     input.purged = input.committed;
                     let topic = Arc::clone(&input.topic);

@@ -10,7 +10,7 @@ use super::thread::StreamThread;
 use crate::error::Error;
 use crate::kafka::{Fault, Place};
 use crate::table::NO_TIME;
-use crate::task::watermark::{SourceState, Word, put_watermark};
+use crate::task::watermark::{SourceState, Word, put_watermark, source_of};
 
 /// Time that telling may take, and between two attempts.
 const TELL: Duration = Duration::from_secs(5);
@@ -21,8 +21,8 @@ pub(super) struct Stalled {
     since: Instant,
     /// The state that its readers have been told.
     told: Option<SourceState>,
-    /// Repartition topics that it fills, with its time as of its last commit.
-    times: Vec<(String, i64)>,
+    /// Its times in the topics that it fills, as of its last commit.
+    times: Vec<i64>,
     /// The offsets of its last commit.
     offsets: Vec<(Place, String)>,
     /// Time at which telling is tried again.
@@ -43,10 +43,7 @@ impl StreamThread {
     /// A task failed; `anew`: it had run well for long.
     pub(super) fn stalls(&mut self, name: TaskName, anew: bool) {
         let topology = &self.worker.topologies[name.0];
-        let topics = topology
-            .feeders()
-            .map(|(_, output)| &topology.outputs[output].topic);
-        let times: Vec<_> = topics.map(|topic| (topic.clone(), NO_TIME)).collect();
+        let times = vec![NO_TIME; topology.fills.len()];
         if times.is_empty() {
             return;
         }
@@ -100,10 +97,8 @@ impl StreamThread {
             {
                 continue;
             }
-            let words = stalled.times.iter();
-            let words: Vec<(String, Word)> = words
-                .map(|(topic, time)| (topic.clone(), self.word(name.1, *time, stands)))
-                .collect();
+            let times = stalled.times.iter().copied();
+            let words: Vec<(String, Word)> = self.words(name, times, stands).collect();
             let told = self.tell(&words, &stalled.offsets);
             let label = self.worker.status.label(name);
             let Some(stalled) = self.stalled.get_mut(&name) else {
@@ -143,12 +138,9 @@ impl StreamThread {
         }
         let mut words = Vec::new();
         for share in self.shares() {
-            let topology = &self.worker.topologies[share.topology];
-            let topics = topology.feeders().map(|(_, output)| output);
-            let topics = topics.map(|output| topology.outputs[output].topic.clone());
             // How far it is its tables say; nobody takes a time back.
-            let word = self.word(share.partition, NO_TIME, SourceState::Counts);
-            words.extend(topics.map(|topic| (topic, word)));
+            let times = std::iter::repeat(NO_TIME);
+            words.extend(self.words(share.name(), times, SourceState::Counts));
         }
         if words.is_empty() {
             return Ok(true);
@@ -166,14 +158,24 @@ impl StreamThread {
         Ok(false)
     }
 
-    /// Returns what a source of this thread says of itself.
-    fn word(&self, partition: i32, time: i64, state: SourceState) -> Word {
-        Word {
-            source: partition,
-            time,
-            state,
-            generation: self.assigned_in,
-        }
+    /// Returns what a task of this thread says of itself in each topic that it fills, by its times there.
+    fn words(
+        &self,
+        name: TaskName,
+        times: impl Iterator<Item = i64>,
+        state: SourceState,
+    ) -> impl Iterator<Item = (String, Word)> {
+        let topology = &self.worker.topologies[name.0];
+        let fills = topology.fills.iter().zip(times);
+        fills.map(move |(fill, time)| {
+            let word = Word {
+                source: source_of(fill.number, name.1),
+                time,
+                state,
+                generation: self.assigned_in,
+            };
+            (topology.outputs[fill.output].topic.clone(), word)
+        })
     }
 
     /// One commit of watermarks alone, with the offsets as they are.

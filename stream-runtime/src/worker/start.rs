@@ -231,7 +231,7 @@ impl StreamThread {
             let at_end = match input.declared.and_then(|topic| topic.start) {
                 Some(start) => start == Start::Latest,
                 None => {
-                    let own = input.is_repartition() || input.again;
+                    let own = input.is_repartition() || input.is_internal() || input.again;
                     self.worker.settings.start_at_end && !own
                 }
             };

@@ -415,10 +415,7 @@ pub(super) fn start(
     let (topic, app) = (plan.workers_topic(), plan.app.clone());
     let (settings, admin, handle) = (settings.clone(), Arc::clone(admin), Arc::clone(handle));
     let told = (worker.to_string(), address);
-    let (own, hops) = (
-        worker.to_string(),
-        plan.repartition_topics().next().is_some(),
-    );
+    let (own, hops) = (worker.to_string(), plan.has_hops());
     crew(move |stop, runtime| {
         let mut follower = Follower::new(&app, &topic, &settings.properties, &handle.workers);
         handle.tells(follower.wake.clone());
@@ -486,7 +483,7 @@ pub(super) fn refuse_others_without_watermarks(
     own: uuid::Uuid,
     handle: &WorkerHandle,
 ) -> Result<(), Error> {
-    if plan.repartition_topics().next().is_none() {
+    if !plan.has_hops() {
         return Ok(());
     }
     let (workers, start) = (&handle.workers, Instant::now());

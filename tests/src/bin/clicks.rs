@@ -1,4 +1,4 @@
-//! Page views that come by user and are counted by page, then by quarters of a day over all pages, and orders that meet their
+//! Page views that come by user and are counted by page, then by quarters and by thirds of a day over all pages, and orders that meet their
 //! payments by a field: what `group_by` and a join's `on` make of a backlog.
 
 use std::time::Duration;
@@ -70,6 +70,43 @@ async fn publish(quarter: Closed<Quarter>) -> AllViews {
     AllViews {
         from: quarter.start().timestamp() / 3_600,
         views: quarter.views,
+    }
+}
+
+/// The same by way of a topic.
+#[record(key = of)]
+struct HourViews {
+    of: String,
+    views: u64,
+}
+
+#[topic("hours_between", value = HourViews, internal)]
+struct HoursBetween;
+
+#[agent(on_close = PageHour, sink = HoursBetween)]
+async fn tell(hour: Closed<PageHour>) -> HourViews {
+    HourViews {
+        of: "all".to_owned(),
+        views: hour.views,
+    }
+}
+
+#[table(tumbling = "8h")]
+#[derive(Clone, Default)]
+struct Third {
+    views: u64,
+}
+
+#[agent(topic = HoursBetween)]
+async fn add_hour(hour: Event<HourViews>, mut thirds: Table<Third>) {
+    thirds.update(hour.key(), |third| third.views += hour.views);
+}
+
+#[agent(on_close = Third, sink = "thirds")]
+async fn publish_third(third: Closed<Third>) -> AllViews {
+    AllViews {
+        from: third.start().timestamp() / 3_600,
+        views: third.views,
     }
 }
 

@@ -48,16 +48,16 @@ fn truth() -> Counts {
     counts
 }
 
-/// Views of all pages by the quarters of the day whose hours are over when all have come, each with its first hour.
-fn quarters() -> BTreeMap<i64, u64> {
-    let mut quarters = BTreeMap::new();
+/// Views of all pages by parts of the day, of so many hours, whose hours are over when all have come; each with its first hour.
+fn parts(hours: i64) -> BTreeMap<i64, u64> {
+    let mut parts = BTreeMap::new();
     for (_, _, at) in day() {
-        let from = at.div_euclid(6 * HOUR) * 6;
-        if from < BEGIN / HOUR + 18 {
-            *quarters.entry(from).or_default() += 1;
+        let from = at.div_euclid(hours * HOUR) * hours;
+        if from < BEGIN / HOUR + 24 - hours {
+            *parts.entry(from).or_default() += 1;
         }
     }
-    quarters
+    parts
 }
 
 struct Clicks(App);
@@ -125,15 +125,15 @@ impl Clicks {
         counts
     }
 
-    /// Returns what was told of quarters, each once.
-    fn told_quarters(&self) -> BTreeMap<i64, u64> {
-        let mut quarters = BTreeMap::new();
-        for line in self.0.tail("quarters").unwrap_or_default() {
+    /// Returns what was told of parts of the day, `quarters` or `thirds`, each once.
+    fn told_parts(&self, topic: &str) -> BTreeMap<i64, u64> {
+        let mut parts = BTreeMap::new();
+        for line in self.0.tail(topic).unwrap_or_default() {
             let from = line.value["from"].as_i64().unwrap();
-            let before = quarters.insert(from, line.value["views"].as_u64().unwrap());
+            let before = parts.insert(from, line.value["views"].as_u64().unwrap());
             assert_eq!(before, None, "{line:?} was told twice");
         }
-        quarters
+        parts
     }
 
     fn paid(&self) -> Vec<i64> {
@@ -151,21 +151,23 @@ impl Clicks {
         let (start, truth) = (Instant::now(), truth());
         let orders: Vec<i64> = (0..ORDERS).collect();
         loop {
-            let (told, paid, quarters) = (self.told(), self.paid(), self.told_quarters());
+            let (told, paid) = (self.told(), self.paid());
+            let (quarters, thirds) = (self.told_parts("quarters"), self.told_parts("thirds"));
             let all = told.len() >= truth.len() && paid.len() >= orders.len();
-            if all && quarters.len() >= self::quarters().len() {
+            if all && quarters.len() >= parts(6).len() && thirds.len() >= parts(8).len() {
                 let wrong: Vec<_> = told
                     .iter()
                     .filter(|(at, n)| truth.get(at) != Some(n))
                     .collect();
                 assert!(wrong.is_empty() && told.len() == truth.len(), "{wrong:?}");
                 assert_eq!(paid, orders);
-                assert_eq!(quarters, self::quarters(), "the second stage");
+                assert_eq!(quarters, parts(6), "the second stage");
+                assert_eq!(thirds, parts(8), "the second stage by way of a topic");
                 return;
             }
             assert!(
                 start.elapsed() < WITHIN,
-                "{} of {} hours, {} of {ORDERS} orders, quarters {quarters:?}\n{}",
+                "{} of {} hours, {} of {ORDERS} orders, quarters {quarters:?}, thirds {thirds:?}\n{}",
                 told.len(),
                 truth.len(),
                 paid.len(),

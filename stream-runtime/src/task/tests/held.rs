@@ -77,6 +77,7 @@ impl TopicSpec for Outs {
         replication_factor: None,
         retention_ms: None,
         compact: false,
+        internal: false,
         external: false,
         start: None,
         on_gap: None,

@@ -7,6 +7,7 @@ mod chains;
 mod globals;
 mod group_by;
 mod hops;
+mod internal;
 mod join;
 mod keys;
 mod kit;

@@ -10,6 +10,7 @@ use crate::topology::{OutputKind, Plan};
 enum Part {
     Changelog,
     Repartition,
+    Internal,
     Again,
     DeadLetters,
     Unreadable,
@@ -50,6 +51,11 @@ pub(crate) fn musts(plan: &Plan) -> Vec<Must> {
             must.writers.push(writer);
         }
     };
+    let internal = plan.topologies.iter().flat_map(|topology| &topology.inputs);
+    let internal: Vec<&str> = internal
+        .filter(|input| input.is_internal())
+        .map(|input| input.topic.as_str())
+        .collect();
     for (at, topology) in plan.topologies.iter().enumerate() {
         for table in &topology.tables {
             if let Some(changelog) = &table.changelog {
@@ -59,6 +65,7 @@ pub(crate) fn musts(plan: &Plan) -> Vec<Must> {
         }
         for output in &topology.outputs {
             let part = match output.kind {
+                OutputKind::Sink if internal.contains(&output.topic.as_str()) => Part::Internal,
                 OutputKind::Sink => continue,
                 OutputKind::DeadLetters => Part::DeadLetters,
                 OutputKind::Unreadable => Part::Unreadable,
@@ -90,7 +97,9 @@ impl Must {
                 ("retention.ms", "-1"),
                 ("retention.bytes", "-1"),
             ],
-            Part::DeadLetters | Part::Unreadable => &[("cleanup.policy", "delete")],
+            Part::Internal | Part::DeadLetters | Part::Unreadable => {
+                &[("cleanup.policy", "delete")]
+            }
         }
     }
 
@@ -168,6 +177,7 @@ impl fmt::Display for Must {
             (Part::Changelog, Some(table)) => write!(f, "the changelog of table `{table}`,"),
             (Part::Changelog, None) => f.write_str("a changelog,"),
             (Part::Repartition, _) => f.write_str("in which the app groups records by other keys,"),
+            (Part::Internal, _) => f.write_str("by which agents go on from each other,"),
             (Part::Again, _) => f.write_str("in which closed windows are sent again,"),
             (Part::DeadLetters, _) => f.write_str("of dead letters,"),
             (Part::Unreadable, _) => f.write_str("of rows that were set aside,"),

@@ -277,6 +277,7 @@ mod tests {
                     record,
                     sources: vec![],
                     windows_of: None,
+                    feeders: vec![],
                     declared: None,
                     found: false,
                     again: false,
