@@ -400,8 +400,23 @@ impl Admin {
             })
     }
 
+    /// The same, also while a transaction that would move them is open.
+    pub(crate) fn committed_last(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Committed>, Fault> {
+        let consumer = self.visitor_as(group, Isolation::Uncommitted)?;
+        group::committed(&consumer.0, partitions, self.timeout).map_err(|fault| self.explain(fault))
+    }
+
     /// How many members a group has now.
     pub(crate) fn members(&self, group: &str) -> Result<usize, Fault> {
+        Ok(self.member_clients(group)?.len())
+    }
+
+    /// The client ids of a group's members.
+    pub(crate) fn member_clients(&self, group: &str) -> Result<Vec<String>, Fault> {
         let list = self
             .reader
             .fetch_group_list(Some(group), self.timeout)
@@ -411,11 +426,10 @@ impl Admin {
                     &error,
                 ))
             })?;
-        Ok(list
-            .groups()
-            .iter()
-            .map(|group| group.members().len())
-            .sum())
+        let members = list.groups().iter().flat_map(|group| group.members());
+        Ok(members
+            .map(|member| member.client_id().to_owned())
+            .collect())
     }
 
     fn explain(&self, fault: Fault) -> Fault {
@@ -433,14 +447,15 @@ impl Admin {
 
     /// A consumer with the group's name that never joins it.
     pub(crate) fn visitor(&self, group: &str) -> Result<Visitor, Fault> {
-        Role::Reader {
-            group,
-            isolation: Isolation::Committed,
-        }
-        .config(&self.properties)
-        .create_with_context(AdminContext(Arc::clone(&self.reader.context().0)))
-        .map_err(|error| Fault::of("make a consumer", &error))
-        .map(Visitor)
+        self.visitor_as(group, Isolation::Committed)
+    }
+
+    fn visitor_as(&self, group: &str, isolation: Isolation) -> Result<Visitor, Fault> {
+        Role::Reader { group, isolation }
+            .config(&self.properties)
+            .create_with_context(AdminContext(Arc::clone(&self.reader.context().0)))
+            .map_err(|error| Fault::of("make a consumer", &error))
+            .map(Visitor)
     }
 
     fn options(&self) -> AdminOptions {

@@ -121,11 +121,12 @@ impl GroupContext {
 }
 
 impl GroupConsumer {
-    /// A member of `group`; `instance` makes it a static one. Joins with `subscribe`.
+    /// A member of `group`; `instance` makes it a static one, and its client id ends with `name`. Joins with `subscribe`.
     pub(crate) fn new(
         properties: &Properties,
         group: &str,
         instance: Option<&str>,
+        name: Option<&str>,
         wake: &Wake,
     ) -> Result<Self, Fault> {
         let context = GroupContext {
@@ -133,13 +134,17 @@ impl GroupConsumer {
             closing: AtomicBool::new(false),
             reporter: Reporter::default(),
         };
-        let consumer: BaseConsumer<GroupContext> = Role::Member { group, instance }
-            .config(properties)
-            .create_with_context(context)
-            .map_err(|error| {
-                let doing = format!("make a consumer of group `{group}`");
-                properties.explain(Fault::of(doing, &error))
-            })?;
+        let consumer: BaseConsumer<GroupContext> = Role::Member {
+            group,
+            instance,
+            name,
+        }
+        .config(properties)
+        .create_with_context(context)
+        .map_err(|error| {
+            let doing = format!("make a consumer of group `{group}`");
+            properties.explain(Fault::of(doing, &error))
+        })?;
         let consumer = Arc::new(consumer);
         let events = EventQueue::of_consumer(&consumer, wake).ok_or_else(|| {
             Fault::new(FaultKind::Fatal, "make a consumer", "it has no event queue")

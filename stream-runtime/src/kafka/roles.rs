@@ -31,6 +31,8 @@ pub(super) enum Role<'a> {
     Member {
         group: &'a str,
         instance: Option<&'a str>,
+        /// What its client id ends with.
+        name: Option<&'a str>,
     },
     /// Reads given partitions; the group names whose rights it uses, it never joins or commits.
     Reader {
@@ -161,13 +163,22 @@ impl Role<'_> {
 
     fn fixed(self, config: &mut ClientConfig) {
         match self {
-            Role::Member { group, instance } => {
+            Role::Member {
+                group,
+                instance,
+                name,
+            } => {
                 config.set("group.id", group);
                 config.set("group.protocol", "classic");
                 config.set("partition.assignment.strategy", "range");
                 config.set("isolation.level", Isolation::Committed.name());
                 if let Some(instance) = instance {
                     config.set("group.instance.id", instance);
+                }
+                if let Some(name) = name {
+                    let before = config.get("client.id").unwrap_or_default();
+                    let whole = format!("{before}-{name}");
+                    config.set("client.id", whole);
                 }
             }
             Role::Reader { group, isolation } => {
@@ -218,6 +229,7 @@ mod tests {
             Role::Member {
                 group: "g",
                 instance: Some("i"),
+                name: None,
             },
             Role::Reader {
                 group: "g",
@@ -243,6 +255,7 @@ mod tests {
         let member = Role::Member {
             group: "g",
             instance: None,
+            name: None,
         }
         .config(&all);
         assert_eq!(member.get("fetch.queue.backoff.ms"), Some("9"));
@@ -265,6 +278,7 @@ mod tests {
             let config = Role::Member {
                 group: "g",
                 instance: None,
+                name: None,
             }
             .config(&properties(entries));
             (

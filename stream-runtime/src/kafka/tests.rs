@@ -262,7 +262,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
     sender.flush(Duration::from_secs(10)).unwrap();
 
     let wake = Wake::new();
-    let member = GroupConsumer::new(&properties, &group, None, &wake).unwrap();
+    let member = GroupConsumer::new(&properties, &group, None, None, &wake).unwrap();
     assert!(!member.token().is_some_and(|token| token.is_member()));
     member.subscribe(&[&input]).unwrap();
     let mine = wait_for(&member, assigned);
@@ -403,7 +403,7 @@ fn two_members_share_and_one_hands_over() {
     let input = topic(&properties, "shared", 2);
     let group = unique("group");
     let wake = Wake::new();
-    let first = GroupConsumer::new(&properties, &group, None, &wake).unwrap();
+    let first = GroupConsumer::new(&properties, &group, None, None, &wake).unwrap();
     first.subscribe(&[&input]).unwrap();
     let mine = wait_for(&first, assigned);
     assert_eq!(mine.len(), 2);
@@ -413,7 +413,7 @@ fn two_members_share_and_one_hands_over() {
         .collect();
     drop(first.assign(&places).unwrap());
 
-    let second = GroupConsumer::new(&properties, &group, None, &wake).unwrap();
+    let second = GroupConsumer::new(&properties, &group, None, None, &wake).unwrap();
     second.subscribe(&[&input]).unwrap();
     let gone = wait_for(&first, |event| match event {
         GroupEvent::Revoked { partitions, lost } => Some((partitions.len(), lost)),
@@ -460,7 +460,7 @@ fn a_second_producer_with_the_id_fences_the_first() {
     let output = topic(&properties, "fenced", 1);
     let input = topic(&properties, "fenced-in", 1);
     let (id, wake) = (unique("tx"), Wake::new());
-    let member = GroupConsumer::new(&properties, &unique("group"), None, &wake).unwrap();
+    let member = GroupConsumer::new(&properties, &unique("group"), None, None, &wake).unwrap();
     member.subscribe(&[&input]).unwrap();
     wait_for(&member, assigned);
     let first = TransactionalProducer::new(&properties, &id).unwrap();

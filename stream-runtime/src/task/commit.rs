@@ -35,6 +35,8 @@ pub(super) struct Prepared {
     pub(super) committed_sources: Option<Arc<[u8]>>,
     /// The times of the hops that the task fills, in this commit.
     hops: Vec<i64>,
+    /// Who commits, where its transactions may have to be ended by another.
+    writer: Option<String>,
 }
 
 impl Task {
@@ -178,6 +180,11 @@ impl Task {
         (self.prepared.since, self.prepared.unsigned) = (since, anew);
     }
 
+    /// Says who commits: the thread that the transactions are of.
+    pub fn is_written_by(&mut self, writer: String) {
+        self.prepared.writer = Some(writer);
+    }
+
     /// Returns the text beside the offsets: whose they are, the incarnations of the task's changelogs, and how far its crontabs are.
     pub fn commit_metadata(&self) -> String {
         let crontabs = self.shared.crontabs.iter();
@@ -202,6 +209,9 @@ impl Task {
     ) -> String {
         let mut out = String::new();
         signature::begin(self.prepared.since, &mut out);
+        if let Some(writer) = &self.prepared.writer {
+            signature::put_writer(writer, &mut out);
+        }
         for crontab in crontabs {
             out.push(';');
             out.push_str(&crontab);

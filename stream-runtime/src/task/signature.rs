@@ -15,6 +15,9 @@ const TIME: &str = ">";
 /// Name of the pair that says, in hexadecimal, how far the sources of a task's time are that keeps no mark.
 const SOURCES: &str = "<";
 
+/// Name of the pair that says who wrote the text: the thread whose transaction it was.
+const WRITER: &str = "!";
+
 fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split(';').filter_map(|pair| pair.split_once('='))
 }
@@ -53,6 +56,16 @@ pub(super) fn sources(text: &str) -> Option<Vec<u8>> {
     rest.is_empty()
         .then(|| digits.iter().map(byte).collect())
         .flatten()
+}
+
+/// Appends who writes.
+pub(super) fn put_writer(writer: &str, out: &mut String) {
+    let _ = write!(out, ";{WRITER}={writer}");
+}
+
+/// Returns who wrote a text; `None` where it does not say.
+pub(crate) fn writer(text: &str) -> Option<&str> {
+    Some(pairs(text).find(|(name, _)| *name == WRITER)?.1)
 }
 
 /// Returns the text beside the offsets of an app that begins anew.
@@ -109,6 +122,9 @@ mod tests {
         assert_eq!(sources(&text).unwrap(), [0, 17, 255]);
         assert_eq!(sources("<=0g"), None);
         assert_eq!(sources("<=012"), None);
+        assert_eq!(writer(&text), None);
+        put_writer("0f-1", &mut text);
+        assert_eq!((writer(&text), since(&text)), (Some("0f-1"), Some(0)));
     }
 
     #[test]

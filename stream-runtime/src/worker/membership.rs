@@ -32,6 +32,7 @@ impl StreamThread {
             &worker.settings.properties,
             &worker.app,
             instance.as_deref(),
+            Some(&worker.writer(number)),
             wake,
         )
     }

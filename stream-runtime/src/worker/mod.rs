@@ -50,6 +50,7 @@ mod start;
 mod status;
 mod stop;
 mod storing;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -214,6 +215,7 @@ impl Ground<'_> {
             counts: limits.counts,
             unfit: Arc::default(),
             purge_refused: AtomicBool::new(false),
+            ended: std::sync::Mutex::default(),
             began: Instant::now(),
             views: (0..threads).map(|_| View::default()).collect(),
             ready: AtomicUsize::new(0),

@@ -1,6 +1,6 @@
 //! What the stream threads of one worker share. Nothing of it is touched on a record's way.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) unfit: Arc<Unfit>,
     /// The broker does not let the app delete records: said once, and not tried again.
     pub(super) purge_refused: AtomicBool,
+    /// Writers that are gone and whose transactions this worker has ended, see [`succession`](super::succession).
+    pub(super) ended: Mutex<BTreeSet<String>>,
     /// Begin of monotonic time.
     pub(super) began: Instant,
     /// One per stream thread.
@@ -53,6 +55,16 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// The name of a stream thread among all writers of the app: the same after a restart.
+    pub(super) fn writer(&self, thread: usize) -> String {
+        format!("{}-{thread}", self.slot.simple())
+    }
+
+    /// The id of a writer's transactions.
+    pub(super) fn transactional_id(&self, writer: &str) -> String {
+        format!("{}-{writer}", self.app)
+    }
+
     /// Both clocks.
     pub(super) fn now(&self) -> Now {
         Now {

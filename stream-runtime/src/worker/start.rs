@@ -314,6 +314,9 @@ impl StreamThread {
         }
         let signed = found.signed.for_task(&committed, super::shared::wall());
         task.sign(signed.since, signed.anew);
+        if self.worker.settings.exactly_once {
+            task.is_written_by(self.worker.writer(self.number));
+        }
         let recovery = Recovery::new(&mut task, changelogs, super::shared::wall())?;
         Ok(Draft {
             signed,

@@ -212,7 +212,7 @@ impl StreamThread {
 
     /// A producer for this thread; a broker in trouble is waited for.
     pub(super) fn outlet(worker: &Shared, number: usize) -> Result<Outlet, Error> {
-        let id = format!("{}-{}-{number}", worker.app, worker.slot.simple());
+        let id = worker.transactional_id(&worker.writer(number));
         let mut backoff = Backoff::default();
         loop {
             match Outlet::new(

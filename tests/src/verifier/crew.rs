@@ -79,6 +79,8 @@ pub struct Crew {
     doors: Arc<Vec<Door>>,
     /// Each worker's brokers.
     brokers: Vec<String>,
+    /// Sessions and transactions are the product's own; else shorter ones keep the run short.
+    patient: bool,
 }
 
 impl Crew {
@@ -99,6 +101,8 @@ impl Crew {
             deeds: Vec::new(),
             doors: Arc::new(ports.into_iter().map(Door::new).collect()),
             brokers,
+            // A broker's session of four seconds outlasts impatient ones: a node that goes would take them along.
+            patient: kinds.iter().any(|kind| kind.is_of_nodes()),
         };
         for worker in 0..setup.workers {
             crew.begin(worker);
@@ -123,7 +127,10 @@ impl Crew {
         };
         let dir = self.data_dir(worker).display().to_string();
         let port = self.doors[worker].port.to_string();
-        let mut args = self.app.impatient();
+        let mut args = match self.patient {
+            true => vec!["worker".to_owned()],
+            false => self.app.impatient(),
+        };
         let more = [
             ["--broker", &self.brokers[worker]],
             ["--web-port", &port],

@@ -120,15 +120,17 @@ impl Kind {
     }
 
     /// From and to: until what was taken comes back.
-    fn lasts(self) -> (u64, u64) {
+    fn lasts(self, on_cluster: bool) -> (u64, u64) {
         match self {
+            // Past the session of six seconds that workers have there.
+            Kind::Freeze | Kind::Amid if on_cluster => (6_300, 8_500),
             Kind::Kill | Kind::Broker => (0, 1_500),
             // Past the session of two seconds.
             Kind::Freeze | Kind::Amid => (2_300, 4_500),
             Kind::Join => (2_000, 5_000),
             Kind::NodePause => (700, 1_700),
-            // Past the broker's session of four seconds and the workers' of two.
-            Kind::NodeFreeze => (5_000, 8_000),
+            // Past the broker's session of four seconds and the workers' of six.
+            Kind::NodeFreeze => (6_300, 8_500),
             Kind::Cut | Kind::Slow => (3_000, 6_000),
             // Of one node each; with the others gone the last one may take long to end.
             Kind::Rolling => (0, 500),
@@ -156,10 +158,10 @@ pub struct Fault {
 pub fn schedule(seed: u64, length: Duration, kinds: &[Kind], workers: usize) -> Vec<Fault> {
     let (nodes, others): (Vec<Kind>, Vec<Kind>) = kinds.iter().partition(|kind| kind.is_of_nodes());
     if nodes.is_empty() {
-        return one_by_one(seed, length, &others, workers, 1);
+        return one_by_one(seed, length, &others, (workers, 1), false);
     }
-    let mut faults = one_by_one(seed, length, &others, workers, SLOWLY);
-    faults.extend(one_by_one(!seed, length, &nodes, NODES, 1));
+    let mut faults = one_by_one(seed, length, &others, (workers, SLOWLY), true);
+    faults.extend(one_by_one(!seed, length, &nodes, (NODES, 1), true));
     faults.sort_by_key(|fault| fault.at);
     faults
 }
@@ -168,8 +170,8 @@ fn one_by_one(
     seed: u64,
     length: Duration,
     kinds: &[Kind],
-    victims: usize,
-    slowly: u64,
+    (victims, slowly): (usize, u64),
+    on_cluster: bool,
 ) -> Vec<Fault> {
     let mut chaos = Chaos::seeded(seed);
     let mut between = |from: u64, to: u64| from + chaos.below(to - from);
@@ -191,7 +193,7 @@ fn one_by_one(
         if at >= end {
             break;
         }
-        let (from, to) = kind.lasts();
+        let (from, to) = kind.lasts(on_cluster);
         faults.push(Fault {
             at: Duration::from_millis(at),
             kind,

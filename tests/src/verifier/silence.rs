@@ -13,8 +13,8 @@ pub const OUTPUT: &str = "running";
 pub const STAMPED: (&str, &str) = ("message.timestamp.type", "LogAppendTime");
 /// How long after a fault is over what follows is the fault's, in ms.
 const AFTER: i64 = 5_000;
-/// The workers' session.
-const WORKER_SESSION: Duration = Duration::from_secs(2);
+/// The workers' session, the product's own.
+const WORKER_SESSION: Duration = Duration::from_secs(6);
 
 /// The longest silence after a single fault: whoever is gone is missed by then, and five seconds more.
 pub fn bound() -> Duration {

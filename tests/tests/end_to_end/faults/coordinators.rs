@@ -289,3 +289,56 @@ fn a_commit_that_does_not_come_back_is_made_anew_on_apache_kafka() {
         a_commit_that_does_not_come_back_is_made_anew(&broker);
     }
 }
+
+/// A session of two seconds, and transactions of a minute.
+const LEFT_OPEN: &str =
+    "session.timeout.ms=2000\nheartbeat.interval.ms=500\ntransaction.timeout.ms=60000\n";
+
+/// A worker is killed while its transaction holds the offsets of its partitions. Who takes these does not wait until the
+/// transaction's time is up.
+fn a_transaction_that_a_killed_worker_left_open_is_ended(broker: &Broker) {
+    let trial = Trial::new(broker);
+    let mut worker = trial.worker(LEFT_OPEN);
+    trial.progress().wait_for_more();
+    trial
+        .wire
+        .refuse(&[ApiKey::EndTxn], CONCURRENT_TRANSACTIONS);
+    wait_until("a commit", MINUTE, || !trial.wire.refused().is_empty());
+    worker.kill();
+    let killed = Instant::now();
+    trial.wire.pass();
+    let properties = trial.app.file("open.properties", LEFT_OPEN);
+    let dir = trial.app.dir().join("successor").display().to_string();
+    let successor = trial.app.start(&[
+        "worker",
+        "--threads",
+        "2",
+        "--commit-interval",
+        "10ms",
+        "--config",
+        &properties,
+        "--data-dir",
+        &dir,
+    ]);
+    trial.progress().wait_for_more();
+    let took = killed.elapsed();
+    println!("committed again after {took:?}");
+    assert!(
+        took < Duration::from_secs(25),
+        "{took:?}\n{}",
+        successor.output()
+    );
+    trial.finish(successor);
+}
+
+#[test]
+fn a_transaction_that_a_killed_worker_left_open_is_ended_on_the_embedded_broker() {
+    a_transaction_that_a_killed_worker_left_open_is_ended(&Broker::embedded());
+}
+
+#[test]
+fn a_transaction_that_a_killed_worker_left_open_is_ended_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        a_transaction_that_a_killed_worker_left_open_is_ended(&broker);
+    }
+}
