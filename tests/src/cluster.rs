@@ -14,7 +14,7 @@ pub const NODES: usize = 3;
 /// How long a node that is silent counts as there.
 pub const BROKER_SESSION: Duration = Duration::from_secs(4);
 /// How long a copy that does not follow counts as in sync.
-pub const REPLICA_LAG: Duration = Duration::from_secs(5);
+pub const REPLICA_LAG: Duration = Duration::from_secs(10);
 /// How long questions to a node may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long the cluster may take to be whole at its start.

@@ -338,6 +338,45 @@ fn what_is_refused_is_its_event_s_dead_letter_on_apache_kafka() {
     }
 }
 
+/// An output that is larger than a client sends by default, where client and topic were set to take it.
+fn an_output_of_three_million_bytes(broker: &Broker, guarantee: &str) {
+    let bootstrap = broker.bootstrap();
+    let wide = [("max.message.bytes", "4000000")];
+    for (topic, settings) in [("narrow", &wide[..]), ("sizes", &[])] {
+        client::create_topic(&bootstrap, topic, 1, settings).unwrap();
+    }
+    let sender = Sender::new(&bootstrap).unwrap();
+    for size in ["3000000", "5", "4100000"] {
+        let sent = sender.send("sizes", Some(b"a"), Some(size.as_bytes()), Some(0));
+        sent.unwrap();
+    }
+    sender.finish().unwrap();
+    let app = App::of(PathBuf::from(env!("CARGO_BIN_EXE_refusals")), &bootstrap);
+    let config = app.file("wide.properties", "max.request.size=5000000\n");
+    let mut args = vec!["worker", "--until-caught-up", "--config", &config];
+    args.extend(["--processing-guarantee", guarantee]);
+    let worker = app.run(&args, LONG).unwrap();
+    let mut left = Left {
+        bootstrap: &bootstrap,
+        isolation: Isolation::Committed,
+    };
+    let lengths: Vec<usize> = left.comes("narrow").iter().map(|(_, x)| x.len()).collect();
+    assert_eq!(lengths, [3_000_000, 5], "{}", worker.output());
+    let dead = left.dead("sized");
+    let named = |(offset, why): &(i64, String)| *offset == 2 && why.contains("of narrow");
+    assert!(dead.len() == 1 && dead.iter().all(named), "{dead:?}");
+}
+
+#[test]
+fn an_output_of_three_million_bytes_comes_out_where_client_and_topic_take_it() {
+    for guarantee in ["exactly-once", "at-least-once"] {
+        an_output_of_three_million_bytes(&embedded(), guarantee);
+    }
+    if let Some(broker) = SharedApache::take() {
+        an_output_of_three_million_bytes(&broker, "exactly-once");
+    }
+}
+
 /// What was taken together and delivered with a commit that was refused in part is not sent again one by one.
 fn fours_that_were_delivered(broker: &Broker) {
     let bootstrap = broker.bootstrap();

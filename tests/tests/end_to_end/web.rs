@@ -324,3 +324,32 @@ fn a_worker_whose_stream_thread_does_not_turn_is_not_ready() {
     assert_eq!(lines("stream thread does not turn"), 0, "{output}");
     assert_eq!(lines("stream thread turns again"), 1, "{output}");
 }
+
+/// One that does not turn for as long as the group waits for it may be lost for good: the process is not healthy.
+#[test]
+fn a_worker_whose_stream_thread_may_be_lost_for_good_is_not_healthy() {
+    let broker = Broker::embedded();
+    let faulty = PathBuf::from(env!("CARGO_BIN_EXE_faulty"));
+    let app = App::of(faulty, &broker.bootstrap());
+    let config = app.file("turns.properties", "max.poll.interval.ms=12000\n");
+    let mut worker = app.start(&[
+        "worker",
+        "--threads",
+        "1",
+        "--web-port",
+        "0",
+        "--config",
+        &config,
+    ]);
+    let address = http::address_of(&mut worker).unwrap();
+    until(&address, "/ready", |answer| answer.status == 200);
+    let order = orders::order(1, "stall");
+    app.run(&["send", "strict_orders", &order, "--key", "k"], WITHIN)
+        .unwrap();
+    let lost = until(&address, "/health", |answer| answer.status == 503);
+    for text in ["stream thread 0 is lost", "the handler of agent `strict`"] {
+        assert!(lost.body.contains(text), "no {text} in {lost:?}");
+    }
+    // It turns again after all.
+    until(&address, "/health", |answer| answer.status == 200);
+}
