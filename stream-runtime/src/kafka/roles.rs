@@ -343,6 +343,7 @@ mod tests {
             Role::Member {
                 group,
                 instance: None,
+                name: None,
             },
             Role::Reader {
                 group,

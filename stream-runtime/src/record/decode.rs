@@ -285,7 +285,12 @@ pub struct EncodeError(String);
 
 impl EncodeError {
     pub(crate) fn new(record: &'static str, problem: &dyn fmt::Display) -> Self {
-        Self(format!("`{record}` cannot be written as JSON: {problem}"))
+        Self::of(record, "JSON", problem)
+    }
+
+    /// The error of a record that cannot be written in a form.
+    pub(crate) fn of(record: &'static str, form: &str, problem: &dyn fmt::Display) -> Self {
+        Self(format!("`{record}` cannot be written as {form}: {problem}"))
     }
 }
 

@@ -10,6 +10,7 @@ use super::sources::name_of;
 use super::sources::{Holder, Sources};
 use super::task::Task;
 use super::watermark::{SourceState, SourceTime, Word, source_of};
+use crate::mutants::{self, Mutant};
 use crate::table::{NO_TIME, TablePartition};
 use crate::topology::{AgentPlan, FeederTime, SubTopology};
 
@@ -90,7 +91,11 @@ fn going(agent: &AgentPlan) -> impl Iterator<Item = usize> {
 /// A time before which no window of a table that is still to close ends: stream time less what it waits; while some are over, that
 /// of the last millisecond of the first of these, which is told next.
 fn time_of_windows(table: &dyn TablePartition, now: i64) -> i64 {
-    let told = now.min(table.due_at().saturating_sub(1));
+    let due = match mutants::is(Mutant::Due) {
+        true => i64::MAX,
+        false => table.due_at(),
+    };
+    let told = now.min(due.saturating_sub(1));
     told.saturating_sub(table.waits())
 }
 
@@ -166,7 +171,7 @@ impl Hop {
         let open = |table: &usize| shared.tables[*table].idle_target(i64::MAX).is_some();
         match self.state.get() {
             SourceState::LeftOut => SourceState::LeftOut,
-            _ if self.closes.iter().any(open) => SourceState::Counts,
+            _ if self.closes.iter().any(open) && !mutants::is(Mutant::Open) => SourceState::Counts,
             _ if self.is_quiet(shared) => SourceState::Idle,
             _ => SourceState::Counts,
         }

@@ -115,7 +115,7 @@ impl<S: TableSpec> Record for ClosedRecord<S> {
         let start = out.len();
         write(&self.0, out).map(|()| true).map_err(|problem| {
             out.truncate(start);
-            EncodeError::new(Self::NAME, &problem)
+            EncodeError::of(Self::NAME, "MessagePack", &problem)
         })
     }
 
@@ -267,7 +267,8 @@ impl AgentCx {
             |out| Ok::<_, Failure>(key(out)),
             |out| {
                 let written = write(window, out).map_err(|problem| {
-                    Failure::from(EncodeError::new(S::DESCRIPTOR.name, &problem)).rejected()
+                    let name = S::DESCRIPTOR.name;
+                    Failure::from(EncodeError::of(name, "MessagePack", &problem)).rejected()
                 });
                 written.map(|()| true)
             },

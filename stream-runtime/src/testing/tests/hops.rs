@@ -561,6 +561,37 @@ fn at_least_once_a_backlog_behind_a_hop_is_not_late_either() {
     assert_eq!(app.late(), 0);
 }
 
+/// The client loses a record of a source and delivers the next one; then the commit fails, and both are sent again.
+fn late_when_a_record_is_lost_and_sent_again(app: App) -> u64 {
+    let topic = "test-count_views-page-repartition";
+    let mut app = TestApp::of(app.only((count_views, page_hour)));
+    let before = |time: &str| {
+        let time = at(time).timestamp_millis();
+        [&0_i32.to_be_bytes()[..], &time.to_be_bytes()[..]].concat()
+    };
+    let first = ("2026-01-01T10:30:00Z", "2026-01-01T10:00:00Z");
+    let second = ("2026-01-01T12:30:00Z", "2026-01-01T10:30:00Z");
+    for (time, told) in [second, first, second] {
+        let page = "p".to_owned();
+        let time = at(time);
+        let stamp = time.timestamp_millis().to_string();
+        let view = app.message(topic, "p", Seen { time, page });
+        let view = view.header("event-time", stamp);
+        view.header("source-time", before(told)).send();
+    }
+    app.settle();
+    app.late()
+}
+
+#[test]
+fn at_least_once_a_record_behind_a_hop_that_was_lost_and_sent_again_is_not_late() {
+    let app = || App::new("test").source_idle(Duration::MAX);
+    let at_least_once = app().processing_guarantee(AtLeastOnce);
+    assert_eq!(late_when_a_record_is_lost_and_sent_again(at_least_once), 0);
+    // Exactly-once none is lost, and each record is its source's word.
+    assert_eq!(late_when_a_record_is_lost_and_sent_again(app()), 1);
+}
+
 #[test]
 fn a_simulated_hop_closes_what_is_over_by_the_slowest_source_once_and_whole() {
     for seed in crate::testing::seeds(60) {

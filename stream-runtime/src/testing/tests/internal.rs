@@ -356,3 +356,11 @@ fn what_would_wait_for_itself_or_has_no_time_is_refused() {
         "{text}"
     );
 }
+
+#[cfg(feature = "mutants")]
+#[test]
+#[should_panic(expected = "left == right")]
+fn the_mutant_that_takes_a_record_s_time_for_its_writer_s_is_found() {
+    crate::mutants::choose(Some(crate::mutants::Mutant::Own));
+    windows_behind_two_writers_of_a_topic_lose_nothing_of_a_backlog();
+}

@@ -114,6 +114,36 @@ mod ahead {
     }
 }
 
+/// Windows by another key.
+mod clocked {
+    use std::sync::Mutex;
+
+    use crate::prelude::*;
+
+    /// The hours that closed: since 1970, and how many records each had.
+    pub(super) static TOLD: Mutex<Vec<(i64, u64)>> = Mutex::new(Vec::new());
+
+    #[record(timestamp = at)]
+    struct Beat {
+        #[field(coerce)]
+        at: DateTime<Utc>,
+    }
+
+    #[table(value = u64, name = "grown_beats", tumbling = "1h")]
+    struct Hours;
+
+    #[agent(topic = "grown-beats", name = "grown_clock", group_by = |_: &Beat| "all".to_owned())]
+    async fn count(beat: Event<Beat>, mut hours: Table<Hours>) {
+        hours.update(beat.key(), |n| *n += 1);
+    }
+
+    #[agent(on_close = Hours, name = "grown_told")]
+    async fn told(hour: Closed<Hours>) {
+        let told = (hour.start().timestamp() / 3_600, *hour);
+        TOLD.lock().unwrap().push(told);
+    }
+}
+
 mod prices {
     use crate::prelude::*;
 
@@ -557,6 +587,50 @@ fn a_repartition_topic_keeps_its_partitions_when_its_source_grows() {
     let ended = bed.start_with(settings).thread.join().unwrap().unwrap();
     assert_eq!(ended.failed, []);
     assert!(all.iter().all(read));
+}
+
+#[test]
+fn a_partition_that_a_source_was_given_holds_the_time_behind_its_hop_too() {
+    let bed = Bed::new("clocked");
+    bed.make("grown-beats", 2, &[]);
+    let beat = |partition: i32, minutes: i64| {
+        let value = format!(r#"{{"at":{}}}"#, minutes * 60_000);
+        let sender = Sender::new(&bed.properties).unwrap();
+        sender
+            .send(Outgoing {
+                topic: "grown-beats",
+                partition: Some(partition),
+                key: Some(b"k"),
+                value: Some(value.as_bytes()),
+                timestamp: None,
+                headers: None,
+                slot: 0,
+            })
+            .unwrap();
+        assert_eq!(sender.flush(Duration::from_secs(20)).unwrap().failed, 0);
+    };
+    let settings = WorkerSettings {
+        source_idle: None,
+        ..bed.settings()
+    };
+    let worker = bed.start_with(settings);
+    until("the partitions", || worker.runs(0) && worker.runs(1));
+    beat(0, 30);
+    beat(1, 30);
+    bed.admin.add_partitions("grown-beats", 4).unwrap();
+    until("the partitions", || worker.runs(2) && worker.runs(3));
+    beat(2, 70);
+    beat(3, 190);
+    until("the records", || (0..4).all(|p| bed.lag("grown-beats", p) == 0));
+    beat(0, 190);
+    beat(1, 190);
+    let told = || clocked::TOLD.lock().unwrap().clone();
+    until("the first hour", || !told().is_empty());
+    assert_eq!(told(), [(0, 2)], "the third partition is in the second hour");
+    beat(2, 190);
+    until("the second hour", || told().len() > 1);
+    assert_eq!(told(), [(0, 2), (1, 1)]);
+    assert_eq!(worker.stop().failed, []);
 }
 
 #[test]
