@@ -27,6 +27,8 @@ const ZOMBIE: Duration = Duration::from_millis(1_500);
 const CLOSING: Duration = Duration::from_secs(20);
 /// Longest wait, in ms, of commits after the broker is there again, and of rounds of the store with them.
 const OUTAGE: i64 = 15_000;
+/// The same with the product's own sessions and transactions, where commits wait longer and several outages may follow each other.
+const PATIENT: i64 = 60_000;
 
 /// From the start of a worker's process to its end.
 pub struct Life {
@@ -353,7 +355,8 @@ impl Crew {
     /// When a partition that ran since then, in a worker that was killed at this time, could last commit and store for
     /// certain.
     pub fn worked_until(&self, since: i64, killed: i64) -> i64 {
-        worked_until(&self.outages, since, killed)
+        let settled = if self.patient { PATIENT } else { OUTAGE };
+        worked_until(&self.outages, since, killed, settled)
     }
 
     /// No input is left: every worker is there again, the guest leaves.
@@ -491,11 +494,11 @@ impl Crew {
     }
 }
 
-fn worked_until(outages: &[(i64, Option<i64>)], since: i64, killed: i64) -> i64 {
+fn worked_until(outages: &[(i64, Option<i64>)], since: i64, killed: i64, settled: i64) -> i64 {
     // A broker may take longer to start than a commit waits: what counts is since when it is back. It may go again before
     // anything was committed.
     outages.iter().rev().fold(killed, |until, &(went, back)| {
-        let lately = back.is_none_or(|back| until - back < OUTAGE);
+        let lately = back.is_none_or(|back| until - back < settled);
         match (since..=until).contains(&went) && lately {
             true => went,
             false => until,
@@ -512,6 +515,8 @@ mod tests {
         let back = 50_000;
         let outages = [(1_000, Some(2_000)), (20_000, Some(back))];
         // Killed while the broker was away, and soon after: no commit is certain since the broker went.
+        let worked_until =
+            |outages: &[_], since, killed| worked_until(outages, since, killed, OUTAGE);
         assert_eq!(worked_until(&outages, 10_000, back - 1), 20_000);
         assert_eq!(worked_until(&outages, 10_000, back + OUTAGE - 1), 20_000);
         assert_eq!(worked_until(&[(20_000, None)], 10_000, 90_000), 20_000);

@@ -224,7 +224,10 @@ pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
         {
             crew.broker_is_back();
         }
-        let calm = crew.is_calm() && nodes.as_ref().is_none_or(Nodes::are_calm);
+        let seen = u64::try_from(watch.committed()).unwrap_or(0);
+        let behind = (feed.sent() + both.sent()).saturating_sub(seen);
+        let calm =
+            crew.is_calm() && nodes.as_ref().is_none_or(Nodes::are_calm) && behind < 5 * setup.rate;
         pace.looks(calm, on_cluster, start.elapsed());
         // What cannot happen yet, because its victim is down, waits; the others do not.
         let mut failed = Ok(());
@@ -363,8 +366,11 @@ pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
 #[derive(Debug, Default)]
 struct Pace {
     one_by_one: bool,
-    /// Since when nothing has been wrong.
+    /// Since when nothing has been wrong, and no input has waited.
     calm: Option<Duration>,
+    /// When the last fault began.
+    began: Option<Duration>,
+    now: Duration,
     /// There is room for a fault.
     room: bool,
 }
@@ -372,6 +378,8 @@ struct Pace {
 impl Pace {
     /// How long all is left calm between two faults that come one by one: what follows the first is its own until then.
     const ALONE: Duration = Duration::from_secs(6);
+    /// And by how much the next one comes after the longest silence that the first may bring.
+    const TOLD: Duration = Duration::from_secs(2);
 
     /// How things stand at this time of the run.
     fn looks(&mut self, calm: bool, on_cluster: bool, now: Duration) {
@@ -380,9 +388,12 @@ impl Pace {
             (true, since) => since.or(Some(now)),
             (false, _) => None,
         };
-        self.room = self
-            .calm
-            .is_some_and(|since| now.saturating_sub(since) >= Self::ALONE);
+        let past = |since: Option<Duration>, least| {
+            since.is_some_and(|since: Duration| now.saturating_sub(since) >= least)
+        };
+        // A silence that is too long is seen to be before the next fault.
+        let told = self.began.is_none() || past(self.began, silence::bound() + Self::TOLD);
+        (self.now, self.room) = (now, told && past(self.calm, Self::ALONE));
     }
 
     fn allows(&self) -> bool {
@@ -392,6 +403,7 @@ impl Pace {
     /// A fault has begun.
     fn begins(&mut self) {
         (self.calm, self.room) = (None, false);
+        self.began = Some(self.now);
     }
 }
 
@@ -559,7 +571,10 @@ mod tests {
         pace.begins();
         assert!(!pace.allows(), "one at a time");
         pace.looks(true, true, at(68));
-        assert!(!pace.allows());
+        pace.looks(true, true, at(80));
+        assert!(!pace.allows(), "a silence of the first might last");
+        pace.looks(true, true, at(67 + 17));
+        assert!(pace.allows());
         pace.looks(true, true, at(125));
         pace.begins();
         assert!(pace.allows(), "they crowd again");

@@ -98,9 +98,10 @@ pub fn after(bootstrap: &str, guarantee: Guarantee, mut deeds: Vec<Deed>) -> Res
     deeds.sort_by_key(|deed| deed.at);
     let silence = |at: usize| {
         let deed = &deeds[at];
+        let next = deeds.get(at + 1).map_or(i64::MAX, |next| next.at);
         let of = |(partition, outputs): (usize, &Vec<i64>)| {
             let inputs = inputs.get(partition).map_or(&[][..], Vec::as_slice);
-            longest(outputs, inputs, deed.asked_from(), deed.end())
+            longest(outputs, inputs, deed.asked_from(), deed.end(), next)
         };
         let others = deeds.iter().enumerate().filter(|(other, _)| *other != at);
         let alone = |other: &Deed| other.end() < deed.at || deed.end() < other.at;
@@ -114,14 +115,14 @@ pub fn after(bootstrap: &str, guarantee: Guarantee, mut deeds: Vec<Deed>) -> Res
 }
 
 /// The longest time between two outputs of which a part lies between `from` and `to`, without what was before `from` or
-/// before the later one's input was there.
-fn longest(outputs: &[i64], inputs: &[i64], from: i64, to: i64) -> i64 {
+/// before the later one's input was there, and up to the next fault: what comes then is that one's.
+fn longest(outputs: &[i64], inputs: &[i64], from: i64, to: i64, next: i64) -> i64 {
     let mut longest = 0;
     for (at, pair) in outputs.windows(2).enumerate() {
         let waits = inputs.get(at + 1).copied().unwrap_or(pair[0]);
         let begins = pair[0].max(from).max(waits);
         if begins <= to {
-            longest = longest.max(pair[1] - begins);
+            longest = longest.max(pair[1].min(next) - begins);
         }
     }
     longest
@@ -169,15 +170,23 @@ mod tests {
     fn a_silence_is_what_lies_after_the_fault_and_had_input() {
         let outputs = [0, 1_000, 5_000, 5_100, 9_000, 30_000];
         // The gap before the fault is not its own, nor is one without input.
-        assert_eq!(longest(&outputs, &[], 2_000, 8_000), 3_900);
+        assert_eq!(longest(&outputs, &[], 2_000, 8_000, i64::MAX), 3_900);
         assert_eq!(
-            longest(&outputs, &[0, 0, 0, 0, 8_000, 9_000], 2_000, 8_000),
+            longest(
+                &outputs,
+                &[0, 0, 0, 0, 8_000, 9_000],
+                2_000,
+                8_000,
+                i64::MAX
+            ),
             3_000
         );
         assert_eq!(
-            longest(&outputs, &[0, 0, 0, 0, 0, 29_000], 8_500, 20_000),
+            longest(&outputs, &[0, 0, 0, 0, 0, 29_000], 8_500, 20_000, i64::MAX),
             500
         );
+        // It goes on into the next fault, and is that one's from then on.
+        assert_eq!(longest(&outputs, &[], 8_000, 10_000, 12_000), 3_000);
     }
 
     #[test]

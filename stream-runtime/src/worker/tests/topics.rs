@@ -621,12 +621,18 @@ fn a_partition_that_a_source_was_given_holds_the_time_behind_its_hop_too() {
     until("the partitions", || worker.runs(2) && worker.runs(3));
     beat(2, 70);
     beat(3, 190);
-    until("the records", || (0..4).all(|p| bed.lag("grown-beats", p) == 0));
+    until("the records", || {
+        (0..4).all(|p| bed.lag("grown-beats", p) == 0)
+    });
     beat(0, 190);
     beat(1, 190);
     let told = || clocked::TOLD.lock().unwrap().clone();
     until("the first hour", || !told().is_empty());
-    assert_eq!(told(), [(0, 2)], "the third partition is in the second hour");
+    assert_eq!(
+        told(),
+        [(0, 2)],
+        "the third partition is in the second hour"
+    );
     beat(2, 190);
     until("the second hour", || told().len() > 1);
     assert_eq!(told(), [(0, 2), (1, 1)]);
