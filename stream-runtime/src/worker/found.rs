@@ -91,14 +91,8 @@ impl StreamThread {
                 changelogs.extend(logs.map(|log| (Arc::from(log), share.partition)));
             }
         }
-        if self.worker.settings.exactly_once {
-            // Beside the rest: it changes something only where that would have to wait.
-            let (worker, inputs) = (Arc::clone(&self.worker), inputs.clone());
-            tokio::task::spawn_blocking(move || {
-                super::succession::end_what_is_open(&worker, &inputs)
-            });
-        }
         let all = self.all_inputs();
+        self.end_what_is_open(&all);
         let (generation, lookup) = (self.generation, self.member.lookup());
         let admin = Arc::clone(&self.worker.admin);
         let (answer, wake) = (self.answer.clone(), self.wake.clone());

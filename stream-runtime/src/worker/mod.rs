@@ -216,6 +216,7 @@ impl Ground<'_> {
             unfit: Arc::default(),
             purge_refused: AtomicBool::new(false),
             ended: std::sync::Mutex::default(),
+            ended_in: std::sync::atomic::AtomicI32::new(-1),
             began: Instant::now(),
             views: (0..threads).map(|_| View::default()).collect(),
             ready: AtomicUsize::new(0),

@@ -1,7 +1,7 @@
 //! What the stream threads of one worker share. Nothing of it is touched on a record's way.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -46,6 +46,8 @@ pub(super) struct Shared {
     pub(super) purge_refused: AtomicBool,
     /// Writers that are gone and whose transactions this worker has ended, see [`succession`](super::succession).
     pub(super) ended: Mutex<BTreeSet<String>>,
+    /// The generation of the group in which they were looked for last.
+    pub(super) ended_in: AtomicI32,
     /// Begin of monotonic time.
     pub(super) began: Instant,
     /// One per stream thread.

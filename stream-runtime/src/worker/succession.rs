@@ -1,25 +1,40 @@
-//! Transactions that a worker left open when it was killed: whoever takes its partitions ends them.
+//! Transactions that a worker left open when it was killed: the others end them.
 //!
 //! The offsets that such a transaction holds are not stable, and what it wrote is not readable, until it is over:
 //! `transaction.timeout.ms` after it began, unless somebody starts transactions with its id. The text beside each committed
 //! offset names who wrote it, and the client id of each member who it is: a writer that is no member is gone, or has been put out
 //! of the group, so that nothing of its transaction would be taken. To end one of a worker that lives costs it a commit.
 
-use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::shared::Shared;
+use super::thread::StreamThread;
 use crate::kafka::{Fault, TopicPartition, TransactionalProducer, again_saying};
 use crate::task::signature;
 
 /// Longest time for one of them: it ends by itself then, or soon.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Ends the open transactions of those who committed these inputs last and are no members of the group. What cannot be found
-/// out or done is left to the transactions' own time.
-pub(super) fn end_what_is_open(worker: &Shared, inputs: &[TopicPartition]) {
-    if let Err(fault) = end(worker, inputs) {
-        tracing::debug!("{fault}; a transaction that a worker left open ends by its own time");
+impl StreamThread {
+    /// Ends, on a thread that may wait, the open transactions of those who committed these inputs last and are no members of the
+    /// group: once for each generation of it, in the first thread of the worker that is given partitions. What cannot be found out
+    /// or done is left to the transactions' own time.
+    pub(super) fn end_what_is_open(&self, inputs: &[TopicPartition]) {
+        let (worker, generation) = (Arc::clone(&self.worker), self.assigned_in);
+        let before = worker.ended_in.swap(generation, Ordering::Relaxed);
+        if !worker.settings.exactly_once || before == generation {
+            return;
+        }
+        let inputs = inputs.to_vec();
+        tokio::task::spawn_blocking(move || {
+            if let Err(fault) = end(&worker, &inputs) {
+                tracing::debug!(
+                    "{fault}; a transaction that a worker left open ends by its own time"
+                );
+            }
+        });
     }
 }
 

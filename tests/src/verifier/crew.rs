@@ -359,6 +359,11 @@ impl Crew {
         worked_until(&self.outages, since, killed, settled)
     }
 
+    /// Whether the workers have the product's own sessions and transactions.
+    pub fn is_patient(&self) -> bool {
+        self.patient
+    }
+
     /// No input is left: every worker is there again, the guest leaves.
     pub fn settle(&mut self) {
         for worker in 0..self.states.len() {

@@ -362,7 +362,8 @@ pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Whether faults may crowd: on a cluster every second minute has them one by one, so that it can be said what followed each.
+/// Whether faults may crowd: on a cluster they do in every fifth minute, and come one by one in the others, so that it can be said
+/// what followed each.
 #[derive(Debug, Default)]
 struct Pace {
     one_by_one: bool,
@@ -383,7 +384,7 @@ impl Pace {
 
     /// How things stand at this time of the run.
     fn looks(&mut self, calm: bool, on_cluster: bool, now: Duration) {
-        self.one_by_one = on_cluster && (now.as_secs() / 60) % 2 == 1;
+        self.one_by_one = on_cluster && !(now.as_secs() / 60).is_multiple_of(5);
         self.calm = match (calm, self.calm) {
             (true, since) => since.or(Some(now)),
             (false, _) => None,
@@ -559,7 +560,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_second_minute_faults_come_one_by_one() {
+    fn faults_come_one_by_one_but_in_every_fifth_minute() {
         let at = Duration::from_secs;
         let mut pace = Pace::default();
         pace.looks(false, true, at(59));
@@ -575,7 +576,7 @@ mod tests {
         assert!(!pace.allows(), "a silence of the first might last");
         pace.looks(true, true, at(67 + 17));
         assert!(pace.allows());
-        pace.looks(true, true, at(125));
+        pace.looks(true, true, at(301));
         pace.begins();
         assert!(pace.allows(), "they crowd again");
         pace.looks(false, false, at(61));
