@@ -1,4 +1,4 @@
-//! Ten known mistakes, to show that the tests find them. Compiled in by the feature `mutants` only;
+//! Nine known mistakes, to show that the tests find them. Compiled in by the feature `mutants` only;
 //! `STREAM_MUTANT` then chooses one.
 
 /// A mistake.
@@ -18,8 +18,6 @@ pub(crate) enum Mutant {
     Forgotten,
     /// `watermark`: a committed offset passes a watermark that has not been taken.
     Watermark,
-    /// `due`: a task that closes windows tells its stream time although it has windows to close that end before.
-    Due,
     /// `open`: a task with an open window says that it has nothing to say.
     Open,
     /// `own`: the time of a record in an internal topic is its writer's.
@@ -71,11 +69,10 @@ mod chosen {
             "generation" => Some(Mutant::Generation),
             "forgotten" => Some(Mutant::Forgotten),
             "watermark" => Some(Mutant::Watermark),
-            "due" => Some(Mutant::Due),
             "open" => Some(Mutant::Open),
             "own" => Some(Mutant::Own),
             other => panic!(
-                "STREAM_MUTANT={other}: overlay, offsets, store, partners, generation, forgotten, watermark, due, open or own"
+                "STREAM_MUTANT={other}: overlay, offsets, store, partners, generation, forgotten, watermark, open or own"
             ),
         }
     }

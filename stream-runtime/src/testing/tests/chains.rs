@@ -480,13 +480,6 @@ mod mutants {
 
     #[test]
     #[should_panic(expected = "left == right")]
-    fn the_mutant_that_tells_its_time_before_what_is_due_is_found() {
-        choose(Some(Mutant::Due));
-        the_last_hour_of_a_day_is_counted_in_it_also_when_many_fall_due_at_once();
-    }
-
-    #[test]
-    #[should_panic(expected = "left == right")]
     fn the_mutant_that_is_idle_with_an_open_window_is_found() {
         choose(Some(Mutant::Open));
         a_day_does_not_close_by_the_wall_clock_before_the_hours_that_belong_to_it();
