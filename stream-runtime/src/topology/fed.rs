@@ -12,7 +12,7 @@ pub struct FeederPlan {
     pub agent: &'static str,
     /// Index of its sub-topology: each of its partitions is a source.
     pub topology: usize,
-    /// Number that its records and watermarks name it by: 0 for the only one of a repartition topic, else see [`number`].
+    /// Number that its records and watermarks name it by: 0 for the only one of a repartition topic, else made from its name.
     pub number: i32,
     /// How its time is had.
     pub time: FeederTime,
