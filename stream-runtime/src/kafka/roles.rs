@@ -31,7 +31,7 @@ pub(super) enum Role<'a> {
     Member {
         group: &'a str,
         instance: Option<&'a str>,
-        /// What its client id ends with.
+        /// End of its client id.
         name: Option<&'a str>,
     },
     /// Reads given partitions; the group names whose rights it uses, it never joins or commits.

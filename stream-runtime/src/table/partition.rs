@@ -61,7 +61,7 @@ pub trait TablePartition {
     fn recovered(&self, cursor: Option<&[u8]>) -> Result<(), Error>;
     /// `end + grace` of the first open window, `i64::MAX` when none is open.
     fn due_at(&self) -> i64;
-    /// How far stream time is past the last event time of a window, or past a join's record, when it is over; at least, in ms.
+    /// Returns the least time in ms by which stream time is past the end of a window, or past a join's record, when it is over.
     fn waits(&self) -> i64 {
         self.descriptor().grace
     }

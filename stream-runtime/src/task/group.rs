@@ -137,7 +137,7 @@ async fn feed<T: Payload>(agent: AgentCx, put_key: impl Fn(&T::Record, &mut Vec<
 }
 
 impl Shared {
-    /// Whether the readers of an output go by the times of its writers.
+    /// Returns whether the readers of an output go by the times of its writers.
     pub(super) fn tells_times(&self, agent: usize, output: usize) -> bool {
         self.hops.iter().any(|hop| hop.is_of(agent, output))
     }

@@ -25,7 +25,7 @@ pub(crate) struct Hop {
     source: i32,
     /// Indexes of the inputs that its feeder reads; where it takes windows: of those that make the time by which these close.
     pub(crate) reads: Vec<usize>,
-    /// How its time is had.
+    /// Origin of its time.
     by: FeederTime,
     /// Indexes of the tables whose windows, or records without a partner, its feeder takes when they are over.
     closes: Vec<usize>,
@@ -96,7 +96,7 @@ fn time_of_windows(table: &dyn TablePartition, now: i64) -> i64 {
 }
 
 impl Hop {
-    /// Its time: what its feeder sends from now on is not older.
+    /// Returns its time: what its feeder sends from now on is not older.
     pub(crate) fn time(&self, shared: &Shared) -> i64 {
         let now = shared.clock.stream_time.get();
         match self.by {
@@ -111,12 +111,12 @@ impl Hop {
         }
     }
 
-    /// The name that its time is kept under.
+    /// Returns the name that its time is kept under.
     pub(super) fn name<'a>(&self, shared: &'a Shared) -> Cow<'a, str> {
         name_of(&shared.outputs[self.output], self.source)
     }
 
-    /// Its number as a source.
+    /// Returns its number as a source.
     pub(super) fn source(&self) -> i32 {
         self.source
     }

@@ -14,7 +14,7 @@ pub struct FeederPlan {
     pub topology: usize,
     /// Number that its records and watermarks name it by: 0 for the only one of a repartition topic, else made from its name.
     pub number: i32,
-    /// How its time is had.
+    /// Origin of its time.
     pub time: FeederTime,
 }
 
@@ -27,7 +27,7 @@ pub struct FillPlan {
     pub output: usize,
     /// See [`FeederPlan::number`].
     pub number: i32,
-    /// How its time is had.
+    /// Origin of its time.
     pub time: FeederTime,
 }
 

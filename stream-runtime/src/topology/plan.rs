@@ -78,12 +78,12 @@ impl InputPlan {
         !self.is_internal() && (self.windows_of.is_some() || !self.sources.is_empty())
     }
 
-    /// Whether it was declared to be read by the app alone, and agents of it write it.
+    /// Returns whether it was declared to be read by the app alone, and agents of it write it.
     pub fn is_internal(&self) -> bool {
         self.declared.is_some_and(|topic| topic.internal) && !self.feeders.is_empty()
     }
 
-    /// Whether what has been read of an internal topic is taken away: unless its declaration says how long it is kept.
+    /// Returns whether what has been read of it is deleted: of an internal topic whose declaration does not say how long it is kept.
     pub fn is_purged(&self) -> bool {
         let kept = self
             .declared
@@ -91,7 +91,7 @@ impl InputPlan {
         self.is_internal() && !kept
     }
 
-    /// Whether its records come from other tasks, by whose times those of its readers go.
+    /// Returns whether its records come from other tasks, by whose times its readers go.
     pub fn is_fed(&self) -> bool {
         !self.feeders.is_empty()
     }
@@ -315,7 +315,7 @@ impl Plan {
         inputs.filter(|input| input.is_repartition())
     }
 
-    /// Whether tasks tell each other their times.
+    /// Returns whether tasks tell each other their times.
     pub fn has_hops(&self) -> bool {
         self.topologies
             .iter()

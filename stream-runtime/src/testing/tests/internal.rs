@@ -127,7 +127,7 @@ fn days_from_hours_that_an_internal_topic_brings_are_the_same_caught_up_as_live(
             "{partitions} partitions"
         );
         assert_eq!(app.late(), 0);
-        // What stands between the records is none of them.
+        // Watermarks are no records.
         assert!(app.sent::<Views>("internal-hours").len() >= 48);
     }
     let mut live = TestApp::only((count, hour, sum, day))
@@ -284,7 +284,7 @@ fn without_internal_the_writer_that_is_ahead_makes_the_others_late_and_the_plan_
     assert_eq!(stages(internal), []);
 }
 
-// What the plan refuses.
+// Refused with the plan.
 
 #[topic("internal-round", value = Views, internal)]
 struct Round;
