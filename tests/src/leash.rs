@@ -90,11 +90,20 @@ impl Leashed {
 
     /// Whether it is stopped, as by SIGSTOP.
     pub fn is_stopped(&self) -> bool {
+        self.is_in_state('T')
+    }
+
+    /// Whether it has ended and keeps its figures, because nobody has asked for its status yet.
+    pub fn is_over(&self) -> bool {
+        self.is_in_state('Z')
+    }
+
+    fn is_in_state(&self, state: char) -> bool {
         // The state comes behind the program's name, which may hold anything but a last bracket.
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
         stat.is_ok_and(|stat| {
-            let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
-            state.is_some_and(|rest| rest.starts_with('T'))
+            let rest = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+            rest.is_some_and(|rest| rest.starts_with(state))
         })
     }
 

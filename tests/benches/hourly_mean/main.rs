@@ -21,6 +21,9 @@ struct Args {
     records: u64,
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// The readings are grouped by their voltage, through a repartition topic, and counted behind it; with `--against` only.
+    #[arg(long, requires = "against")]
+    hop: bool,
     /// Another framework at the same work, as NAME[:RECORDS]=COMMAND; may be repeated.
     #[arg(long, value_parser = Peer::parse)]
     peer: Vec<&'static Peer>,
@@ -41,10 +44,16 @@ fn main() -> Result<()> {
         records: args.records,
         rounds: args.rounds,
         against: &args.against.against,
-        app: "hourly_app",
+        app: if args.hop { "hop_app" } else { "hourly_app" },
         work: "hourly-mean",
         sink: MEANS,
+        behind: args.hop,
     };
+    if args.hop {
+        return race.run(&[], |from| {
+            outputs::check_hours(&bed.bootstrap, MEANS, from, &truth)
+        });
+    }
     let mut in_turn = BOTH_SIDES.to_vec();
     in_turn.push(Contender::RawPoll);
     in_turn.extend(args.peer.iter().copied().map(Contender::Peer));

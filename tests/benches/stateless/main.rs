@@ -41,6 +41,7 @@ fn main() -> Result<()> {
         app: "stateless_app",
         work: "stateless",
         sink: HIGH,
+        behind: false,
     };
     race.run(&BOTH_SIDES, |from| {
         outputs::check(&bed.bootstrap, HIGH, from, &truth)

@@ -28,6 +28,8 @@ pub enum End<'a> {
     },
     /// It prints `@done` and the time.
     Printed,
+    /// It ends.
+    Ended,
 }
 
 /// Runs `command`, which prints `@started` and the time at its first record, and waits until it has processed `records`.
@@ -41,16 +43,17 @@ pub fn run(command: &Command, log: &Path, records: u64, end: &End<'_>) -> Result
             group,
             topic,
         } => Some(Committed::of(bootstrap, group, topic)?),
-        End::Printed => None,
+        End::Printed | End::Ended => None,
     };
     let (since, mut peak_mib, mut cpu) = (Instant::now(), 0, cpu_before);
     let ended = loop {
         // A program that ended keeps its CPU time until it is waited for, but not its memory.
         cpu = cpu_seconds(process.pid()).unwrap_or(cpu);
         peak_mib = peak_memory_mib(process.pid()).unwrap_or(peak_mib);
-        let ended = match &group {
-            Some(group) => (group.total()? as u64 >= records).then(now),
-            None => marked_in(&process.output(), "@done ")?,
+        let ended = match (&group, end) {
+            (Some(group), _) => (group.total()? as u64 >= records).then(now),
+            (None, End::Ended) => process.is_over().then(now),
+            (None, _) => marked_in(&process.output(), "@done ")?,
         };
         if let Some(ended) = ended {
             break ended;
