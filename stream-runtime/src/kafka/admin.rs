@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{
-    BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata,
-};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
@@ -19,7 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::group::{self, Committed, list_of, list_with};
 use super::report::Reporter;
 use super::roles::Role;
-use super::{Fault, FaultKind, Isolation, Place, Properties, TopicPartition};
+use super::{Fault, FaultKind, Isolation, Place, Properties, TopicPartition, raw};
 use crate::topology::pattern::is_kafka_s_own;
 
 /// A topic to create.
@@ -42,6 +40,18 @@ pub(crate) struct TopicView {
     pub(crate) replication: i32,
 }
 
+/// What a cluster says of sessions.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SessionLimits {
+    pub(crate) brokers: usize,
+    /// `group.min.session.timeout.ms`.
+    pub(crate) least: Option<Duration>,
+    /// `group.max.session.timeout.ms`.
+    pub(crate) most: Option<Duration>,
+    /// `broker.session.timeout.ms`: for how long a broker that says nothing is not missed.
+    pub(crate) of_brokers: Option<Duration>,
+}
+
 /// Asks and tells the cluster. Made lazily connected: a broker that is away shows at the first call.
 pub(crate) struct Admin {
     admin: AdminClient<AdminContext>,
@@ -54,6 +64,18 @@ pub(crate) struct Admin {
 pub(crate) struct Visitor(BaseConsumer<AdminContext>);
 
 impl Visitor {
+    /// Returns the group's committed offsets, stable ones: an open transaction is waited for.
+    ///
+    /// # Errors
+    /// There was no answer within `timeout`, or the group may not be read.
+    pub(crate) fn committed(
+        &self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> Result<Vec<Committed>, Fault> {
+        group::committed(&self.0, partitions, timeout)
+    }
+
     pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
         self.0.group_metadata()
     }
@@ -303,16 +325,27 @@ impl Admin {
         Ok(found)
     }
 
-    /// Returns a setting of the brokers, as one of them has it; `None` where it is not known, as without the right to
-    /// describe the cluster.
-    pub(crate) fn broker_setting(&self, name: &str) -> Option<String> {
-        let metadata = self.metadata(None).ok()?;
-        let broker = metadata.brokers().first()?.id();
-        let asked = [ResourceSpecifier::Broker(broker)];
-        let results = wait(self.admin.describe_configs(&asked, &self.options())).ok()?;
-        let resource = results.into_iter().next()?.ok()?;
-        let mut entries = resource.entries.into_iter();
-        entries.find(|entry| entry.name == name)?.value
+    /// Returns what decides how long a member's session must be. What is not known, as without the right to describe the
+    /// cluster, is `None`.
+    pub(crate) fn sessions(&self) -> SessionLimits {
+        let Ok(metadata) = self.metadata(None) else {
+            return SessionLimits::default();
+        };
+        let brokers = metadata.brokers();
+        let asked = brokers.first().map(|it| ResourceSpecifier::Broker(it.id()));
+        let results = wait(self.admin.describe_configs(&asked, &self.options()));
+        let resource = results.ok().and_then(|all| all.into_iter().next()?.ok());
+        let setting = |name: &str| {
+            let mut entries = resource.iter().flat_map(|resource| &resource.entries);
+            let value = entries.find(|entry| entry.name == name)?.value.as_ref()?;
+            Some(Duration::from_millis(value.parse().ok()?))
+        };
+        SessionLimits {
+            brokers: brokers.len(),
+            least: setting("group.min.session.timeout.ms"),
+            most: setting("group.max.session.timeout.ms"),
+            of_brokers: setting("broker.session.timeout.ms"),
+        }
     }
 
     /// Next offsets to be written, open transactions included, in the order asked.
@@ -387,17 +420,17 @@ impl Admin {
         }
         let doing = || format!("set the offsets of group `{group}`");
         let list = list_with(offsets).map_err(|error| Fault::of(doing(), &error))?;
-        self.visitor(group)?
-            .0
-            .commit(&list, CommitMode::Sync)
-            .map_err(|error| {
-                let fault = Fault::of(doing(), &error);
-                if fault.kind() == FaultKind::Lost {
-                    fault.because("a worker of the app is running: stop all of them first")
-                } else {
-                    self.explain(fault)
-                }
-            })
+        let visitor = self.visitor(group)?;
+        let began = Instant::now();
+        let committed = raw::commit(&visitor.0, &list, || began.elapsed() < self.timeout);
+        committed.map_err(|error| {
+            let fault = Fault::of(doing(), &error);
+            if fault.kind() == FaultKind::Lost {
+                fault.because("a worker of the app is running: stop all of them first")
+            } else {
+                self.explain(fault)
+            }
+        })
     }
 
     /// The same, also while a transaction that would move them is open.

@@ -2,13 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{
-    BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata,
-};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
@@ -19,6 +17,7 @@ use super::roles::Role;
 use super::{
     Fault, FaultKind, GroupToken, PartitionQueue, Place, Properties, TopicPartition, Wake,
 };
+use crate::mutants::{self, Mutant};
 
 /// What the group asks of its member.
 #[derive(Debug)]
@@ -47,7 +46,7 @@ pub(crate) struct Committed {
     pub(crate) metadata: String,
 }
 
-/// One member of the group. All methods but [`committed`](Lookup::committed) are for its stream
+/// One member of the group. All methods but those of [`lookup`](Self::lookup) are for its stream
 /// thread; drop its partition queues before it.
 pub(crate) struct GroupConsumer {
     // Field order is drop order: the event queue before the client.
@@ -56,8 +55,7 @@ pub(crate) struct GroupConsumer {
     wake: Wake,
 }
 
-/// Asks for committed offsets; may be used from another thread, because a broker in trouble lets
-/// the call wait.
+/// Asks whether the member is one still; may be used from another thread, because a broker in trouble lets the call wait.
 pub(crate) struct Lookup {
     consumer: Arc<BaseConsumer<GroupContext>>,
 }
@@ -264,12 +262,21 @@ impl GroupConsumer {
         Ok(())
     }
 
-    /// Commits offsets outside a transaction, each with a text beside it, and waits.
-    pub(crate) fn commit(&self, offsets: &[(Place, String)]) -> Result<(), Fault> {
+    /// Commits offsets outside a transaction, each with a text beside it, and waits as long as `patient` says yes.
+    pub(crate) fn commit(
+        &self,
+        offsets: &[(Place, String)],
+        patient: impl Fn() -> bool,
+    ) -> Result<(), Fault> {
         let list = list_with(offsets).map_err(|error| Fault::of("commit offsets", &error))?;
-        self.consumer
-            .commit(&list, CommitMode::Sync)
+        raw::commit(&self.consumer, &list, patient)
             .map_err(|error| Fault::of("commit offsets", &error))
+    }
+
+    /// Returns whether others may own the partitions already: the group has not heard of this member for its session.
+    pub(crate) fn is_lost(&self) -> bool {
+        // Of that mutant a zombie's commit is to be seen.
+        self.consumer.assignment_lost() && !mutants::is(Mutant::Offsets)
     }
 
     /// Who this member is now.
@@ -295,22 +302,14 @@ impl Lookup {
         raw::group_token(&self.consumer)
     }
 
-    /// Commits an offset that nobody reads from: the group takes it from its members of this generation only. Waits.
-    pub(crate) fn prove(&self, place: &Place) -> Result<(), Fault> {
+    /// Commits an offset that nobody reads from: the group takes it from its members of this generation only. Waits
+    /// for so long.
+    pub(crate) fn prove(&self, place: &Place, timeout: Duration) -> Result<(), Fault> {
         let doing = "ask the group whether this worker is a member";
         let list = list_of(std::slice::from_ref(place)).map_err(|e| Fault::of(doing, &e))?;
-        self.consumer
-            .commit(&list, CommitMode::Sync)
+        let began = Instant::now();
+        raw::commit(&self.consumer, &list, || began.elapsed() < timeout)
             .map_err(|error| Fault::of(doing, &error))
-    }
-
-    /// The group's committed offsets, stable ones: an open transaction is waited for.
-    pub(crate) fn committed(
-        &self,
-        partitions: &[TopicPartition],
-        timeout: Duration,
-    ) -> Result<Vec<Committed>, Fault> {
-        committed(&*self.consumer, partitions, timeout)
     }
 }
 

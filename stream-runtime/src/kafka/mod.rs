@@ -29,9 +29,9 @@ mod tests;
 mod transaction;
 mod wake;
 
-pub(crate) use admin::{Admin, TopicSettings, TopicView, Visitor};
+pub(crate) use admin::{Admin, SessionLimits, TopicSettings, TopicView, Visitor};
 pub(crate) use fault::{Fault, FaultKind, again, again_saying};
-pub(crate) use group::{Committed, GroupConsumer, GroupEvent, Lookup};
+pub(crate) use group::{Committed, GroupConsumer, GroupEvent};
 pub(crate) use producer::{
     Account, Deliveries, DeliveryFailure, NUMBERED, OutHeaders, Outgoing, Sender, Undelivered,
 };

@@ -15,8 +15,9 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka_sys as sys;
 
@@ -338,6 +339,57 @@ impl GroupToken {
     /// A classic group accepts a commit from nobody in particular: never make one.
     pub(crate) fn is_member(&self) -> bool {
         !self.member.is_empty() && self.generation >= 0
+    }
+}
+
+/// Commits offsets outside a transaction and waits for the answer: librdkafka's own call for that has no bound.
+///
+/// # Errors
+/// The group refuses them. `OperationTimedOut` once `patient` says no: whether they are committed is not known then.
+pub(super) fn commit<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    offsets: &TopicPartitionList,
+    patient: impl Fn() -> bool,
+) -> Result<(), KafkaError> {
+    const SLICE_MS: i32 = 100;
+    let refused = |code: sys::rd_kafka_resp_err_t| match code {
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        code => Err(KafkaError::ConsumerCommit(code.into())),
+    };
+    let client = consumer.client().native_ptr();
+    // SAFETY: the client is alive.
+    let answers = Answers(unsafe { sys::rd_kafka_queue_new(client) });
+    // SAFETY: client, list and queue are alive; the list is copied, and without a callback nothing of ours is kept.
+    refused(unsafe {
+        sys::rd_kafka_commit_queue(client, offsets.ptr(), answers.0, None, ptr::null_mut())
+    })?;
+    loop {
+        // SAFETY: the queue is alive; the event, if any, is ours.
+        let event = unsafe { sys::rd_kafka_queue_poll(answers.0, SLICE_MS) };
+        if !event.is_null() {
+            // SAFETY: an event that we own, destroyed once.
+            let code = unsafe {
+                let code = sys::rd_kafka_event_error(event);
+                sys::rd_kafka_event_destroy(event);
+                code
+            };
+            return refused(code);
+        }
+        if !patient() {
+            return Err(KafkaError::ConsumerCommit(
+                RDKafkaErrorCode::OperationTimedOut,
+            ));
+        }
+    }
+}
+
+/// A queue made for the answer of one call. What comes after it is gone, librdkafka throws away.
+struct Answers(*mut sys::rd_kafka_queue_t);
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        // SAFETY: made by us, and destroyed only here.
+        unsafe { sys::rd_kafka_queue_destroy(self.0) }
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) enum Role<'a> {
     Admin,
 }
 
-/// Session timeout of a member: the least Apache Kafka allows by default.
+/// Session timeout of a member where nothing asks for a longer one: the least Apache Kafka allows by default.
 pub(crate) const SESSION: Duration = Duration::from_secs(6);
 /// Longest time between two polls of a member, librdkafka's own: after that the group gives its partitions to others.
 const TURN: Duration = Duration::from_secs(300);
@@ -96,6 +96,12 @@ impl Role<'_> {
                 config.set(name, value);
             }
         }
+        if self.is_consumer() && properties.get("fetch.max.bytes").is_none() {
+            // A full answer has to come within `socket.timeout.ms`: 17 Mbit/s, instead of 52 for librdkafka's 50 MiB. A
+            // message has to fit.
+            let message = properties.number("message.max.bytes").unwrap_or(0);
+            config.set("fetch.max.bytes", message.max(16 << 20).to_string());
+        }
         if matches!(self, Role::Transactional { .. }) {
             // What is not delivered when the transaction is over is aborted with it: librdkafka refuses more, Java's usual
             // two minutes too.
@@ -121,6 +127,10 @@ impl Role<'_> {
                 "20"
             };
             config.set("fetch.wait.max.ms", wait);
+            // A minute by default. A broker that is stopped keeps its connections, and librdkafka asks the broker that it heard of
+            // last where leaders and coordinators are: without this it finds none as long as that one answers nothing. A member
+            // asks nothing that may have to wait on its connection behind a join.
+            config.set("socket.timeout.ms", "8000");
             // 1000 by default, which stalls a fast reader tenfold.
             config.set("fetch.queue.backoff.ms", "5");
             // Enough to hide a fetch and the next slice of another thread's time; a worker of many partitions sets less.
@@ -150,6 +160,9 @@ impl Role<'_> {
                     "heartbeat.interval.ms",
                     (session / 3).clamp(1, HEARTBEAT).to_string(),
                 );
+                // Ten minutes by default: of a coordinator that answers nothing, and is not missed by its connections,
+                // nobody would hear that it is another one's turn before the session is over.
+                config.set("coordinator.query.interval.ms", "1000");
             }
             Role::Transactional { .. } => {
                 config.set(
@@ -331,6 +344,9 @@ mod tests {
         // The usual transaction is shorter than Java's usual delivery.
         made_by_every_role(&properties(&[("delivery.timeout.ms", "120000")]));
         made_by_every_role(&properties(&[("delivery.timeout.ms", "0")]));
+        // Messages larger than a fetch is by our default.
+        made_by_every_role(&properties(&[("message.max.bytes", "30000000")]));
+        made_by_every_role(&properties(&[("fetch.max.wait.ms", "10000")]));
         made_by_every_role(&properties(&[("group.instance.id", "i1")]));
     }
 

@@ -268,10 +268,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
     let mine = wait_for(&member, assigned);
     assert_eq!(mine, [(Arc::clone(&input), 0)]);
     assert!(member.token().unwrap().is_member());
-    let committed = member
-        .lookup()
-        .committed(&mine, Duration::from_secs(10))
-        .unwrap();
+    let committed = admin(&properties).committed(&group, &mine).unwrap();
     assert_eq!(committed[0].offset, None);
     let queues = member
         .assign(&[Place::new(Arc::clone(&input), 0, 0)])
@@ -310,9 +307,8 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
     };
     assert_eq!(run(false, 4), 0);
     let lookup = || {
-        member
-            .lookup()
-            .committed(&mine, Duration::from_secs(10))
+        admin(&properties)
+            .committed(&group, &mine)
             .unwrap()
             .remove(0)
     };

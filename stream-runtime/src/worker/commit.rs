@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::status::PartitionState;
 use super::thread::StreamThread;
 use crate::error::{Error, Kind};
-use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, NUMBERED, Place};
+use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, GroupConsumer, NUMBERED, Place};
 use crate::task;
 use crate::topology::OutputKind;
 
@@ -26,6 +26,10 @@ const DELIVERY: Duration = Duration::from_secs(60);
 const ABORT: Duration = Duration::from_secs(5);
 /// The least time for a transaction's commit: of a shorter one the broker itself says that it is over.
 const LEAST: Duration = Duration::from_secs(10);
+/// How long the group's coordinator has for the offsets of a transaction, at first. It answers within milliseconds, or
+/// librdkafka asks a broker that is gone: told the old coordinator once, it looks for another one only when some
+/// connection changes. A new producer asks anew.
+pub(super) const OFFSETS: Duration = Duration::from_secs(4);
 /// When it is said what a commit waits for.
 const SAY: Duration = Duration::from_secs(5);
 /// Between two attempts.
@@ -75,6 +79,7 @@ impl Broken {
 /// The time that a commit has: every wait in it ends with it, and one line says what it waits for.
 struct Wait<'a> {
     worker: &'a Shared,
+    member: &'a GroupConsumer,
     thread: usize,
     began: Instant,
     bound: Duration,
@@ -82,7 +87,8 @@ struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Whether there is time left; a worker that is to end has less.
+    /// Whether there is time left; a worker that is to end has less, and one whose partitions may be another's has none:
+    /// the group takes nothing of it any more, and does not get it back before it has answered.
     fn goes_on(&self, what: &str, why: Option<&Fault>) -> bool {
         let spent = self.began.elapsed();
         if spent >= SAY && !self.said.replace(true) {
@@ -94,12 +100,28 @@ impl Wait<'_> {
                 self.bound.as_secs()
             );
         }
-        spent < self.bound && !self.worker.is_late()
+        spent < self.bound && !self.worker.is_late() && !self.member.is_lost()
+    }
+
+    /// Returns the wait for a part of the commit that has so long from now.
+    fn part(&self, patience: Duration) -> Self {
+        Self {
+            bound: self.began.elapsed() + patience,
+            said: Cell::new(self.said.get()),
+            ..*self
+        }
+    }
+
+    /// Returns the wait for the rest of the commit: what it has left, and at least so long.
+    fn rest(&self, patience: Duration) -> Self {
+        let part = self.part(patience);
+        let bound = part.bound.max(self.bound);
+        Self { bound, ..part }
     }
 
     /// Why a call failed: also by the time that it took.
     fn overdue(&self, fault: Fault) -> Broken {
-        let over = self.began.elapsed() >= self.bound;
+        let over = self.began.elapsed() >= self.bound || self.member.is_lost();
         match fault.kind() {
             FaultKind::Retriable | FaultKind::Other if over => Broken::Overdue(fault),
             _ => Broken::Fault(fault),
@@ -223,6 +245,7 @@ impl StreamThread {
                 self.strikes = (0, String::new());
                 self.proven = Instant::now();
                 self.backoff.succeed();
+                self.patience = OFFSETS;
                 if std::mem::take(&mut self.failing) {
                     self.worker.handle.commit_came_about(self.number);
                 }
@@ -262,7 +285,8 @@ impl StreamThread {
         producer.begin()?;
         let (sent, unsent) = self.send_all(group, &|| Ok(()))?;
         let goes_on = || wait.goes_on("its records to be delivered", None);
-        let mut deliveries = producer.settle(goes_on)?;
+        let settled = producer.settle(goes_on);
+        let mut deliveries = settled.map_err(|fault| wait.overdue(fault))?;
         if let Some(failure) = unsent {
             deliveries.unsent(failure);
         }
@@ -270,13 +294,15 @@ impl StreamThread {
             return Err(Broken::Undelivered(Box::new(deliveries), sent));
         }
         let offsets = self.offsets(group);
+        let part = wait.part(self.patience);
         let coordinator = "the group's coordinator to take the offsets";
-        let patient = || wait.goes_on(coordinator, None);
+        let patient = || part.goes_on(coordinator, None);
         let send = || producer.send_offsets(&offsets, &self.member, patient);
-        let sent = wait.again(coordinator, send);
-        sent.map_err(|fault| wait.overdue(fault))?;
-        let committed = wait.again("the transactions' coordinator", || producer.commit());
-        committed.map_err(|fault| wait.overdue(fault))?;
+        let sent = part.again(coordinator, send);
+        sent.map_err(|fault| part.overdue(fault))?;
+        let part = wait.rest(self.patience);
+        let committed = part.again("the transactions' coordinator", || producer.commit());
+        committed.map_err(|fault| part.overdue(fault))?;
         Ok(deliveries)
     }
 
@@ -296,6 +322,7 @@ impl StreamThread {
     fn wait(&self, bound: Duration) -> Wait<'_> {
         Wait {
             worker: &self.worker,
+            member: &self.member,
             thread: self.number,
             began: Instant::now(),
             bound,
@@ -311,8 +338,7 @@ impl StreamThread {
         }
         let mut partitions = group.iter().map(|&at| &self.partitions[at]);
         if let Some(offsets) = partitions.find_map(Partition::as_committed) {
-            let wait = self.wait(DELIVERY);
-            wait.again("the group's coordinator", || self.member.commit(&offsets))?;
+            self.commit_alone(&offsets)?;
         }
         self.proven = Instant::now();
         Ok(())
@@ -361,13 +387,19 @@ impl StreamThread {
     }
 
     fn commit_offsets(&self, group: &[usize]) -> Result<(), Broken> {
-        let offsets = self.offsets(group);
+        self.commit_alone(&self.offsets(group))
+    }
+
+    /// Commits offsets outside a transaction.
+    fn commit_alone(&self, offsets: &[(Place, String)]) -> Result<(), Broken> {
         if !self.member.token().is_some_and(|token| token.is_member()) {
             let text = "this worker is not a member of the group any more";
             return Err(Fault::new(FaultKind::Lost, "commit offsets", text).into());
         }
-        self.wait(DELIVERY)
-            .again("the group's coordinator", || self.member.commit(&offsets))?;
+        let coordinator = "the group's coordinator to take the offsets";
+        let wait = self.wait(DELIVERY);
+        let patient = || wait.goes_on(coordinator, None);
+        wait.again(coordinator, || self.member.commit(offsets, patient))?;
         Ok(())
     }
 
@@ -519,7 +551,8 @@ impl StreamThread {
         };
         let Some(later) = later else {
             // Fenced, or nobody knows what became of it: a new producer ends the transaction, and the
-            // tasks come back from what the broker has.
+            // tasks come back from what the broker has. A coordinator that needs long gets more time.
+            self.patience = (self.patience * 2).min(self.transaction_bound());
             let text = broken.text();
             tracing::warn!(
                 thread = self.number,

@@ -172,14 +172,11 @@ impl StreamThread {
         if seen.busy.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (lookup, handle, app) = (
-            self.member.lookup(),
-            Arc::clone(&self.worker.handle),
-            self.worker.app.clone(),
-        );
+        let worker = Arc::clone(&self.worker);
         tokio::task::spawn_blocking(move || {
-            match lookup.committed(&all, PATIENCE) {
-                Ok(committed) => seen.compare(&committed, &app, &handle),
+            let visitor = worker.admin.visitor(&worker.app);
+            match visitor.and_then(|visitor| visitor.committed(&all, PATIENCE)) {
+                Ok(committed) => seen.compare(&committed, &worker.app, &worker.handle),
                 Err(fault) => tracing::debug!("{fault}; looking again later"),
             }
             seen.busy.store(false, Ordering::Release);

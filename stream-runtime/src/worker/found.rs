@@ -8,7 +8,7 @@ use super::assignment::Share;
 use super::foreign::Signatures;
 use super::thread::{Reply, StreamThread};
 use super::topics::Existing;
-use crate::kafka::{Admin, Committed, Fault, Lookup, TopicPartition};
+use crate::kafka::{Admin, Committed, Fault, TopicPartition};
 use crate::task::signature;
 use crate::topology::SubTopology;
 
@@ -93,16 +93,15 @@ impl StreamThread {
         }
         let all = self.all_inputs();
         self.end_what_is_open(&all);
-        let (generation, lookup) = (self.generation, self.member.lookup());
-        let admin = Arc::clone(&self.worker.admin);
+        let (generation, worker) = (self.generation, Arc::clone(&self.worker));
         let (answer, wake) = (self.answer.clone(), self.wake.clone());
         tokio::task::spawn_blocking(move || {
-            let result = find(&lookup, &admin, inputs, changelogs, &all);
+            let admin = &worker.admin;
+            let result = find(admin, &worker.app, inputs, changelogs, &all);
             let result = result.and_then(|found| {
-                let topics = existing(&admin, doubtful)?;
+                let topics = existing(admin, doubtful)?;
                 Ok(Box::new(Found { topics, ..found }))
             });
-            drop(lookup);
             let _ = answer.send(Reply::Found {
                 generation,
                 task,
@@ -119,20 +118,22 @@ pub(super) fn is_bound(topology: &SubTopology) -> bool {
 }
 
 fn find(
-    lookup: &Lookup,
     admin: &Admin,
+    group: &str,
     inputs: Vec<TopicPartition>,
     changelogs: Vec<TopicPartition>,
     all: &[TopicPartition],
 ) -> Result<Found, Fault> {
-    // In this order: what is committed is stable before the changelogs' ends are taken.
-    let committed = lookup.committed(&inputs, OFFSETS)?;
+    // In this order: what is committed is stable before the changelogs' ends are taken. Not by the member: what it asks
+    // waits on its connection behind its next join, and ends that with it when it waits too long.
+    let visitor = admin.visitor(group)?;
+    let committed = visitor.committed(&inputs, OFFSETS)?;
     let signed = match committed
         .iter()
         .all(|c| signature::since(&c.metadata).is_some())
     {
         true => Signatures::of(&committed),
-        false => Signatures::of(&lookup.committed(all, OFFSETS)?),
+        false => Signatures::of(&visitor.committed(all, OFFSETS)?),
     };
     let (lows, ends) = (admin.starts(&inputs)?, admin.ends(&inputs)?);
     let (log_lows, log_ends) = (admin.starts(&changelogs)?, admin.ends(&changelogs)?);

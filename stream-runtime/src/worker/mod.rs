@@ -41,6 +41,7 @@ mod rebalance;
 mod recovery;
 mod refused;
 mod replicas;
+mod session;
 mod settings;
 mod shared;
 pub(crate) mod signals;
@@ -187,7 +188,7 @@ impl Ground<'_> {
         let mut settings = self.settings.clone();
         let threads = settings.threads.max(1);
         fit(&mut settings.properties, &limits)?;
-        fit_session(&mut settings.properties, admin)?;
+        session::fit(&mut settings.properties, &admin.sessions())?;
         let taken = limits.taken(&settings.properties);
         let (names, running) = (names(&plan), Running::of(&plan));
         let globals = Global::of(&plan, &limits.globals, &handle.replicas)?;
@@ -337,25 +338,6 @@ fn names(plan: &Plan) -> Vec<&'static str> {
     agents.sort_by_key(|agent| agent.number);
     let name = |agent: &&AgentPlan| agent.feeds.unwrap_or(agent.descriptor.name);
     agents.iter().map(name).collect()
-}
-
-/// Sessions last as long as the broker wants, unless the user says how long.
-fn fit_session(properties: &mut Properties, admin: &Admin) -> Result<(), Error> {
-    const NAME: &str = "session.timeout.ms";
-    if properties.get(NAME).is_some() {
-        return Ok(());
-    }
-    let least = admin.broker_setting("group.min.session.timeout.ms");
-    let least = least.and_then(|ms| Some(Duration::from_millis(ms.parse().ok()?)));
-    if let Some(least) = least.filter(|least| *least > crate::kafka::SESSION) {
-        tracing::info!(
-            "sessions of {} s: the broker's `group.min.session.timeout.ms` wants no shorter ones",
-            least.as_secs_f64()
-        );
-        let set = properties.set(NAME, &least.as_millis().to_string());
-        set.map_err(|text| Error::new(Kind::Configuration, text))?;
-    }
-    Ok(())
 }
 
 /// Sets what follows from the topics, unless the user has.

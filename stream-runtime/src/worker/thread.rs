@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::ahead::Ahead;
 use super::backoff::Backoff;
+use super::commit;
 use super::down::{Down, Failures};
 use super::foreign::Looking;
 use super::found::Found;
@@ -105,6 +106,8 @@ pub(super) struct StreamThread {
     pub(super) standing: HashMap<String, Standing>,
     /// Commits that failed the same way in a row, and how.
     pub(super) strikes: (u32, String),
+    /// How long the group's coordinator has for the offsets of the next commit.
+    pub(super) patience: Duration,
     /// The last commit did not come about.
     pub(super) failing: bool,
     pub(super) last_commit: Instant,
@@ -189,6 +192,7 @@ impl StreamThread {
             backoff: Backoff::default(),
             standing: HashMap::new(),
             strikes: (0, String::new()),
+            patience: commit::OFFSETS,
             failing: false,
             last_commit: now,
             proven: now,

@@ -122,15 +122,15 @@ impl Kind {
     /// From and to: until what was taken comes back.
     fn lasts(self, on_cluster: bool) -> (u64, u64) {
         match self {
-            // Past the session of six seconds that workers have there.
-            Kind::Freeze | Kind::Amid if on_cluster => (6_300, 8_500),
+            // Past the session of fifteen seconds that workers have there.
+            Kind::Freeze | Kind::Amid if on_cluster => (15_300, 17_500),
             Kind::Kill | Kind::Broker => (0, 1_500),
             // Past the session of two seconds.
             Kind::Freeze | Kind::Amid => (2_300, 4_500),
             Kind::Join => (2_000, 5_000),
             Kind::NodePause => (700, 1_700),
-            // Past the broker's session of four seconds and the workers' of six.
-            Kind::NodeFreeze => (6_300, 8_500),
+            // Past the broker's session of four seconds and the workers' of fifteen.
+            Kind::NodeFreeze => (15_300, 17_500),
             Kind::Cut | Kind::Slow => (3_000, 6_000),
             // Of one node each; with the others gone the last one may take long to end.
             Kind::Rolling => (0, 500),

@@ -13,8 +13,8 @@ pub const OUTPUT: &str = "running";
 pub const STAMPED: (&str, &str) = ("message.timestamp.type", "LogAppendTime");
 /// How long after a fault is over what follows is the fault's, in ms.
 const AFTER: i64 = 5_000;
-/// The workers' session, the product's own.
-const WORKER_SESSION: Duration = Duration::from_secs(6);
+/// The workers' session, the product's own on several brokers.
+const WORKER_SESSION: Duration = Duration::from_secs(BROKER_SESSION.as_secs() + 11);
 
 /// The longest silence after a single fault: whoever is gone is missed by then, and five seconds more.
 pub fn bound() -> Duration {
@@ -80,9 +80,14 @@ pub struct Silence {
 }
 
 impl Silence {
-    /// A single fault that was followed by too long a silence.
+    /// A single fault that was followed by too long a silence. Two nodes at once are more than one: while they are gone no
+    /// node coordinates anything, so all sessions may end, and the next coordinator waits for them once more.
     pub fn is_too_long(&self) -> bool {
-        self.alone && self.longest > bound().as_millis() as i64
+        let bound = match self.deed.kind {
+            Kind::Two => bound() + WORKER_SESSION,
+            _ => bound(),
+        };
+        self.alone && self.longest > bound.as_millis() as i64
     }
 }
 

@@ -290,6 +290,59 @@ fn a_commit_that_does_not_come_back_is_made_anew_on_apache_kafka() {
     }
 }
 
+/// Offsets that are committed at-least-once, and the proof before them, are waited for with a bound too: the worker says
+/// what it waits for, is not ready, and goes on with another connection.
+fn offsets_that_are_not_answered_are_committed_again(broker: &Broker) {
+    let trial = Trial::new(broker);
+    let hasty = "session.timeout.ms=20000\nheartbeat.interval.ms=500\n";
+    let properties = trial.app.file("hasty.properties", hasty);
+    let mut worker = trial.app.start(&[
+        "worker",
+        "--threads",
+        "1",
+        "--commit-interval",
+        "10ms",
+        "--processing-guarantee",
+        "at-least-once",
+        "--config",
+        &properties,
+    ]);
+    trial.progress().wait_for_more();
+    trial.wire.hold(&[ApiKey::OffsetCommit]);
+    wait_until("what it waits for", MINUTE, || {
+        worker.output().contains("a commit has waited 5 s")
+    });
+    let output = worker.output();
+    assert!(
+        output.contains("for the group's coordinator to take the offsets"),
+        "{output}"
+    );
+    trial.wire.pass();
+    let began = Instant::now();
+    trial.progress().wait_for_more();
+    let silence = began.elapsed();
+    println!("committed again after {silence:?}");
+    // The session, and what another connection takes.
+    assert!(silence < Duration::from_secs(30), "{silence:?}");
+    let bootstrap = trial.broker.bootstrap();
+    trial.feed.stop().unwrap();
+    Progress::of(&bootstrap, GROUP, INPUT).wait_for_all();
+    stop(&mut worker);
+    orders::assert_none_lost(&bootstrap);
+}
+
+#[test]
+fn offsets_that_are_not_answered_are_committed_again_on_the_embedded_broker() {
+    offsets_that_are_not_answered_are_committed_again(&Broker::embedded());
+}
+
+#[test]
+fn offsets_that_are_not_answered_are_committed_again_on_apache_kafka() {
+    if let Some(broker) = SharedApache::take() {
+        offsets_that_are_not_answered_are_committed_again(&broker);
+    }
+}
+
 /// A session of two seconds, and transactions of a minute.
 const LEFT_OPEN: &str =
     "session.timeout.ms=2000\nheartbeat.interval.ms=500\ntransaction.timeout.ms=60000\n";
