@@ -40,7 +40,7 @@ pub(crate) struct TopicView {
     pub(crate) replication: i32,
 }
 
-/// What a cluster says of sessions.
+/// Settings of a cluster that bound the session of a member.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct SessionLimits {
     pub(crate) brokers: usize,

@@ -26,9 +26,9 @@ const DELIVERY: Duration = Duration::from_secs(60);
 const ABORT: Duration = Duration::from_secs(5);
 /// The least time for a transaction's commit: of a shorter one the broker itself says that it is over.
 const LEAST: Duration = Duration::from_secs(10);
-/// How long the group's coordinator has for the offsets of a transaction, at first. It answers within milliseconds, or
-/// librdkafka asks a broker that is gone: told the old coordinator once, it looks for another one only when some
-/// connection changes. A new producer asks anew.
+/// Timeout of the first attempt to add offsets to a transaction. A coordinator answers within milliseconds, unless
+/// librdkafka asks a broker that has stopped: told the old coordinator once, it looks for another one only when some
+/// connection changes. A new producer looks it up again.
 pub(super) const OFFSETS: Duration = Duration::from_secs(4);
 /// When it is said what a commit waits for.
 const SAY: Duration = Duration::from_secs(5);
@@ -87,8 +87,8 @@ struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Whether there is time left; a worker that is to end has less, and one whose partitions may be another's has none:
-    /// the group takes nothing of it any more, and does not get it back before it has answered.
+    /// Returns whether there is time left. A worker that is stopping has less. One that has lost its partitions has none:
+    /// the group takes no commit of it, and it can join again only after this one has ended.
     fn goes_on(&self, what: &str, why: Option<&Fault>) -> bool {
         let spent = self.began.elapsed();
         if spent >= SAY && !self.said.replace(true) {

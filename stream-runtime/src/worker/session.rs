@@ -1,17 +1,17 @@
-//! How long the sessions of the worker's members last.
+//! Session timeout of the worker's members.
 
 use std::time::Duration;
 
 use crate::error::{Error, Kind};
 use crate::kafka::{Properties, SESSION, SessionLimits, longest_turn};
 
-/// The setting.
+/// Name of the setting.
 const NAME: &str = "session.timeout.ms";
 /// A broker's session where it is not told: Apache Kafka's own.
 const BROKER_SESSION: Duration = Duration::from_secs(9);
-/// What it takes to have another coordinator, besides the time until its broker is missed. Where that broker led the
-/// controllers too, these elect first; then the group's log is loaded, and the clients look for it: 7 to 8 s on three
-/// nodes of Apache Kafka, and some to spare.
+/// Time to have another coordinator, besides the time until its broker is missed. Where that broker was the active
+/// controller too, another one is elected first; then the group's log is loaded, and the clients look the coordinator up:
+/// 7 to 8 s on three nodes of Apache Kafka, and some to spare.
 const MOVE: Duration = Duration::from_secs(11);
 
 /// Sets the session, unless the user has: as short as can be, so that a worker that is gone is missed soon, and on

@@ -106,7 +106,7 @@ pub(super) struct StreamThread {
     pub(super) standing: HashMap<String, Standing>,
     /// Commits that failed the same way in a row, and how.
     pub(super) strikes: (u32, String),
-    /// How long the group's coordinator has for the offsets of the next commit.
+    /// Timeout for adding offsets to the next transaction.
     pub(super) patience: Duration,
     /// The last commit did not come about.
     pub(super) failing: bool,
