@@ -64,7 +64,7 @@ pub(crate) struct Admin {
 pub(crate) struct Visitor(BaseConsumer<AdminContext>);
 
 impl Visitor {
-    /// Returns the group's committed offsets, stable ones: an open transaction is waited for.
+    /// Returns the group's committed offsets. A visitor that reads what is committed waits for open transactions.
     ///
     /// # Errors
     /// There was no answer within `timeout`, or the group may not be read.
@@ -405,8 +405,8 @@ impl Admin {
         group: &str,
         partitions: &[TopicPartition],
     ) -> Result<Vec<Committed>, Fault> {
-        let consumer = self.visitor(group)?;
-        group::committed(&consumer.0, partitions, self.timeout).map_err(|fault| self.explain(fault))
+        let committed = self.visitor(group)?.committed(partitions, self.timeout);
+        committed.map_err(|fault| self.explain(fault))
     }
 
     /// Sets a group's offsets, each with a text beside it. The group must have no members.
@@ -439,8 +439,9 @@ impl Admin {
         group: &str,
         partitions: &[TopicPartition],
     ) -> Result<Vec<Committed>, Fault> {
-        let consumer = self.visitor_as(group, Isolation::Uncommitted)?;
-        group::committed(&consumer.0, partitions, self.timeout).map_err(|fault| self.explain(fault))
+        let visitor = self.visitor_as(group, Isolation::Uncommitted)?;
+        let committed = visitor.committed(partitions, self.timeout);
+        committed.map_err(|fault| self.explain(fault))
     }
 
     /// How many members a group has now.

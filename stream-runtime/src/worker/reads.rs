@@ -17,8 +17,8 @@ use crate::topology::TableDescriptor;
 /// Longest wait for a stream thread's answer: what takes longer is told as it is, and may be asked again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Longest wait for the group to confirm a membership: readers wait no longer either.
-const PROOF: Duration = Duration::from_secs(5);
+/// Timeout for the group to confirm a membership, the time that a read waits at most.
+const CONFIRM: Duration = Duration::from_secs(5);
 
 /// What is asked of a partition of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,7 +221,7 @@ impl StreamThread {
         tokio::task::spawn_blocking(move || {
             let began = Moment::now();
             let before = lookup.token();
-            let result = lookup.prove(&place, PROOF);
+            let result = lookup.prove(&place, CONFIRM);
             let tokens = [before, lookup.token()];
             drop(lookup);
             let confirmation = Confirmation {
