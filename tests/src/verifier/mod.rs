@@ -571,10 +571,11 @@ mod tests {
         assert!(pace.allows());
         pace.begins();
         assert!(!pace.allows(), "one at a time");
+        let told = at(67) + silence::bound() + Pace::TOLD;
         pace.looks(true, true, at(68));
-        pace.looks(true, true, at(80));
+        pace.looks(true, true, told - at(1));
         assert!(!pace.allows(), "a silence of the first might last");
-        pace.looks(true, true, at(67 + 17));
+        pace.looks(true, true, told);
         assert!(pace.allows());
         pace.looks(true, true, at(301));
         pace.begins();

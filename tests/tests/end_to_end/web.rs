@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tests::broker::{Broker, SharedApache};
@@ -277,8 +278,14 @@ fn a_worker_without_its_sink_is_not_ready_on_apache_kafka() {
 fn a_taken_port_is_said_and_the_usual_one_has_neighbours() {
     let broker = Broker::embedded();
     let app = beside(&broker);
-    // Ours or somebody else's: it is taken.
-    let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, 6066));
+    // A worker of another test may have it, and end at any moment: it is waited for. One that stays is as good as ours.
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 6066)).ok();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut held = bind();
+    while held.is_none() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+        held = bind();
+    }
     let mut worker = app.start(&["worker"]);
     let line = worker.line_with("web: http://", WITHIN).unwrap();
     assert!(line.contains("(6066 is taken)"), "{line}");
