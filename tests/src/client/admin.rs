@@ -253,3 +253,60 @@ pub fn delete_records(bootstrap: &str, topic: &str, partition: i32, before: i64)
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use RDKafkaErrorCode::{CoordinatorLoadInProgress, GroupAuthorizationFailed, NonEmptyGroup};
+
+    fn failed(left: &[String], code: RDKafkaErrorCode) -> Vec<(String, RDKafkaErrorCode)> {
+        left.iter().map(|name| (name.clone(), code)).collect()
+    }
+
+    #[test]
+    fn a_call_that_does_not_come_back_ends_with_its_name() {
+        let never = || {
+            std::thread::park();
+            Ok(())
+        };
+        let error = bounded("deleting groups", Duration::from_millis(50), never).unwrap_err();
+        assert_eq!(error.to_string(), "deleting groups hangs, after 50ms");
+        assert!(may_pass(&error), "it is made again");
+    }
+
+    #[test]
+    fn a_deletion_is_made_again_for_what_is_left_until_its_time_is_over() {
+        let mut asked = Vec::new();
+        let attempt = |left: &[String]| {
+            asked.push(left.to_vec());
+            match asked.len() {
+                1 => bail!("deleting groups hangs, after 25s"),
+                2 => Ok(failed(&left[1..], CoordinatorLoadInProgress)),
+                _ => Ok(Vec::new()),
+            }
+        };
+        until_done("delete group", &["a", "b"], LONG, attempt, is_transient).unwrap();
+        assert_eq!(asked, [vec!["a", "b"], vec!["a", "b"], vec!["b"]]);
+
+        let loads = |left: &[String]| Ok(failed(left, CoordinatorLoadInProgress));
+        let error = until_done("delete group", &["a"], 2 * PAUSE, loads, is_transient).unwrap_err();
+        assert!(error.to_string().starts_with("cannot delete group a: "));
+        let hangs = |_: &[String]| bail!("deleting groups hangs, after 25s");
+        let error = until_done("delete group", &["a"], 2 * PAUSE, hangs, is_transient).unwrap_err();
+        assert!(format!("{error:#}").contains("hangs"), "{error:#}");
+    }
+
+    #[test]
+    fn what_is_refused_for_good_is_not_tried_again() {
+        for code in [NonEmptyGroup, GroupAuthorizationFailed] {
+            let mut calls = 0;
+            let attempt = |left: &[String]| {
+                calls += 1;
+                Ok(failed(left, code))
+            };
+            let done = until_done("delete group", &["a"], LONG, attempt, is_transient);
+            assert!(done.is_err());
+            assert_eq!(calls, 1);
+        }
+    }
+}

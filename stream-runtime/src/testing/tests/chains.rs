@@ -1,10 +1,12 @@
 //! Stages: windows that close come, with another key, to windows that are as right about time as the first.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::hops::simulation;
 use crate::prelude::*;
 
 #[record(timestamp = time)]
@@ -102,6 +104,43 @@ fn stages(partitions: i32, workers: usize) -> TestApp {
     TestApp::only((count, sum, told))
         .partitions(partitions)
         .workers(workers)
+}
+
+/// The second stage's sources are the tasks of the first, whose time is the slowest of theirs, less the hours' grace.
+#[test]
+fn a_simulation_of_two_stages_counts_each_hour_once_in_its_day() {
+    for seed in simulation::seeds() {
+        let partitions = [4, 1, 7, 2][seed as usize % 4];
+        let workers = 1 + (seed / 4) as usize % 3;
+        let app = App::new("test").only((count, sum, told));
+        let app = TestApp::of(app.source_idle(Duration::MAX));
+        let (sent, minute) = (RefCell::new(Vec::new()), Cell::new(0));
+        let stalling = simulation::Stalling::new(partitions);
+        TestApp::simulate(seed)
+            .app(app.partitions(partitions).workers(workers))
+            .input(|app, random| {
+                minute.set(minute.get() + random.i64(0..200));
+                let time = at(START) + chrono::TimeDelta::minutes(minute.get());
+                let page = format!("page-{}", random.u8(..3));
+                let user = stalling.next(random);
+                app.send("chain-views", user.as_str(), Looked { time, page });
+                sent.borrow_mut().push((user, time));
+            })
+            .check(|app| {
+                let sent = sent.borrow();
+                let slowest = simulation::slowest(partitions, &sent);
+                let mut expect = BTreeMap::new();
+                for (_, time) in sent.iter() {
+                    let start = time.timestamp().div_euclid(86_400) * 86_400;
+                    let start = DateTime::from_timestamp(start, 0).expect("a time");
+                    if slowest >= Some(start + chrono::TimeDelta::minutes(24 * 60 + 1)) {
+                        *expect.entry(start.to_rfc3339()).or_default() += 1;
+                    }
+                }
+                assert_eq!(days_told(app), expect);
+                assert_eq!(app.late(), 0);
+            });
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Time behind `group_by` and a join's `on`: what is right live is right for a backlog too.
 
+pub(super) mod simulation;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -590,45 +592,6 @@ fn at_least_once_a_record_behind_a_hop_that_was_lost_and_sent_again_is_not_late(
     assert_eq!(late_when_a_record_is_lost_and_sent_again(at_least_once), 0);
     // Exactly-once none is lost, and each record is its source's word.
     assert_eq!(late_when_a_record_is_lost_and_sent_again(app()), 1);
-}
-
-#[test]
-fn a_simulated_hop_closes_what_is_over_by_the_slowest_source_once_and_whole() {
-    for seed in crate::testing::seeds(60) {
-        let sent = std::cell::RefCell::new(Vec::new());
-        let minute = std::cell::Cell::new(0);
-        TestApp::simulate(seed)
-            .app(patient(Duration::MAX).workers(2))
-            .input(|app, random| {
-                minute.set(minute.get() + random.i64(0..25));
-                let time = at(START) + chrono::TimeDelta::minutes(minute.get());
-                let user = user_of(random.i32(0..4));
-                let page = format!("page-{}", random.u8(..3));
-                let view = Seen { time, page };
-                app.send("views", user.as_str(), view.clone());
-                sent.borrow_mut().push((user, view));
-            })
-            .check(|app| {
-                let sent = sent.borrow();
-                let last = (0..4).map(|partition| {
-                    let user = user_of(partition);
-                    let own = sent.iter().filter(|(by, _)| *by == user);
-                    own.map(|(_, view)| view.time).max()
-                });
-                let slowest = last.min().flatten();
-                let mut expect = Counts::new();
-                for (_, view) in sent.iter() {
-                    let start = view.time.timestamp().div_euclid(3600) * 3600;
-                    let start = DateTime::from_timestamp(start, 0).expect("a time");
-                    if slowest >= Some(start + chrono::TimeDelta::minutes(61)) {
-                        let window = (view.page.clone(), start.to_rfc3339());
-                        *expect.entry(window).or_default() += 1;
-                    }
-                }
-                same(told(app), &expect);
-                assert_eq!(app.late(), 0);
-            });
-    }
 }
 
 #[cfg(feature = "mutants")]
