@@ -115,12 +115,14 @@ impl<B: BufferSpec> JoinBuffer<B> {
     fn has_gone(&self, index: &BufferIndex, time: i64) -> bool {
         let last = index.cursor.as_ref();
         index.outer
-            && (self.clock.is_late(due::<B>(time)) || last.is_some_and(|last| time <= last.0))
+            && (self.late.is_over(&self.clock, due::<B>(time))
+                || last.is_some_and(|last| time <= last.0))
     }
 
     /// Whether a record of this time comes too late; counts it when it does.
     pub(crate) fn is_late(&self, time: i64) -> bool {
-        let late = self.clock.is_late(due::<B>(time)) || self.has_gone(&self.index.borrow(), time);
+        let late = self.late.is_over(&self.clock, due::<B>(time))
+            || self.has_gone(&self.index.borrow(), time);
         if late {
             let end = time.saturating_add(B::WITHIN).saturating_add(1);
             let keep = B::DESCRIPTOR.late.is_some();
@@ -278,7 +280,8 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
         self.rows.borrow_mut().restore(layout_key, value)
     }
 
-    fn recovered(&self, cursor: Option<&[u8]>) -> Result<(), Error> {
+    fn recovered(&self, cursor: Option<&[u8]>, time: i64) -> Result<(), Error> {
+        self.late.recovered(time);
         let rows = &mut *self.rows.borrow_mut();
         let cursor = cursor
             .map(<Moment as StreamKey>::decode_ordered)
@@ -318,6 +321,10 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
 
     fn waits(&self) -> i64 {
         due::<B>(0)
+    }
+
+    fn time(&self) -> i64 {
+        self.late.time(&self.clock)
     }
 
     fn due_at(&self) -> i64 {

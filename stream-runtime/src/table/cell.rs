@@ -67,7 +67,8 @@ impl<S: TableSpec> TableCell<S> {
 
     /// Whether the window takes no more records; notes it when it does not.
     fn is_late(&self, start: i64, end: i64) -> bool {
-        let late = self.clock.is_late(end.saturating_add(S::DESCRIPTOR.grace));
+        let due = end.saturating_add(S::DESCRIPTOR.grace);
+        let late = self.late.is_over(&self.clock, due);
         if late {
             self.late.note(start, end, S::DESCRIPTOR.late.is_some());
         }
@@ -245,7 +246,8 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
         self.rows.borrow_mut().restore(layout_key, value)
     }
 
-    fn recovered(&self, cursor: Option<&[u8]>) -> Result<(), Error> {
+    fn recovered(&self, cursor: Option<&[u8]>, time: i64) -> Result<(), Error> {
+        self.late.recovered(time);
         let mut rows = self.rows.borrow_mut();
         let mut closing = self.closing.borrow_mut();
         let cursor = cursor
@@ -271,6 +273,10 @@ impl<S: TableSpec> TablePartition for TableCell<S> {
         )?;
         rows.restart_sweeping();
         Ok(())
+    }
+
+    fn time(&self) -> i64 {
+        self.late.time(&self.clock)
     }
 
     fn due_at(&self) -> i64 {

@@ -2,18 +2,47 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::clock::Clock;
+use super::clock::{Clock, NO_TIME};
 
 /// What the event in hand has missed in one table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lateness {
+    /// Stream time of the mark that the table was recovered from: what was over by then was told, and is not told again with
+    /// the records alone that come again.
+    floor: Cell<i64>,
     pairs: Cell<u64>,
     missed: RefCell<Vec<(i64, i64)>>,
     /// Offsets of the rows of a join's other side that it has missed.
     rows: RefCell<Vec<i64>>,
 }
 
+impl Default for Lateness {
+    fn default() -> Self {
+        Lateness {
+            floor: Cell::new(NO_TIME),
+            pairs: Cell::default(),
+            missed: RefCell::default(),
+            rows: RefCell::default(),
+        }
+    }
+}
+
 impl Lateness {
+    /// The table has been recovered from a mark of this stream time.
+    pub(super) fn recovered(&self, time: i64) {
+        self.floor.set(time);
+    }
+
+    /// Returns the stream time that the table's rows are of: of a commit that was cut off they may be ahead.
+    pub(super) fn time(&self, clock: &Clock) -> i64 {
+        clock.stream_time.get().max(self.floor.get())
+    }
+
+    /// Returns whether a window with this `end + grace` takes no more records of the event in hand.
+    pub(super) fn is_over(&self, clock: &Clock, end_and_grace: i64) -> bool {
+        clock.is_late(end_and_grace) || end_and_grace <= self.floor.get()
+    }
+
     /// The event in hand is late for `[start, end)`. With `keep` the window is remembered for the table's `late` topic.
     pub(super) fn note(&self, start: i64, end: i64, keep: bool) {
         self.pairs.set(self.pairs.get() + 1);

@@ -57,8 +57,10 @@ pub trait TablePartition {
     fn descriptor(&self) -> &'static TableDescriptor;
     /// Takes a changelog row during recovery; the key without its tag.
     fn restore(&self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error>;
-    /// Recovery is over; `cursor` is the layout key in the mark.
-    fn recovered(&self, cursor: Option<&[u8]>) -> Result<(), Error>;
+    /// Ends recovery: `cursor` is the layout key in the table's mark, `time` the stream time there.
+    fn recovered(&self, cursor: Option<&[u8]>, time: i64) -> Result<(), Error>;
+    /// Returns the stream time that its rows are of, for its mark.
+    fn time(&self) -> i64;
     /// `end + grace` of the first open window, `i64::MAX` when none is open.
     fn due_at(&self) -> i64;
     /// Returns the least time in ms by which stream time is past the end of a window, or past a join's record, when it is over.

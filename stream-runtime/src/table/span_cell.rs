@@ -95,7 +95,8 @@ impl<S: TableSpec> SpanCell<S> {
     }
 
     fn is_late(&self, end: i64) -> bool {
-        self.clock.is_late(end.saturating_add(S::DESCRIPTOR.grace))
+        let due = end.saturating_add(S::DESCRIPTOR.grace);
+        self.late.is_over(&self.clock, due)
     }
 
     fn note_late(&self, start: i64, end: i64) {
@@ -225,12 +226,12 @@ impl<S: TableSpec> SpanCell<S> {
 
     /// Whether a window with this end is kept no longer.
     fn is_spent(&self, end: i64) -> bool {
-        end.saturating_add(keep::<S>()) <= self.clock.stream_time.get()
+        end.saturating_add(keep::<S>()) <= self.late.time(&self.clock)
     }
 
     /// Whether a window that has closed may still be read.
     pub(super) fn is_retained(&self, end: i64) -> bool {
-        end.saturating_add(S::DESCRIPTOR.retention) > self.clock.stream_time.get()
+        end.saturating_add(S::DESCRIPTOR.retention) > self.late.time(&self.clock)
     }
 }
 
@@ -341,13 +342,14 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
         self.rows.borrow_mut().restore(layout_key, value)
     }
 
-    fn recovered(&self, cursor: Option<&[u8]>) -> Result<(), Error> {
+    fn recovered(&self, cursor: Option<&[u8]>, time: i64) -> Result<(), Error> {
+        self.late.recovered(time);
         let rows = &mut *self.rows.borrow_mut();
         let mut index = SpanIndex::default();
         let cursor = cursor
             .map(|c| layout::parse::<S::Key>(true, c, S::DESCRIPTOR.name))
             .transpose()?;
-        index.committed_time = self.clock.stream_time.get();
+        index.committed_time = self.late.time(&self.clock);
         index.committed.clone_from(&cursor);
         index.cursor = cursor;
         for at in 0..rows.slots.len() as u32 {
@@ -375,6 +377,10 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
         }
         *self.index.borrow_mut() = index;
         Ok(())
+    }
+
+    fn time(&self) -> i64 {
+        self.late.time(&self.clock)
     }
 
     fn due_at(&self) -> i64 {
@@ -483,7 +489,7 @@ impl<S: TableSpec> TablePartition for SpanCell<S> {
     }
 
     fn prepare(&self) -> Result<(), Error> {
-        self.index.borrow_mut().prepared_time = self.clock.stream_time.get();
+        self.index.borrow_mut().prepared_time = self.late.time(&self.clock);
         self.rows.borrow_mut().prepare()
     }
 

@@ -1,5 +1,6 @@
 //! What one commit takes from a task, and what becomes of it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::crontab::Crontab;
@@ -11,7 +12,7 @@ use super::task::Task;
 use super::watermark::put_watermark;
 use crate::error::Error;
 use crate::mutants::{self, Mutant};
-use crate::table::{Chunk, MARK_KEY, Mark, NO_TIME, RowBatch, Scan, StoredRows};
+use crate::table::{Chunk, MARK_KEY, Mark, NO_TIME, RowBatch, Scan, StoredRows, TablePartition};
 
 /// Key and value of a record.
 pub type KeyValue<'a> = (&'a [u8], &'a [u8]);
@@ -73,6 +74,8 @@ impl Task {
         for crontab in &shared.crontabs {
             changed |= crontab.prepare();
         }
+        let ahead = |table: &Rc<dyn TablePartition>| table.time() > prepared.stream_time;
+        let together = !shared.tables.iter().any(ahead);
         for (i, table) in shared.tables.iter().enumerate() {
             table.prepare()?;
             let mut rows = 0;
@@ -92,9 +95,11 @@ impl Task {
                     shared.settings.exactly_once,
                 )
             });
-            mark.exactly_once = shared.settings.exactly_once;
+            // Until the others have come as far as a table that is ahead, the marks are not those of one commit.
+            mark.exactly_once = shared.settings.exactly_once && together;
             mark.table = Some(Arc::clone(&self.described[i].1));
-            mark.stream_time = (prepared.stream_time != NO_TIME).then_some(prepared.stream_time);
+            let time = table.time();
+            mark.stream_time = (time != NO_TIME).then_some(time);
             mark.set_sources(prepared.sources.clone());
             let mut cursor = Vec::new();
             mark.closed = table.cursor(&mut cursor).then_some(cursor);

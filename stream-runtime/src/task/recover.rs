@@ -99,48 +99,38 @@ impl Task {
             crontab.recovered(committed.iter().map(|have| have.metadata.as_str()));
         }
         let partition = self.shared.partition;
+        let exactly_once = self.marks.iter().flatten().any(|mark| mark.exactly_once);
         let mut starts = Vec::with_capacity(committed.len());
         for (input, have) in self.topology.inputs.iter().zip(committed) {
-            let marks = self
-                .marks
-                .iter()
-                .flatten()
-                .filter_map(|m| Some((m.inputs.get(&input.topic).copied()?, m.exactly_once)));
-            let (largest, exact) = marks.fold((None, false), |(best, exact), (offset, e)| {
-                (best.max(Some(offset)), exact | e)
-            });
-            match (have.offset, largest) {
-                (Some(have), Some(mark)) if mark > have && exact => {
+            match (have.offset, self.marked_offset(&input.topic, false)) {
+                (Some(have), Some(mark)) if mark > have && exactly_once => {
                     return Err(Error::table(format!(
                         "{}[{partition}]: the group's committed offset is {have}, the tables are at {mark}: someone moved the offsets without the tables; `reset` moves both",
                         input.topic
                     )));
                 }
                 (Some(have), _) => starts.push(StartAt::Offset(have)),
-                (None, Some(mark)) => {
-                    tracing::warn!(
-                        topic = input.topic,
-                        partition,
-                        offset = mark,
-                        "the group has no committed offset; beginning where the tables are"
-                    );
-                    starts.push(StartAt::Offset(mark));
-                }
-                (None, None) => starts.push(StartAt::Default),
+                (None, _) => match self.marked_offset(&input.topic, true) {
+                    Some(mark) => {
+                        tracing::warn!(
+                            topic = input.topic,
+                            partition,
+                            offset = mark,
+                            "the group has no committed offset; beginning where the tables are"
+                        );
+                        starts.push(StartAt::Offset(mark));
+                    }
+                    None => starts.push(StartAt::Default),
+                },
             }
         }
-        let time = self
-            .marks
-            .iter()
-            .flatten()
-            .filter_map(|m| m.stream_time)
-            .max()
-            .unwrap_or(NO_TIME);
+        let time = self.marked_time();
         self.shared.clock.stream_time.set(time);
         self.prepared.committed_time = time;
         self.recover_sources(committed)?;
         for (table, mark) in self.shared.tables.iter().zip(&self.marks) {
-            table.recovered(mark.as_ref().and_then(|m| m.closed.as_deref()))?;
+            let cursor = mark.as_ref().and_then(|mark| mark.closed.as_deref());
+            table.recovered(cursor, time_of(mark.as_ref()))?;
         }
         let due = self
             .shared
@@ -151,6 +141,41 @@ impl Task {
             .unwrap_or(i64::MAX);
         self.shared.clock.next_due.set(due);
         Ok(starts)
+    }
+
+    /// Returns whether the marks are of one transaction.
+    fn is_exact(&self) -> bool {
+        self.marks.iter().flatten().all(|mark| mark.exactly_once)
+    }
+
+    /// Returns whether each table that has a changelog has a mark.
+    fn have_marks(&self) -> bool {
+        let logged = self.topology.tables.iter().zip(&self.marks);
+        let mut logged = logged.filter(|(table, _)| table.changelog.is_some());
+        logged.all(|(_, mark)| mark.is_some())
+    }
+
+    /// Returns the offset of an input that the marks say: the largest, or the one that `all` tables have come to. At-least-once
+    /// that is none while one has no mark: the first commit may have been cut off before its rows.
+    fn marked_offset(&self, topic: &str, all: bool) -> Option<i64> {
+        let marks = self.marks.iter().flatten();
+        let offsets = marks.filter_map(|mark| mark.inputs.get(topic).copied());
+        if !all || self.is_exact() {
+            return offsets.max();
+        }
+        offsets.min().filter(|_| self.have_marks())
+    }
+
+    /// Returns the stream time that the tables go on from. Of a commit that was cut off, at-least-once, some tables have their
+    /// rows and others not: the oldest mark counts, or what comes again would be late for those that lack it.
+    fn marked_time(&self) -> i64 {
+        let times = self.marks.iter().flatten();
+        let times = times.map(|mark| time_of(Some(mark)));
+        let time = match self.is_exact() {
+            true => times.max(),
+            false => times.min().filter(|_| self.have_marks()),
+        };
+        time.unwrap_or(NO_TIME)
     }
 
     /// Takes how far the sources of stream time were, and how far the task was as a source itself.
@@ -168,11 +193,14 @@ impl Task {
         let Some(sources) = &shared.sources else {
             return Ok(());
         };
+        let time = self.marked_time();
         for (table, mark) in self.marks.iter().enumerate() {
             if mutants::is(Mutant::Forgotten) {
                 break;
             }
-            if let Some(known) = mark.as_ref().and_then(|mark| mark.sources.as_deref()) {
+            // Of a later one only what its own table has.
+            let mark = mark.as_ref().filter(|mark| time_of(Some(mark)) == time);
+            if let Some(known) = mark.and_then(|mark| mark.sources.as_deref()) {
                 sources
                     .restore(known)
                     .map_err(|error| error.context(self.name_of(table)))?;
@@ -230,6 +258,11 @@ impl Task {
         }
         Ok(())
     }
+}
+
+/// Returns the stream time of a mark; [`NO_TIME`] without.
+fn time_of(mark: Option<&Mark>) -> i64 {
+    mark.and_then(|mark| mark.stream_time).unwrap_or(NO_TIME)
 }
 
 /// The error of a changelog that is not the one that the group's offsets name; `is_one`: it holds a mark, of another.

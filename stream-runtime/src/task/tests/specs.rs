@@ -256,6 +256,50 @@ where
     sub_topology(agents)
 }
 
+/// The sub-topology of two tables that `in` fills: the windows of `S` go to `out`, those of `T` to `out2`.
+pub fn two_tables<S, T>() -> Arc<SubTopology>
+where
+    S: TableSpec<Key = String, Value = Agg>,
+    S::Kind: Adds,
+    T: TableSpec<Key = String, Value = Agg>,
+    T::Kind: Adds,
+{
+    sub_topology(vec![
+        agent(
+            "collect",
+            Source::Topics(&["in"]),
+            None,
+            || shape::<Event<In>, _, (Table<S>,), ()>(&[true]),
+            start_collect::<S>,
+            TypeId::of::<S>,
+        ),
+        agent(
+            "close",
+            Source::Closed,
+            Some("out"),
+            || shape::<Closed<S>, ClosedForm, (), Out>(&[]),
+            start_close::<S>,
+            TypeId::of::<(S,)>,
+        ),
+        agent(
+            "collect2",
+            Source::Topics(&["in"]),
+            None,
+            || shape::<Event<In>, _, (Table<T>,), ()>(&[true]),
+            start_collect::<T>,
+            TypeId::of::<T>,
+        ),
+        agent(
+            "close2",
+            Source::Closed,
+            Some("out2"),
+            || shape::<Closed<T>, ClosedForm, (), Out>(&[]),
+            start_close::<T>,
+            TypeId::of::<(T,)>,
+        ),
+    ])
+}
+
 /// Plans agents that belong together.
 pub fn sub_topology(agents: Vec<&'static AgentDescriptor>) -> Arc<SubTopology> {
     let parts = PlanParts {
