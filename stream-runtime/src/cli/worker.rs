@@ -28,6 +28,11 @@ const STUCK: Duration = Duration::from_secs(10);
 
 /// `worker` of the command line.
 pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
+    // Before anything that takes time: who is asked to end while it starts ends in order, too.
+    let stop = Stop::new();
+    let bound = 2 * shutdown_timeout(cx.app(), args) + STUCK;
+    signals::listen(stop.clone(), bound)
+        .map_err(|error| CliError::failure(format_args!("cannot listen for signals: {error}")))?;
     let plan = cx.plan()?;
     let on = on(cx.configured());
     let guard = lock::at_start(cx.app(), &plan, &args.plan_lock, cx.data_dir(), on)?;
@@ -49,9 +54,6 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     let token = cx.token()?;
     let web = Server::new(door(args, token.clone()))?;
     banner(cx, &settings, &broker, &web);
-    let stop = Stop::new();
-    signals::listen(stop.clone(), 2 * settings.shutdown_timeout + STUCK)
-        .map_err(|error| CliError::failure(format_args!("cannot listen for signals: {error}")))?;
     let beside = Beside {
         app: cx.app(),
         web,
@@ -64,6 +66,10 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     // What still blocks a thread of it is not waited for.
     runtime.shutdown_background();
     failed_partitions(&ended?)
+}
+
+fn shutdown_timeout(app: &App, args: &WorkerArgs) -> Duration {
+    args.shutdown_timeout.unwrap_or(app.shutdown_timeout)
 }
 
 fn on(configured: &Properties) -> On {
@@ -140,7 +146,7 @@ pub(super) fn settings(
         None => app.guarantee == ProcessingGuarantee::ExactlyOnce,
     };
     settings.commit_interval = args.commit_interval.unwrap_or(app.commit_interval);
-    settings.shutdown_timeout = args.shutdown_timeout.unwrap_or(app.shutdown_timeout);
+    settings.shutdown_timeout = shutdown_timeout(app, args);
     settings.start_at_end = app.start == Start::Latest;
     settings.skip_gaps = app.on_gap == OnGap::Skip;
     settings.on_foreign_commit = match args.on_foreign_commit {

@@ -10,6 +10,7 @@ use crate::net;
 use crate::voltage::App;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -290,6 +291,10 @@ impl Crew {
         let life = self.life(worker);
         match life.process.ended() {
             Some(status) if status.success() => State::Away,
+            // It was asked before it listened.
+            Some(status) if status.signal() == Some(libc::SIGTERM) && life.log().is_empty() => {
+                State::Away
+            }
             None if Instant::now() < until => State::Leaving(until),
             how => {
                 let log = tail(&life.log()).to_owned();

@@ -4,10 +4,14 @@ use crate::piped;
 use serde_json::{Value, json};
 use std::fs;
 use std::process::{Command, Output};
+use std::time::Duration;
 use tests::broker::Broker;
 use tests::client::{self, Isolation};
 use tests::net;
 use tests::voltage::App;
+
+/// How long a worker may take to speak, and to end.
+const WITHIN: Duration = Duration::from_secs(60);
 
 fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -365,4 +369,18 @@ fn a_field_that_may_have_been_renamed_is_confirmed_by_a_person_only() {
         .expect("nothing was written");
     good(&mut app.command(&["plan", "--write", "--yes"]), "");
     good(&mut app.command(&["plan", "--check"]), "");
+}
+
+/// As a supervisor does that changes its mind: the signal comes before the worker has asked its broker anything.
+#[test]
+fn a_worker_that_is_asked_to_end_while_it_starts_ends_in_order() {
+    let broker = Broker::embedded();
+    let app = App::voltage(&broker.bootstrap());
+    for _ in 0..3 {
+        let mut worker = app.start(&["worker"]);
+        worker.line_with("plan.lock", WITHIN).unwrap();
+        worker.signal("TERM").unwrap();
+        let ended = worker.wait(WITHIN).unwrap();
+        assert!(ended.success(), "{ended}: {}", worker.output());
+    }
 }

@@ -41,7 +41,7 @@ fn until(address: &str, path: &str, good: impl Fn(&Answer) -> bool) -> Answer {
             return answer;
         }
         assert!(start.elapsed() < WITHIN, "{path}: {answer:?}");
-        std::thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -52,7 +52,7 @@ fn ends_with(worker: Leashed, bootstrap: &str, topic: &str, count: usize) {
     let began = Instant::now();
     while sent().len() < count {
         assert!(began.elapsed() < WITHIN, "{}", worker.output());
-        std::thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(100));
     }
     ends_well(worker);
     assert_eq!(sent().len(), count, "each once: {:?}", sent());
@@ -208,7 +208,7 @@ fn a_sink_that_is_gone_stops_only_what_sends_to_it(broker: &Broker) {
         let began = Instant::now();
         while orders::totals(&bootstrap)["0-0"].len() < before + more {
             assert!(began.elapsed() < WITHIN, "{}", worker.output());
-            std::thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(50));
         }
     }
     assert_eq!(http::get(&address, "/ready").unwrap().status, 503);
@@ -254,7 +254,7 @@ fn a_worker_without_its_sink_is_not_ready(broker: &Broker) {
     let answer = until(&address, "/ready", |answer| answer.body.contains(text));
     assert_eq!(answer.status, 503, "{answer:?}");
     for _ in 0..20 {
-        std::thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
         assert_eq!(http::get(&address, "/ready").unwrap().status, 503);
     }
     client::create_topic(&bootstrap, "totals", 2, &[]).unwrap();
