@@ -263,7 +263,7 @@ fn the_broker_says_where_it_listens_and_refuses_a_port_in_use() {
     let app = App::voltage("");
     let mut broker = app.start_command(&app.bare(&["broker", "--port", "0"]));
     let line = broker
-        .line_with("127.0.0.1:", std::time::Duration::from_secs(20))
+        .line_with("127.0.0.1:", Duration::from_secs(20))
         .unwrap();
     let port: String = line
         .split("127.0.0.1:")
@@ -284,12 +284,7 @@ fn the_broker_says_where_it_listens_and_refuses_a_port_in_use() {
         all(&output)
     );
     broker.signal("TERM").unwrap();
-    assert!(
-        broker
-            .wait(std::time::Duration::from_secs(10))
-            .unwrap()
-            .success()
-    );
+    assert!(broker.wait(Duration::from_secs(10)).unwrap().success());
     assert!(fs::exists(app.dir().join(".stream")).unwrap());
 }
 
