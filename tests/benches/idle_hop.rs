@@ -1,4 +1,4 @@
-//! What a hop costs while little comes: the CPU of a worker whose readings are grouped through a repartition topic of many
+//! Measures a hop while little comes: the CPU of a worker whose readings are grouped through a repartition topic of many
 //! partitions, without input, and with one record a second in each partition.
 //!
 //! `cargo bench -p tests --bench idle_hop -- --partitions 100 --rounds 3 --against DIRECTORY`, where the directory holds
@@ -16,7 +16,7 @@ use tests::client::{self, Committed, Sender};
 use tests::leash::Leashed;
 
 const MEANS: &str = "bench_means";
-/// How long a worker may take for its first records, and to end.
+/// Time that a worker may take for its first records, and to end.
 const MINUTES: Duration = Duration::from_secs(180);
 /// Until what a start and first records bring is over.
 const SETTLE: Duration = Duration::from_secs(15);
@@ -26,7 +26,7 @@ struct Args {
     /// Of the input, and so of the repartition topic.
     #[arg(long, default_value_t = 100)]
     partitions: i32,
-    /// How long the CPU is measured, without input and with.
+    /// Seconds for which the CPU is measured, without input and with.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
     #[arg(long, default_value_t = 3)]

@@ -93,7 +93,7 @@ impl Leashed {
         self.is_in_state('T')
     }
 
-    /// Whether it has ended and keeps its figures, because nobody has asked for its status yet.
+    /// Returns whether it has ended and keeps its figures, because nobody has asked for its status yet.
     pub fn is_over(&self) -> bool {
         self.is_in_state('Z')
     }

@@ -10,7 +10,7 @@ use tests::client::{self, Isolation};
 use tests::net;
 use tests::voltage::App;
 
-/// How long a worker may take to speak, and to end.
+/// Time that a worker may take for a line of its log, and to end.
 const WITHIN: Duration = Duration::from_secs(60);
 
 fn out(output: &Output) -> String {

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use super::*;
 use crate::testing::Random;
 
-/// How many seeds are tried, unless the environment says otherwise.
+/// Number of seeds, unless the environment says otherwise.
 const SEEDS: u64 = 40;
 
 pub(in super::super) fn seeds() -> impl Iterator<Item = u64> {
