@@ -235,9 +235,18 @@ where
     S: TableSpec<Key = String, Value = Agg>,
     S::Kind: Adds,
 {
-    let agents = vec![
+    sub_topology(agents_of::<S>(["collect", "close", "out"]).into())
+}
+
+/// Returns the agent that fills `S` from `in`, and the one that sends its windows on: their names, and the topic.
+fn agents_of<S>([collect, close, out]: [&'static str; 3]) -> [&'static AgentDescriptor; 2]
+where
+    S: TableSpec<Key = String, Value = Agg>,
+    S::Kind: Adds,
+{
+    [
         agent(
-            "collect",
+            collect,
             Source::Topics(&["in"]),
             None,
             || shape::<Event<In>, _, (Table<S>,), ()>(&[true]),
@@ -245,15 +254,14 @@ where
             TypeId::of::<S>,
         ),
         agent(
-            "close",
+            close,
             Source::Closed,
-            Some("out"),
+            Some(out),
             || shape::<Closed<S>, ClosedForm, (), Out>(&[]),
             start_close::<S>,
             TypeId::of::<(S,)>,
         ),
-    ];
-    sub_topology(agents)
+    ]
 }
 
 /// The sub-topology of two tables that `in` fills: the windows of `S` go to `out`, those of `T` to `out2`.
@@ -264,40 +272,9 @@ where
     T: TableSpec<Key = String, Value = Agg>,
     T::Kind: Adds,
 {
-    sub_topology(vec![
-        agent(
-            "collect",
-            Source::Topics(&["in"]),
-            None,
-            || shape::<Event<In>, _, (Table<S>,), ()>(&[true]),
-            start_collect::<S>,
-            TypeId::of::<S>,
-        ),
-        agent(
-            "close",
-            Source::Closed,
-            Some("out"),
-            || shape::<Closed<S>, ClosedForm, (), Out>(&[]),
-            start_close::<S>,
-            TypeId::of::<(S,)>,
-        ),
-        agent(
-            "collect2",
-            Source::Topics(&["in"]),
-            None,
-            || shape::<Event<In>, _, (Table<T>,), ()>(&[true]),
-            start_collect::<T>,
-            TypeId::of::<T>,
-        ),
-        agent(
-            "close2",
-            Source::Closed,
-            Some("out2"),
-            || shape::<Closed<T>, ClosedForm, (), Out>(&[]),
-            start_close::<T>,
-            TypeId::of::<(T,)>,
-        ),
-    ])
+    let first = agents_of::<S>(["collect", "close", "out"]);
+    let second = agents_of::<T>(["collect2", "close2", "out2"]);
+    sub_topology([first, second].concat())
 }
 
 /// Plans agents that belong together.
