@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use super::agent::AgentCx;
 use super::event::Event;
-use super::inbox::{ReadAt, put_event_time};
+use super::inbox::{HopHeader, ReadAt};
 use super::input::{AnyKey, EventForm, Input, StreamForm};
 use super::limits::admit;
 use super::outputs::stamp;
@@ -142,13 +142,26 @@ impl Shared {
         self.hops.iter().any(|hop| hop.is_of(agent, output))
     }
 
-    /// Appends the headers that say the event time of an agent's record for such an output, and how far this source is.
-    pub(super) fn put_times(&self, agent: usize, sink: usize, time: i64, out: &mut Vec<u8>) {
-        put_event_time(time, out);
-        if let Some(hop) = self.hops.iter().find(|hop| hop.is_of(agent, sink)) {
-            let (source, before) = (hop.source(), hop.time(self));
-            SourceTime { source, before }.put(out);
-        }
+    /// Appends the header that says the event time of an agent's record for such an output, how far this source is, and where
+    /// the record was read.
+    pub(super) fn put_times(
+        &self,
+        (agent, sink): (usize, usize),
+        time: i64,
+        read_at: Option<ReadAt<'_>>,
+        out: &mut Vec<u8>,
+    ) {
+        let hop = self.hops.iter().find(|hop| hop.is_of(agent, sink));
+        let source = hop.map(|hop| SourceTime {
+            source: hop.source(),
+            before: hop.time(self),
+        });
+        let hop = HopHeader {
+            time,
+            source,
+            read_at,
+        };
+        hop.put(out);
     }
 }
 
@@ -170,8 +183,7 @@ impl AgentCx {
             offset: record.offset,
         };
         let headers = |out: &mut Vec<u8>| {
-            shared.put_times(self.agent, sink, time, out);
-            origin.put(out);
+            shared.put_times((self.agent, sink), time, Some(origin), out);
             out.extend_from_slice(record.headers);
         };
         let mut staging = agent.staging.borrow_mut();

@@ -30,6 +30,8 @@ struct Entry {
     key: u32,
     value: u32,
     headers: u32,
+    /// Bytes of the headers that are ours, at their beginning.
+    own: u32,
     /// The source of a record that says one, else -1, and its time before.
     source: i32,
     before: i64,
@@ -82,10 +84,11 @@ impl Inbox {
 
     /// Appends a record. Records come in the order of their offsets. Returns `false` for a watermark, which is none.
     pub fn push(&mut self, mut record: RawRecord<'_>) -> bool {
-        let (mut said, mut timed) = (None, false);
+        let (mut said, mut timed, mut own) = (None, false, 0);
         if self.repartition {
-            let first = take_header(&mut { record.headers });
-            if let Some(words) = words_of(record.key, record.value, first) {
+            let is_bare = record.key.is_none() && record.value.is_none();
+            let first = is_bare.then(|| take_header(&mut { record.headers }));
+            if let Some(words) = words_of(record.key, record.value, first.flatten()) {
                 self.watermarks.push_back(Watermark {
                     offset: record.offset,
                     place: self.first + self.entries.len() as u64,
@@ -95,10 +98,17 @@ impl Inbox {
                 self.at_end = false;
                 return false;
             }
-            if let Some((time, rest)) = take_event_time(record.headers) {
-                record.timestamp = time;
-                (said, record.headers) = split_source_time(rest);
-                timed = true;
+            if let (Some(hop), rest) = HopHeader::split(record.headers) {
+                (record.timestamp, said, timed) = (hop.time, hop.source, true);
+                own = record.headers.len() - rest.len();
+            } else {
+                // As workers of before wrote it, in a header for each.
+                if let Some((time, rest)) = take_event_time(record.headers) {
+                    record.timestamp = time;
+                    (said, record.headers) = split_source_time(rest);
+                    timed = true;
+                }
+                own = record.headers.len() - split_origin(record.headers).1.len();
             }
         }
         if record.timestamp < 0 && !timed {
@@ -129,6 +139,7 @@ impl Inbox {
             key,
             value,
             headers,
+            own: own as u32,
             source: said.map_or(-1, |said| said.source),
             before: said.map_or(NO_TIME, |said| said.before),
         });
@@ -240,10 +251,7 @@ impl Inbox {
             })
         };
         let (key, value, headers) = (take(e.key), take(e.value), take(e.headers));
-        let headers = headers.map(|all| match self.repartition {
-            true => split_origin(all).1,
-            false => all,
-        });
+        let headers = headers.map(|all| &all[e.own as usize..]);
         RawRecord {
             offset: e.offset,
             timestamp: e.timestamp,
@@ -262,7 +270,11 @@ impl Inbox {
         let e = self.entries.get(at).filter(|_| self.repartition)?;
         let length = |part: u32| if part == NONE { 0 } else { part as usize };
         let from = e.start as usize + length(e.key) + length(e.value);
-        split_origin(&self.bytes[from..from + length(e.headers)]).0
+        let own = &self.bytes[from..from + e.own as usize];
+        match HopHeader::split(own) {
+            (Some(hop), _) => hop.read_at,
+            (None, _) => split_origin(own).0,
+        }
     }
 
     /// Takes the oldest record out.
@@ -371,6 +383,12 @@ pub fn decode_headers(mut bytes: &[u8]) -> impl Iterator<Item = Header<'_>> {
 }
 
 fn take_header<'a>(bytes: &mut &'a [u8]) -> Option<Header<'a>> {
+    let (name, value) = take_bytes(bytes)?;
+    Some((std::str::from_utf8(name).ok()?, value))
+}
+
+/// Takes the name and the value of the first header.
+fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8], Option<&'a [u8]>)> {
     fn part<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
         let (len, rest) = bytes.split_first_chunk::<4>()?;
         let len = u32::from_be_bytes(*len);
@@ -382,8 +400,96 @@ fn take_header<'a>(bytes: &mut &'a [u8]) -> Option<Header<'a>> {
         *bytes = rest;
         Some(Some(part))
     }
-    let name = std::str::from_utf8(part(bytes)??).ok()?;
+    let name = part(bytes)??;
     Some((name, part(bytes)?))
+}
+
+/// The header that a record has on its way through a repartition topic, or an `internal` one. One for all there is to say:
+/// each header costs the client memory at both ends.
+pub(crate) const HOP: &str = "hop";
+
+/// What such a record says beside its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HopHeader<'a> {
+    /// Event time, epoch ms.
+    pub time: i64,
+    /// Its source, and that one's time before it.
+    pub source: Option<SourceTime>,
+    /// Its place before it got another key.
+    pub read_at: Option<ReadAt<'a>>,
+}
+
+impl HopHeader<'_> {
+    /// First byte of the value.
+    const FORMAT: u8 = 1;
+    /// Bits of the second one.
+    const HAS_SOURCE: u8 = 1;
+    const HAS_PLACE: u8 = 2;
+    /// Bytes before the topic: format, bits, time, source, its time, partition, offset.
+    const BYTES: usize = 34;
+
+    /// Appends the header.
+    pub fn put(self, out: &mut Vec<u8>) {
+        let topic = self.read_at.and_then(|at| at.topic).unwrap_or_default();
+        let mut bytes = [0; Self::BYTES];
+        bytes[0] = Self::FORMAT;
+        bytes[2..10].copy_from_slice(&self.time.to_be_bytes());
+        if let Some(SourceTime { source, before }) = self.source {
+            bytes[1] |= Self::HAS_SOURCE;
+            bytes[10..14].copy_from_slice(&source.to_be_bytes());
+            bytes[14..22].copy_from_slice(&before.to_be_bytes());
+        }
+        if let Some(at) = self.read_at {
+            bytes[1] |= Self::HAS_PLACE;
+            bytes[22..26].copy_from_slice(&at.partition.to_be_bytes());
+            bytes[26..34].copy_from_slice(&at.offset.to_be_bytes());
+        }
+        out.extend_from_slice(&(HOP.len() as u32).to_be_bytes());
+        out.extend_from_slice(HOP.as_bytes());
+        out.extend_from_slice(&((Self::BYTES + topic.len()) as u32).to_be_bytes());
+        out.extend_from_slice(&bytes);
+        out.extend_from_slice(topic.as_bytes());
+    }
+
+    /// Takes the header off, where it is the first; returns the others.
+    fn split(headers: &[u8]) -> (Option<HopHeader<'_>>, &[u8]) {
+        let mut rest = headers;
+        let first = take_bytes(&mut rest).filter(|(name, _)| *name == HOP.as_bytes());
+        match first.and_then(|(_, value)| HopHeader::read(value?)) {
+            Some(hop) => (Some(hop), rest),
+            None => (None, headers),
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Option<HopHeader<'_>> {
+        fn take<'b, const N: usize>(bytes: &mut &'b [u8]) -> Option<&'b [u8; N]> {
+            let (part, rest) = bytes.split_first_chunk::<N>()?;
+            *bytes = rest;
+            Some(part)
+        }
+        let mut rest = bytes;
+        let [format, bits] = *take::<2>(&mut rest)?;
+        let time = i64::from_be_bytes(*take(&mut rest)?);
+        let source = SourceTime {
+            source: i32::from_be_bytes(*take(&mut rest)?),
+            before: i64::from_be_bytes(*take(&mut rest)?),
+        };
+        let (partition, offset) = (take(&mut rest)?, take(&mut rest)?);
+        let topic = match rest {
+            [] => None,
+            topic => Some(std::str::from_utf8(topic).ok()?),
+        };
+        let read_at = ReadAt {
+            topic,
+            partition: i32::from_be_bytes(*partition),
+            offset: i64::from_be_bytes(*offset),
+        };
+        (format == Self::FORMAT && source.source >= 0).then_some(HopHeader {
+            time,
+            source: (bits & Self::HAS_SOURCE != 0).then_some(source),
+            read_at: (bits & Self::HAS_PLACE != 0).then_some(read_at),
+        })
+    }
 }
 
 /// The header that carries an event time where Kafka's stamp cannot.
@@ -403,16 +509,17 @@ pub fn put_event_time(time: i64, out: &mut Vec<u8>) {
 
 /// The event time that [`put_event_time`] put first, and the other headers.
 fn take_event_time(mut headers: &[u8]) -> Option<(i64, &[u8])> {
-    let (name, value) = take_header(&mut headers)?;
+    let first = take_bytes(&mut headers);
+    let (_, value) = first.filter(|(name, _)| *name == EVENT_TIME.as_bytes())?;
     let time = std::str::from_utf8(value?).ok()?.parse().ok()?;
-    (name == EVENT_TIME).then_some((time, headers))
+    Some((time, headers))
 }
 
 /// Splits off what the header behind the event time says of the record's source.
 fn split_source_time(headers: &[u8]) -> (Option<SourceTime>, &[u8]) {
     let mut rest = headers;
-    let said = take_header(&mut rest)
-        .filter(|(name, _)| *name == SOURCE_TIME)
+    let said = take_bytes(&mut rest)
+        .filter(|(name, _)| *name == SOURCE_TIME.as_bytes())
         .and_then(|(_, value)| SourceTime::read(value?))
         .filter(|said| said.source >= 0);
     match said {
@@ -421,7 +528,7 @@ fn split_source_time(headers: &[u8]) -> (Option<SourceTime>, &[u8]) {
     }
 }
 
-/// The header that says where a record of a repartition topic was read. It is short: every such record has it.
+/// The header that says where a record of a repartition topic was read, where it is none of [`HopHeader`].
 pub(crate) const SOURCE_AT: &str = "source-at";
 
 /// The place of a record before it got another key.
@@ -436,7 +543,8 @@ pub struct ReadAt<'a> {
 }
 
 impl ReadAt<'_> {
-    /// Appends the header, behind the one of [`put_event_time`].
+    /// Appends the header as workers of before did, behind the one of [`put_event_time`].
+    #[cfg(test)]
     pub fn put(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&(SOURCE_AT.len() as u32).to_be_bytes());
         out.extend_from_slice(SOURCE_AT.as_bytes());
@@ -470,8 +578,8 @@ impl ReadAt<'_> {
 /// The place that [`ReadAt::put`] put first, and the other headers.
 fn split_origin(headers: &[u8]) -> (Option<ReadAt<'_>>, &[u8]) {
     let mut rest = headers;
-    let origin = take_header(&mut rest)
-        .filter(|(name, _)| *name == SOURCE_AT)
+    let origin = take_bytes(&mut rest)
+        .filter(|(name, _)| *name == SOURCE_AT.as_bytes())
         .and_then(|(_, value)| ReadAt::parse(std::str::from_utf8(value?).ok()?));
     match origin {
         Some(_) => (origin, rest),
@@ -562,6 +670,54 @@ mod tests {
             let kept: Vec<_> = decode_headers(inbox.front().unwrap().headers).collect();
             assert_eq!(kept, [(SOURCE_AT, Some(&b"x@y"[..]))]);
         }
+    }
+
+    #[test]
+    fn one_header_says_all_of_a_record_on_its_way_through_a_hop() {
+        let source = SourceTime {
+            source: 65_538,
+            before: i64::MIN,
+        };
+        let place = |topic| ReadAt {
+            topic,
+            partition: 3,
+            offset: 12,
+        };
+        let mut own = Vec::new();
+        encode_headers([(HOP, Some(&b"of the user"[..]))].into_iter(), &mut own);
+        let places = [None, Some(place(None)), Some(place(Some("views[2]")))];
+        for (read_at, source) in places.into_iter().zip([None, Some(source), Some(source)]) {
+            let hop = HopHeader {
+                time: -7,
+                source,
+                read_at,
+            };
+            let mut headers = Vec::new();
+            hop.put(&mut headers);
+            headers.extend_from_slice(&own);
+            let mut inbox = Inbox::new(true);
+            inbox.push(RawRecord {
+                offset: 0,
+                timestamp: 1,
+                key: Some(b"k"),
+                value: None,
+                headers: &headers,
+            });
+            let front = inbox.front().unwrap();
+            assert_eq!((front.timestamp, front.headers), (-7, &own[..]));
+            assert_eq!((inbox.source_time(), inbox.origin(None)), (source, read_at));
+        }
+        // A header of this name that is none of ours stays.
+        let mut inbox = Inbox::new(true);
+        inbox.push(RawRecord {
+            offset: 0,
+            timestamp: 1,
+            key: Some(b"k"),
+            value: None,
+            headers: &own,
+        });
+        let front = inbox.front().unwrap();
+        assert_eq!((front.timestamp, front.headers), (1, &own[..]));
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(crate) fn stage<T: Record>(
     let tells = shared.tells_times(cx.agent, topic);
     let put_headers = |out: &mut Vec<u8>| {
         if tells {
-            shared.put_times(cx.agent, topic, time, out);
+            shared.put_times((cx.agent, topic), time, None, out);
         }
         let own = headers.iter().flatten();
         encode_headers(own.map(|(n, v)| (n.as_str(), Some(v.as_slice()))), out);

@@ -258,7 +258,9 @@ impl AgentCx {
             return Ok(());
         };
         let time = shared.clock.event_time.get();
-        let headers = |out: &mut Vec<u8>| shared.put_times(self.agent, sink, time, out);
+        let headers = |out: &mut Vec<u8>| {
+            shared.put_times((self.agent, sink), time, None, out);
+        };
         let mut staging = agent.staging.borrow_mut();
         let size = staging.push(
             sink,

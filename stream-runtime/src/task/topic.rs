@@ -109,7 +109,8 @@ impl<S: TopicSpec> Topic<S> {
         let put = |out: &mut Vec<u8>| Ok::<_, Error>(put_key(key, out));
         let headers = |out: &mut Vec<u8>| {
             if shared.tells_times(self.cx.agent, self.output) {
-                shared.put_times(self.cx.agent, self.output, shared.event_stamp(), out);
+                let time = shared.event_stamp();
+                shared.put_times((self.cx.agent, self.output), time, None, out);
             }
         };
         let mut staging = self.cx.state().staging.borrow_mut();

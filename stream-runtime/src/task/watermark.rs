@@ -6,8 +6,8 @@
 use super::inbox::{Header, encode_headers};
 use crate::table::NO_TIME;
 
-/// The header of a record that says which source it is of, and that source's time before it. It is short: every such
-/// record has it.
+/// The header of a record that says which source it is of, and that source's time before it, where it has none of
+/// [`HopHeader`](super::inbox::HopHeader).
 pub(crate) const SOURCE_TIME: &str = "source-time";
 /// The header of a watermark, whose key and value are null.
 pub(crate) const WATERMARK: &str = "watermark";
@@ -15,6 +15,7 @@ pub(crate) const WATERMARK: &str = "watermark";
 /// First byte of a watermark.
 const FORMAT: u8 = 1;
 /// Bytes of a [`SourceTime`].
+#[cfg(test)]
 const TIME_BYTES: usize = 12;
 /// Bytes of a [`Word`].
 const WORD_BYTES: usize = 17;
@@ -66,7 +67,8 @@ pub struct SourceTime {
 }
 
 impl SourceTime {
-    /// Appends the header, behind that of the event time.
+    /// Appends the header as workers of before did, behind that of the event time.
+    #[cfg(test)]
     pub fn put(self, out: &mut Vec<u8>) {
         let mut bytes = [0; TIME_BYTES];
         bytes[..4].copy_from_slice(&self.source.to_be_bytes());

@@ -33,8 +33,10 @@ const GOODBYE: Duration = Duration::from_secs(2);
 const BATCH: usize = 256;
 /// What is told has this form; a reader leaves out a later one that it does not understand.
 const FORMAT: u32 = 1;
-/// What a worker says that it knows when it takes the watermarks behind hops for what they are.
+/// What a worker says that it knows when it takes the watermarks behind hops for what they are; those of before asked for it.
 const WATERMARKS: &str = "watermarks";
+/// The same when it reads the one header that records there have; it is asked for.
+const HOP: &str = "hop";
 /// How long a start waits for what others have told.
 const HEARING: Duration = Duration::from_secs(10);
 
@@ -127,7 +129,7 @@ impl Workers {
     fn without_watermarks(&self, own: &str) -> Vec<Owner> {
         let known = self.lock();
         let others = known.entries.iter().filter(|(worker, entry)| {
-            let knows = entry.told.knows.iter().any(|what| what == WATERMARKS);
+            let knows = entry.told.knows.iter().any(|what| what == HOP);
             *worker != own && !knows && entry.heard.elapsed() <= SILENT
         });
         let others = others.map(|(worker, entry)| Owner {
@@ -349,7 +351,7 @@ impl Teller {
             generation: held.generation,
             tables: held.tables.clone(),
             at: super::shared::wall(),
-            knows: vec![WATERMARKS.to_owned()],
+            knows: vec![WATERMARKS.to_owned(), HOP.to_owned()],
         };
         self.last = Some((Instant::now(), held));
         match serde_json::to_vec(&told) {

@@ -80,13 +80,6 @@ fn records_of_a_key_come_together_whatever_partition_they_came_from() {
             record.partition(),
             crate::key::partition_of(record.page.as_bytes(), 4)
         );
-        // The event time, in a header as well.
-        let stamp = record.timestamp().to_string();
-        assert!(
-            record
-                .header("event-time")
-                .is_some_and(|t| t == stamp || t == "0")
-        );
     }
 }
 
