@@ -27,6 +27,7 @@ pub mod pairs;
 pub mod progress;
 pub mod sasl;
 pub mod skip;
+pub mod structure;
 pub mod verifier;
 pub mod voltage;
 pub mod wire;

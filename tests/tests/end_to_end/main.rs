@@ -18,6 +18,7 @@ mod demo;
 mod external;
 mod faults;
 mod globals;
+mod golden;
 mod holding;
 mod hops;
 mod kills;
