@@ -7,6 +7,13 @@ use std::time::Duration;
 /// How a broker is started. [`Config::new`] gives the defaults; fields may be changed before [`Broker::start`].
 ///
 /// [`Broker::start`]: crate::Broker::start
+///
+/// ```
+/// use stream_broker::Config;
+///
+/// let config = Config::new(".stream/broker").address("127.0.0.1:9092".parse().unwrap());
+/// # let _ = config;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
@@ -24,6 +31,13 @@ pub struct Config {
 
 impl Config {
     /// The defaults, with everything kept in this directory.
+    ///
+    /// ```
+    /// use stream_broker::Config;
+    ///
+    /// let config = Config::new(".stream/broker");
+    /// # let _ = config;
+    /// ```
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
@@ -35,6 +49,13 @@ impl Config {
     }
 
     /// Listens at another address.
+    ///
+    /// ```
+    /// use stream_broker::Config;
+    ///
+    /// let config = Config::new(".stream/broker").address("127.0.0.1:9092".parse().unwrap());
+    /// # let _ = config;
+    /// ```
     pub fn address(mut self, address: SocketAddr) -> Self {
         self.address = address;
         self

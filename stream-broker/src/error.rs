@@ -5,6 +5,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Why a broker does not start.
+///
+/// ```
+/// # let directory = tempfile::tempdir().unwrap();
+/// use stream_broker::{Broker, Config};
+///
+/// let broker = Broker::start(Config::new(directory.path())).unwrap();
+/// let second = Broker::start(Config::new(directory.path()));
+/// assert!(second.is_err_and(|error| error.is_in_use()));
+/// # broker.shutdown();
+/// ```
 #[derive(Debug)]
 pub struct Error(Kind);
 
@@ -44,11 +54,31 @@ impl Error {
     }
 
     /// Whether another broker uses the data directory.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// use stream_broker::{Broker, Config};
+    ///
+    /// let broker = Broker::start(Config::new(directory.path())).unwrap();
+    /// let second = Broker::start(Config::new(directory.path()));
+    /// assert!(second.is_err_and(|error| error.is_in_use()));
+    /// # broker.shutdown();
+    /// ```
     pub fn is_in_use(&self) -> bool {
         matches!(self.0, Kind::InUse(_))
     }
 
     /// Whether the port is taken.
+    ///
+    /// ```
+    /// # let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    /// use stream_broker::{Broker, Config};
+    ///
+    /// let broker = Broker::start(Config::new(one.path())).unwrap();
+    /// let second = Broker::start(Config::new(two.path()).address(broker.address()));
+    /// assert!(second.is_err_and(|error| error.is_address_in_use()));
+    /// # broker.shutdown();
+    /// ```
     pub fn is_address_in_use(&self) -> bool {
         matches!(&self.0, Kind::Bind(_, error) if error.kind() == io::ErrorKind::AddrInUse)
     }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::Groups;
+use super::commit::unwritten;
 use super::group::State;
-use super::offsets::unwritten;
 use super::store::Entry;
 use crate::wire::Code;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::offsets::Offsets;
-use super::{JoinReply, Joined, NotJoined, SyncReply, Synced, Who};
+use super::requests::{JoinReply, Joined, NotJoined, SyncReply, Synced, Who};
 use crate::wire::Code;
 
 /// Where a group stands.

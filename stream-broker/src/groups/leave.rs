@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::Groups;
 use super::group::State;
-use super::{Groups, Who};
+use super::requests::Who;
 use crate::wire::Code;
 
 impl Groups {

@@ -5,8 +5,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::Groups;
 use super::group::{Group, Member, State};
-use super::{Groups, Join, JoinReply, NotJoined, SESSION, Sync, SyncReply, Who};
+use super::requests::{Join, JoinReply, NotJoined, SESSION, Sync, SyncReply, Who};
 use crate::wire::Code;
 
 impl Groups {

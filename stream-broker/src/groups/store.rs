@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Groups;
 use super::group::{Group, Member, State};
-use super::offsets::{CommitItem, Place};
+use super::offsets::CommitItem;
+use super::requests::Place;
 use crate::log::Outcome;
 
 /// A member as it is stored.

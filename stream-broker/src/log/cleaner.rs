@@ -241,7 +241,7 @@ impl Job {
             offset = header.base_offset,
             records = header.count,
             %why,
-            "a compressed batch cannot be opened: compaction leaves it as it is, and keeps the tombstones behind it; if they become too many, make the topic anew"
+            "a compressed batch cannot be opened: compaction leaves it as it is, and keeps the tombstones behind it; if they become too many, make the topic again"
         );
     }
 

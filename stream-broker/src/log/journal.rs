@@ -23,7 +23,7 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Opens or creates the journal and hands every entry to `apply`. A last entry that was cut off while it was
-    /// written is removed; anything else that is no entry is an error, and the file stays as it is.
+    /// written is removed; anything else that is not an entry is an error, and the file stays as it is.
     pub(crate) fn open<E: Display>(
         path: &Path,
         mut apply: impl FnMut(&[u8]) -> Result<(), E>,

@@ -180,7 +180,7 @@ impl Segment {
         self.index.push(entry);
     }
 
-    /// Opened anew for each entry, for one descriptor a segment is enough.
+    /// Opened again for each entry, for one descriptor a segment is enough.
     fn write_entry(&self, entry: &Entry) -> io::Result<()> {
         let mut bytes = [0; ENTRY];
         bytes[..8].copy_from_slice(&entry.offset.to_be_bytes());

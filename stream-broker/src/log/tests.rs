@@ -464,7 +464,7 @@ fn a_time_is_found() {
         assert_eq!(
             log.largest_time().unwrap(),
             Some((99, 1990)),
-            "a marker is no record"
+            "a marker is not a record"
         );
     }
 }

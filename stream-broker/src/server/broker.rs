@@ -21,6 +21,17 @@ const CLEAN: Duration = Duration::from_secs(1);
 const MOST_CONNECTIONS: usize = 4096;
 
 /// A running broker. It stops when it is dropped; [`Broker::shutdown`] says so in words.
+///
+/// ```
+/// # fn main() -> Result<(), stream_broker::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// use stream_broker::{Broker, Config};
+///
+/// let broker = Broker::start(Config::new(directory.path()))?;
+/// broker.shutdown();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Broker {
     address: SocketAddr,
@@ -33,8 +44,19 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// When the address is no loopback address or its port is taken, when another broker uses the data directory, or
+    /// When the address is not a loopback address or its port is taken, when another broker uses the data directory, or
     /// when the directory cannot be read or written.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), stream_broker::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// use stream_broker::{Broker, Config};
+    ///
+    /// let broker = Broker::start(Config::new(directory.path()))?;
+    /// broker.shutdown();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start(config: Config) -> Result<Self, Error> {
         if !config.address.ip().is_loopback() {
             return Err(Error::not_loopback(config.address));
@@ -83,11 +105,34 @@ impl Broker {
     }
 
     /// The address it listens on, with the port it really has.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), stream_broker::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// use stream_broker::{Broker, Config};
+    ///
+    /// let broker = Broker::start(Config::new(directory.path()))?;
+    /// assert!(broker.address().ip().is_loopback());
+    /// broker.shutdown();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Closes all connections, writes what makes the next start quick, and frees the data directory.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), stream_broker::Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// use stream_broker::{Broker, Config};
+    ///
+    /// let broker = Broker::start(Config::new(directory.path()))?;
+    /// broker.shutdown();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shutdown(self) {
         drop(self);
     }

@@ -12,7 +12,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::answer::text;
+use super::convert::text;
 use super::node::{NODE, Node};
 use crate::topics::{Refusal, Setting, check_name, settings};
 use crate::wire::Code;

@@ -8,7 +8,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::answer::{self, Answer};
+use super::convert::Answer;
+use super::dispatch;
 use super::node::Node;
 use crate::wire::frame::{self, Frame, FrameError};
 
@@ -46,9 +47,11 @@ async fn talk(node: &Node, stream: &mut TcpStream, peer: SocketAddr) -> Result<(
         let answer = match frame::parse(bytes)? {
             Frame::Request(request) => {
                 tracing::trace!(%peer, api = ?request.api.key, version = request.version, "request");
-                answer::answer(node, request, peer).await
+                dispatch::dispatch(node, request, peer).await
             }
-            Frame::UnknownApiVersions { correlation } => answer::unknown_api_versions(correlation),
+            Frame::UnknownApiVersions { correlation } => {
+                dispatch::unknown_api_versions(correlation)
+            }
         };
         match answer.map_err(|error| FrameError::Garbage(format!("{error:#}")))? {
             Answer::Send(bytes) => match tokio::time::timeout(IDLE, stream.write_all(&bytes)).await

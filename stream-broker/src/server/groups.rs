@@ -18,7 +18,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::oneshot;
 
-use super::answer::{number, text};
+use super::convert::{number, text};
 use super::node::{NODE, Node};
 use crate::groups::{Join, NotJoined, Sync, Who};
 use crate::wire::Code;

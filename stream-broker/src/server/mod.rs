@@ -1,9 +1,10 @@
 //! Floor 4: sockets, threads, and what each request does.
 
-mod answer;
 mod broker;
 mod configs;
 mod connection;
+mod convert;
+mod dispatch;
 mod fetch;
 mod groups;
 mod node;

@@ -21,7 +21,7 @@ use kafka_protocol::messages::{
     TxnOffsetCommitResponse,
 };
 
-use super::answer::{number, text};
+use super::convert::{number, text};
 use super::groups::given;
 use super::node::Node;
 use crate::groups::{Commit, CommitItem, FetchedOffset, Who};

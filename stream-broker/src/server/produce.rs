@@ -7,7 +7,7 @@ use kafka_protocol::messages::produce_response::{
 use kafka_protocol::messages::{ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::answer::{Answer, text};
+use super::convert::{Answer, text};
 use super::node::{Node, now};
 use super::records::code_of;
 use crate::log::{LogError, RecordFault};

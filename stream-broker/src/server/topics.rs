@@ -20,7 +20,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::answer::text;
+use super::convert::text;
 use super::node::{NODE, Node, now};
 use crate::topics::{NewTopic, Refusal, Topic, settings};
 use crate::wire::Code;

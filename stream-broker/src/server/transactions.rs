@@ -9,7 +9,7 @@ use kafka_protocol::messages::{
     InitProducerIdResponse, ProducerId,
 };
 
-use super::answer::number;
+use super::convert::number;
 use super::node::{Node, now};
 use crate::groups::Place;
 use crate::transactions::{Effects, Producer};

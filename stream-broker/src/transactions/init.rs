@@ -23,7 +23,7 @@ impl Transactions {
     }
 
     /// InitProducerId with a transactional id. `current` is what the client says it is, when it wants to go on after
-    /// an error instead of starting anew.
+    /// an error instead of starting again.
     pub(crate) fn init(
         &mut self,
         id: &str,

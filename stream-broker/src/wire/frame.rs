@@ -86,7 +86,7 @@ impl std::fmt::Display for FrameError {
                 STALL.as_secs()
             ),
             Self::TooLong(size) => write!(f, "a frame of {size} bytes is longer than what is read"),
-            Self::Garbage(what) => write!(f, "no request of the Kafka protocol: {what}"),
+            Self::Garbage(what) => write!(f, "not a request of the Kafka protocol: {what}"),
         }
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn decode(body: &BytesMut, flexible: bool) -> Result<Produce, Misshap
     for _ in 0..at.length()?.unwrap_or(0) {
         let name = at.text()?.unwrap_or_default();
         let name = std::str::from_utf8(&body[name])
-            .map_err(|_| Misshapen("names a topic that is no text"))?
+            .map_err(|_| Misshapen("names a topic that is not text"))?
             .to_owned();
         let mut topic = ProduceTopic {
             name,

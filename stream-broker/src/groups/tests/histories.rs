@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::house::{House, JoinAnswer, SyncAnswer, who};
-use super::{Joined, Who};
+use super::fixture::{House, JoinAnswer, SyncAnswer, who};
+use crate::groups::{Joined, Who};
 use crate::wire::Code;
 
 #[derive(Debug, Clone)]

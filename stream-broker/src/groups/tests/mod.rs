@@ -1,8 +1,12 @@
 //! Tests of groups, without a socket and with a clock of their own.
 
+mod fixture;
+mod histories;
+
 use std::time::Duration;
 
-use super::house::{House, JoinAnswer, commit, nobody, who};
+use fixture::{House, JoinAnswer, commit, nobody, who};
+
 use super::{Joined, Who};
 use crate::log::Outcome;
 use crate::wire::Code;

@@ -1,11 +1,11 @@
-//! A house for tests: groups on a disk of their own, with a clock of their own, and clients' usual moves.
+//! A fixture: groups on a disk of their own, with a clock of their own, and clients' usual moves.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{Commit, CommitItem, Groups, Join, Joined, NotJoined, Sync, Synced, Who};
+use crate::groups::{Commit, CommitItem, Groups, Join, Joined, NotJoined, Sync, Synced, Who};
 use crate::wire::Code;
 
 pub(super) type JoinAnswer = oneshot::Receiver<Result<Joined, NotJoined>>;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, ApiVersionsResponse,
@@ -13,34 +13,16 @@ use kafka_protocol::messages::{
     ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
     OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest, TxnOffsetCommitRequest,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 
+use super::convert::Answer;
 use super::node::Node;
 use crate::wire::Code;
 use crate::wire::api::APIS;
 use crate::wire::frame::{self, Request};
 
-/// What goes back to the client.
-pub(super) enum Answer {
-    Send(BytesMut),
-    /// The request asked for no answer.
-    Nothing,
-    /// The request asked for no answer and failed: closing the connection is the only way to say so.
-    Close,
-}
-
-/// A string of the protocol.
-pub(super) fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
-
-/// The number of a code; 0 for none.
-pub(super) fn number(result: Result<(), Code>) -> i16 {
-    result.err().map_or(0, |code| code.code())
-}
-
 /// Answers a request.
-pub(super) async fn answer(
+pub(super) async fn dispatch(
     node: &Node,
     request: Request,
     peer: SocketAddr,
