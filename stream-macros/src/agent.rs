@@ -8,8 +8,6 @@ pub use expand::{options_of, reach, same_keys, shown, topic_name};
 pub use parse::{Policy, policy};
 
 use crate::errors::Errors;
-#[cfg(test)]
-pub use parse::SPEC;
 use proc_macro2::TokenStream;
 
 pub fn attribute(args: TokenStream, item: TokenStream) -> TokenStream {

@@ -155,7 +155,7 @@ fn refuse_impl(ty: &Type, cure: &str, errors: &Errors) {
         fn visit_type_impl_trait_mut(&mut self, ty: &mut syn::TypeImplTrait) {
             self.1.push(syn::Error::new(
                 ty.impl_token.span(),
-                format!("`impl` is no type that can be asked for: {}", self.0),
+                format!("`impl` is not a type that can be asked for: {}", self.0),
             ));
         }
     }

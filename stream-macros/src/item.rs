@@ -4,8 +4,8 @@ use crate::{errors::Errors, options::Options};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{
-    Attribute, DeriveInput, Ident, Meta, Path, Signature, Token, Visibility, parse::Parse,
-    parse::ParseStream, punctuated::Punctuated,
+    Attribute, DeriveInput, GenericArgument, Ident, Meta, Path, PathArguments, Signature, Token,
+    Type, Visibility, parse::Parse, parse::ParseStream, punctuated::Punctuated,
 };
 
 /// A function whose body stays as it is: what is wrong in there is the compiler's to say.
@@ -126,7 +126,7 @@ pub fn refuse_serde(attrs: &[Attribute], attribute: &str, errors: &Errors) {
     }
 }
 
-/// Takes out what [`refuse_serde`] refused, so that it is no second error.
+/// Takes out what [`refuse_serde`] refused, so that it is not a second error.
 pub fn strip_serde(item: &mut DeriveInput) {
     for attr in &mut item.attrs {
         let Meta::List(list) = &mut attr.meta else {
@@ -187,4 +187,14 @@ pub fn place(p: &TokenStream) -> TokenStream {
     quote! {
         #p::Place { module: ::core::module_path!(), file: ::core::file!(), line: ::core::line!() }
     }
+}
+
+/// Whether serde would take a missing field for `None`: by its looks, as serde's derive judges it.
+pub fn is_option(ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    path.path.segments.last().is_some_and(|last| {
+        last.ident == "Option"
+            && matches!(&last.arguments, PathArguments::AngleBracketed(list)
+                if list.args.len() == 1 && matches!(list.args[0], GenericArgument::Type(_)))
+    })
 }

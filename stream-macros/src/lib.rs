@@ -6,6 +6,7 @@
 mod agent;
 mod beside;
 mod command;
+mod descriptor;
 mod duration;
 mod errors;
 mod function;
@@ -15,8 +16,6 @@ mod options;
 mod page;
 mod paths;
 mod record;
-#[cfg(test)]
-mod reference;
 mod shape;
 mod state;
 mod table;

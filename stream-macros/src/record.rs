@@ -8,15 +8,11 @@ mod parse;
 mod paths;
 
 pub use expand::{add_readers, readers};
-pub use field::{Rules, is_option};
+pub use field::Rules;
 pub use kept::of_row;
 pub use parse::{CODECS, Coercion, RecordField, read_fields};
 
 use crate::errors::Errors;
-#[cfg(test)]
-pub use field::SPEC as FIELD;
-#[cfg(test)]
-pub use parse::SPEC;
 use proc_macro2::TokenStream;
 
 pub fn attribute(args: TokenStream, item: TokenStream) -> TokenStream {

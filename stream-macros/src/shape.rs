@@ -175,7 +175,7 @@ fn fields(fields: &Fields, all_default: bool, p: &TokenStream) -> TokenStream {
         let name = name(field, n);
         let ty = text(&field.ty);
         let serde = &words.rest;
-        let optional = all_default || words.default || words.flatten || crate::record::is_option(&field.ty);
+        let optional = all_default || words.default || words.flatten || item::is_option(&field.ty);
         let cfgs = item::cfgs(&field.attrs);
         Some(quote! { #(#cfgs)* #p::FieldShape { name: #name, ty: #ty, serde: #serde, optional: #optional } })
     });

@@ -33,7 +33,7 @@ pub fn attribute(args: TokenStream, tokens: TokenStream) -> TokenStream {
         if function::returns_nothing(&item.sig.output) {
             errors.on(
                 &item.sig.ident,
-                "a state returns the resource that `State<T>` hands out, or a `Result` of it",
+                "a state returns the resource that `State<T>` dispatches, or a `Result` of it",
             );
         }
     }
@@ -56,7 +56,7 @@ fn expand(item: &item::Function, runtime: &Runtime) -> TokenStream {
     let place = item::place(&p);
     let here = runtime.private_at(returned.span());
     let parts = quote_spanned! {returned.span()=>
-        #here::state_parts((&&#here::MadeProbe::<#returned>::NEW).kind(), #function)
+        #here::state_parts((&&#here::FactoryProbe::<#returned>::NEW).kind(), #function)
     };
     let vis = &item.vis;
     quote! {

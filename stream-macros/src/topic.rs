@@ -4,8 +4,6 @@ mod expand;
 mod parse;
 
 use crate::errors::Errors;
-#[cfg(test)]
-pub use parse::SPEC;
 use proc_macro2::TokenStream;
 
 pub fn attribute(args: TokenStream, item: TokenStream) -> TokenStream {

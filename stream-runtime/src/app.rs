@@ -1,24 +1,22 @@
 //! An app: its name, its settings in code, and `main`.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 mod listed;
 mod only;
 mod plan;
-mod producer;
+mod run;
 mod settings;
 mod states;
 #[cfg(test)]
 mod tests;
 
 pub use crate::topology::{OnGap, Start};
-use crate::worker::OnForeignCommit;
+use crate::worker::{NewTopics, OnForeignCommit};
 pub use listed::{Listed, Listing};
 pub use only::Agents;
 use only::Item;
-pub use producer::{OutMessage, Producer, Queueing};
-pub(crate) use producer::{Outlet, settings as topic_settings};
+pub(crate) use run::{WorkerOptions, WorkerRuntime, not_together};
 pub use settings::ProcessingGuarantee;
 pub(crate) use states::States;
 
@@ -39,30 +37,51 @@ pub(crate) use states::States;
 pub struct App {
     pub(crate) name: String,
     pub(crate) version: u32,
-    pub(crate) broker: Option<String>,
-    pub(crate) sasl_plain: Option<Login>,
-    pub(crate) kafka: Vec<(String, String)>,
-    pub(crate) topic_partitions: Option<i32>,
-    pub(crate) replication_factor: Option<i32>,
+    pub(crate) connection: Connection,
+    pub(crate) new_topics: NewTopics,
     pub(crate) guarantee: ProcessingGuarantee,
     pub(crate) start: Start,
     pub(crate) on_gap: OnGap,
     pub(crate) on_foreign_commit: OnForeignCommit,
-    pub(crate) max_ahead: Duration,
-    pub(crate) max_task_idle: Duration,
-    /// `None`: nobody has said.
-    pub(crate) source_idle: Option<Duration>,
-    pub(crate) hold: Duration,
-    pub(crate) source_ahead: Option<Duration>,
+    pub(crate) time: Times,
     pub(crate) commit_interval: Duration,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) instance_id: Option<String>,
-    pub(crate) only: Option<Vec<Item>>,
-    pub(crate) listing: Listing,
-    pub(crate) scope: Option<String>,
+    pub(crate) chosen: Chosen,
     pub(crate) states: States,
     /// Mistakes made while building, said when the app starts.
     pub(crate) mistakes: Vec<String>,
+}
+
+/// The way to the broker.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Connection {
+    pub(crate) broker: Option<String>,
+    pub(crate) sasl_plain: Option<Login>,
+    /// Settings of the client: names and values.
+    pub(crate) kafka: Vec<(String, String)>,
+}
+
+/// What decides about stream time.
+#[derive(Clone, Debug)]
+pub(crate) struct Times {
+    pub(crate) max_ahead: Duration,
+    pub(crate) max_task_idle: Duration,
+    /// `None`: the default.
+    pub(crate) source_idle: Option<Duration>,
+    pub(crate) hold: Duration,
+    pub(crate) source_ahead: Option<Duration>,
+}
+
+/// Which of the program's functions and types are the app's.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chosen {
+    /// `None`: all.
+    pub(crate) only: Option<Vec<Item>>,
+    /// Those listed by hand.
+    pub(crate) listing: Listing,
+    /// Those of this module and what is in it.
+    pub(crate) scope: Option<String>,
 }
 
 /// User and password; never shown.
@@ -80,6 +99,13 @@ impl std::fmt::Debug for Login {
 
 impl App {
     /// An app of this name: letters, digits, `.`, `_` and `-`, at most 100.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage");
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -92,40 +118,51 @@ impl App {
         App {
             name,
             version: 1,
-            broker: None,
-            sasl_plain: None,
-            kafka: Vec::new(),
-            topic_partitions: None,
-            replication_factor: None,
+            connection: Connection::default(),
+            new_topics: NewTopics::default(),
             guarantee: ProcessingGuarantee::default(),
             start: Start::default(),
             on_gap: OnGap::default(),
             on_foreign_commit: OnForeignCommit::default(),
-            max_ahead: Duration::from_secs(3_600),
-            max_task_idle: Duration::ZERO,
-            source_idle: None,
-            hold: Duration::from_secs(300),
-            source_ahead: None,
+            time: Times {
+                max_ahead: Duration::from_secs(3_600),
+                max_task_idle: Duration::ZERO,
+                source_idle: None,
+                hold: Duration::from_secs(300),
+                source_ahead: None,
+            },
             commit_interval: Duration::from_millis(100),
             shutdown_timeout: Duration::from_secs(10),
             instance_id: None,
-            only: None,
-            listing: Listing::default(),
-            scope: None,
+            chosen: Chosen::default(),
             states: States::default(),
             mistakes,
         }
     }
 
     /// The Kafka broker, as `kafka://host:9092`; several are separated by commas. Default: the broker of the directory.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").broker("kafka://one:9092,two:9092");
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn broker(mut self, hosts: impl Into<String>) -> Self {
-        self.broker = Some(hosts.into());
+        self.connection.broker = Some(hosts.into());
         self
     }
 
     /// User and password over TLS (`SASL_SSL`, `PLAIN`), as Confluent Cloud wants it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").sasl_plain("user", "secret");
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn sasl_plain(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
-        self.sasl_plain = Some(Login {
+        self.connection.sasl_plain = Some(Login {
             username: username.into(),
             password: password.into(),
         });
@@ -133,39 +170,74 @@ impl App {
     }
 
     /// A setting of the Kafka client by librdkafka's name, or Java's; a wrong one is an error at start.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").kafka("compression.type", "zstd");
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn kafka(mut self, name: impl Into<String>, value: impl ToString) -> Self {
-        self.kafka.push((name.into(), value.to_string()));
+        self.connection.kafka.push((name.into(), value.to_string()));
         self
     }
 
     /// Partitions of topics the app creates, at least 1. Default: the broker's.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").topic_partitions(12);
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn topic_partitions(mut self, partitions: i32) -> Self {
         if partitions < 1 {
             self.mistakes
                 .push(format!("topic_partitions({partitions}): at least 1"));
         }
-        self.topic_partitions = Some(partitions);
+        self.new_topics.partitions = Some(partitions);
         self
     }
 
     /// Replicas of topics the app creates, at least 1. Default: the broker's.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").replication_factor(3);
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn replication_factor(mut self, replicas: i32) -> Self {
         if replicas < 1 {
             self.mistakes
                 .push(format!("replication_factor({replicas}): at least 1"));
         }
-        self.replication_factor = Some(replicas);
+        self.new_topics.replication_factor = Some(replicas);
         self
     }
 
     /// What is promised about every record. Default: [`ProcessingGuarantee::ExactlyOnce`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").processing_guarantee(ProcessingGuarantee::AtLeastOnce);
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn processing_guarantee(mut self, guarantee: ProcessingGuarantee) -> Self {
         self.guarantee = guarantee;
         self
     }
 
-    /// The version of the app's state, at least 1, default 1. A version `n` above 1 begins anew as `{name}-v{n}`: own
+    /// The version of the app's state, at least 1, default 1. A version `n` above 1 starts again as `{name}-v{n}`: own
     /// offsets, own tables, own topics.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").version(2);
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn version(mut self, version: u32) -> Self {
         if version == 0 {
             self.mistakes
@@ -176,74 +248,150 @@ impl App {
     }
 
     /// A shared resource, injected as `State<T>`. Of two of one type the later one holds, also over a `#[state]`.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// struct Greeting(String);
+    ///
+    /// #[agent(topic = "names", sink = "greetings")]
+    /// async fn greet(name: Event<String>, greeting: State<Greeting>) -> String {
+    ///     format!("{} {}", greeting.0, *name)
+    /// }
+    ///
+    /// let app = App::new("names").state(Greeting("Hello".to_owned()));
+    /// # let _ = app;
+    /// ```
     pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.states.insert(value);
         self
     }
 
     /// Where a topic without committed offsets is read from. Default: [`Start::Earliest`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").start(Start::Latest);
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn start(mut self, start: Start) -> Self {
         self.start = start;
         self
     }
 
-    /// Sets what becomes of a partition whose offset no worker of the app has committed; `--on-foreign-commit` overrides it.
+    /// Sets what happens to a partition whose offset no worker of the app has committed; `--on-foreign-commit` overrides it.
     /// Default: [`OnForeignCommit::Stop`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").on_foreign_commit(OnForeignCommit::Take);
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn on_foreign_commit(mut self, what: OnForeignCommit) -> Self {
         self.on_foreign_commit = what;
         self
     }
 
     /// What to do when records were deleted before they were read. Default: [`OnGap::Stop`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").on_gap(OnGap::Skip);
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn on_gap(mut self, on_gap: OnGap) -> Self {
         self.on_gap = on_gap;
         self
     }
 
     /// How far an event time may be ahead of the wall clock; beyond it the record is bad. Default: one hour.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").max_ahead(Duration::from_secs(60));
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn max_ahead(mut self, ahead: Duration) -> Self {
-        self.max_ahead = ahead;
+        self.time.max_ahead = ahead;
         self
     }
 
     /// How long a task with several topics waits for one that is at its end while others have records, so that what is
     /// on its way is taken in the order of event times. Default: 0, which goes on at once.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").max_task_idle(Duration::from_millis(50));
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn max_task_idle(mut self, idle: Duration) -> Self {
-        self.max_task_idle = idle;
+        self.time.max_task_idle = idle;
         self
     }
 
     /// Time for which a partition of a topic that `group_by`, or a join's `on`, reads brings nothing before it no longer holds
     /// back the time of those behind: stream time there is the smallest of all partitions that bring something.
     /// `Duration::MAX`: a partition always holds it back. Default: 1 s; in [`TestApp`](crate::testing::TestApp) 0.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").source_idle(Duration::from_secs(10));
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn source_idle(mut self, idle: Duration) -> Self {
-        self.source_idle = Some(idle);
+        self.time.source_idle = Some(idle);
         self
     }
 
     /// Time for which those behind `group_by`, or a join's `on`, wait for a partition of the source that has failed: until then the
     /// windows there stay open rather than being wrong, and afterwards its records are late. A partition that recovers, or
     /// tries an event again, is waited for without end. `Duration::MAX`: a failed one too. Default: 5 min.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").hold(Duration::from_secs(600));
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn hold(mut self, hold: Duration) -> Self {
-        self.hold = hold;
+        self.time.hold = hold;
         self
     }
 
     /// Sets how far, in event time, a partition of a topic that `group_by`, or a join's `on`, reads may be ahead of the slowest that
     /// has records waiting on the same stream thread; further ahead it sits out, because what it brings would only lie in the tables
     /// of those behind. `Duration::MAX`: it never does. Default: the size of their largest window, at least 1 min.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").source_ahead(Duration::from_secs(3_600));
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn source_ahead(mut self, ahead: Duration) -> Self {
-        self.source_ahead = Some(ahead);
+        self.time.source_ahead = Some(ahead);
         self
     }
 
     /// Returns it, or this default; `None`: never.
     pub(crate) fn source_idle_or(&self, default: Duration) -> Option<Duration> {
-        let idle = self.source_idle.unwrap_or(default);
+        let idle = self.time.source_idle.unwrap_or(default);
         (idle != Duration::MAX).then_some(idle)
     }
 
     /// Time between two commits: results are seen that much later. Default: 100 ms.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").commit_interval(Duration::from_millis(20));
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn commit_interval(mut self, interval: Duration) -> Self {
         if interval.is_zero() {
             self.mistakes
@@ -254,6 +402,13 @@ impl App {
     }
 
     /// How long agents may take to end when the worker stops. Default: 10 s.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").shutdown_timeout(Duration::from_secs(30));
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
         self
@@ -264,6 +419,13 @@ impl App {
     /// after that time. Must be another one for each worker, as its host's name: 1 to 200 letters, digits, `.`, `_` and
     /// `-`; of two workers with the same id each takes the other's place. Default: none, a worker that stops leaves the
     /// group at once.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").instance_id("host-7");
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn instance_id(mut self, id: impl Into<String>) -> Self {
         let id = id.into();
         if let Err(mistake) = check_instance_id(&id) {
@@ -275,6 +437,17 @@ impl App {
     }
 
     /// Only these agents: a tuple of the functions.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// #[agent(topic = "words", sink = "loud")]
+    /// async fn shout(word: Event<String>) -> String {
+    ///     word.to_uppercase()
+    /// }
+    ///
+    /// let app = App::new("words").only((shout,));
+    /// # let _ = app;
+    /// ```
     pub fn only<A: Agents>(mut self, agents: A) -> Self {
         agents.put(&mut self);
         self
@@ -285,29 +458,27 @@ impl App {
     /// Without the default feature `inventory` there is no registry, and an app is what it lists: agents,
     /// joins, timers, crontabs, tasks, pages, and the `#[state]`s they need. Tables and topics follow from these.
     /// Commands need the registry.
+    ///
+    /// ```ignore
+    /// use stream_runtime::{App, agents};
+    ///
+    /// let app = App::new("voltage").agents(agents![collect, average]);
+    /// ```
     pub fn agents<A: Agents>(self, agents: A) -> Self {
         self.only(agents)
     }
 
     /// Only agents, tables and topics declared in this module or below it: `App::scope(module_path!())`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// let app = App::new("voltage").scope(module_path!());
+    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// ```
     pub fn scope(mut self, module: impl Into<String>) -> Self {
-        self.scope = Some(module.into());
+        self.chosen.scope = Some(module.into());
         self
-    }
-
-    /// Runs the command that the command line names, and returns the exit code: 0 well, 1 failed, 2 not understood.
-    pub fn main(self) -> ExitCode {
-        crate::cli::main(&self, std::env::args_os())
-    }
-
-    /// Runs a worker inside an existing tokio runtime, with the code's and the environment's settings; dropping the
-    /// future stops it in order.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot start, cannot go on, or a partition has stopped.
-    pub async fn run(self) -> Result<(), crate::Error> {
-        crate::cli::run(self).await
     }
 
     /// The app's identity: group id and the beginning of its topics' names.

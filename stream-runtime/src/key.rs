@@ -9,7 +9,7 @@ pub(crate) use partition::{partition_of, partition_of_none};
 pub use text::KeyForm;
 pub(crate) use text::{hex, show_bytes};
 
-use crate::error::counted;
+use crate::error::{Error, Kind as ErrorKind, counted};
 use serde_json::Value;
 use std::{fmt, hash::Hash};
 
@@ -104,7 +104,7 @@ pub trait StreamKey: Clone + Eq + Hash + Ord + 'static {
     ///
     /// # Errors
     ///
-    /// When the key is missing and the type is no `Option`, or when the bytes are not the wire form of the type.
+    /// When the key is missing and the type is not an `Option`, or when the bytes are not the wire form of the type.
     fn decode(bytes: Option<&[u8]>) -> Result<Self, KeyError>;
 
     /// Appends the order-preserving form.
@@ -141,7 +141,7 @@ pub trait StreamKey: Clone + Eq + Hash + Ord + 'static {
     ///
     /// # Errors
     ///
-    /// When that is no key of the type.
+    /// When that is not a key of the type.
     fn from_json(value: &Value) -> Result<Self, KeyError> {
         Self::decode(Some(&text::read_bytes(&text::scalar(value, Self::NAME)?)?))
     }
@@ -174,6 +174,12 @@ pub(crate) fn preview(key: &[u8]) -> String {
 }
 
 /// Why bytes are not a key of the type that was asked for.
+///
+/// ```
+/// use stream_runtime::KeyError;
+///
+/// assert!(KeyError::missing().is_missing());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyError(Kind);
 
@@ -196,13 +202,31 @@ enum Kind {
     },
 }
 
+impl From<KeyError> for Error {
+    fn from(error: KeyError) -> Self {
+        Self::caused(ErrorKind::Record, error)
+    }
+}
+
 impl KeyError {
     /// Whether the record has no key at all.
+    ///
+    /// ```
+    /// use stream_runtime::KeyError;
+    ///
+    /// assert!(KeyError::missing().is_missing());
+    /// ```
     pub fn is_missing(&self) -> bool {
         self.0 == Kind::Missing
     }
 
     /// The record has no key.
+    ///
+    /// ```
+    /// use stream_runtime::KeyError;
+    ///
+    /// assert_eq!(KeyError::missing().is_missing(), true);
+    /// ```
     pub fn missing() -> Self {
         Self(Kind::Missing)
     }
@@ -216,6 +240,12 @@ impl KeyError {
     }
 
     /// The bytes are not the encoding of a key of this name.
+    ///
+    /// ```
+    /// use stream_runtime::KeyError;
+    ///
+    /// assert!(!KeyError::form("u32").is_missing());
+    /// ```
     pub fn form(name: &'static str) -> Self {
         Self(Kind::Form { name })
     }
@@ -246,7 +276,13 @@ impl fmt::Display for KeyError {
                 name,
                 written,
                 problem,
-            } => write!(f, "`{written}` is no {name}: {problem}"),
+            } => {
+                let article = match name.starts_with(['a', 'e', 'i', 'o']) {
+                    true => "an",
+                    false => "a",
+                };
+                write!(f, "`{written}` is not {article} {name}: {problem}")
+            }
         }
     }
 }

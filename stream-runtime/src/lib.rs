@@ -4,19 +4,29 @@
 #[allow(unused_extern_crates)]
 extern crate self as stream_runtime;
 
+#[cfg(panic = "abort")]
+compile_error!(
+    "stream-runtime ends a handler by unwinding, when a record is bad or a table stops: take `panic = \"abort\"` out of the profile"
+);
+
 mod app;
-mod beside;
+mod background;
 mod cli;
+mod clock;
 mod codec;
 pub mod duration;
 mod error;
+#[doc(hidden)]
+pub mod handler;
 mod kafka;
 mod key;
 mod mutants;
+mod producer;
 mod record;
 mod schedule;
 #[doc(hidden)]
 pub mod store;
+mod sync;
 #[doc(hidden)]
 pub mod table;
 #[doc(hidden)]
@@ -60,20 +70,17 @@ pub use stream_macros::topic;
 pub use app::Agents;
 pub use app::App;
 pub use app::OnGap;
-pub use app::OutMessage;
 pub use app::ProcessingGuarantee;
-pub use app::Producer;
-pub use app::Queueing;
 pub use app::Start;
-pub use beside::AllRows;
+pub use background::AllRows;
 #[doc(hidden)]
-pub use beside::BesideOutput;
+pub use background::JobOutput;
 #[doc(hidden)]
-pub use beside::BesideParam;
+pub use background::JobParam;
 #[doc(hidden)]
-pub use beside::BesideParameter;
-pub use beside::Reading;
-pub use beside::TableReader;
+pub use background::JobParameter;
+pub use background::Reading;
+pub use background::TableReader;
 pub use cli::AppHandle;
 #[doc(hidden)]
 pub use cli::CommandOutput;
@@ -89,8 +96,25 @@ pub use error::Error;
 pub use error::Failure;
 pub use error::Result;
 pub use error::ResultExt;
+pub use handler::Closed;
+pub use handler::Due;
+pub use handler::Event;
+pub use handler::Headers;
+pub use handler::Key;
+pub use handler::NoAck;
+pub use handler::Sending;
+pub use handler::SentUnder;
+pub use handler::State;
+pub use handler::Stream;
+pub use handler::TaskContext;
+pub use handler::Topic;
+pub use handler::TopicSpec;
+pub use handler::Unacked;
 pub use key::KeyError;
 pub use key::StreamKey;
+pub use producer::OutMessage;
+pub use producer::Producer;
+pub use producer::Queueing;
 #[doc(hidden)]
 pub use record::AsRecord;
 pub use record::DecodeError;
@@ -107,20 +131,6 @@ pub use table::KeyFor;
 pub use table::Merge;
 pub use table::Table;
 pub use table::TableSpec;
-pub use task::Closed;
-pub use task::Due;
-pub use task::Event;
-pub use task::Headers;
-pub use task::Key;
-pub use task::NoAck;
-pub use task::Sending;
-pub use task::SentUnder;
-pub use task::State;
-pub use task::Stream;
-pub use task::TaskContext;
-pub use task::Topic;
-pub use task::TopicSpec;
-pub use task::Unacked;
 pub use window::Window;
 pub use worker::OnForeignCommit;
 
@@ -194,21 +204,21 @@ pub mod __private {
     pub use crate::__register as register;
     pub use crate::__stand_in as stand_in;
     pub use crate::AsRecord;
-    pub use crate::BesideOutput;
-    pub use crate::BesideParameter;
     pub use crate::CommandOutput;
     pub use crate::CommandParam;
     pub use crate::CommandParameter;
     pub use crate::DecodeError;
     pub use crate::EncodeError;
+    pub use crate::JobOutput;
+    pub use crate::JobParameter;
     pub use crate::Merge;
     pub use crate::Record;
     pub use crate::StreamKey;
     pub use crate::Window;
     pub use crate::app::Listed;
     pub use crate::app::Listing;
-    pub use crate::beside::BesideDescriptor;
-    pub use crate::beside::When;
+    pub use crate::background::JobDescriptor;
+    pub use crate::background::When;
     pub use crate::cli::CommandCx;
     pub use crate::cli::CommandDescriptor;
     pub use crate::cli::CommandFuture;
@@ -217,6 +227,31 @@ pub mod __private {
     pub use crate::fields::EventTime;
     pub use crate::fields::date_format;
     pub use crate::fields::rules;
+    pub use crate::handler::Agent;
+    pub use crate::handler::AgentParts;
+    pub use crate::handler::ClosedForm;
+    pub use crate::handler::FactoryProbe;
+    pub use crate::handler::Feeder;
+    pub use crate::handler::IsNoTable;
+    pub use crate::handler::JoinForm;
+    pub use crate::handler::KeyProbe;
+    pub use crate::handler::NoKeyAtAll;
+    pub use crate::handler::RegroupedForm;
+    pub use crate::handler::StateParts;
+    pub use crate::handler::TableProbe;
+    pub use crate::handler::TakesNoKey;
+    pub use crate::handler::TickForm;
+    pub use crate::handler::TopicSpec;
+    pub use crate::handler::ViaResult;
+    pub use crate::handler::ViaValue;
+    pub use crate::handler::item_id;
+    pub use crate::handler::join_of_topics;
+    pub use crate::handler::same_key;
+    pub use crate::handler::source_agent;
+    pub use crate::handler::source_item;
+    pub use crate::handler::source_replica;
+    pub use crate::handler::state_parts;
+    pub use crate::handler::topic_record;
     pub use crate::record::coerce::Probe;
     pub use crate::record::coerce::ViaCoerce;
     pub use crate::record::coerce::ViaSerde;
@@ -250,31 +285,6 @@ pub mod __private {
     pub use crate::table::key_name;
     pub use crate::table::open as open_table;
     pub use crate::table::open_buffer;
-    pub use crate::task::Agent;
-    pub use crate::task::AgentParts;
-    pub use crate::task::ClosedForm;
-    pub use crate::task::Feeder;
-    pub use crate::task::IsNoTable;
-    pub use crate::task::JoinForm;
-    pub use crate::task::KeyProbe;
-    pub use crate::task::MadeProbe;
-    pub use crate::task::NoKeyAtAll;
-    pub use crate::task::RegroupedForm;
-    pub use crate::task::StateParts;
-    pub use crate::task::TableProbe;
-    pub use crate::task::TakesNoKey;
-    pub use crate::task::TickForm;
-    pub use crate::task::TopicSpec;
-    pub use crate::task::ViaResult;
-    pub use crate::task::ViaValue;
-    pub use crate::task::item_id;
-    pub use crate::task::join_of_topics;
-    pub use crate::task::same_key;
-    pub use crate::task::source_agent;
-    pub use crate::task::source_item;
-    pub use crate::task::source_replica;
-    pub use crate::task::state_parts;
-    pub use crate::task::topic_record;
     pub use crate::topology::AgentDescriptor;
     pub use crate::topology::AgentFuture;
     pub use crate::topology::AgentOptions;

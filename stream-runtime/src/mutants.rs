@@ -14,7 +14,7 @@ pub(crate) enum Mutant {
     Partners,
     /// `generation`: what a source said of itself holds in the next generation of the group too.
     Generation,
-    /// `forgotten`: a task that begins anew has forgotten what its sources have said.
+    /// `forgotten`: a task that starts again has forgotten what its sources have said.
     Forgotten,
     /// `watermark`: a committed offset passes a watermark that has not been taken.
     Watermark,

@@ -76,7 +76,7 @@ pub trait Record: Sized + 'static {
     ///
     /// # Errors
     ///
-    /// When the value has no JSON form (a map whose keys are no text, or a `Serialize` of the user's that fails).
+    /// When the value has no JSON form (a map whose keys are not text, or a `Serialize` of the user's that fails).
     fn encode(&self, out: &mut Vec<u8>) -> Result<bool, EncodeError>;
 
     /// The event time in milliseconds since the epoch, when the record carries it.

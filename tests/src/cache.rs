@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The version in `kafka/pom.xml`; part of the cache's name, so that a new version is fetched anew.
+/// The version in `kafka/pom.xml`; part of the cache's name, so that a new version is fetched again.
 const KAFKA_VERSION: &str = "4.1.1";
 
 /// Cargo's target directory of this test run.

@@ -160,7 +160,7 @@ impl Sender {
     }
 
     /// For a broker that is killed meanwhile. One request at a time: when one of several comes out of order, librdkafka
-    /// numbers all that waits anew, and what the broker had written and not acknowledged is then written twice.
+    /// numbers all that waits again, and what the broker had written and not acknowledged is then written twice.
     pub fn one_by_one(bootstrap: &str) -> Result<Self> {
         let mut config = config(bootstrap);
         config.set("max.in.flight.requests.per.connection", "1");

@@ -76,7 +76,7 @@ impl Cluster {
             nodes,
             wires: wires.collect::<Result<_>>()?,
         };
-        // All before any is waited for: one alone is no quorum.
+        // All before any is waited for: one alone is not a quorum.
         for node in &mut cluster.nodes {
             node.begin()?;
         }

@@ -1,293 +1,195 @@
-//! The house rules of stream-runtime: rooms lie on floors, and an arrow only ever points down.
+//! The rules of the crates' structure: modules form layers, and an import only ever points down.
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use tests::structure::{BANNED, CRATES, banned, circles, circles_of, files, imports, structs};
 
-/// Rooms from the ground up. `lib.rs`, `prelude` and `__private` are the roof: they see everything.
-const FLOORS: [&[&str]; 7] = [
-    &[
-        "record", "codec", "window", "key", "duration", "schedule", "error", "mutants",
-    ],
-    &["topology"],
-    &["table", "store"],
-    &["task"],
-    &["kafka"],
-    &["worker"],
-    &["app", "beside", "cli", "web", "testing"],
+/// The top-level modules of stream-runtime from the lowest up, one a layer. `lib.rs` sees everything.
+const LAYERS: [&str; 23] = [
+    "mutants",
+    "clock",
+    "duration",
+    "sync",
+    "error",
+    "key",
+    "codec",
+    "window",
+    "record",
+    "schedule",
+    "topology",
+    "kafka",
+    "store",
+    "table",
+    "task",
+    "handler",
+    "worker",
+    "producer",
+    "background",
+    "web",
+    "app",
+    "cli",
+    "testing",
 ];
-const ROOF: usize = FLOORS.len();
 
-fn floor(room: &str) -> Option<usize> {
-    if ["prelude", "__private"].contains(&room) {
-        return Some(ROOF);
-    }
-    FLOORS.iter().position(|rooms| rooms.contains(&room))
-}
+/// Modules that may name `kafka`.
+const NAME_KAFKA: [&str; 5] = ["worker", "producer", "web", "app", "cli"];
+
+/// Groups of files that name each other and may: a parent and a child, or an `impl` block beside its type.
+const ALLOWED: [&[&str]; 9] = [
+    &[
+        "cli::dead_letters",
+        "cli::dead_letters::list",
+        "cli::dead_letters::resend",
+        "cli::dead_letters::show",
+    ],
+    &["app", "app::only"],
+    &["groups", "groups::store"],
+    &["key", "key::text"],
+    &["record", "record::shape"],
+    &["store::sled", "store::sled::opening"],
+    // A kind of table names its partition, which is one of a table.
+    &["table::spec", "table::typed"],
+    &["topology::lock", "topology::lock::types"],
+    &["transactions", "transactions::store"],
+];
+
+/// Descriptors: the macros write all of their fields, and nobody else.
+const FILLED_BY_MACROS: [&str; 1] = ["TableDescriptor"];
 
 #[test]
-fn no_room_imports_a_higher_one() {
-    let exports = exports();
+fn no_module_imports_a_higher_one() {
+    let layer = |name: &str| LAYERS.iter().position(|layer| *layer == top(name));
     let mut wrong = BTreeSet::new();
-    for (file, module) in files() {
-        let room = &module[0];
-        let Some(own) = floor(room) else {
-            wrong.insert(format!(
-                "{}: the room `{room}` lies on no floor",
-                file.display()
-            ));
+    for (file, targets) in imports("stream-runtime") {
+        let Some(own) = layer(&file) else {
+            wrong.insert(format!("`{file}` is in no layer"));
             continue;
         };
-        let mut imports = BTreeSet::new();
-        imports_of(parse(&file), &module, &mut imports);
-        for name in imports {
-            // An attribute may be named as a room is: the room is meant.
-            let target = if floor(&name).is_some() {
-                &name
-            } else {
-                exports.get(&name).unwrap_or(&name)
+        for target in targets {
+            let why = match layer(&target) {
+                Some(other) if other <= own => continue,
+                Some(_) => "of a higher layer",
+                None => "which is in no layer",
             };
-            match floor(target) {
-                Some(other) if other <= own => {}
-                Some(other) => {
-                    let place = if other == ROOF {
-                        "the roof".into()
-                    } else {
-                        format!("floor {other}")
-                    };
-                    let told = format!("floor {own} imports `crate::{name}` of {place}");
-                    wrong.insert(format!("{}: {told}", file.display()));
-                }
-                None => {
-                    wrong.insert(format!("{}: `crate::{name}` names no room", file.display()));
-                }
-            }
+            wrong.insert(format!("`{file}` imports `{target}`, {why}"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "arrows must point down:\n{}",
-        wrong.into_iter().collect::<Vec<_>>().join("\n")
-    );
+    assert!(wrong.is_empty(), "{}", lines(wrong));
 }
 
 #[test]
-fn only_the_room_kafka_names_rdkafka() {
-    for (file, module) in files() {
-        if module[0] != "kafka" {
-            let named = idents(parse(&file))
-                .into_iter()
-                .find(|name| name.starts_with("rdkafka"));
-            assert_eq!(named, None, "{} names the client library", file.display());
-        }
+fn files_import_each_other_in_no_circle() {
+    let allowed = |circle: &[String]| ALLOWED.iter().any(|group| *group == circle);
+    let mut found = BTreeSet::new();
+    for package in CRATES {
+        let circles = circles(package)
+            .into_iter()
+            .filter(|circle| !allowed(circle));
+        found.extend(circles.map(|circle| format!("{package}: {}", circle.join(" "))));
     }
+    assert!(found.is_empty(), "{}", lines(found));
 }
 
 #[test]
-fn unsafe_code_is_in_one_module_of_the_room_kafka() {
-    let allowed: Vec<PathBuf> = files()
-        .into_iter()
-        .filter(|(file, _)| idents(parse(file)).contains("unsafe_code"))
-        .map(|(file, _)| file)
+fn no_struct_has_more_than_sixteen_fields() {
+    let large = CRATES
+        .iter()
+        .flat_map(|package| structs(package))
+        .filter(|one| one.fields > 16);
+    let large = large.filter(|one| !FILLED_BY_MACROS.contains(&one.name.as_str()));
+    let large: BTreeSet<String> = large
+        .map(|one| format!("{}::{}: {}", one.file, one.name, one.fields))
         .collect();
+    assert!(large.is_empty(), "{}", lines(large));
+}
+
+#[test]
+fn top_level_modules_import_each_other_in_no_circle() {
+    let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (file, targets) in imports("stream-runtime") {
+        let own = arrows.entry(top(&file).to_owned()).or_default();
+        own.extend(targets.iter().map(|target| top(target).to_owned()));
+    }
+    for (name, targets) in &mut arrows {
+        targets.remove(name);
+    }
+    assert_eq!(circles_of(&arrows), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn only_these_modules_name_kafka() {
+    let mut wrong = BTreeSet::new();
+    for (file, targets) in imports("stream-runtime") {
+        let own = top(&file);
+        if own != "kafka"
+            && !NAME_KAFKA.contains(&own)
+            && targets.iter().any(|it| top(it) == "kafka")
+        {
+            wrong.insert(file);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", lines(wrong));
+}
+
+#[test]
+fn only_the_module_kafka_names_rdkafka() {
+    for file in files("stream-runtime") {
+        let names = file.text().contains("rdkafka::") || file.text().contains("rdkafka_sys");
+        assert!(
+            !names || file.top() == "kafka",
+            "{} names the client library",
+            file.path.display()
+        );
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_one_file_of_the_module_kafka() {
+    let files = files("stream-runtime");
+    let allowed = files
+        .iter()
+        .filter(|file| file.text().contains("#![allow(unsafe_code)]"));
+    let allowed: Vec<String> = allowed.map(|file| file.name()).collect();
     assert!(allowed.len() <= 1, "unsafe code is allowed in {allowed:?}");
     assert!(
-        allowed
-            .iter()
-            .all(|file| file.starts_with(source().join("kafka"))),
+        allowed.iter().all(|name| top(name) == "kafka"),
         "unsafe code is allowed in {allowed:?}"
     );
 }
 
 #[test]
-fn finds_every_way_to_name_a_room() {
-    let text = r#"
-        use crate::worker::Thread;
-        use crate::{cli, table::{Row, Key}, Error};
-        fn f() { let x = crate::kafka::consumer(); println!("{}", super::super::topology::plan()); }
-        mod inner { use super::super::super::store; use super::sibling; fn g() { stream_runtime::window::size() } }
-        // crate::commented
-        const S: &str = "crate::quoted";
-        #[cfg(test)] mod tests { use crate::prelude::*; }
-        #[cfg(test)] use crate::testing;
-        macro_rules! m { () => { $crate::app::App::new() } }
-    "#;
+fn the_field_s_words_are_used() {
+    let instead = |word: &str| BANNED.iter().find(|(it, _)| *it == word).map(|(_, it)| *it);
     let mut found = BTreeSet::new();
-    imports_of(
-        text.parse().unwrap(),
-        &["task".into(), "journal".into()],
-        &mut found,
-    );
-    let expected = [
-        "Error", "cli", "kafka", "store", "table", "topology", "window", "worker",
-    ];
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
+    for package in CRATES {
+        for (word, count) in banned(package) {
+            let instead = instead(word).unwrap_or_default();
+            found.insert(format!("{package}: `{word}` {count} times; say: {instead}"));
+        }
+    }
+    assert!(found.is_empty(), "{}", lines(found));
 }
 
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../stream-runtime/src")
-}
-
-/// Every source file but `lib.rs`, with its module path.
-fn files() -> Vec<(PathBuf, Vec<String>)> {
-    fn walk(dir: &Path, module: &[String], found: &mut Vec<(PathBuf, Vec<String>)>) {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            let mut module = module.to_vec();
-            let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            if path.is_dir() {
-                module.push(stem);
-                walk(&path, &module, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                if stem != "mod" && !(stem == "lib" && module.is_empty()) {
-                    module.push(stem);
-                }
-                // A room's tests may stand on the roof.
-                if !module.is_empty() && !module.iter().any(|part| part == "tests") {
-                    found.push((path, module));
-                }
+#[test]
+fn every_file_is_a_module_of_its_parent() {
+    let mut dead = BTreeSet::new();
+    for package in CRATES {
+        let files = files(package);
+        for file in files.iter().filter(|file| !file.module.is_empty()) {
+            let (name, above) = file.module.split_last().unwrap();
+            let parent = files.iter().find(|it| it.module == above);
+            let is_named = |text: String| text.contains(&format!("mod {name};"));
+            if !parent.is_some_and(|parent| is_named(parent.text())) {
+                dead.insert(file.path.display().to_string());
             }
         }
     }
-    let mut found = Vec::new();
-    walk(&source(), &[], &mut found);
-    assert!(
-        found.len() > 3,
-        "the runtime's sources are not where they are looked for"
-    );
-    found.sort();
-    found
+    assert!(dead.is_empty(), "{}", lines(dead));
 }
 
-fn parse(file: &Path) -> TokenStream {
-    let text = fs::read_to_string(file).unwrap();
-    text.parse()
-        .unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+fn top(name: &str) -> &str {
+    name.split("::").next().unwrap_or(name)
 }
 
-/// What `lib.rs` re-exports at the crate's root, and of which room it is.
-fn exports() -> BTreeMap<String, String> {
-    let tokens: Vec<TokenTree> = parse(&source().join("lib.rs")).into_iter().collect();
-    let mut exports = BTreeMap::new();
-    for (ix, token) in tokens.iter().enumerate() {
-        if is(token, "use") {
-            let Some(TokenTree::Ident(room)) = tokens.get(ix + 1) else {
-                continue;
-            };
-            let rest = tokens[ix + 2..]
-                .iter()
-                .take_while(|token| !is(token, ";"))
-                .cloned();
-            for name in idents(rest.collect()) {
-                exports.insert(name, room.to_string());
-            }
-        }
-    }
-    exports
-}
-
-fn is(token: &TokenTree, text: &str) -> bool {
-    token.to_string() == text
-}
-
-fn idents(tokens: TokenStream) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for token in tokens {
-        match token {
-            TokenTree::Ident(name) => drop(found.insert(name.to_string())),
-            TokenTree::Group(group) => found.extend(idents(group.stream())),
-            _ => {}
-        }
-    }
-    found
-}
-
-/// The first name of every path that starts at the crate's root, in the module `module`, tests left out.
-fn imports_of(tokens: TokenStream, module: &[String], found: &mut BTreeSet<String>) {
-    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-    let mut ix = 0;
-    while ix < tokens.len() {
-        if is_cfg_test(&tokens[ix..]) {
-            ix = end_of_item(&tokens, ix + 2);
-            continue;
-        }
-        if ix > 0 && is(&tokens[ix - 1], "$") {
-            // `$crate`: what a macro writes into another crate's code.
-            ix += 1;
-            continue;
-        }
-        let after = path_to_root(&tokens[ix..], module.len());
-        if after > 0 {
-            first_names(&tokens[ix + after..], found);
-            ix += after;
-            continue;
-        }
-        if let TokenTree::Group(group) = &tokens[ix] {
-            let inline =
-                ix >= 2 && is(&tokens[ix - 2], "mod") && group.delimiter() == Delimiter::Brace;
-            let mut inner = module.to_vec();
-            if inline {
-                inner.push(tokens[ix - 1].to_string());
-            }
-            imports_of(group.stream(), &inner, found);
-        }
-        ix += 1;
-    }
-}
-
-/// Length of `crate::`, `stream_runtime::` or as many `super::` as lead to the root, else 0.
-fn path_to_root(tokens: &[TokenTree], depth: usize) -> usize {
-    let colons =
-        |at: usize| tokens.len() > at + 1 && is(&tokens[at], ":") && is(&tokens[at + 1], ":");
-    if (is(&tokens[0], "crate") || is(&tokens[0], "stream_runtime")) && colons(1) {
-        return 3;
-    }
-    let mut supers = 0;
-    while tokens
-        .get(supers * 3)
-        .is_some_and(|token| is(token, "super"))
-        && colons(supers * 3 + 1)
-    {
-        supers += 1;
-    }
-    if supers == depth { supers * 3 } else { 0 }
-}
-
-/// `a` of `a::b`, or each of `{a::b, c}`.
-fn first_names(tokens: &[TokenTree], found: &mut BTreeSet<String>) {
-    match tokens.first() {
-        Some(TokenTree::Ident(name)) => drop(found.insert(name.to_string())),
-        Some(TokenTree::Group(group)) => {
-            let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-            inner
-                .split(|token| is(token, ","))
-                .for_each(|part| first_names(part, found));
-        }
-        _ => {}
-    }
-}
-
-fn is_cfg_test(tokens: &[TokenTree]) -> bool {
-    let attribute = |token: &TokenTree| token.to_string().replace(' ', "") == "[cfg(test)]";
-    is(&tokens[0], "#") && tokens.get(1).is_some_and(attribute)
-}
-
-/// The index after the item that starts at `from`: past its `;` or its braces.
-fn end_of_item(tokens: &[TokenTree], from: usize) -> usize {
-    let ends = |token: &TokenTree| match token {
-        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
-        other => is(other, ";"),
-    };
-    let last = tokens[from..]
-        .iter()
-        .position(ends)
-        .unwrap_or(tokens.len() - from - 1);
-    // `use a::{b};` has braces before its end.
-    let next = from + last + 1;
-    if tokens.get(next).is_some_and(|token| is(token, ";")) {
-        next + 1
-    } else {
-        next
-    }
+fn lines(wrong: BTreeSet<String>) -> String {
+    wrong.into_iter().collect::<Vec<_>>().join("\n")
 }

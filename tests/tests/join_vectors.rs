@@ -247,7 +247,7 @@ fn disturbed(app: &mut TestApp, n: usize) {
     }
 }
 
-/// `STREAM_BLESS=1` writes them anew.
+/// `STREAM_BLESS=1` writes them again.
 #[test]
 fn the_vectors_are_what_the_model_says() {
     let made = joins::vectors();

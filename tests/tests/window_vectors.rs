@@ -132,18 +132,13 @@ struct Event {
     closed: Vec<Window>,
 }
 
-/// The vectors: of the folder `STREAM_CASES`, else the shared ones when they are there.
-fn scenarios() -> Option<Vec<Scenario>> {
-    let shared = [env!("CARGO_MANIFEST_DIR"), "..", "..", "shared", "cases"];
-    let folder =
-        std::env::var_os("STREAM_CASES").map_or_else(|| shared.iter().collect(), PathBuf::from);
-    let Ok(text) = std::fs::read_to_string(folder.join("windows.json")) else {
-        eprintln!("skipped: no vectors here; STREAM_CASES names their folder");
-        return None;
-    };
+/// Returns the vectors.
+fn scenarios() -> Vec<Scenario> {
+    let path = [env!("CARGO_MANIFEST_DIR"), "cases", "windows.json"];
+    let text = std::fs::read_to_string(path.iter().collect::<PathBuf>()).unwrap();
     let cases: Cases = serde_json::from_str(&text).unwrap();
     assert!(!cases.scenarios.is_empty());
-    Some(cases.scenarios)
+    cases.scenarios
 }
 
 fn millis(text: &str) -> i64 {
@@ -201,7 +196,7 @@ fn run(scenario: &Scenario, after_each: fn(&mut TestApp)) {
 }
 
 fn all(after_each: fn(&mut TestApp)) {
-    for scenario in scenarios().unwrap_or_default() {
+    for scenario in scenarios() {
         run(&scenario, after_each);
     }
 }

@@ -93,7 +93,7 @@ fn a_row_that_grew_and_a_file_that_is_none_are_refused() {
     fs::write(app.dir().join("plan.lock"), "# mine").unwrap();
     let done = app.run(&["worker", "--until-caught-up"]);
     assert_eq!(done.code, Some(1));
-    assert!(done.err.contains("is no plan.lock"), "{}", done.err);
+    assert!(done.err.contains("is not a plan.lock"), "{}", done.err);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn on_the_development_broker_a_worker_keeps_the_plan_by_itself_and_compares_at_e
     app.ok(&["reset", "--yes"]);
     assert!(
         !app.dir().join(KEPT).exists(),
-        "what is anew is compared with nothing"
+        "what starts again is compared with nothing"
     );
     app.ok(&worker);
 }

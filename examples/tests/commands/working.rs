@@ -69,7 +69,7 @@ fn the_demo_prints_the_hourly_means() {
 }
 
 #[test]
-fn a_worker_catches_up_and_begins_anew_after_a_reset() {
+fn a_worker_catches_up_and_starts_again_after_a_reset() {
     let app = Program::voltage();
     let _broker = app.broker();
     let said = app.ok(&["produce", SAMPLE]);

@@ -70,13 +70,13 @@ fn places() {
         &app,
         &["worker", "--data-dir", "a-file"],
         1,
-        &["a-file is no directory", "--data-dir"],
+        &["a-file is not a directory", "--data-dir"],
     );
     says(
         &app,
         &["broker", "--data-dir", "a-file"],
         1,
-        &["a-file is no directory", "--data-dir"],
+        &["a-file is not a directory", "--data-dir"],
     );
     says(&app, &["worker", "--config", "no-file"], 2, &["no-file"]);
     fs::write(

@@ -2,6 +2,7 @@
 
 use super::parse::{Agent, Policy, Source};
 use crate::{
+    descriptor::{self, Descriptor},
     function::{self, Parameter},
     item::{self, optional},
     options::{FieldPath, Grouping, TopicRef},
@@ -39,25 +40,36 @@ pub fn expand(agent: &Agent) -> TokenStream {
             Grouping::Field(field) => format!("{name}-{}", field.text()),
             Grouping::Closure(_) => name.clone(),
         };
-        quote! {
-            #p::AgentDescriptor {
-                name: #feeder,
-                place: #place,
-                source: __SOURCE,
-                sink: ::core::option::Option::None,
-                // It sends one record after the other.
-                options: #p::AgentOptions {
+        let feeder = Descriptor {
+            name: feeder,
+            place: place.clone(),
+            source: quote!(__SOURCE),
+            sink: descriptor::none(),
+            // It sends one record after the other.
+            options: quote! {
+                #p::AgentOptions {
                     concurrency: 1,
                     holds: ::core::option::Option::None,
                     ..#options
-                },
-                shape: || __agent().feeder(0).shape,
-                start: |__context| (__agent().feeder(0).start)(__context),
-                item: || #p::item_id(&#function),
-                feeders: &[],
-            }
-        }
+                }
+            },
+            made: quote!(__agent().feeder(0)),
+            item: quote!(#p::item_id(&#function)),
+            feeders: TokenStream::new(),
+        };
+        feeder.tokens(&p)
     });
+    let descriptor = Descriptor {
+        name: name.clone(),
+        place,
+        source: quote!(__SOURCE),
+        sink,
+        options,
+        made: quote!(__agent()),
+        item: quote!(#p::item_id(&#function)),
+        feeders: quote!(#feeders),
+    };
+    let descriptor = descriptor.tokens(&p);
     let vis = &item.vis;
     let named = named_topics(agent);
     let keys = match (&agent.source, &agent.group_by) {
@@ -76,17 +88,7 @@ pub fn expand(agent: &Agent) -> TokenStream {
             const __SOURCE: #p::Source = #source;
             #p::register! {
                 agent #function [#(#named),*]
-                #p::AgentDescriptor {
-                    name: #name,
-                    place: #place,
-                    source: __SOURCE,
-                    sink: #sink,
-                    options: #options,
-                    shape: || __agent().shape,
-                    start: |__context| (__agent().start)(__context),
-                    item: || #p::item_id(&#function),
-                    feeders: &[#feeders],
-                }
+                #descriptor
             }
         };
     }

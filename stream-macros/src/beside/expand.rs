@@ -1,7 +1,10 @@
 //! From a checked function beside the streams to code. Nothing can fail here.
 
 use super::parse::{Beside, When};
-use crate::{function, item};
+use crate::{
+    descriptor::{self, Descriptor},
+    function, item,
+};
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{ReturnType, spanned::Spanned};
@@ -80,7 +83,7 @@ fn per_worker(beside: &Beside) -> TokenStream {
         let (name, variable) = (format_ident!("__P{number}"), format_ident!("__p{number}"));
         // The type stands here alone, so that a wrong one is one error.
         constants.push(quote_spanned! {span=>
-            const #name: #here::BesideParameter<#ty> = #here::BesideParameter::of();
+            const #name: #here::JobParameter<#ty> = #here::JobParameter::of();
         });
         arguments.push(function::argument(parameter.by, &variable));
         names.push(name);
@@ -88,7 +91,7 @@ fn per_worker(beside: &Beside) -> TokenStream {
     }
     let span = returned(item);
     let here = beside.runtime.private_at(span);
-    let finish = quote_spanned!(span=> #here::BesideOutput::finish(__ended));
+    let finish = quote_spanned!(span=> #here::JobOutput::finish(__ended));
     let boxed = quote_spanned! {span=>
         #here::Box::pin(async move {
             #(#[allow(unused_mut)] let mut #variables = #names.make(&__cx)?;)*
@@ -107,7 +110,7 @@ fn per_worker(beside: &Beside) -> TokenStream {
             #(#constants)*
             #p::register! {
                 beside #function []
-                #p::BesideDescriptor {
+                #p::JobDescriptor {
                     name: #name,
                     place: #place,
                     when: #when,
@@ -149,8 +152,19 @@ fn per_partition(beside: &Beside, source: &TokenStream, options: &TokenStream) -
         .map(|(parameter, name)| function::argument(parameter.by, name));
     let span = returned(item);
     let here = beside.runtime.private_at(span);
-    let finish = quote_spanned!(span=> #here::BesideOutput::finish(__ended));
+    let finish = quote_spanned!(span=> #here::JobOutput::finish(__ended));
     let vis = &item.vis;
+    let descriptor = Descriptor {
+        name: name.clone(),
+        place,
+        source: source.clone(),
+        sink: descriptor::none(),
+        options: options.clone(),
+        made: quote!(__timer()),
+        item: quote!(#p::item_id(&#function)),
+        feeders: TokenStream::new(),
+    };
+    let descriptor = descriptor.tokens(&p);
     quote! {
         #item
         #(#cfgs)*
@@ -175,17 +189,7 @@ fn per_partition(beside: &Beside, source: &TokenStream, options: &TokenStream) -
             }
             #p::register! {
                 agent #function []
-                #p::AgentDescriptor {
-                    name: #name,
-                    place: #place,
-                    source: #source,
-                    sink: ::core::option::Option::None,
-                    options: #options,
-                    shape: || __timer().shape,
-                    start: |__context| (__timer().start)(__context),
-                    item: || #p::item_id(&#function),
-                    feeders: &[],
-                }
+                #descriptor
             }
         };
     }

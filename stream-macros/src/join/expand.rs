@@ -3,6 +3,7 @@
 use super::parse::Join;
 use crate::{
     agent::{options_of, reach, same_keys, shown, topic_name},
+    descriptor::{self, Descriptor},
     function::{Parameter, argument},
     item::{self, optional},
     options::{FieldPath, TopicRef},
@@ -36,19 +37,17 @@ pub fn expand(join: &Join) -> TokenStream {
         let one = |side: &str, at: usize, field: &FieldPath, topic: &TokenStream| {
             // What it is named after is part of its topic's name.
             let feeder = format!("{name}-{side}-{}", field.text());
-            quote! {
-                #p::AgentDescriptor {
-                    name: #feeder,
-                    place: #place,
-                    source: #p::Source::Topics(&[#topic]),
-                    sink: ::core::option::Option::None,
-                    options: #options,
-                    shape: || __agent().feeder(#at).shape,
-                    start: |__context| (__agent().feeder(#at).start)(__context),
-                    item: || #p::item_id(&#function),
-                    feeders: &[],
-                }
-            }
+            let feeder = Descriptor {
+                name: feeder,
+                place: place.clone(),
+                source: quote!(#p::Source::Topics(&[#topic])),
+                sink: descriptor::none(),
+                options: options.clone(),
+                made: quote!(__agent().feeder(#at)),
+                item: quote!(#p::item_id(&#function)),
+                feeders: TokenStream::new(),
+            };
+            feeder.tokens(&p)
         };
         let (l, r) = (
             one("left", 0, l, &quote!(__LEFT)),
@@ -56,6 +55,17 @@ pub fn expand(join: &Join) -> TokenStream {
         );
         quote!(#l, #r)
     });
+    let descriptor = Descriptor {
+        name: name.clone(),
+        place: place.clone(),
+        source: quote!(#p::Source::Topics(&[__LEFT, __RIGHT])),
+        sink,
+        options: options.clone(),
+        made: quote!(__agent()),
+        item: quote!(#p::item_id(&#function)),
+        feeders: quote!(#feeders),
+    };
+    let descriptor = descriptor.tokens(&p);
     let vis = &item.vis;
     let keys = match (&join.on, &join.left) {
         (None, left @ TopicRef::Spec(_)) => {
@@ -86,17 +96,7 @@ pub fn expand(join: &Join) -> TokenStream {
             const __RIGHT: &'static ::core::primitive::str = #right;
             #p::register! {
                 agent #function [#(#named),*]
-                #p::AgentDescriptor {
-                    name: #name,
-                    place: #place,
-                    source: #p::Source::Topics(&[__LEFT, __RIGHT]),
-                    sink: #sink,
-                    options: #options,
-                    shape: || __agent().shape,
-                    start: |__context| (__agent().start)(__context),
-                    item: || #p::item_id(&#function),
-                    feeders: &[#feeders],
-                }
+                #descriptor
             }
         };
     }

@@ -427,7 +427,7 @@ fn check_pattern(pattern: &LitStr) -> syn::Result<()> {
     };
     Err(syn::Error::new_spanned(
         pattern,
-        format!("no regular expression: {problem}"),
+        format!("not a regular expression: {problem}"),
     ))
 }
 
@@ -442,7 +442,7 @@ pub fn check_topic_name(name: &LitStr) -> syn::Result<()> {
             text.len()
         )
     } else if text == "." || text == ".." {
-        format!("{text:?} is no name for Kafka")
+        format!("{text:?} is not a name that Kafka takes")
     } else if let Some(c) = text
         .chars()
         .find(|c| !c.is_ascii_alphanumeric() && !"._-".contains(*c))

@@ -86,7 +86,7 @@ pub fn add_readers(item: &mut DeriveInput, fields: &[RecordField]) -> Vec<Option
 
 fn reader_attribute(field: &Field, reader: &LitStr) -> Attribute {
     // serde takes a missing `Option` for `None`, but not when a function reads it.
-    match field::is_option(&field.ty) && !field::has_default(&field.attrs) {
+    match item::is_option(&field.ty) && !field::has_default(&field.attrs) {
         true => parse_quote!(#[serde(default, deserialize_with = #reader)]),
         false => parse_quote!(#[serde(deserialize_with = #reader)]),
     }
@@ -298,7 +298,7 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
             let here = record.runtime.private_at(span);
             let decode = quote_spanned!(span=> #here::decode_by(#text, __value, #sensitive, <#codec as #here::codecs::Codec<Self>>::decode));
             let encode = quote_spanned!(span=> #here::encode_by(#text, self, __out, <#codec as #here::codecs::Codec<Self>>::encode));
-            // What serde writes and does not read is no record to send.
+            // What serde writes and does not read is not a record to send.
             let encode = match record.codec.name() {
                 "binary" | "msgpack" => quote! {{
                     static __CAME_BACK: #p::CameBack = #p::CameBack::never();

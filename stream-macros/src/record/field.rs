@@ -6,7 +6,7 @@ use crate::{
 };
 use proc_macro2::TokenStream;
 use quote::ToTokens;
-use syn::{Attribute, Field, GenericArgument, LitInt, LitStr, Meta, PathArguments, Type};
+use syn::{Attribute, Field, LitInt, LitStr, Meta};
 
 pub const SPEC: Spec = Spec {
     attribute: "#[field]",
@@ -295,16 +295,6 @@ pub fn take_writer(field: &mut Field) -> Option<syn::Path> {
         }
     }
     writer
-}
-
-/// Whether serde would take a missing field for `None`: by its looks, as serde's derive judges it.
-pub fn is_option(ty: &Type) -> bool {
-    let Type::Path(path) = ty else { return false };
-    path.path.segments.last().is_some_and(|last| {
-        last.ident == "Option"
-            && matches!(&last.arguments, PathArguments::AngleBracketed(list)
-                if list.args.len() == 1 && matches!(list.args[0], GenericArgument::Type(_)))
-    })
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ fn of_field(field: &Field, n: usize, all_default: bool) -> Option<Lost> {
         .iter()
         .any(|word| words.has(word));
     let may_lack =
-        all_default || words.has("default") || (super::is_option(&field.ty) && !by_function);
+        all_default || words.has("default") || (crate::item::is_option(&field.ty) && !by_function);
     if let Some(meta) = words.find("skip_serializing_if").filter(|_| !may_lack) {
         return lost(
             meta,

@@ -1,7 +1,8 @@
 //! From a checked table to code. Nothing can fail here.
 
-use super::parse::{Table, Window};
+use super::parse::{Table, Times, Window};
 use crate::{
+    descriptor::{self, Descriptor},
     item::{self, optional},
     options::TopicRef,
     record, shape,
@@ -20,12 +21,14 @@ pub fn expand(table: &mut Table) -> TokenStream {
     let Table {
         item,
         name,
-        grace,
-        retention,
+        times,
         changelog,
         local,
         ..
     } = table;
+    let Times {
+        grace, retention, ..
+    } = times;
     let ident = &item.ident;
     let serde = table.runtime.serde();
     let own = table.value.is_none() && table.source.is_none();
@@ -91,9 +94,9 @@ pub fn expand(table: &mut Table) -> TokenStream {
             quote!(::core::option::Option::Some(#p::Window::Sliding { size: #size })),
         ),
     };
-    let idle = optional(table.idle.map(|ms| ms.unsigned_abs()));
+    let idle = optional(table.times.idle.map(|ms| ms.unsigned_abs()));
     let partitions = optional(table.partitions);
-    let ttl = optional(table.ttl);
+    let ttl = optional(table.times.ttl);
     let late = table.late.as_ref().map(|topic| match topic {
         TopicRef::Name(name) => quote!(#name),
         TopicRef::Spec(ty) => {
@@ -194,7 +197,7 @@ fn rows_from(table: &Table, place: &TokenStream, p: &TokenStream) -> (TokenStrea
         }
     };
     let none = quote!(::core::option::Option::None);
-    // At the option, all of it, for what is no topic.
+    // At the option, all of it, for what is not a topic.
     let source = table.source.as_ref().map(|topic| {
         let here = table.runtime.private_at(topic.span());
         let spec = quote_spanned!(topic.span()=> <#topic as #here::TopicSpec>::DESCRIPTOR);
@@ -212,25 +215,26 @@ fn rows_from(table: &Table, place: &TokenStream, p: &TokenStream) -> (TokenStrea
             some(quote!(::core::option::Option::Some(#topic)), replica),
             quote!(#spec),
         ),
-        (Some((topic, agent, _)), false) => (
-            none,
-            quote! {
+        (Some((topic, agent, _)), false) => {
+            let descriptor = Descriptor {
+                name: name.to_owned(),
+                place: place.clone(),
+                source: quote!(#p::Source::Topics(&[#topic.name])),
+                sink: descriptor::none(),
+                options: quote!(#p::AgentOptions::DEFAULT),
+                made: agent,
+                item: quote!(#p::source_item::<#ident>()),
+                feeders: TokenStream::new(),
+            };
+            let descriptor = descriptor.tokens(p);
+            let registered = quote! {
                 #p::register! {
                     agent #ident []
-                    #p::AgentDescriptor {
-                        name: #name,
-                        place: #place,
-                        source: #p::Source::Topics(&[#topic.name]),
-                        sink: ::core::option::Option::None,
-                        options: #p::AgentOptions::DEFAULT,
-                        shape: || #agent.shape,
-                        start: |__context| (#agent.start)(__context),
-                        item: || #p::source_item::<#ident>(),
-                        feeders: &[],
-                    }
+                    #descriptor
                 }
-            },
-        ),
+            };
+            (none, registered)
+        }
     }
 }
 

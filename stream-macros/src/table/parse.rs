@@ -99,17 +99,22 @@ pub struct Table {
     pub value: Option<Type>,
     pub name: String,
     pub window: Option<Window>,
-    pub grace: i64,
-    pub idle: Option<i64>,
-    pub retention: i64,
+    pub times: Times,
     pub late: Option<TopicRef>,
-    pub ttl: Option<i64>,
     pub set_aside: bool,
     pub partitions: Option<i32>,
     pub changelog: bool,
     pub local: bool,
     pub global: bool,
     pub source: Option<Type>,
+}
+
+/// How long rows live, in milliseconds.
+pub struct Times {
+    pub grace: i64,
+    pub idle: Option<i64>,
+    pub retention: i64,
+    pub ttl: Option<i64>,
 }
 
 /// Windows, in milliseconds.
@@ -183,7 +188,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
             errors.on(&lost.at, format!("{what}{}", lost.why));
         }
     }
-    // One that cannot stand there was noted, and is left out, so that it is no further error.
+    // One that cannot stand there was noted, and is left out, so that it is not a further error.
     let plain = options.flag("global") || source.is_some();
     let window = window(&options, errors).filter(|_| !plain);
     let kind = WINDOWS.iter().find_map(|name| options.word(name));
@@ -207,7 +212,7 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
     if let Some((0, literal)) = options.duration("ttl") {
         errors.on(literal, "with a `ttl` of nothing no row would ever be read");
     }
-    // What `source` was to name is not known, and the struct is no row.
+    // What `source` was to name is not known, and the struct is not a row.
     if source.is_none() && options.word("source").is_some() {
         return None;
     }
@@ -218,11 +223,13 @@ pub fn parse(args: TokenStream, tokens: &TokenStream, errors: &Errors) -> Option
         value,
         name,
         window,
-        grace: duration("grace").unwrap_or(0),
-        idle: duration("idle"),
-        retention: duration("retention").unwrap_or(0),
+        times: Times {
+            grace: duration("grace").unwrap_or(0),
+            idle: duration("idle"),
+            retention: duration("retention").unwrap_or(0),
+            ttl: duration("ttl").map(|ms| ms.max(1)),
+        },
         late: options.topics("late").and_then(|mut topics| topics.pop()),
-        ttl: duration("ttl").map(|ms| ms.max(1)),
         set_aside: options
             .text("on_unreadable_row")
             .is_some_and(|what| what.value() == "set_aside"),
@@ -378,7 +385,7 @@ fn window(options: &Options, errors: &Errors) -> Option<Window> {
             "`step` is longer than the window: times in between would belong to none",
         );
     }
-    // What was mistaken gets a window nevertheless, so that the uses of the table are no further errors.
+    // What was mistaken gets a window nevertheless, so that the uses of the table are not further errors.
     let size = |given: Option<(i64, &syn::LitStr)>| given.map_or(1, |(ms, _)| ms.max(1));
     if options.word("hopping").is_some() {
         let size = size(hopping);

@@ -25,7 +25,7 @@ pub fn expand(topic: &Topic) -> TokenStream {
             quote_spanned!(value.span()=> <#value as #here::AsRecord>::Key)
         }
     };
-    // By the same path as the key's, so that a value that is no record is one error.
+    // By the same path as the key's, so that a value that is not a record is one error.
     let record = match &topic.key {
         Some(_) => quote!(#value),
         None => {

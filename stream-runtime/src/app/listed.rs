@@ -1,7 +1,7 @@
 //! Agents that are listed by hand, where there is no registry.
 
 use super::states::States;
-use crate::beside::BesideDescriptor;
+use crate::background::JobDescriptor;
 use crate::topology::{AgentDescriptor, StateDescriptor, TopicDescriptor};
 use crate::web::PageDescriptor;
 
@@ -11,7 +11,7 @@ pub struct Listing {
     pub(crate) agents: Vec<&'static AgentDescriptor>,
     pub(crate) topics: Vec<&'static TopicDescriptor>,
     pub(crate) states: Vec<&'static StateDescriptor>,
-    pub(crate) beside: Vec<&'static BesideDescriptor>,
+    pub(crate) beside: Vec<&'static JobDescriptor>,
     pub(crate) pages: Vec<&'static PageDescriptor>,
 }
 
@@ -45,7 +45,7 @@ impl Listing {
     }
 
     /// A timer, a crontab or a task.
-    pub fn beside(&mut self, beside: &'static BesideDescriptor) {
+    pub fn beside(&mut self, beside: &'static JobDescriptor) {
         self.beside.push(beside);
     }
 
@@ -110,7 +110,7 @@ macro_rules! __register {
         }
     };
     (beside $name:ident [] $descriptor:expr) => {
-        static __LISTED: $crate::__private::BesideDescriptor = $descriptor;
+        static __LISTED: $crate::__private::JobDescriptor = $descriptor;
         impl $crate::__private::Listed for $name {
             fn list(to: &mut $crate::__private::Listing) {
                 to.beside(&__LISTED);

@@ -23,6 +23,17 @@ impl Item {
 }
 
 /// A tuple of agents' functions, up to 16, or what [`agents!`](crate::agents) makes.
+///
+/// ```
+/// # use stream_runtime::prelude::*;
+/// #[agent(topic = "words", sink = "loud")]
+/// async fn shout(word: Event<String>) -> String {
+///     word.to_uppercase()
+/// }
+///
+/// let app = App::new("words").only((shout,));
+/// # let _ = app;
+/// ```
 pub trait Agents {
     /// Narrows an app to them, or adds what was listed.
     #[doc(hidden)]
@@ -33,7 +44,7 @@ macro_rules! tuples {
     ($first:ident $($rest:ident)*) => {
         impl<$first: 'static, $($rest: 'static),*> Agents for ($first, $($rest,)*) {
             fn put(self, app: &mut App) {
-                app.only.get_or_insert_default().extend([Item::of::<$first>(), $(Item::of::<$rest>()),*]);
+                app.chosen.only.get_or_insert_default().extend([Item::of::<$first>(), $(Item::of::<$rest>()),*]);
             }
         }
         tuples!($($rest)*);
@@ -44,6 +55,6 @@ tuples!(A B C D E F G H I J K L M N O P);
 
 impl Agents for Listing {
     fn put(self, app: &mut App) {
-        app.listing.add(self);
+        app.chosen.listing.add(self);
     }
 }

@@ -2,8 +2,9 @@
 
 use std::any::TypeId;
 
+use super::states::User;
 use super::{App, States};
-use crate::beside::BesideDescriptor;
+use crate::background::JobDescriptor;
 use crate::topology::{
     AgentDescriptor, AgentShape, Edge, Place, Plan, PlanParts, Problem, Source, TableDescriptor,
     TopicDescriptor, pattern, registry,
@@ -55,10 +56,10 @@ impl App {
     }
 
     /// What runs beside the streams, in the order of the source.
-    pub(crate) fn beside(&self) -> Vec<&'static BesideDescriptor> {
-        let named = |one: &BesideDescriptor| self.names((one.item)());
-        let mut all = registry::registered!(BesideDescriptor);
-        all.extend(&self.listing.beside);
+    pub(crate) fn beside(&self) -> Vec<&'static JobDescriptor> {
+        let named = |one: &JobDescriptor| self.names((one.item)());
+        let mut all = registry::registered!(JobDescriptor);
+        all.extend(&self.chosen.listing.beside);
         all.retain(|one| self.holds(one.place) && named(one));
         all.sort_by_key(|one| (one.place.file, one.place.line, one.name));
         all
@@ -68,7 +69,7 @@ impl App {
     pub(crate) fn pages(&self) -> Vec<&'static PageDescriptor> {
         let named = |page: &PageDescriptor| self.names((page.item)());
         let mut all = registry::registered!(PageDescriptor);
-        all.extend(&self.listing.pages);
+        all.extend(&self.chosen.listing.pages);
         all.retain(|page| self.holds(page.place) && named(page));
         all.sort_by_key(|page| (page.place.file, page.place.line, page.name));
         all
@@ -76,7 +77,8 @@ impl App {
 
     /// Whether `App::only` lets a function in.
     fn names(&self, id: TypeId) -> bool {
-        self.only
+        self.chosen
+            .only
             .as_ref()
             .is_none_or(|only| only.iter().any(|item| item.id == id))
     }
@@ -84,12 +86,12 @@ impl App {
     fn agents_in(&self) -> Vec<&'static AgentDescriptor> {
         let named = |agent: &AgentDescriptor| self.names((agent.item)());
         let mut all = registry::agents();
-        all.extend(&self.listing.agents);
+        all.extend(&self.chosen.listing.agents);
         let (mut named, others): (Vec<_>, Vec<_>) = all
             .into_iter()
             .filter(|agent| self.holds(agent.place))
             .partition(|agent| named(agent));
-        if self.only.is_some() {
+        if self.chosen.only.is_some() {
             // A table of a topic brings its own agent.
             let shapes = shapes(&named);
             let edges = shapes.iter().flat_map(|shape| &shape.edges);
@@ -113,19 +115,19 @@ impl App {
     /// What the app was narrowed to, and is nowhere.
     fn not_there(&self, agents: &[&'static AgentDescriptor]) -> Vec<Problem> {
         let mut all = registry::agents();
-        all.extend(&self.listing.agents);
+        all.extend(&self.chosen.listing.agents);
         let mut problems = Vec::new();
-        let beside = registry::registered!(BesideDescriptor);
+        let beside = registry::registered!(JobDescriptor);
         let beside = beside.into_iter().map(|one| (one.item)());
         let pages = registry::registered!(PageDescriptor);
         let pages = pages.into_iter().map(|page| (page.item)());
         let known: Vec<TypeId> = beside.chain(pages).collect();
-        for item in self.only.iter().flatten() {
+        for item in self.chosen.only.iter().flatten() {
             let agent = all.iter().any(|agent| (agent.item)() == item.id);
             if !agent && !known.contains(&item.id) {
                 let name = item.name;
                 let cure = match cfg!(feature = "inventory") {
-                    true => "which is no agent: write `#[agent(..)]` above it",
+                    true => "which is not an agent: write `#[agent(..)]` above it",
                     false => {
                         "which is not listed: without the feature `inventory`, `App::agents(agents![..])` lists agents"
                     }
@@ -136,7 +138,8 @@ impl App {
                 });
             }
         }
-        if let (Some(scope), true, false) = (&self.scope, agents.is_empty(), all.is_empty()) {
+        if let (Some(scope), true, false) = (&self.chosen.scope, agents.is_empty(), all.is_empty())
+        {
             let mut modules: Vec<&str> = all.iter().map(|agent| agent.place.module).collect();
             modules.sort_unstable();
             modules.dedup();
@@ -165,7 +168,7 @@ impl App {
     ) -> Vec<&'static TableDescriptor> {
         let mut all = registry::tables();
         all.retain(|table| self.holds(table.place));
-        if self.only.is_some() {
+        if self.chosen.only.is_some() {
             let shapes = shapes(agents);
             let edges = shapes.iter().flat_map(|shape| &shape.edges);
             let edges = edges.chain(users.iter().flat_map(|user| &user.edges));
@@ -188,9 +191,9 @@ impl App {
         users: &[User],
     ) -> Vec<&'static TopicDescriptor> {
         let mut all = registry::topics();
-        all.extend(&self.listing.topics);
+        all.extend(&self.chosen.listing.topics);
         all.retain(|topic| self.holds(topic.place));
-        if self.only.is_some() {
+        if self.chosen.only.is_some() {
             let shapes = shapes(agents);
             let mut names: Vec<&str> = agents.iter().filter_map(|agent| agent.sink).collect();
             let mut patterns: Vec<&str> = Vec::new();
@@ -215,7 +218,7 @@ impl App {
 
     /// The states given in code, and the functions that make others.
     pub(crate) fn all_states(&self) -> States {
-        self.states.clone().listed(&self.listing.states)
+        self.states.clone().listed(&self.chosen.listing.states)
     }
 
     /// The same, of the functions only those that somebody in the app asks for.
@@ -233,7 +236,7 @@ impl App {
 
     /// Whether a place is in the app's scope.
     fn holds(&self, place: Place) -> bool {
-        self.scope.as_deref().is_none_or(|scope| {
+        self.chosen.scope.as_deref().is_none_or(|scope| {
             place
                 .module
                 .strip_prefix(scope)
@@ -282,15 +285,7 @@ fn not_linked(agents: &[&'static AgentDescriptor]) -> Vec<Problem> {
     problems
 }
 
-/// A function outside the agents, and what its parameters tie it to.
-pub(super) struct User {
-    pub(super) what: &'static str,
-    pub(super) name: &'static str,
-    pub(super) place: Place,
-    pub(super) edges: Vec<Edge>,
-}
-
-fn users(beside: &[&'static BesideDescriptor], pages: &[&'static PageDescriptor]) -> Vec<User> {
+fn users(beside: &[&'static JobDescriptor], pages: &[&'static PageDescriptor]) -> Vec<User> {
     let edges = |edges: &[fn() -> Option<Edge>]| edges.iter().filter_map(|edge| edge()).collect();
     let of_beside = beside.iter().map(|one| User {
         what: one.when.what(),

@@ -5,9 +5,16 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use super::plan::User;
 use crate::error::{Error, Kind};
-use crate::topology::{AgentDescriptor, Edge, Problem, StateDescriptor, registry};
+use crate::topology::{AgentDescriptor, Edge, Place, Problem, StateDescriptor, registry};
+
+/// A function outside the agents, and what its parameters tie it to.
+pub(super) struct User {
+    pub(super) what: &'static str,
+    pub(super) name: &'static str,
+    pub(super) place: Place,
+    pub(super) edges: Vec<Edge>,
+}
 
 /// The resources of an app, by type.
 #[derive(Clone, Default)]
@@ -102,7 +109,7 @@ impl States {
             }
             let made = (state.make)().await.map_err(|failure| {
                 Error::new(
-                    Kind::Handler,
+                    Kind::State,
                     format!("{}: #[state] {} failed: {failure}", state.place, state.name),
                 )
             })?;

@@ -408,7 +408,7 @@ fn a_table_is_asked_for_once_and_not_written_while_it_closes() {
     );
 }
 
-mod several_in_hand {
+mod several_in_flight {
     use std::time::Duration;
 
     use crate::prelude::*;
@@ -448,7 +448,7 @@ mod several_in_hand {
 #[test]
 fn an_agent_that_holds_several_events_is_fit_for_it_and_alone() {
     assert_says(
-        "several_in_hand",
+        "several_in_flight",
         &[
             &["agent `at_once` has `concurrency` and takes a table"],
             &[

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::style::ColorChoice;
+use crate::background::Token;
 use crate::error::Error;
-use crate::web::Token;
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
@@ -162,7 +162,7 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "TIME", env = "STREAM_SHUTDOWN_TIMEOUT", value_parser = time)]
     pub(crate) shutdown_timeout: Option<std::time::Duration>,
 
-    /// Choose what becomes of a partition whose offset no worker of the app has committed: a consumer with the app's group id
+    /// Choose what happens to a partition whose offset no worker of the app has committed: a consumer with the app's group id
     /// took part, or somebody moved it [default: stop]
     #[arg(long, value_name = "WHAT", env = "STREAM_ON_FOREIGN_COMMIT")]
     pub(crate) on_foreign_commit: Option<ForeignArg>,
@@ -380,7 +380,7 @@ fn host_and_port(text: &str) -> Result<String, String> {
         Some((host, port)) if !host.is_empty() => {
             let port: u16 = port
                 .parse()
-                .map_err(|_| format!("expected HOST:PORT, and {port:?} is no port"))?;
+                .map_err(|_| format!("expected HOST:PORT, and {port:?} is not a port"))?;
             if port == 0 {
                 return Err("port 0 is nowhere: leave it out to name the host alone".to_owned());
             }

@@ -3,7 +3,7 @@
 use super::args::{BrokerArgs, Output};
 use super::context::Context;
 use super::error::{CliError, CliResult, output_error};
-use super::local::Place;
+use super::local_broker::Place;
 use super::signal::Signals;
 use std::io::Write;
 

@@ -4,14 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::process::ExitCode;
 
-use crate::app::Producer;
-use crate::beside::TableReader;
+use crate::background::TableReader;
 use crate::error::{Error, Failure, Kind};
+use crate::handler::{State, TopicSpec};
+use crate::producer::Producer;
 use crate::table::{GlobalSpec, GlobalTable, TableSpec};
-use crate::task::{State, TopicSpec};
 use crate::topology::{Place, TopicDescriptor, registry};
 
-use super::handle::AppHandle;
+use super::app_handle::AppHandle;
 
 /// A command on its way.
 pub type CommandFuture = Pin<Box<dyn Future<Output = Result<ExitCode, Failure>> + Send>>;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::error::{CliError, CliResult};
-use super::local::{Host, Place};
+use super::local_broker::{Host, Place};
 use crate::kafka::Properties;
 
 /// Settings to talk to the configured broker, else to the one that runs for this directory.

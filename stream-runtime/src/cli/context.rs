@@ -1,5 +1,6 @@
 //! What every command has at hand.
 
+use crate::worker::NewTopics;
 use std::fmt;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -10,10 +11,11 @@ use super::args::{Global, Output};
 use super::connection;
 use super::error::{CliError, CliResult};
 use super::style::Style;
-use crate::app::{self, App};
+use crate::app::App;
+use crate::background::Token;
 use crate::kafka::{Admin, Properties, TopicSettings};
+use crate::producer;
 use crate::topology::Plan;
-use crate::web::Token;
 
 /// How long a question to the broker may take.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -110,7 +112,10 @@ impl<'a> Context<'a> {
 
     /// What the app would give the topic.
     fn topic_settings(&self, topic: &str) -> TopicSettings {
-        let (partitions, replication) = (self.app.topic_partitions, self.app.replication_factor);
+        let NewTopics {
+            partitions,
+            replication_factor: replication,
+        } = self.app.new_topics;
         // A plan with problems is the worker's to report.
         let declared = self
             .app
@@ -118,7 +123,7 @@ impl<'a> Context<'a> {
             .ok()
             .and_then(|plan| plan.topics.get(topic).copied());
         match declared {
-            Some(declared) => app::topic_settings(declared, partitions, replication),
+            Some(declared) => producer::settings(declared, partitions, replication),
             None => TopicSettings {
                 name: topic.to_owned(),
                 partitions,

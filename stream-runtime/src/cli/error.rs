@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::error::Error;
+use crate::error::{Error, Kind, meant};
 use crate::kafka::{Fault, FaultKind};
 
 /// What went wrong, what to do next, and the exit code that says so.
@@ -13,6 +13,7 @@ pub(crate) struct CliError {
     next: Option<String>,
     code: u8,
     quiet: bool,
+    kind: Kind,
 }
 
 impl CliError {
@@ -23,6 +24,7 @@ impl CliError {
             next: None,
             code: 1,
             quiet: false,
+            kind: Kind::Refused,
         }
     }
 
@@ -30,6 +32,7 @@ impl CliError {
     pub(crate) fn usage(text: impl fmt::Display) -> Self {
         CliError {
             code: 2,
+            kind: Kind::Configuration,
             ..Self::failure(text)
         }
     }
@@ -67,6 +70,15 @@ impl CliError {
         self.quiet
     }
 
+    /// Returns the error that a program gets which calls the command.
+    pub(super) fn into_error(self) -> Error {
+        let text = match &self.next {
+            Some(next) => format!("{}: {next}", self.text),
+            None => self.text,
+        };
+        Error::new(self.kind, text)
+    }
+
     /// The next step, where one is known.
     pub(crate) fn next_step(&self) -> Option<&str> {
         self.next.as_deref()
@@ -92,10 +104,14 @@ pub(crate) fn output_error(error: std::io::Error) -> CliError {
 
 impl From<Fault> for CliError {
     fn from(fault: Fault) -> Self {
-        let text = fault.to_string();
-        let error = CliError::failure(&text);
+        let is_authentication = fault.is_authentication();
+        let kind = Error::from(fault.clone()).kind();
+        let error = CliError {
+            kind,
+            ..CliError::failure(&fault)
+        };
         match fault.kind() {
-            FaultKind::Refused if text.contains("uthenticat") => {
+            FaultKind::Refused if is_authentication => {
                 error.next("check user and password: the file of --config, or App::sasl_plain")
             }
             FaultKind::Refused => {
@@ -113,9 +129,24 @@ impl From<Fault> for CliError {
 
 impl From<Error> for CliError {
     fn from(error: Error) -> Self {
-        match error.is_configuration() {
+        let kind = error.kind();
+        let said = match error.is_configuration() {
             true => CliError::usage(error),
             false => CliError::failure(error),
-        }
+        };
+        CliError { kind, ..said }
+    }
+}
+
+/// There is no such topic, and perhaps another one was meant.
+pub(super) fn no_topic<'a>(
+    name: &str,
+    among: impl IntoIterator<Item = &'a str>,
+    else_next: &str,
+) -> CliError {
+    let error = CliError::failure(format_args!("there is no topic {name}"));
+    match meant(name, among) {
+        Some(other) => error.next(format_args!("did you mean `{other}`? {else_next}")),
+        None => error.next(else_next),
     }
 }

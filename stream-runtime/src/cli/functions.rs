@@ -6,10 +6,9 @@ use serde::Serialize;
 use super::args::Output;
 use super::context::Context;
 use super::error::CliResult;
-use super::plan::field;
-use super::print::{Columns, json, line};
+use super::print::{Columns, field, json, line};
 use crate::app::App;
-use crate::beside::{BesideDescriptor, When};
+use crate::background::{JobDescriptor, When};
 use crate::duration;
 use crate::topology::{Edge, Place};
 use crate::web::PageDescriptor;
@@ -40,7 +39,7 @@ pub(super) fn of(app: &App) -> Vec<FunctionView> {
     beside.chain(pages).collect()
 }
 
-fn beside(one: &BesideDescriptor, now: DateTime<Utc>) -> FunctionView {
+fn beside(one: &JobDescriptor, now: DateTime<Utc>) -> FunctionView {
     FunctionView {
         called: one.when.called(),
         next: one.when.next(now),

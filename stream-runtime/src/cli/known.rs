@@ -6,10 +6,9 @@ use serde_json::Value;
 
 use super::command;
 use super::context::Context;
-use super::error::{CliError, CliResult};
+use super::error::CliResult;
 use super::print::{readable, time};
-use crate::beside::BesideDescriptor;
-use crate::error::meant;
+use crate::background::JobDescriptor;
 use crate::key::KeyForm;
 use crate::record::RecordForm;
 use crate::table::{MARK_TAG, ROW_TAG, row_as_json, window_and_key};
@@ -76,7 +75,7 @@ impl Known {
                 None => (at.changelog, at.rows) = (Some(global.table), true),
             }
         }
-        let beside = registry::registered!(BesideDescriptor);
+        let beside = registry::registered!(JobDescriptor);
         if beside.iter().any(|one| one.on_leader) {
             known.at(&plan.leader_topic()).inner = Some("topic of the leader");
         }
@@ -206,7 +205,7 @@ impl Topic {
             Some(keys) => keys
                 .read(written)
                 .map_err(|error| format!("the key {error}")),
-            None => super::send::text_of(written).map(|text| Some(text.into_bytes())),
+            None => text_of(written).map(|text| Some(text.into_bytes())),
         }
     }
 
@@ -301,23 +300,20 @@ impl Shown {
     }
 }
 
-/// There is no such topic, and perhaps another one was meant.
-pub(super) fn no_topic<'a>(
-    name: &str,
-    among: impl IntoIterator<Item = &'a str>,
-    else_next: &str,
-) -> CliError {
-    let error = CliError::failure(format_args!("there is no topic {name}"));
-    match meant(name, among) {
-        Some(other) => error.next(format_args!("did you mean `{other}`? {else_next}")),
-        None => error.next(else_next),
+/// A key of no type that is known: text as it is, numbers and booleans as they are written.
+pub(super) fn text_of(written: &Value) -> Result<String, String> {
+    match written {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(value) => Ok(value.to_string()),
+        _ => Err("the key's field is neither text nor a number".to_owned()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::view::AppView;
+    use crate::cli::plan_view::AppView;
 
     #[test]
     fn a_carried_key_of_another_type_is_not_taken_for_the_topic_s() {

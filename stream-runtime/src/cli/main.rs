@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
+use super::app_handle::AppHandle;
 use super::args::{
     BrokerArgs, DescribeArgs, Global, PlanArgs, ResetArgs, SendArgs, TablesArgs, TailArgs,
     TopicsArgs, WorkerArgs,
@@ -13,7 +14,6 @@ use super::command::{self, CommandCx, CommandDescriptor};
 use super::context::Context;
 use super::dead_letters::{self, DeadLettersArgs};
 use super::error::{CliError, CliResult};
-use super::handle::AppHandle;
 use super::service_links::ServiceLink;
 use super::style::Style;
 use super::{
@@ -129,7 +129,7 @@ const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "describe",
-        about: "Tell all about an agent, a table, a function or a topic",
+        about: "Show everything about an agent, a table, a function or a topic",
         examples: &["describe", "describe voltage_input"],
         augment: DescribeArgs::augment_args,
         run: |cx, matches| plan::describe(cx, &parse(matches)?),
@@ -150,7 +150,7 @@ const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "reset",
-        about: "Begin anew: forget offsets and tables, keep inputs and outputs",
+        about: "Start over: forget offsets and tables, keep inputs and outputs",
         examples: &[
             "reset --dry-run",
             "reset",
@@ -162,14 +162,49 @@ const BUILTINS: &[Builtin] = &[
     },
 ];
 
+impl App {
+    /// Runs the command that the command line names, and returns the exit code: 0 well, 1 failed, 2 not understood.
+    ///
+    /// ```no_run
+    /// use std::process::ExitCode;
+    /// use stream_runtime::App;
+    ///
+    /// fn main() -> ExitCode {
+    ///     App::new("voltage").main()
+    /// }
+    /// ```
+    pub fn main(self) -> ExitCode {
+        main(&self, std::env::args_os())
+    }
+
+    /// Runs a worker inside an existing tokio runtime, with the code's and the environment's settings; dropping the
+    /// future stops it in order.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot start, cannot go on, or a partition has stopped.
+    ///
+    /// ```
+    /// use stream_runtime::{App, Error};
+    ///
+    /// async fn beside_other_things() -> Result<(), Error> {
+    ///     App::new("voltage").broker("kafka://localhost:9092").run().await
+    /// }
+    /// # let _ = beside_other_things;
+    /// ```
+    pub async fn run(self) -> Result<(), Error> {
+        run(self).await
+    }
+}
+
 /// Runs the command that `args` name; the first is the program itself.
-pub(crate) fn main(app: &App, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub(super) fn main(app: &App, args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let program = args.first().map_or_else(|| app.name.clone(), program_name);
     let matches = match root(app, &program).try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) => {
-            // Help and version go to standard output and are no failure.
+            // Help and version go to standard output and are not a failure.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -232,7 +267,7 @@ fn dispatch(app: &App, global: Global, matches: &ArgMatches) -> CliResult<ExitCo
 }
 
 /// Runs a worker inside a runtime of the user's: the code's settings, and the environment's.
-pub(crate) async fn run(app: App) -> Result<(), Error> {
+async fn run(app: App) -> Result<(), Error> {
     let refuse = |error: clap::Error| Error::new(Kind::Configuration, error.to_string());
     let words = [app.name.clone(), "worker".to_owned()];
     let matches = root(&app, &app.name)

@@ -11,7 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::progress::bars;
 use crate::worker::{PartitionState, PartitionView, Status};
 
-/// How often it is drawn anew.
+/// How often it is drawn again.
 const TURN: Duration = Duration::from_millis(250);
 /// Partitions that get a line of their own.
 const LINES: usize = 10;

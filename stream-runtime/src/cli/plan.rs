@@ -3,20 +3,20 @@
 use super::args::{DescribeArgs, Output, PlanArgs};
 use super::context::Context;
 use super::error::{CliError, CliResult};
-use super::lock;
-use super::print::{Columns, json, line};
+use super::plan_lock;
+use super::plan_view::{AgentView, AppView, TableView, TopicView};
+use super::print::{Columns, field, json, line};
 use super::style::Style;
-use super::view::{AgentView, AppView, TableView, TopicView};
 use crate::duration;
 use crate::error::meant;
 
 /// `plan`: which agent feeds what.
 pub(super) fn plan(cx: &Context<'_>, args: &PlanArgs) -> CliResult {
     if args.write {
-        return lock::write(cx, &cx.plan()?, &args.plan_lock, args.yes);
+        return plan_lock::write(cx, &cx.plan()?, &args.plan_lock, args.yes);
     }
     if args.check {
-        return lock::check(cx, &cx.plan()?, &args.plan_lock);
+        return plan_lock::check(cx, &cx.plan()?, &args.plan_lock);
     }
     let view = AppView::of(cx.app(), &cx.found_plan()?);
     if cx.output() == Output::Json {
@@ -94,10 +94,12 @@ fn flow(agent: &AgentView, style: Style) -> String {
         Some(_) => format!("{source} -> by another key"),
     };
     let written = agent
+        .uses
         .tables_written
         .iter()
         .map(|table| format!("writes {table}"));
     let read = agent
+        .uses
         .tables_read
         .iter()
         .map(|table| format!("reads {table}"));
@@ -106,9 +108,10 @@ fn flow(agent: &AgentView, style: Style) -> String {
         text += &format!(" [{}]", tables.join(", "));
     }
     let targets: Vec<&str> = agent
+        .uses
         .sink
         .iter()
-        .chain(&agent.sends)
+        .chain(&agent.uses.sends)
         .map(String::as_str)
         .collect();
     if !targets.is_empty() {
@@ -123,17 +126,17 @@ fn flow(agent: &AgentView, style: Style) -> String {
 
 /// Whom it follows, of those that get the same events.
 fn order(agent: &AgentView) -> String {
-    let after = match agent.after.is_empty() {
+    let after = match agent.uses.after.is_empty() {
         true => String::new(),
-        false => format!("after {}", agent.after.join(", ")),
+        false => format!("after {}", agent.uses.after.join(", ")),
     };
-    if agent.circle.is_empty() {
+    if agent.uses.circle.is_empty() {
         return after;
     }
     let first = if after.is_empty() { "first" } else { &after };
     format!(
         "{first}, by file and line: a circle by way of {}",
-        agent.circle.join(", ")
+        agent.uses.circle.join(", ")
     )
 }
 
@@ -163,13 +166,14 @@ pub(super) fn agents(cx: &Context<'_>) -> CliResult {
             (None, Some(called)) => called,
             (None, None) => read_by(agent, ", "),
         };
-        let tables = [&agent.tables_written[..], &agent.tables_read]
+        let tables = [&agent.uses.tables_written[..], &agent.uses.tables_read]
             .concat()
             .join(", ");
         let sends: Vec<&str> = agent
+            .uses
             .sink
             .iter()
-            .chain(&agent.sends)
+            .chain(&agent.uses.sends)
             .map(String::as_str)
             .collect();
         columns.row([
@@ -337,26 +341,28 @@ fn agent(agent: &AgentView) -> CliResult {
         agent.closes.as_deref().unwrap_or_default(),
     )?;
     field("called", &agent.called().unwrap_or_default())?;
-    let next = agent.next;
+    let next = agent.call.next;
     let next = next.map(|next| next.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
     field("next", &next.unwrap_or_default())?;
-    field("writes tables", &agent.tables_written.join(", "))?;
-    field("reads tables", &agent.tables_read.join(", "))?;
+    field("writes tables", &agent.uses.tables_written.join(", "))?;
+    field("reads tables", &agent.uses.tables_read.join(", "))?;
     field("order", &order(agent))?;
-    field("uses", &agent.states.join(", "))?;
+    field("uses", &agent.uses.states.join(", "))?;
     let sends: Vec<&str> = agent
+        .uses
         .sink
         .iter()
-        .chain(&agent.sends)
+        .chain(&agent.uses.sends)
         .map(String::as_str)
         .collect();
     field("sends to", &sends.join(", "))?;
-    let backoff = duration::format(i64::try_from(agent.backoff_ms).unwrap_or(i64::MAX));
+    let backoff = duration::format(i64::try_from(agent.failure.backoff_ms).unwrap_or(i64::MAX));
     field(
         "retries",
-        &format!("{}, the first after {backoff}", agent.retries),
+        &format!("{}, the first after {backoff}", agent.failure.retries),
     )?;
     let timeout = agent
+        .failure
         .timeout_ms
         .and_then(|ms| i64::try_from(ms).ok())
         .map(duration::format);
@@ -366,12 +372,12 @@ fn agent(agent: &AgentView) -> CliResult {
         several => format!("{several} events"),
     };
     field("at once", &at_once)?;
-    field("then", agent.on_error)?;
-    field("bad records", agent.on_decode_error)?;
-    if agent.on_tombstone != agent.on_decode_error {
-        field("tombstones", agent.on_tombstone)?;
+    field("then", agent.failure.on_error)?;
+    field("bad records", agent.failure.on_decode_error)?;
+    if agent.failure.on_tombstone != agent.failure.on_decode_error {
+        field("tombstones", agent.failure.on_tombstone)?;
     }
-    field("dead letters", &agent.dead_letter_topic)
+    field("dead letters", &agent.failure.dead_letter_topic)
 }
 
 fn table(table: &TableView) -> CliResult {
@@ -409,14 +415,6 @@ fn table(table: &TableView) -> CliResult {
             ""
         },
     )
-}
-
-/// A line of `describe`; nothing for what there is not.
-pub(super) fn field(name: &str, value: &str) -> CliResult {
-    if value.is_empty() {
-        return Ok(());
-    }
-    line(format_args!("  {:<18} {value}", format!("{name}:")))
 }
 
 #[cfg(test)]

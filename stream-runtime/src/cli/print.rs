@@ -47,6 +47,14 @@ impl Columns {
     }
 }
 
+/// A line of `describe`; nothing for what there is not.
+pub(super) fn field(name: &str, value: &str) -> CliResult {
+    if value.is_empty() {
+        return Ok(());
+    }
+    line(format_args!("  {:<18} {value}", format!("{name}:")))
+}
+
 /// One JSON document and a line's end.
 pub(super) fn json(value: &impl Serialize) -> CliResult {
     let mut out = std::io::stdout().lock();

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::App;
-use crate::beside::{Client, Router};
+use crate::background::Token;
+use crate::background::{Client, Router};
 use crate::error::{Error, Kind};
 use crate::kafka::{Admin, Properties};
 use crate::topology::{Plan, TableDescriptor};
-use crate::web::Token;
 use crate::worker::{Crew, Followed, Workers, follow};
 
 /// How long a question to the broker may take.
@@ -36,10 +36,7 @@ impl Readers {
         }
         let crew = follow(&id, &topic, properties, admin()?, &workers);
         let crew = crew.map_err(|error| {
-            Error::new(
-                Kind::Internal,
-                format!("the system gives no thread: {error}"),
-            )
+            Error::new(Kind::Internal, format!("cannot start a thread: {error}"))
         })?;
         let asked = admin()?;
         let count = Box::new(move |table: &'static TableDescriptor| count(&plan, &asked, table));

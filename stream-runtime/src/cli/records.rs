@@ -8,15 +8,30 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::error::CliResult;
-use super::follow::{Follow, Step};
+use super::topic_reader::{Follow, Step};
 use crate::error::{Error, Kind};
+use crate::handler::TopicSpec;
 use crate::kafka::{Admin, Isolation, Properties};
 use crate::key::StreamKey;
 use crate::record::Payload;
-use crate::task::TopicSpec;
 
 /// The committed records of a topic, in the order of each partition. Made by
 /// [`AppHandle::records`](super::AppHandle::records).
+///
+/// ```
+/// # use stream_runtime::prelude::*;
+/// #[topic("orders", key = String, value = String)]
+/// struct Orders;
+///
+/// #[command]
+/// async fn look(app: AppHandle) -> Result<()> {
+///     let mut orders = app.records::<Orders>()?;
+///     for _ in 0..10 {
+///         println!("{}", orders.next().await?.value);
+///     }
+///     Ok(())
+/// }
+/// ```
 pub struct Records<S> {
     received: Receiver<Result<Raw, Error>>,
     reader: Option<JoinHandle<()>>,
@@ -24,6 +39,19 @@ pub struct Records<S> {
 }
 
 /// A record that was read; derefs to its value.
+///
+/// ```
+/// # use stream_runtime::prelude::*;
+/// #[topic("orders", key = String, value = String)]
+/// struct Orders;
+///
+/// #[command]
+/// async fn look(app: AppHandle) -> Result<()> {
+///     let order = app.records::<Orders>()?.next().await?;
+///     println!("{}[{}]@{}", *order, order.partition, order.offset);
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ReadRecord<K, T> {
     /// Its key.
@@ -124,6 +152,19 @@ impl<S: ReadTopic> Records<S> {
     /// # Errors
     ///
     /// When the broker refuses, or a record does not decode.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// #[topic("orders", key = String, value = String)]
+    /// struct Orders;
+    ///
+    /// #[command]
+    /// async fn look(app: AppHandle) -> Result<()> {
+    ///     let order = app.records::<Orders>()?.next().await?;
+    ///     println!("{}", order.len());
+    ///     Ok(())
+    /// }
+    /// ```
     pub async fn next(&mut self) -> Result<ReadRecord<KeyOf<S>, S::Value>, Error> {
         match self.received.recv().await {
             Some(raw) => Self::decode(raw?),

@@ -1,4 +1,4 @@
-//! `reset`: the app begins anew. Offsets and tables together, because one without the other would count twice or lose;
+//! `reset`: the app starts again. Offsets and tables together, because one without the other would count twice or lose;
 //! and what its own agents wrote for each other is not read once more beside what they write now.
 
 mod inputs;
@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::args::{Output, ResetArgs};
-use super::ask::confirmed;
+use super::confirm::confirmed;
 use super::context::Context;
 use super::error::{CliError, CliResult};
-use super::lock;
+use super::plan_lock;
 use super::print::{json, line};
 use crate::kafka::{Admin, Place, TopicPartition};
 use crate::task::signature;
@@ -131,12 +131,12 @@ impl Work {
     }
 
     fn say(&self, cx: &Context<'_>, args: &ResetArgs) -> CliResult {
-        let begins = if args.dry_run {
-            "would begin"
+        let starts = if args.dry_run {
+            "would start"
         } else {
-            "begins"
+            "starts"
         };
-        line(format_args!("App {} {begins} anew:", cx.id()))?;
+        line(format_args!("App {} {starts} again:", cx.id()))?;
         line(format_args!(
             "  offsets back to the beginning: {}",
             or_none(&self.again.join(", "))
@@ -187,7 +187,7 @@ impl Work {
     }
 
     /// Does it, in an order in which a reset that is killed never leaves an app that counts twice or skips: without its
-    /// changelogs no task with tables starts, and with its new offsets each begins anew. To run it again finishes it.
+    /// changelogs no task with tables starts, and with its new offsets each starts again. To run it again finishes it.
     fn run(&self, cx: &Context<'_>, admin: &Admin) -> CliResult {
         for store in &self.stores {
             remove_store(store)?;
@@ -204,14 +204,14 @@ impl Work {
         let places: Vec<Place> = places
             .map(|((topic, partition), offset)| Place::new(topic, partition, offset))
             .collect();
-        // All of them at once: no partition begins anew beside one that does not.
+        // All of them at once: no partition starts again beside one that does not.
         let signed = places.into_iter().map(|place| (place, signature::fresh()));
         let signed: Vec<(Place, String)> = signed.collect();
         admin.set_committed(cx.id(), &signed)?;
-        // With a repartition topic go the group's offsets in it; the workers tell anew where they are.
+        // With a repartition topic go the group's offsets in it; the workers tell again where they are.
         let gone = [&self.repartition[..], &self.windows, &self.workers].concat();
         delete(admin, &gone)?;
-        lock::forget(cx.data_dir(), cx.id())
+        plan_lock::forget(cx.data_dir(), cx.id())
     }
 
     fn partitions_of<'a>(&self, topics: impl Iterator<Item = &'a String>) -> Vec<TopicPartition> {

@@ -8,7 +8,7 @@ use super::error::{CliError, CliResult};
 use super::plan;
 use super::print::{json, line, time};
 use super::readers::{self, Readers};
-use crate::beside::lookup::{FoundRow, Home, Key, LookedUp, OfTopic, Tables, look_up};
+use crate::background::lookup::{FoundRow, Home, Key, LookedUp, OfTopic, Tables, look_up};
 use crate::topology::{GlobalPlan, TableDescriptor};
 
 pub(super) fn run(cx: &Context<'_>, args: &TablesArgs) -> CliResult {

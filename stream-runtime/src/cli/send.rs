@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::args::SendArgs;
 use super::context::Context;
-use super::error::{CliError, CliResult};
-use super::known::{Known, Topic, no_topic};
+use super::error::{CliError, CliResult, no_topic};
+use super::known::{Known, Topic};
 use super::progress::Progress;
 use crate::error::counted;
 use crate::kafka::{Deliveries, OutHeaders, Outgoing, Properties, Sender};
@@ -299,19 +299,10 @@ fn field_of(value: &[u8], path: &str) -> Result<Value, String> {
     Ok(found.clone())
 }
 
-/// A key of no type that is known: text as it is, numbers and booleans as they are written.
-pub(super) fn text_of(written: &Value) -> Result<String, String> {
-    match written {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(number.to_string()),
-        Value::Bool(value) => Ok(value.to_string()),
-        _ => Err("the key's field is neither text nor a number".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::known::text_of;
 
     #[test]
     fn a_key_comes_out_of_the_value() {

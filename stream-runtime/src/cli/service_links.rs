@@ -1,5 +1,5 @@
 //! What Kubernetes puts into a container's environment by itself: for each service of the namespace, `{NAME}_PORT`,
-//! `{NAME}_SERVICE_HOST` and more. A service named `stream-web` sets `STREAM_WEB_PORT=tcp://10.0.0.1:80`, which is no port
+//! `{NAME}_SERVICE_HOST` and more. A service named `stream-web` sets `STREAM_WEB_PORT=tcp://10.0.0.1:80`, which is not a port
 //! of ours and must not keep a worker from its start.
 
 use std::ffi::{OsStr, OsString};

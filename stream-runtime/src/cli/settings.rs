@@ -18,13 +18,13 @@ pub(super) fn properties(
     matches: &ArgMatches,
 ) -> CliResult<Properties> {
     let mut properties = Properties::default();
-    if let Some(broker) = &app.broker {
+    if let Some(broker) = &app.connection.broker {
         properties.set_broker(broker);
     }
-    if let Some(login) = &app.sasl_plain {
+    if let Some(login) = &app.connection.sasl_plain {
         properties.set_sasl_plain(&login.username, &login.password);
     }
-    for (name, value) in &app.kafka {
+    for (name, value) in &app.connection.kafka {
         set(&mut properties, name, value, "App::kafka")?;
     }
     if let Some(path) = &global.config {

@@ -53,7 +53,7 @@ fn run(words: &[&str]) -> String {
         .iter()
         .chain(words)
         .map(Into::into);
-    format!("{:?}", super::main(&app, words))
+    format!("{:?}", super::main::main(&app, words))
 }
 
 fn code(code: u8) -> String {
@@ -78,7 +78,7 @@ fn its_end_is_the_exit_code() {
 fn a_state_that_nobody_makes_is_said() {
     let app = App::new("t");
     let words = ["t", "-l", "off", "remember-word", "x"].map(Into::into);
-    assert_eq!(format!("{:?}", super::main(&app, words)), code(1));
+    assert_eq!(format!("{:?}", super::main::main(&app, words)), code(1));
     assert!(
         SEEN.lock()
             .unwrap()
@@ -93,7 +93,7 @@ fn an_app_with_mistakes_does_not_start() {
     assert_eq!(
         format!(
             "{:?}",
-            super::main(&app, ["t", "-l", "off", "seven"].map(Into::into))
+            super::main::main(&app, ["t", "-l", "off", "seven"].map(Into::into))
         ),
         code(2)
     );

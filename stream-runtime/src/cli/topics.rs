@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::args::{Output, TopicsArgs};
 use super::context::Context;
 use super::error::CliResult;
+use super::plan_view::AppView;
 use super::print::{Columns, json};
-use super::view::AppView;
 use crate::kafka::{Admin, TopicPartition};
 
 #[derive(Serialize)]

@@ -9,19 +9,15 @@ use tokio::runtime::Handle;
 use super::args::{ForeignArg, GuaranteeArg, WorkerArgs};
 use super::context::Context;
 use super::error::{CliError, CliResult};
-use super::local::{Joined, Place};
-use super::lock::{self, Guard, On};
+use super::local_broker::{Joined, Place};
 use super::partitions::Shown;
-use crate::app::{App, OnGap, Outlet, ProcessingGuarantee, Start, States};
-use crate::beside::lookup::Tables;
-use crate::beside::{BesideCx, Client};
+use super::plan_lock::{self, Guard, On};
+use crate::app::{App, ProcessingGuarantee, States, WorkerOptions, WorkerRuntime, not_together};
+use crate::background::Token;
 use crate::error::{Error, Kind, counted};
 use crate::kafka::Properties;
-use crate::topology::{Plan, Problem, TopicDescriptor};
-use crate::web::{Door, Port, Server, Token};
-use crate::worker::{
-    Ended, OnForeignCommit, SOURCE_IDLE, Status, Stop, WorkerHandle, WorkerSettings, signals,
-};
+use crate::web::{Door, Port, Server};
+use crate::worker::{Ended, OnForeignCommit, Status, Stop, WorkerSettings, signals};
 
 /// What an orderly end may take beyond the waits that `shutdown_timeout` bounds.
 const STUCK: Duration = Duration::from_secs(10);
@@ -35,7 +31,7 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
         .map_err(|error| CliError::failure(format_args!("cannot listen for signals: {error}")))?;
     let plan = cx.plan()?;
     let on = on(cx.configured());
-    let guard = lock::at_start(cx.app(), &plan, &args.plan_lock, cx.data_dir(), on)?;
+    let guard = plan_lock::at_start(cx.app(), &plan, &args.plan_lock, cx.data_dir(), on)?;
     // For what runs beside the streams; and the states' own tasks (of a connection pool, say) live as long as the worker.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -45,7 +41,8 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
         .map_err(|error| CliError::failure(format_args!("cannot start: {error}")))?;
     let states = runtime.block_on(cx.app().all_states().make())?;
     let broker = Broker::find(cx.configured(), cx.data_dir(), args.broker_port)?;
-    let mut settings = settings(cx.app(), args, broker.properties(), cx.data_dir());
+    let options = args.options();
+    let mut settings = options.settings(cx.app(), broker.properties(), cx.data_dir());
     settings.rows_confirmed = guard.confirmed;
     if let Err(error) = guard.keep() {
         broker.leave();
@@ -54,14 +51,15 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     let token = cx.token()?;
     let web = Server::new(door(args, token.clone()))?;
     banner(cx, &settings, &broker, &web);
-    let beside = Beside {
+    let worker = WorkerRuntime {
         app: cx.app(),
         web,
         token,
         runtime: runtime.handle(),
-        shown: cx.progress(),
     };
-    let ended = beside.work(plan, states, settings, &stop);
+    let shown = cx.progress();
+    let watch = |status: &Arc<Status>| shown.then(|| Shown::start(Arc::clone(status)));
+    let ended = worker.run(plan, states, settings, &stop, watch);
     broker.leave();
     // What still blocks a thread of it is not waited for.
     runtime.shutdown_background();
@@ -88,7 +86,7 @@ pub(super) fn guard(
     data_dir: &Path,
 ) -> CliResult<Guard> {
     match app.plan() {
-        Ok(plan) => lock::at_start(app, &plan, &args.plan_lock, data_dir, on(configured)),
+        Ok(plan) => plan_lock::at_start(app, &plan, &args.plan_lock, data_dir, on(configured)),
         Err(_) => Ok(Guard::default()),
     }
 }
@@ -130,102 +128,26 @@ impl Broker {
     }
 }
 
-/// What a worker is started with: a flag or the environment, else the code.
-pub(super) fn settings(
-    app: &App,
-    args: &WorkerArgs,
-    properties: &Properties,
-    data_dir: &Path,
-) -> WorkerSettings {
-    let mut settings = WorkerSettings::new(properties.clone(), data_dir);
-    if let Some(threads) = args.threads {
-        settings.threads = usize::from(threads);
-    }
-    settings.exactly_once = match args.processing_guarantee {
-        Some(guarantee) => guarantee == GuaranteeArg::ExactlyOnce,
-        None => app.guarantee == ProcessingGuarantee::ExactlyOnce,
-    };
-    settings.commit_interval = args.commit_interval.unwrap_or(app.commit_interval);
-    settings.shutdown_timeout = shutdown_timeout(app, args);
-    settings.start_at_end = app.start == Start::Latest;
-    settings.skip_gaps = app.on_gap == OnGap::Skip;
-    settings.on_foreign_commit = match args.on_foreign_commit {
-        Some(ForeignArg::Take) => OnForeignCommit::Take,
-        Some(ForeignArg::Stop) => OnForeignCommit::Stop,
-        None => app.on_foreign_commit,
-    };
-    settings.max_ahead = app.max_ahead;
-    settings.max_task_idle = app.max_task_idle;
-    settings.source_idle = app.source_idle_or(SOURCE_IDLE);
-    settings.hold = (app.hold != Duration::MAX).then_some(app.hold);
-    settings.source_ahead = app.source_ahead;
-    settings.topic_partitions = app.topic_partitions;
-    settings.replication_factor = app.replication_factor;
-    let said = args.instance_id.clone().or(app.instance_id.clone());
-    settings.instance_id = said.or_else(|| settings.properties.instance_id().map(str::to_owned));
-    settings.until_caught_up = args.until_caught_up;
-    settings.commit_events = args.commit_events.unwrap_or(settings.commit_events);
-    settings.store_interval = args.store_interval.unwrap_or(settings.store_interval);
-    settings
-}
-
-/// What a worker has beside its streams.
-struct Beside<'a> {
-    app: &'a App,
-    web: Server,
-    token: Option<Token>,
-    runtime: &'a Handle,
-    /// Its partitions are shown on the terminal.
-    shown: bool,
-}
-
-impl Beside<'_> {
-    /// Runs the worker on this thread until it ends, and on the runtime what runs beside its streams.
-    fn work(
-        self,
-        plan: Plan,
-        states: States,
-        mut settings: WorkerSettings,
-        stop: &Stop,
-    ) -> Result<Ended, Error> {
-        let (functions, pages) = (self.app.beside(), self.app.pages());
-        let states = Arc::new(states.into_map());
-        if functions.iter().any(|one| one.on_leader) {
-            settings.leader_topic = Some(plan.leader_topic());
+impl WorkerArgs {
+    /// Returns what they say of the worker itself.
+    fn options(&self) -> WorkerOptions {
+        WorkerOptions {
+            threads: self.threads,
+            processing_guarantee: self.processing_guarantee.map(|it| match it {
+                GuaranteeArg::ExactlyOnce => ProcessingGuarantee::ExactlyOnce,
+                GuaranteeArg::AtLeastOnce => ProcessingGuarantee::AtLeastOnce,
+            }),
+            commit_interval: self.commit_interval,
+            shutdown_timeout: self.shutdown_timeout,
+            on_foreign_commit: self.on_foreign_commit.map(|it| match it {
+                ForeignArg::Take => OnForeignCommit::Take,
+                ForeignArg::Stop => OnForeignCommit::Stop,
+            }),
+            instance_id: self.instance_id.clone(),
+            until_caught_up: self.until_caught_up,
+            commit_events: self.commit_events,
+            store_interval: self.store_interval,
         }
-        let handle = WorkerHandle::new(stop.clone(), Status::of(&plan));
-        let _shown = self.shown.then(|| Shown::start(Arc::clone(&handle.status)));
-        let sends = functions.iter().flat_map(|one| one.sends());
-        let sends = sends.chain(pages.iter().flat_map(|page| page.sends()));
-        let outlet = outlet(self.app, sends, &settings)?;
-        settings.address = Some(
-            self.web
-                .advertised(settings.properties.bootstrap().unwrap_or_default()),
-        );
-        let client = Client::new(self.token);
-        let cx = BesideCx::new(
-            &plan.app,
-            Arc::clone(&states),
-            outlet,
-            Arc::clone(&handle),
-            client,
-        );
-        let bound = settings.shutdown_timeout;
-        // Pages answer from the start on, so that `/ready` can be asked; until the worker ends.
-        let tables = Tables::of(&plan, self.app.all_tables());
-        let served = self
-            .web
-            .serve(&plan.app, &pages, tables, cx.clone(), self.runtime);
-        let _serving = served?;
-        let running = crate::beside::start(functions, cx, self.runtime)?;
-        let replan = |existing: &[String]| {
-            let plan = self.app.plan_among(existing);
-            plan.map_err(not_together)
-        };
-        let ended = crate::worker::run(plan, states, settings, &handle, &replan);
-        let beside = running.stop(bound);
-        let ended = ended?;
-        beside.map(|()| ended)
     }
 }
 
@@ -242,25 +164,6 @@ fn door(args: &WorkerArgs, token: Option<Token>) -> Door {
         reads_only: args.without_web,
         tables: args.web_tables,
     }
-}
-
-/// The way out of what runs beside the streams, with the topics that it sends to.
-fn outlet(
-    app: &App,
-    topics: impl Iterator<Item = &'static TopicDescriptor>,
-    settings: &WorkerSettings,
-) -> Result<Option<Arc<Outlet>>, Error> {
-    let mut topics = topics.peekable();
-    if topics.peek().is_none() {
-        return Ok(None);
-    }
-    let outlet = Outlet::new(
-        &settings.properties,
-        app.topic_partitions,
-        app.replication_factor,
-    )?;
-    topics.try_for_each(|topic| outlet.make(topic))?;
-    Ok(Some(outlet))
 }
 
 /// The line a worker begins with.
@@ -311,11 +214,6 @@ fn failures(ended: &Ended) -> Option<String> {
     Some(format!("{partitions} stopped:{}", lines.concat()))
 }
 
-fn not_together(problems: Vec<Problem>) -> Error {
-    let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    Error::new(Kind::Topology, text.join("\n"))
-}
-
 /// Asks the worker to stop when what waits for it is dropped.
 struct StopOnDrop(Stop);
 
@@ -341,17 +239,17 @@ pub(super) async fn beside(
         let plan = app.plan().map_err(not_together)?;
         let broker =
             Broker::find(&configured, &data_dir, args.broker_port).map_err(CliError::into_error)?;
-        let mut settings = settings(&app, &args, broker.properties(), &data_dir);
+        let options = args.options();
+        let mut settings = options.settings(&app, broker.properties(), &data_dir);
         settings.rows_confirmed = guard.confirmed;
         guard.keep().map_err(CliError::into_error)?;
-        let beside = Beside {
+        let worker = WorkerRuntime {
             app: &app,
             web: Server::new(door(&args, token.clone()))?,
             token,
             runtime: &runtime,
-            shown: false,
         };
-        let ended = beside.work(plan, states, settings, &asked);
+        let ended = worker.run(plan, states, settings, &asked, |_| ());
         broker.leave();
         match failures(&ended?) {
             None => Ok(()),
@@ -371,6 +269,8 @@ mod tests {
     use clap::{Args, Command, FromArgMatches};
 
     use super::*;
+    use crate::app::{OnGap, ProcessingGuarantee, Start};
+    use crate::worker::SOURCE_IDLE;
 
     fn with(app: &App, words: &[&str]) -> WorkerSettings {
         let words = ["app"].iter().chain(words);
@@ -378,7 +278,8 @@ mod tests {
             .try_get_matches_from(words)
             .expect("understood");
         let args = WorkerArgs::from_arg_matches(&matches).expect("understood");
-        settings(app, &args, &Properties::default(), Path::new("there"))
+        args.options()
+            .settings(app, &Properties::default(), Path::new("there"))
     }
 
     #[test]
@@ -399,15 +300,30 @@ mod tests {
             .start(Start::Latest)
             .on_gap(OnGap::Skip);
         let code = with(&app, &[]);
-        let times = [code.commit_interval, code.shutdown_timeout];
+        let times = [code.intervals.commit, code.shutdown_timeout];
         assert_eq!(times, [time(1), time(2)]);
-        assert_eq!([code.max_task_idle, code.max_ahead], [time(3), time(4)]);
-        assert_eq!((code.source_idle, code.hold), (None, Some(time(8))));
-        assert_eq!(code.source_ahead, Some(time(9)));
-        assert_eq!(with(&App::new("a").hold(Duration::MAX), &[]).hold, None);
-        assert_eq!(with(&App::new("a"), &[]).source_idle, Some(SOURCE_IDLE));
         assert_eq!(
-            (code.topic_partitions, code.replication_factor),
+            [code.time.max_task_idle, code.time.max_ahead],
+            [time(3), time(4)]
+        );
+        assert_eq!(
+            (code.time.source_idle, code.time.hold),
+            (None, Some(time(8)))
+        );
+        assert_eq!(code.time.source_ahead, Some(time(9)));
+        assert_eq!(
+            with(&App::new("a").hold(Duration::MAX), &[]).time.hold,
+            None
+        );
+        assert_eq!(
+            with(&App::new("a"), &[]).time.source_idle,
+            Some(SOURCE_IDLE)
+        );
+        assert_eq!(
+            (
+                code.new_topics.partitions,
+                code.new_topics.replication_factor
+            ),
             (Some(5), Some(6))
         );
         assert_eq!(code.instance_id.as_deref(), Some("seven"));
@@ -416,7 +332,7 @@ mod tests {
         let words = "--threads 9 --commit-interval 10ms --shutdown-timeout 11ms --instance-id twelve \
                      --processing-guarantee exactly-once --until-caught-up";
         let flags = with(&app, &words.split_whitespace().collect::<Vec<_>>());
-        let times = [flags.commit_interval, flags.shutdown_timeout];
+        let times = [flags.intervals.commit, flags.shutdown_timeout];
         assert_eq!(times, [time(10), time(11)]);
         assert_eq!(
             (flags.threads, flags.instance_id.as_deref()),

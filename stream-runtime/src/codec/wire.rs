@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::rows;
 
-/// Why bytes are no value, or a value has no bytes.
+/// Why bytes are not a value, or a value has no bytes.
 pub type CodecError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Reads and writes the values of messages; `#[record(codec = MyCodec)]` uses it in place of JSON.
@@ -64,19 +64,54 @@ pub trait Codec<T> {
 }
 
 /// `codec = "raw"`: the bytes of the message as they are. For types made [`From<Bytes>`](Bytes) that are `AsRef<[u8]>`.
+///
+/// ```
+/// use bytes::Bytes;
+/// use stream_runtime::codecs::{Codec, Raw};
+///
+/// let read: Bytes = Raw::decode(b"tea").unwrap();
+/// assert_eq!(read, "tea");
+/// ```
 #[derive(Debug)]
 pub struct Raw;
 
 /// `codec = "text"`: UTF-8, by `FromStr` and `Display`.
+///
+/// ```
+/// use stream_runtime::codecs::{Codec, Text};
+///
+/// let mut bytes = Vec::new();
+/// <Text as Codec<String>>::encode(&"tea".to_owned(), &mut bytes).unwrap();
+/// let read: String = Text::decode(&bytes).unwrap();
+/// assert_eq!(read, "tea");
+/// ```
 #[derive(Debug)]
 pub struct Text;
 
 /// `codec = "binary"`: small and fast, for Rust on both sides ([postcard](https://postcard.jamesmunns.com/wire-format)).
 /// Fields have no names on the wire: whoever changes one changes the format.
+///
+/// ```
+/// use stream_runtime::codecs::{Codec, Binary};
+///
+/// let mut bytes = Vec::new();
+/// <Binary as Codec<String>>::encode(&"tea".to_owned(), &mut bytes).unwrap();
+/// let read: String = Binary::decode(&bytes).unwrap();
+/// assert_eq!(read, "tea");
+/// ```
 #[derive(Debug)]
 pub struct Binary;
 
 /// `codec = "msgpack"`: MessagePack with field names, which other languages read and which fields can be added to.
+///
+/// ```
+/// use stream_runtime::codecs::{Codec, MessagePack};
+///
+/// let mut bytes = Vec::new();
+/// <MessagePack as Codec<String>>::encode(&"tea".to_owned(), &mut bytes).unwrap();
+/// let read: String = MessagePack::decode(&bytes).unwrap();
+/// assert_eq!(read, "tea");
+/// ```
 #[derive(Debug)]
 pub struct MessagePack;
 

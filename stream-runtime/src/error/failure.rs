@@ -25,6 +25,14 @@ pub struct Failure {
 }
 
 /// What follows a failure.
+///
+/// ```
+/// use stream_runtime::{Action, Failure, Result, ResultExt};
+///
+/// let failed: Result<u8> = "x".parse::<u8>().reject();
+/// assert_eq!(failed.unwrap_err().action(), Action::Reject);
+/// assert_eq!(Failure::from("later").action(), Action::Retry);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Action {
     /// The event is handled again after the agent's `backoff`, at most `retries` times, then `on_error` applies.
@@ -44,22 +52,45 @@ impl Failure {
     }
 
     /// What is to be done.
+    ///
+    /// ```
+    /// use stream_runtime::{Action, Failure};
+    ///
+    /// let failure = Failure::from("the till is closed");
+    /// assert_eq!(failure.action(), Action::Retry);
+    /// ```
     pub fn action(&self) -> Action {
         self.action
     }
 
     /// The error that the handler met.
+    ///
+    /// ```
+    /// use stream_runtime::{Action, Failure};
+    ///
+    /// let failure = Failure::from("the till is closed");
+    /// # let _ = Action::Retry;
+    /// assert_eq!(failure.error().to_string(), "the till is closed");
+    /// ```
     pub fn error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
         &*self.error
     }
 
     /// The error that the handler met, by value.
+    ///
+    /// ```
+    /// use stream_runtime::{Action, Failure};
+    ///
+    /// let failure = Failure::from("the till is closed");
+    /// # let _ = Action::Retry;
+    /// assert_eq!(failure.into_error().to_string(), "the till is closed");
+    /// ```
     pub fn into_error(self) -> Box<dyn std::error::Error + Send + Sync> {
         self.error
     }
 }
 
-// `Failure` itself is no `std::error::Error`: this blanket would overlap with the identity otherwise.
+// `Failure` itself is not a `std::error::Error`: this blanket would overlap with the identity otherwise.
 impl<E: Into<BoxError>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
@@ -76,7 +107,11 @@ impl<E: Into<BoxError>> From<E> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.error)?;
-        let mut below = self.error.source();
+        // The framework's own texts have their causes already.
+        let mut below = match self.error.is::<Error>() {
+            true => None,
+            false => self.error.source(),
+        };
         while let Some(error) = below {
             write!(f, ": {error}")?;
             below = error.source();
@@ -92,6 +127,13 @@ impl fmt::Debug for Failure {
 }
 
 /// Says what is to be done about an error.
+///
+/// ```
+/// use stream_runtime::{Action, ResultExt};
+///
+/// let failure = "x".parse::<u8>().fatal().unwrap_err();
+/// assert_eq!(failure.action(), Action::Fatal);
+/// ```
 pub trait ResultExt<T> {
     /// Retrying is pointless: the event goes where the agent's `on_error` says, at once.
     ///

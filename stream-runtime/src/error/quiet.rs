@@ -1,7 +1,9 @@
 //! Lines of the log that would come by the thousand: one a cause and interval, with the number of those left out.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
+
+use crate::sync::Mutex;
 
 /// How often one cause is told of.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -78,7 +80,7 @@ fn cause_of(text: &str) -> String {
 }
 
 fn said() -> MutexGuard<'static, Said> {
-    SAID.lock().unwrap_or_else(PoisonError::into_inner)
+    SAID.lock()
 }
 
 /// Asks whether the log is to have a line with this text from this source, as an agent. `None`: not now, it is counted.

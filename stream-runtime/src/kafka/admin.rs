@@ -14,10 +14,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::client_config::Role;
+use super::client_log::Reporter;
 use super::group::{self, Committed, list_of, list_with};
-use super::report::Reporter;
-use super::roles::Role;
-use super::{Fault, FaultKind, Isolation, Place, Properties, TopicPartition, raw};
+use super::{Fault, FaultKind, Isolation, Place, Properties, TopicPartition, ffi};
 use crate::topology::pattern::is_kafka_s_own;
 
 /// A topic to create.
@@ -194,7 +194,7 @@ impl Admin {
         matches!(self.found(topic, asked), Ok(None))
     }
 
-    /// Creates topics. One that exists by now is no error: another worker was faster.
+    /// Creates topics. One that exists by now is not an error: another worker was faster.
     pub(crate) fn create(&self, topics: &[TopicSettings]) -> Result<(), Fault> {
         if topics.is_empty() {
             return Ok(());
@@ -246,7 +246,7 @@ impl Admin {
         Ok(())
     }
 
-    /// Deletes topics; one that does not exist is no error.
+    /// Deletes topics; one that does not exist is not an error.
     pub(crate) fn delete(&self, names: &[&str]) -> Result<(), Fault> {
         if names.is_empty() {
             return Ok(());
@@ -422,7 +422,7 @@ impl Admin {
         let list = list_with(offsets).map_err(|error| Fault::of(doing(), &error))?;
         let visitor = self.visitor(group)?;
         let began = Instant::now();
-        let committed = raw::commit(&visitor.0, &list, || began.elapsed() < self.timeout);
+        let committed = ffi::commit(&visitor.0, &list, || began.elapsed() < self.timeout);
         committed.map_err(|error| {
             let fault = Fault::of(doing(), &error);
             if fault.kind() == FaultKind::Lost {
@@ -471,9 +471,7 @@ impl Admin {
             let _ = self.reader.poll(Duration::ZERO);
         }
         match self.reader.context().0.trouble() {
-            Some((RDKafkaErrorCode::Authentication, reason)) => {
-                fault.with_kind(FaultKind::Refused).because(&reason)
-            }
+            Some((RDKafkaErrorCode::Authentication, reason)) => fault.unauthenticated(&reason),
             Some((_, reason)) => fault.because(&reason),
             None => fault,
         }

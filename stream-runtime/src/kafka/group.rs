@@ -1,7 +1,7 @@
 //! A member of the consumer group.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -11,13 +11,14 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::raw::{self, EventQueue};
-use super::report::Reporter;
-use super::roles::Role;
+use super::client_config::Role;
+use super::client_log::Reporter;
+use super::ffi::{self, EventQueue};
 use super::{
     Fault, FaultKind, GroupToken, PartitionQueue, Place, Properties, TopicPartition, Wake,
 };
 use crate::mutants::{self, Mutant};
+use crate::sync::Mutex;
 
 /// What the group asks of its member.
 #[derive(Debug)]
@@ -111,10 +112,7 @@ impl ConsumerContext for GroupContext {
 
 impl GroupContext {
     fn push(&self, event: GroupEvent) {
-        self.events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(event);
+        self.events.lock().push(event);
     }
 }
 
@@ -212,14 +210,7 @@ impl GroupConsumer {
                 break;
             }
         }
-        out.append(
-            &mut self
-                .consumer
-                .context()
-                .events
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        out.append(&mut self.consumer.context().events.lock());
     }
 
     /// Takes the partitions from the offsets given. The queues come in the order of `places`.
@@ -269,7 +260,7 @@ impl GroupConsumer {
         patient: impl Fn() -> bool,
     ) -> Result<(), Fault> {
         let list = list_with(offsets).map_err(|error| Fault::of("commit offsets", &error))?;
-        raw::commit(&self.consumer, &list, patient)
+        ffi::commit(&self.consumer, &list, patient)
             .map_err(|error| Fault::of("commit offsets", &error))
     }
 
@@ -281,7 +272,7 @@ impl GroupConsumer {
 
     /// Who this member is now.
     pub(crate) fn token(&self) -> Option<GroupToken> {
-        raw::group_token(&self.consumer)
+        ffi::group_token(&self.consumer)
     }
 
     pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
@@ -299,7 +290,7 @@ impl GroupConsumer {
 impl Lookup {
     /// Who the member is now.
     pub(crate) fn token(&self) -> Option<GroupToken> {
-        raw::group_token(&self.consumer)
+        ffi::group_token(&self.consumer)
     }
 
     /// Commits an offset that nobody reads from: the group takes it from its members of this generation only. Waits
@@ -308,7 +299,7 @@ impl Lookup {
         let doing = "ask the group whether this worker is a member";
         let list = list_of(std::slice::from_ref(place)).map_err(|e| Fault::of(doing, &e))?;
         let began = Instant::now();
-        raw::commit(&self.consumer, &list, || began.elapsed() < timeout)
+        ffi::commit(&self.consumer, &list, || began.elapsed() < timeout)
             .map_err(|error| Fault::of(doing, &error))
     }
 }

@@ -2,46 +2,46 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `properties`, `names`, `jaas` | client settings as users have them, Java's names included |
-//! | `roles` | what each kind of client adds to them |
+//! | `properties`, `config_names`, `jaas` | client settings as users have them, Java's names included |
+//! | `client_config` | what each kind of client adds to them |
 //! | `wake` | the one wake-up a stream thread parks on |
-//! | `raw` | the unsafe lines: partition queues read in batches, queue events, group metadata |
+//! | `ffi` | the unsafe lines: partition queues read in batches, queue events, group metadata |
 //! | `group` | a member of the consumer group: rebalance events, assignment, offsets |
 //! | `reader` | partitions read from given offsets outside any group (recovery, `tail`) |
 //! | `producer`, `transaction` | sending, delivery reports, transactions |
 //! | `admin` | topics, their configuration, offsets |
-//! | `fault` | what an error means for the caller |
-//! | `report` | what librdkafka logs, through `tracing` |
+//! | `error` | what an error means for the caller |
+//! | `client_log` | what librdkafka logs, through `tracing` |
 
 mod admin;
-mod fault;
+mod client_config;
+mod client_log;
+mod config_names;
+mod error;
+mod ffi;
 mod group;
 mod jaas;
-mod names;
 mod producer;
 mod properties;
-mod raw;
 mod reader;
-mod report;
-mod roles;
 #[cfg(test)]
 mod tests;
 mod transaction;
 mod wake;
 
 pub(crate) use admin::{Admin, SessionLimits, TopicSettings, TopicView, Visitor};
-pub(crate) use fault::{Fault, FaultKind, again, again_saying};
+pub(crate) use client_config::{Isolation, longest_turn};
+pub(crate) use client_log::say_over;
+pub(crate) use error::{Fault, FaultKind, again, again_saying};
+#[cfg(feature = "mimalloc")]
+pub(crate) use ffi::keep_freed_memory;
+pub(crate) use ffi::{Batch, Fetched, GroupToken, PartitionQueue, RecordView};
 pub(crate) use group::{Committed, GroupConsumer, GroupEvent};
 pub(crate) use producer::{
     Account, Deliveries, DeliveryFailure, NUMBERED, OutHeaders, Outgoing, Sender, Undelivered,
 };
-pub(crate) use properties::Properties;
-#[cfg(feature = "mimalloc")]
-pub(crate) use raw::keep_freed_memory;
-pub(crate) use raw::{Batch, Fetched, GroupToken, PartitionQueue, RecordView};
+pub(crate) use properties::{Properties, SESSION, TRANSACTION};
 pub(crate) use reader::Reader;
-pub(crate) use report::say_over;
-pub(crate) use roles::{Isolation, SESSION, TRANSACTION, longest_turn};
 pub(crate) use transaction::TransactionalProducer;
 pub(crate) use wake::Wake;
 

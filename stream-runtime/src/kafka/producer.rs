@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -11,11 +11,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
-use super::raw::{Alarm, EventQueue};
-use super::report::Reporter;
-use super::roles::Role;
+use super::client_config::Role;
+use super::client_log::Reporter;
+use super::ffi::{Alarm, EventQueue};
 use super::{Fault, FaultKind, Properties};
 use crate::error::{counted, quiet};
+use crate::sync::{Mutex, whole};
 
 /// A record to send. Borrowed: librdkafka copies it.
 pub(crate) struct Outgoing<'a> {
@@ -250,7 +251,7 @@ impl DeliveryContext {
     }
 
     fn lock(&self) -> MutexGuard<'_, Reported> {
-        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reported.lock()
     }
 
     pub(super) fn take(&self) -> Deliveries {
@@ -383,7 +384,7 @@ pub(super) struct Reports {
 
 impl Alarm for Reports {
     fn ring(&self) {
-        *self.come.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.come.lock() = true;
         self.bell.notify_all();
     }
 }
@@ -391,11 +392,9 @@ impl Alarm for Reports {
 impl Reports {
     /// Waits until they have come, or for `time`.
     fn wait(&self, time: Duration) {
-        let come = self.come.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut come, _) = self
-            .bell
-            .wait_timeout_while(come, time, |come| !*come)
-            .unwrap_or_else(PoisonError::into_inner);
+        let come = self.come.lock();
+        let waited = self.bell.wait_timeout_while(come, time, |come| !*come);
+        let (mut come, _) = whole(waited);
         *come = false;
     }
 }

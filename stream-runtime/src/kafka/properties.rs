@@ -3,10 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 
-use super::{Fault, jaas, names};
+use super::{config_names, jaas};
+
+/// Session timeout of a member where nothing asks for a longer one: the least Apache Kafka allows by default.
+pub(crate) const SESSION: Duration = Duration::from_secs(6);
+/// Time for which the broker lets a transaction be open.
+pub(crate) const TRANSACTION: Duration = Duration::from_secs(15);
 
 /// Settings of the Kafka client: librdkafka's names, with Java's accepted where they are known.
 ///
@@ -102,12 +108,12 @@ impl Properties {
         if name.is_empty() {
             return Err("a setting has no name".to_owned());
         }
-        if names::OWNED.contains(&name) {
+        if config_names::OWNED.contains(&name) {
             return Ok(Some(Notice::Owned {
                 name: name.to_owned(),
             }));
         }
-        if names::is_java_only(name) {
+        if config_names::is_java_only(name) {
             return Ok(Some(Notice::Ignored {
                 name: name.to_owned(),
             }));
@@ -135,14 +141,15 @@ impl Properties {
             name: name.to_owned(),
             place: place.to_owned(),
         };
-        self.said.insert(names::translate(name).to_owned(), said);
+        self.said
+            .insert(config_names::translate(name).to_owned(), said);
         Ok(None)
     }
 
     /// Takes the value under librdkafka's own name, so that of two aliases the last word wins.
     fn put(&mut self, name: &str, value: &str) {
         self.values
-            .insert(names::translate(name).to_owned(), value.to_owned());
+            .insert(config_names::translate(name).to_owned(), value.to_owned());
     }
 
     /// Adds the settings of a `client.properties` file, as Confluent Cloud gives it.
@@ -159,7 +166,7 @@ impl Properties {
             let place = format!("{file}:{line}");
             let at = |error: String| format!("{place}: {error}");
             notices.extend(self.set_at(&name, &value, &place).map_err(at)?);
-            let own = names::translate(&name);
+            let own = config_names::translate(&name);
             if let Some(value) = self.values.get(own) {
                 is_known(own, value).map_err(at)?;
                 self.is_safe(own).map_err(at)?;
@@ -214,7 +221,7 @@ impl Properties {
     fn is_sound(&self) -> Result<(), String> {
         let (turn, session) = ("max.poll.interval.ms", "session.timeout.ms");
         let least = self.number(session);
-        let least = least.unwrap_or(super::SESSION.as_millis() as i64);
+        let least = least.unwrap_or(SESSION.as_millis() as i64);
         if self.number(turn) < Some(least) && self.number(turn).is_some() {
             return Err(format!(
                 "{} must be at least {}",
@@ -227,7 +234,7 @@ impl Properties {
         }
         let (linger, open) = ("queue.buffering.max.ms", "transaction.timeout.ms");
         let most = self.number(open);
-        let most = most.unwrap_or(super::TRANSACTION.as_millis() as i64);
+        let most = most.unwrap_or(TRANSACTION.as_millis() as i64);
         if self.number(linger) >= Some(most) {
             return Err(format!(
                 "{} must be less than the {most} ms in which a commit has to end (`{open}`); a commit sends at once, so it is not needed",
@@ -241,7 +248,7 @@ impl Properties {
     pub(crate) fn told(&self, name: &str) -> String {
         let said = self.said.get(name);
         let value = match self.get(name) {
-            Some(_) if names::is_secret(name) => " = ***".to_owned(),
+            Some(_) if config_names::is_secret(name) => " = ***".to_owned(),
             Some(value) => format!(" = {value}"),
             None => String::new(),
         };
@@ -250,21 +257,9 @@ impl Properties {
         format!("`{}`{value}{place}", said.map_or(name, |said| &said.name))
     }
 
-    /// Names the user's own settings behind librdkafka's in an error of a client that could not be made.
-    pub(super) fn explain(&self, fault: Fault) -> Fault {
-        let text = fault.to_string();
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
-        let mut named: Vec<String> = text
-            .split(|c: char| !is_part(c))
-            .map(|word| names::translate(word.trim_matches('.')))
-            .filter(|name| self.said.contains_key(*name))
-            .map(|name| self.told(name))
-            .collect();
-        named.dedup();
-        match named.is_empty() {
-            true => fault,
-            false => fault.because(&format!("you set {}", named.join(", "))),
-        }
+    /// Returns whether the user has set this, under any of its names.
+    pub(super) fn has_said(&self, name: &str) -> bool {
+        self.said.contains_key(name)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -279,7 +274,7 @@ impl fmt::Debug for Properties {
         let shown = |(name, value): (&String, &String)| {
             (
                 name.clone(),
-                if names::is_secret(name) {
+                if config_names::is_secret(name) {
                     "***".to_owned()
                 } else {
                     value.clone()
@@ -301,7 +296,7 @@ fn is_known(name: &str, value: &str) -> Result<(), String> {
         .map_err(|error| match error {
             rdkafka::error::KafkaError::ClientConfig(_, description, ..) => {
                 // librdkafka's text repeats the value.
-                if names::is_secret(name) {
+                if config_names::is_secret(name) {
                     format!("the value of `{name}` is not valid")
                 } else {
                     format!("{description} (`{name}`)")
@@ -509,22 +504,5 @@ basic.auth.user.info=a:b
             properties.read(text, "c").unwrap();
             properties.check().unwrap();
         }
-    }
-
-    #[test]
-    fn an_error_of_librdkafka_names_what_the_user_wrote() {
-        let mut properties = Properties::default();
-        let text = "delivery.timeout.ms=5\nsasl.password=geheim\n";
-        properties.read(text, "c").unwrap();
-        let fault = |text: &str| {
-            let fault = Fault::new(super::super::FaultKind::Refused, "make a producer", text);
-            properties.explain(fault).to_string()
-        };
-        assert_eq!(
-            fault("`message.timeout.ms` is wrong."),
-            "could not make a producer: `message.timeout.ms` is wrong. (you set `delivery.timeout.ms` = 5 (c:1))"
-        );
-        assert!(!fault("`sasl.password`").contains("geheim"));
-        assert_eq!(fault("no name"), "could not make a producer: no name");
     }
 }

@@ -10,9 +10,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 
+use super::client_config::Role;
+use super::client_log::Reporter;
 use super::group::{list_of, queues};
-use super::report::Reporter;
-use super::roles::Role;
 use super::{Fault, Isolation, PartitionQueue, Place, Properties, Wake};
 
 /// Reads the partitions it is given. With every change of them librdkafka reads the others again from

@@ -319,7 +319,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
         (Some(7), "marks")
     );
 
-    // The end lies behind the commit's marker, which is no record.
+    // The end lies behind the commit's marker, which is not a record.
     let reader = Reader::new(&properties, &group, Isolation::Committed, &wake).unwrap();
     let out = reader
         .add(&[Place::new(Arc::clone(&output), 0, 0)])

@@ -9,9 +9,9 @@ use rdkafka::producer::Producer;
 use rdkafka::util::Timeout;
 
 use super::admin::Visitor;
+use super::client_config::Role;
 use super::group::{GroupConsumer, list_with};
 use super::producer::{self, DeliveryContext, Line};
-use super::roles::Role;
 use super::{Deliveries, Fault, FaultKind, Outgoing, Place, Properties};
 use crate::error::counted;
 use crate::mutants::{self, Mutant};

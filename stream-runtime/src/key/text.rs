@@ -122,7 +122,7 @@ impl KeyForm {
     ///
     /// # Errors
     ///
-    /// When that is no key of the type; the text says how one is written.
+    /// When that is not a key of the type; the text says how one is written.
     pub fn read(&self, written: &Value) -> Result<Option<Vec<u8>>, KeyError> {
         (self.read)(written)
     }
@@ -140,7 +140,7 @@ impl KeyForm {
     ///
     /// # Errors
     ///
-    /// When the bytes are no key of the type.
+    /// When the bytes are not a key of the type.
     pub fn show(&self, wire: Option<&[u8]>) -> Result<Value, KeyError> {
         (self.show)(wire)
     }
@@ -149,7 +149,7 @@ impl KeyForm {
     ///
     /// # Errors
     ///
-    /// When the bytes are no key of the type.
+    /// When the bytes are not a key of the type.
     pub fn show_ordered(&self, bytes: &[u8]) -> Result<Value, KeyError> {
         (self.show_ordered)(bytes)
     }
@@ -229,21 +229,21 @@ mod tests {
         let byte = text(KeyForm::of::<u8>(), json!("300"));
         assert_eq!(
             byte,
-            "`300` is no u8: number too large to fit in target type"
+            "`300` is not a u8: number too large to fit in target type"
         );
         let word = text(KeyForm::of::<i32>(), json!("seven"));
-        assert!(word.starts_with("`seven` is no i32: "), "{word}");
-        assert!(text(KeyForm::of::<i64>(), json!(1.5)).starts_with("`1.5` is no i64"));
+        assert!(word.starts_with("`seven` is not an i32: "), "{word}");
+        assert!(text(KeyForm::of::<i64>(), json!(1.5)).starts_with("`1.5` is not an i64"));
     }
 
     #[test]
     fn other_keys_say_how_they_are_written() {
         let text = |key: KeyForm, written| key.read(&written).unwrap_err().to_string();
-        assert!(text(KeyForm::of::<Uuid>(), json!("x")).starts_with("`x` is no Uuid: "));
+        assert!(text(KeyForm::of::<Uuid>(), json!("x")).starts_with("`x` is not a Uuid: "));
         assert!(text(KeyForm::of::<bool>(), json!("yes")).contains("true or false"));
         assert!(text(KeyForm::of::<Bytes>(), json!("0x1")).contains("two hexadecimal digits"));
         assert!(text(KeyForm::of::<(String, u8)>(), json!("ann")).contains("[\"ann\",7]"));
-        assert!(text(KeyForm::of::<String>(), json!({"a": 1})).contains("is no String"));
+        assert!(text(KeyForm::of::<String>(), json!({"a": 1})).contains("is not a String"));
         let optional = KeyForm::of::<Option<u8>>();
         assert_eq!(optional.read(&Value::Null), Ok(None));
         assert_eq!(optional.show(None), Ok(Value::Null));

@@ -41,7 +41,7 @@ use std::{fmt, marker::PhantomData};
 ///         let digits = format!("{whole}{part}");
 ///         match digits.parse() {
 ///             Ok(cents) if part.len() == 2 => Ok(Cents(cents)),
-///             _ => Err(D::Error::custom(format_args!("{text:?} is no amount with two decimals"))),
+///             _ => Err(D::Error::custom(format_args!("{text:?} is not an amount with two decimals"))),
 ///         }
 ///     }
 /// }
@@ -529,6 +529,16 @@ impl<T: Dated> Visitor<'_> for Formatted<T> {
 }
 
 /// A type that `#[field(date_format = ..)]` may stand on.
+///
+/// ```
+/// use stream_runtime::prelude::*;
+///
+/// #[record]
+/// struct Reading {
+///     #[field(date_format = "%Y-%m-%d %H:%M")]
+///     at: DateTime<Utc>,
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`date_format` needs a time, `{Self}` is none",
     label = "not a time",

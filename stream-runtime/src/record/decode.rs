@@ -1,6 +1,7 @@
 //! From the bytes of a message to a record, and what is said when they are none.
 
 use crate::codec::{CodecError, json, work::ReadsRow};
+use crate::error::{Error, Kind};
 use serde::de::DeserializeOwned;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -176,10 +177,33 @@ fn masked(text: String) -> String {
     }
 }
 
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        Self::caused(Kind::Record, error)
+    }
+}
+
+impl From<EncodeError> for Error {
+    fn from(error: EncodeError) -> Self {
+        Self::caused(Kind::Record, error)
+    }
+}
+
 /// Why the value of a message is not the record that was asked for.
 ///
 /// Its text names the record, the path of the field, the rule that was broken, and the first 120 characters of the value.
 /// When the record has `sensitive` fields, nothing of the value is shown.
+///
+/// ```
+/// use stream_runtime::prelude::*;
+///
+/// #[record]
+/// #[derive(Debug)]
+/// struct Reading { voltage: f64 }
+///
+/// let error = Reading::decode(Some(br#"{"voltage":"low"}"#)).unwrap_err();
+/// assert!(!error.is_tombstone());
+/// ```
 pub struct DecodeError(Box<Inner>);
 
 struct Inner {
@@ -223,16 +247,49 @@ impl DecodeError {
     }
 
     /// The path of the field, as in `address.city` or `parts[1].n`; none when it is the whole value.
+    ///
+    /// ```
+    /// use stream_runtime::prelude::*;
+    ///
+    /// #[record]
+    /// #[derive(Debug)]
+    /// struct Reading { voltage: f64 }
+    ///
+    /// let error = Reading::decode(Some(br#"{"voltage":"low"}"#)).unwrap_err();
+    /// assert_eq!(error.field(), Some("voltage"));
+    /// ```
     pub fn field(&self) -> Option<&str> {
         self.0.field.as_deref()
     }
 
     /// What is wrong, without place and preview.
+    ///
+    /// ```
+    /// use stream_runtime::prelude::*;
+    ///
+    /// #[record]
+    /// #[derive(Debug)]
+    /// struct Reading { voltage: f64 }
+    ///
+    /// let error = Reading::decode(Some(br#"{"voltage":"low"}"#)).unwrap_err();
+    /// assert!(!error.problem().is_empty());
+    /// ```
     pub fn problem(&self) -> &str {
         &self.0.problem
     }
 
     /// Whether the message had no value.
+    ///
+    /// ```
+    /// use stream_runtime::prelude::*;
+    ///
+    /// #[record]
+    /// #[derive(Debug)]
+    /// struct Reading { voltage: f64 }
+    ///
+    /// let error = Reading::decode(Some(br#"{"voltage":"low"}"#)).unwrap_err();
+    /// assert!(!error.is_tombstone());
+    /// ```
     pub fn is_tombstone(&self) -> bool {
         self.0.tombstone
     }
@@ -280,6 +337,17 @@ pub(crate) fn preview(bytes: &[u8]) -> String {
 }
 
 /// Why a record has no bytes.
+///
+/// ```
+/// use stream_runtime::{EncodeError, Record};
+///
+/// fn bytes(value: &String) -> Result<Vec<u8>, EncodeError> {
+///     let mut bytes = Vec::new();
+///     value.encode(&mut bytes)?;
+///     Ok(bytes)
+/// }
+/// assert!(!bytes(&"tea".to_owned()).unwrap().is_empty());
+/// ```
 #[derive(Debug)]
 pub struct EncodeError(String);
 

@@ -35,6 +35,12 @@ pub fn hold_on_writing<E: serde::ser::Error>(
 }
 
 /// The literal of a `min` or `max`.
+///
+/// ```
+/// use stream_runtime::fields::Bound;
+///
+/// assert_eq!(Bound::Int(3).to_string(), "3");
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum Bound {
     /// `min = 3`
@@ -54,6 +60,12 @@ impl fmt::Display for Bound {
 
 /// A type that `min` and `max` may stand on: a number, or an `Option` of one (`None` breaks no rule). Implement it for a type
 /// of your own: [`Coerce`](super::coerce::Coerce) has an example.
+///
+/// ```
+/// use stream_runtime::fields::Number;
+///
+/// assert_eq!(7_u8.show(), "7");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`min` and `max` need a number, `{Self}` is none",
     label = "not a number",
@@ -112,6 +124,12 @@ impl<T: Number> Number for Option<T> {
 }
 
 /// A type that `min_length` and `max_length` may stand on.
+///
+/// ```
+/// use stream_runtime::fields::Length;
+///
+/// assert_eq!("tea".to_owned().length(), Some(3));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`min_length` and `max_length` need a text or a list, `{Self}` is neither",
     label = "has no length",

@@ -37,7 +37,7 @@ pub struct FieldShape {
 pub struct InnerShape {
     /// As it is written, without spaces.
     pub ty: &'static str,
-    /// Its shape; [`Shape::OPAQUE`] of one that is no record of this framework's.
+    /// Its shape; [`Shape::OPAQUE`] of one that is not a record of this framework's.
     pub shape: fn() -> &'static Shape,
 }
 

@@ -6,6 +6,13 @@ use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
 ///
 /// Implemented for `DateTime` of any zone, `NaiveDateTime` (taken as UTC), `i64` and `u64` (milliseconds since the epoch),
 /// and `Option` of them: `None` leaves the record with the time of its Kafka message.
+///
+/// ```
+/// use chrono::DateTime;
+/// use stream_runtime::fields::EventTime;
+///
+/// assert_eq!(DateTime::from_timestamp_millis(7).millis(), Some(7));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an event time",
     label = "not a time",

@@ -28,7 +28,7 @@ impl Checkpoint {
         out
     }
 
-    /// `None` when these bytes are no checkpoint of a format known here.
+    /// `None` when these bytes are not a checkpoint of a format known here.
     pub(super) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
         let (fixed, mark) = bytes.split_at_checked(FIXED)?;
         if fixed[0] != FORMAT {

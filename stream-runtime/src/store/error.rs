@@ -113,7 +113,7 @@ impl StoreError {
             ),
             K::NotADirectory | K::AlreadyExists => (
                 Kind::Io,
-                "something that is no directory is in the way: move it, or give another --data-dir",
+                "something that is not a directory is in the way: move it, or give another --data-dir",
             ),
             _ => (Kind::Io, "check that disk, or give another --data-dir"),
         };

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, MutexGuard};
 
-use super::round::{self, Rounds};
+use super::flush_round::{self, Rounds};
 use super::{Checkpoint, Row, Store, StoreError, Tree, TreeWrite};
+
+use crate::sync::{Mutex, RwLock};
 
 /// Trees in memory. Keeps the same promises as the one on disk, except surviving.
 #[derive(Default)]
@@ -36,15 +38,15 @@ impl MemoryStore {
     pub(crate) fn copy(&self) -> Self {
         let copy = Self::new();
         for ((table, partition), tree) in self.lock().iter() {
-            let held = tree.held.read().unwrap_or_else(PoisonError::into_inner);
+            let held = tree.held.read();
             let own = copy.own(table, *partition);
-            *own.held.write().unwrap_or_else(PoisonError::into_inner) = held.clone();
+            *own.held.write() = held.clone();
         }
         copy
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, i32), Arc<MemoryTree>>> {
-        self.trees.lock().unwrap_or_else(PoisonError::into_inner)
+        self.trees.lock()
     }
 
     fn own(&self, table: &str, partition: i32) -> Arc<MemoryTree> {
@@ -68,7 +70,7 @@ impl Store for MemoryStore {
     }
 
     fn round(&self, writes: &mut [TreeWrite]) -> Result<(), StoreError> {
-        round::write(self, writes)
+        flush_round::write(self, writes)
     }
 
     fn trees(&self) -> Result<Vec<(String, i32)>, StoreError> {
@@ -79,7 +81,7 @@ impl Store for MemoryStore {
 impl Rounds for MemoryStore {
     fn rows(&self, write: &TreeWrite) -> Result<(), StoreError> {
         let tree = self.own(write.tree.table(), write.tree.partition());
-        let mut held = tree.held.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = tree.held.write();
         for (key, value) in &write.rows {
             match value {
                 Some(value) => held.rows.insert(key.to_vec(), value.to_vec()),
@@ -91,7 +93,7 @@ impl Rounds for MemoryStore {
 
     fn checkpoint(&self, write: &TreeWrite) -> Result<(), StoreError> {
         let tree = self.own(write.tree.table(), write.tree.partition());
-        let mut held = tree.held.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = tree.held.write();
         held.checkpoint = Some(write.checkpoint.clone());
         Ok(())
     }
@@ -103,7 +105,7 @@ impl Rounds for MemoryStore {
 
 impl MemoryTree {
     fn read<R>(&self, read: impl FnOnce(&Held) -> R) -> R {
-        read(&self.held.read().unwrap_or_else(PoisonError::into_inner))
+        read(&self.held.read())
     }
 }
 
@@ -150,7 +152,7 @@ impl Tree for MemoryTree {
     }
 
     fn clear(&self) -> Result<(), StoreError> {
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.write();
         *held = Held::default();
         Ok(())
     }

@@ -2,26 +2,26 @@
 //!
 //! Kafka's changelog is the truth; a store is a checkpoint that makes recovery short. It knows bytes, in trees: one
 //! tree per table and partition, with the offset of the changelog up to which it is true. [`SledStore`] keeps them on
-//! disk, [`MemoryStore`] in memory, and a [`Storer`] writes to either on a thread of its own.
+//! disk, [`MemoryStore`] in memory, and a [`Flusher`] writes to either on a thread of its own.
 
 mod checkpoint;
 mod error;
+mod flush_round;
+mod flusher;
 mod memory;
-mod round;
-mod set_aside;
+mod quarantine;
 mod sled;
-mod storer;
 
 #[cfg(test)]
 mod tests;
 
 pub use checkpoint::Checkpoint;
 pub use error::StoreError;
-pub use memory::MemoryStore;
 #[cfg(test)]
-pub(crate) use round::{Rounds, write as write_round};
+pub(crate) use flush_round::{Rounds, write as write_round};
+pub use flusher::{Flusher, Stored, StorerClient};
+pub use memory::MemoryStore;
 pub use sled::{SledOptions, SledStore};
-pub use storer::{Stored, Storer, StorerClient};
 
 use std::sync::Arc;
 

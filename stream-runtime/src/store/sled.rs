@@ -11,15 +11,18 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLockReadGuard, RwLockWriteGuard};
 
 mod opening;
 
-use opening::{from_sled, lock_beside, open_dir, panic_text};
+use opening::{from_sled, lock_beside, open_dir};
 
-use super::round::{self, Rounds};
-use super::set_aside::set_aside;
+use super::flush_round::{self, Rounds};
+use super::quarantine::set_aside;
 use super::{Checkpoint, Row, Store, StoreError, Tree, TreeWrite};
+
+use crate::error::panic_text;
+use crate::sync::RwLock;
 
 /// Tag of the checkpoint's key.
 const CHECKPOINT: &[u8] = &[0x00];
@@ -86,7 +89,7 @@ impl SledStore {
     ///
     /// # Errors
     ///
-    /// When the directory is in use, cannot be written, is no directory, or the disk is full.
+    /// When the directory is in use, cannot be written, is not a directory, or the disk is full.
     pub fn open(dir: &Path, options: SledOptions) -> Result<SledStore, StoreError> {
         if let Some(parent) = dir.parent() {
             fs::create_dir_all(parent)
@@ -189,11 +192,11 @@ impl Drop for SledStore {
 
 impl Disk {
     fn read(&self) -> RwLockReadGuard<'_, Option<Open>> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+        self.state.read()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Option<Open>> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+        self.state.write()
     }
 
     /// sled's tree, opened if this is the first use.
@@ -239,7 +242,7 @@ impl Disk {
 
     /// A panic over a write need not mean garbage, sled panics over a full disk as well: it is opened and tried again.
     fn guarded_round(&self, writes: &mut [TreeWrite]) -> Result<(), StoreError> {
-        match catch_unwind(AssertUnwindSafe(|| round::write(self, writes))) {
+        match catch_unwind(AssertUnwindSafe(|| flush_round::write(self, writes))) {
             Ok(result) => {
                 self.panics.store(0, Ordering::Relaxed);
                 result.map_err(|error| self.condemn(error))

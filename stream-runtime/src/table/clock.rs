@@ -18,10 +18,10 @@ pub enum Hand {
     Several,
 }
 
-/// Hands the wire key of each event in hand to a closure; `None`: it has none.
+/// Hands the wire key of each current event to a closure; `None`: it has none.
 pub type EachKey = Box<dyn Fn(&mut dyn FnMut(Option<&[u8]>))>;
 
-/// The keys of the events in hand, as the task knows them. Asked only where a lookup seems to be in the wrong partition.
+/// The keys of the events in flight, as the task knows them. Asked only where a lookup seems to be in the wrong partition.
 #[derive(Default)]
 pub struct KeysInHand(OnceCell<EachKey>);
 
@@ -50,7 +50,7 @@ impl fmt::Debug for KeysInHand {
 /// Times and counters of one task.
 #[derive(Debug)]
 pub struct Clock {
-    /// Event time of the event in hand, epoch ms.
+    /// Event time of the current event, epoch ms.
     pub event_time: Cell<i64>,
     /// Largest event time acknowledged, epoch ms; [`NO_TIME`] before the first.
     pub stream_time: Cell<i64>,
@@ -68,11 +68,11 @@ pub struct Clock {
     pub misplaced: Cell<u64>,
     /// Lookups of keys that belong to another partition.
     pub misplaced_reads: Cell<u64>,
-    /// The keys of the events in hand.
+    /// The keys of the events in flight.
     pub keys: KeysInHand,
-    /// Rows changed since the last commit, over all tables; a commit is cut by it.
+    /// RowCache changed since the last commit, over all tables; a commit is cut by it.
     pub dirty: Cell<usize>,
-    /// Tells that a row which the event in hand has changed is looked at before the event is acknowledged.
+    /// Tells that a row which the current event has changed is looked at before the event is acknowledged.
     pub unproven: Cell<bool>,
 }
 

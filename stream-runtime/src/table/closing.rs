@@ -1,15 +1,16 @@
-//! Rows whose window is over, handed out in the order of `(end, key)`, and the cursor behind them.
+//! RowCache whose window is over, dispatched in the order of `(end, key)`, and the cursor behind them.
 
 use std::collections::VecDeque;
 
+use super::entry::Value;
 use super::layout;
 use super::row::RowSpec;
-use super::rows::{NO_DISK, Rows};
-use super::slot::Value;
+use super::row_cache::{NO_DISK, RowCache};
+use super::window_end;
 use crate::error::Error;
 use crate::store::Tree;
 
-/// Rows read from the store at a time.
+/// RowCache read from the store at a time.
 const CHUNK: usize = 4096;
 
 /// The closing of one partition's windows.
@@ -44,25 +45,26 @@ impl<S: RowSpec> Default for Closing<S> {
 }
 
 impl<S: RowSpec> Closing<S> {
-    /// Forgets the queue; it is gathered anew behind the cursor.
+    /// Forgets the queue; it is gathered again behind the cursor.
     pub(super) fn restart(&mut self) {
         self.queue.clear();
         self.active = false;
     }
 
     /// End of the first open window.
-    pub(super) fn first_open(&self, rows: &Rows<S>) -> Option<i64> {
-        let cached = rows.windows.first_key_value().map(|(end, _)| *end);
-        let disk = (rows.disk.0 <= rows.disk.1 && S::ALIGNED).then_some(rows.disk.0);
+    pub(super) fn first_open(&self, rows: &RowCache<S>) -> Option<i64> {
+        let cached = rows.windows.open.first_key_value().map(|(end, _)| *end);
+        let disk = (rows.windows.disk.0 <= rows.windows.disk.1 && S::ALIGNED)
+            .then_some(rows.windows.disk.0);
         let active = self.active.then_some(self.end);
         [cached, disk, active].into_iter().flatten().min()
     }
 
     /// The slot of the next row to close: the first row of the first open window when that is over at `stream_time`.
-    /// Rows at or before the cursor, left over by a crash, are dropped on the way.
+    /// RowCache at or before the cursor, left over by a crash, are dropped on the way.
     pub(super) fn head(
         &mut self,
-        rows: &mut Rows<S>,
+        rows: &mut RowCache<S>,
         stream_time: i64,
     ) -> Result<Option<u32>, Error> {
         loop {
@@ -100,9 +102,9 @@ impl<S: RowSpec> Closing<S> {
         }
     }
 
-    /// The row in hand is closed: the cursor moves over it. It need not be at the head of the queue any more, which a
+    /// The row in flight is closed: the cursor moves over it. It need not be at the head of the queue any more, which a
     /// round of the store empties at any time.
-    pub(super) fn close_head(&mut self, rows: &mut Rows<S>) {
+    pub(super) fn close_head(&mut self, rows: &mut RowCache<S>) {
         let Some(at) = rows.hand.take() else {
             return;
         };
@@ -115,10 +117,10 @@ impl<S: RowSpec> Closing<S> {
         self.drop_or_keep(rows, at);
     }
 
-    fn drop_or_keep(&mut self, rows: &mut Rows<S>, at: u32) {
+    fn drop_or_keep(&mut self, rows: &mut RowCache<S>, at: u32) {
         if S::DESCRIPTOR.retention > 0 {
             let end = rows.slots[at as usize].end;
-            rows.retained.entry(end).or_default().push(at);
+            rows.windows.retained.entry(end).or_default().push(at);
         } else {
             rows.slots[at as usize].value = Value::Absent;
             rows.touch(at);
@@ -126,11 +128,11 @@ impl<S: RowSpec> Closing<S> {
     }
 
     /// Fills the queue with the next rows of the window, from cache and store.
-    fn gather(&mut self, rows: &mut Rows<S>) -> Result<(), Error> {
+    fn gather(&mut self, rows: &mut RowCache<S>) -> Result<(), Error> {
         let end = self.end;
         let mut upto = None;
         self.whole = true;
-        if rows.disk.0 <= end && end <= rows.disk.1 {
+        if rows.windows.disk.0 <= end && end <= rows.windows.disk.1 {
             let (mut from, mut to) = (Vec::new(), Vec::new());
             match &self.cursor {
                 Some((e, key)) if *e == end => {
@@ -154,7 +156,7 @@ impl<S: RowSpec> Closing<S> {
                 let known = rows.cached();
                 let at = rows.place(end, key);
                 if rows.cached() > known {
-                    rows.windows.entry(end).or_default().push(at);
+                    rows.windows.open.entry(end).or_default().push(at);
                 }
             }
             if !self.whole {
@@ -168,6 +170,7 @@ impl<S: RowSpec> Closing<S> {
         let slots = &rows.slots;
         let mut list: Vec<u32> = rows
             .windows
+            .open
             .get(&end)
             .map(|list| {
                 list.iter()
@@ -200,11 +203,11 @@ impl<S: RowSpec> Closing<S> {
     }
 
     /// All rows of the window are closed.
-    fn finish_window(&mut self, rows: &mut Rows<S>) -> Result<(), Error> {
+    fn finish_window(&mut self, rows: &mut RowCache<S>) -> Result<(), Error> {
         self.active = false;
-        rows.windows.remove(&self.end);
-        if rows.disk.0 <= self.end && rows.disk.0 <= rows.disk.1 {
-            rows.disk = match self.end.checked_add(1) {
+        rows.windows.open.remove(&self.end);
+        if rows.windows.disk.0 <= self.end && rows.windows.disk.0 <= rows.windows.disk.1 {
+            rows.windows.disk = match self.end.checked_add(1) {
                 Some(after) => first_disk(rows, Some(after))?,
                 None => NO_DISK,
             };
@@ -215,7 +218,7 @@ impl<S: RowSpec> Closing<S> {
 
 /// The span of window ends that the store holds from `from` on; plain tables: everything or nothing.
 pub(super) fn first_disk<S: RowSpec>(
-    rows: &Rows<S>,
+    rows: &RowCache<S>,
     from: Option<i64>,
 ) -> Result<(i64, i64), Error> {
     let Some(tree) = &rows.tree else {
@@ -235,8 +238,8 @@ pub(super) fn first_disk<S: RowSpec>(
     match tree.scan(&start, None).next() {
         Some(first) => {
             let (key, _) = first.map_err(Error::from)?;
-            let first = layout::end_in::<S>(&key)?;
-            let last = match rows.disk.1 {
+            let first = window_end::end_in::<S>(&key)?;
+            let last = match rows.windows.disk.1 {
                 i64::MIN => last_disk::<S>(&**tree, first)?,
                 last => last,
             };
@@ -260,28 +263,28 @@ fn last_disk<S: RowSpec>(tree: &dyn Tree, first: i64) -> Result<i64, Error> {
         start.clear();
         layout::push_end(after, &mut start);
         match tree.scan(&start, None).next() {
-            Some(row) => last = layout::end_in::<S>(&row.map_err(Error::from)?.0)?,
+            Some(row) => last = window_end::end_in::<S>(&row.map_err(Error::from)?.0)?,
             None => return Ok(last),
         }
     }
 }
 
 /// Stream time at which the first retained window's rows go.
-pub(super) fn expires_at<S: RowSpec>(rows: &Rows<S>) -> i64 {
-    match rows.retained.first_key_value() {
+pub(super) fn expires_at<S: RowSpec>(rows: &RowCache<S>) -> i64 {
+    match rows.windows.retained.first_key_value() {
         Some((end, _)) => end.saturating_add(S::DESCRIPTOR.retention),
         None => i64::MAX,
     }
 }
 
 /// Drops rows of closed windows whose retention is over; about a chunk at a time.
-pub(super) fn expire<S: RowSpec>(rows: &mut Rows<S>, stream_time: i64) -> Result<(), Error> {
+pub(super) fn expire<S: RowSpec>(rows: &mut RowCache<S>, stream_time: i64) -> Result<(), Error> {
     let mut dropped = 0;
     while expires_at(rows) <= stream_time && dropped < CHUNK {
-        let Some((end, mut list)) = rows.retained.pop_first() else {
+        let Some((end, mut list)) = rows.windows.retained.pop_first() else {
             break;
         };
-        if rows.retained_on_disk {
+        if rows.windows.retained_on_disk {
             for key in keys_on_disk(rows, end)? {
                 list.push(rows.place(end, key));
             }
@@ -299,7 +302,7 @@ pub(super) fn expire<S: RowSpec>(rows: &mut Rows<S>, stream_time: i64) -> Result
 }
 
 /// Keys of a window's rows in the store.
-fn keys_on_disk<S: RowSpec>(rows: &Rows<S>, end: i64) -> Result<Vec<S::Key>, Error> {
+fn keys_on_disk<S: RowSpec>(rows: &RowCache<S>, end: i64) -> Result<Vec<S::Key>, Error> {
     let (mut from, mut to) = (Vec::new(), Vec::new());
     layout::push_end(end, &mut from);
     layout::push_end(end.saturating_add(1), &mut to);
@@ -313,7 +316,7 @@ fn keys_on_disk<S: RowSpec>(rows: &Rows<S>, end: i64) -> Result<Vec<S::Key>, Err
 
 /// Notes the closed windows that the store still has rows of, so that they expire.
 pub(super) fn note_retained<S: RowSpec>(
-    rows: &mut Rows<S>,
+    rows: &mut RowCache<S>,
     cursor: Option<&(i64, S::Key)>,
 ) -> Result<(), Error> {
     let (Some((last, _)), Some(tree)) = (cursor, rows.tree.clone()) else {
@@ -322,12 +325,12 @@ pub(super) fn note_retained<S: RowSpec>(
     let mut from = Vec::new();
     // One look per window: from the first row of a window straight to the next window.
     while let Some(row) = tree.scan(&from, None).next() {
-        let end = layout::end_in::<S>(&row?.0)?;
+        let end = window_end::end_in::<S>(&row?.0)?;
         if end > *last {
             break;
         }
-        rows.retained.entry(end).or_default();
-        rows.retained_on_disk = true;
+        rows.windows.retained.entry(end).or_default();
+        rows.windows.retained_on_disk = true;
         let Some(after) = end.checked_add(1) else {
             break;
         };
@@ -338,20 +341,20 @@ pub(super) fn note_retained<S: RowSpec>(
 }
 
 /// Files every cached row by the cursor: closed rows under `retained`, the others under `windows`.
-pub(super) fn refile<S: RowSpec>(rows: &mut Rows<S>, closing: &Closing<S>) {
+pub(super) fn refile<S: RowSpec>(rows: &mut RowCache<S>, closing: &Closing<S>) {
     let closed = |end: i64, key: &S::Key| {
         let cursor = closing.committed.as_ref();
         cursor.is_some_and(|(e, k)| (end, key) <= (*e, k))
     };
     let last_closed = closing.committed.as_ref().map(|(end, _)| *end);
     let mut all: Vec<(i64, u32)> = Vec::new();
-    for (end, list) in std::mem::take(&mut rows.windows) {
+    for (end, list) in std::mem::take(&mut rows.windows.open) {
         all.extend(list.into_iter().map(|at| (end, at)));
     }
-    for (end, list) in std::mem::take(&mut rows.retained) {
+    for (end, list) in std::mem::take(&mut rows.windows.retained) {
         all.extend(list.into_iter().map(|at| (end, at)));
-        if rows.retained_on_disk && Some(end) <= last_closed {
-            rows.retained.insert(end, Vec::new());
+        if rows.windows.retained_on_disk && Some(end) <= last_closed {
+            rows.windows.retained.insert(end, Vec::new());
         }
     }
     all.sort_unstable();
@@ -362,7 +365,7 @@ pub(super) fn refile<S: RowSpec>(rows: &mut Rows<S>, closing: &Closing<S>) {
             continue;
         }
         if closed(end, &slot.key) {
-            rows.retained.entry(end).or_default().push(at);
+            rows.windows.retained.entry(end).or_default().push(at);
         } else {
             rows.open_window(end, at);
         }
@@ -370,22 +373,23 @@ pub(super) fn refile<S: RowSpec>(rows: &mut Rows<S>, closing: &Closing<S>) {
 }
 
 /// Ends of the windows that may have rows, in order.
-pub(super) fn ends<S: RowSpec>(rows: &Rows<S>) -> Result<Vec<i64>, Error> {
+pub(super) fn ends<S: RowSpec>(rows: &RowCache<S>) -> Result<Vec<i64>, Error> {
     let mut ends: Vec<i64> = rows
         .windows
+        .open
         .keys()
-        .chain(rows.retained.keys())
+        .chain(rows.windows.retained.keys())
         .copied()
         .collect();
     if let Some(tree) = &rows.tree
-        && rows.disk.0 <= rows.disk.1
+        && rows.windows.disk.0 <= rows.windows.disk.1
     {
         // One look per window: from the first row of a window straight to the next window.
         let mut from = Vec::new();
-        layout::push_end(rows.disk.0, &mut from);
+        layout::push_end(rows.windows.disk.0, &mut from);
         while let Some(row) = tree.scan(&from, None).next() {
-            let end = layout::end_in::<S>(&row?.0)?;
-            if end > rows.disk.1 {
+            let end = window_end::end_in::<S>(&row?.0)?;
+            if end > rows.windows.disk.1 {
                 break;
             }
             ends.push(end);

@@ -1,15 +1,17 @@
-//! What a commit takes from a table's partition, and what becomes of it afterwards.
+//! What a commit takes from a table's partition, and what happens to it afterwards.
 
+use super::check;
 use super::clock::NO_TIME;
+use super::entry::{OnDisk, RowRef, Value};
 use super::layout;
 use super::mark::ROW_TAG;
-use super::partition::RowLimit;
-use super::readback;
+use super::open_table::RowLimit;
 use super::row::{self, RowSpec};
-use super::rows::Rows;
-use super::slot::{Below, RowRef, Value};
+use super::row_cache::RowCache;
+use super::window_end;
 use crate::error::Error;
 use crate::key::StreamKey;
+use crate::store::RowWrite;
 
 /// At most 60 characters of a key, for messages.
 fn preview<K: StreamKey>(key: &K) -> String {
@@ -19,11 +21,8 @@ fn preview<K: StreamKey>(key: &K) -> String {
     format!("{text:?}")
 }
 
-/// Rows for the store: layout keys and values.
-pub type StoredRows = Vec<(Box<[u8]>, Option<Box<[u8]>>)>;
-
-impl<S: RowSpec> Rows<S> {
-    /// Serializes the rows changed since the last commit into the batch. A row that the event in hand has touched
+impl<S: RowSpec> RowCache<S> {
+    /// Serializes the rows changed since the last commit into the batch. A row that the current event has touched
     /// goes in as it was before that event. The caller has set the clock's count of dirty rows to zero.
     pub(super) fn prepare(&mut self) -> Result<(), Error> {
         self.take_back();
@@ -33,24 +32,24 @@ impl<S: RowSpec> Rows<S> {
             if !self.slots[at as usize].dirty {
                 continue;
             }
-            // Only a row that the event in hand has journaled is in the undo list.
+            // Only a row that the current event has journaled is in the undo list.
             let touched = self.slots[at as usize].journaled;
             let undo = self.undo.iter().find(|u| touched && u.slot == at);
-            let in_hand = undo.is_some();
+            let in_flight = undo.is_some();
             if undo.is_some_and(|u| !u.was_dirty) {
                 keep.push(at);
                 continue;
             }
             let old = undo.map(|u| (u.old.as_ref(), u.changed));
             let slot = &mut self.slots[at as usize];
-            slot.dirty = in_hand;
-            if in_hand {
+            slot.dirty = in_flight;
+            if in_flight {
                 keep.push(at);
             }
             let (value, changed) = old.unwrap_or_else(|| (slot.value.as_ref(), slot.changed));
-            if value.is_none() && matches!(slot.below, Below::Nothing) {
+            if value.is_none() && matches!(slot.below, OnDisk::Nothing) {
                 // Made and closed within one commit: nobody below ever heard of it.
-                if !in_hand {
+                if !in_flight {
                     self.forget(at);
                 }
                 continue;
@@ -63,10 +62,10 @@ impl<S: RowSpec> Rows<S> {
                 let changed = S::TTL.is_some().then_some(changed);
                 Self::write(&slot.key, value, changed, &mut self.batch.arena)?;
                 let size = self.batch.arena.len() - key;
-                Self::fits(&slot.key, size, &self.row_limit)?;
+                Self::fits(&slot.key, size, &self.changelog.row_limit)?;
                 if self.readback.thorough {
                     let (_, bytes) = row::split(&self.batch.arena[mid..]);
-                    readback::comes_back::<S>(&slot.key, value, bytes, &mut self.scratch)?;
+                    check::comes_back::<S>(&slot.key, value, bytes, &mut self.scratch)?;
                 }
             }
             let end = self.batch.arena.len();
@@ -82,7 +81,7 @@ impl<S: RowSpec> Rows<S> {
         self.clock
             .dirty
             .set(self.clock.dirty.get() + self.dirty.len());
-        // A row in hand that was dirty before is clean as of this commit, whatever becomes of the event.
+        // A row in flight that was dirty before is clean as of this commit, whatever becomes of the event.
         for undo in &mut self.undo {
             undo.was_dirty = false;
         }
@@ -120,7 +119,7 @@ impl<S: RowSpec> Rows<S> {
         )))
     }
 
-    /// Looks whether the rows that the event in hand has changed can be written.
+    /// Looks whether the rows that the current event has changed can be written.
     pub(super) fn check_hand(&self) -> Result<(), Error> {
         let mut bytes = Vec::new();
         for undo in &self.undo {
@@ -133,7 +132,7 @@ impl<S: RowSpec> Rows<S> {
             layout::push(S::ALIGNED, slot.end, &slot.key, &mut bytes);
             let changed = S::TTL.is_some().then_some(slot.changed);
             Self::write(&slot.key, value, changed, &mut bytes)?;
-            Self::fits(&slot.key, bytes.len(), &self.row_limit)?;
+            Self::fits(&slot.key, bytes.len(), &self.changelog.row_limit)?;
         }
         Ok(())
     }
@@ -153,7 +152,7 @@ impl<S: RowSpec> Rows<S> {
 
     /// The batch is durable in the changelog.
     pub(super) fn committed(&mut self) {
-        self.commits += 1;
+        self.flush.commits += 1;
         self.weigh(self.batch.rows.len(), self.batch.arena.len());
         let kept_in_memory = self.tree.is_none();
         let mut gone = Vec::new();
@@ -163,22 +162,22 @@ impl<S: RowSpec> Rows<S> {
                 .value
                 .map(|v| &self.batch.arena[v.0 as usize..v.1 as usize]);
             if kept_in_memory && bytes.is_none() {
-                slot.below = Below::Nothing;
+                slot.below = OnDisk::Nothing;
                 if !slot.dirty && !matches!(slot.value, Value::Here(_)) {
                     gone.push(row.slot);
                 }
                 continue;
             }
             match (&mut slot.below, bytes) {
-                (Below::Unstored(Some(old)), Some(new)) if old.len() == new.len() => {
+                (OnDisk::Unstored(Some(old)), Some(new)) if old.len() == new.len() => {
                     old.copy_from_slice(new)
                 }
-                (below, new) => *below = Below::Unstored(new.map(Box::from)),
+                (below, new) => *below = OnDisk::Unstored(new.map(Box::from)),
             }
-            slot.commit = self.commits as u32;
+            slot.commit = self.flush.commits as u32;
             if !slot.listed && !kept_in_memory {
                 slot.listed = true;
-                self.unstored.push(row.slot);
+                self.flush.unstored.push(row.slot);
             }
         }
         self.batch.clear();
@@ -187,7 +186,7 @@ impl<S: RowSpec> Rows<S> {
         }
     }
 
-    /// Slots of the rows changed since the last commit.
+    /// Entries of the rows changed since the last commit.
     pub(super) fn changed(&self) -> Vec<u32> {
         let prepared = self.batch.rows.iter().map(|r| r.slot);
         let mut changed: Vec<u32> = prepared.chain(self.dirty.iter().copied()).collect();
@@ -211,26 +210,26 @@ impl<S: RowSpec> Rows<S> {
             }
             slot.dirty = false;
             slot.value = match slot.below {
-                Below::Nothing => Value::Absent,
+                OnDisk::Nothing => Value::Absent,
                 _ => Value::Unloaded,
             };
             let end = slot.end;
             // A row that had closed is open again.
-            if S::ALIGNED && !matches!(slot.below, Below::Nothing) {
+            if S::ALIGNED && !matches!(slot.below, OnDisk::Nothing) {
                 self.open_window(end, at);
             }
         }
         Ok(())
     }
 
-    /// Rows that the store does not have yet, as of the last commit; remembered until [`Rows::stored`].
-    pub(super) fn take_unstored(&mut self) -> StoredRows {
+    /// RowCache that the store does not have yet, as of the last commit; remembered until [`RowCache::stored`].
+    pub(super) fn take_unstored(&mut self) -> Vec<RowWrite> {
         // What changes from here on is newer, during recovery too.
-        self.commits += 1;
-        let mut out = Vec::with_capacity(self.unstored.len());
-        for at in self.unstored.drain(..) {
+        self.flush.commits += 1;
+        let mut out = Vec::with_capacity(self.flush.unstored.len());
+        for at in self.flush.unstored.drain(..) {
             let slot = &mut self.slots[at as usize];
-            let Below::Unstored(bytes) = &slot.below else {
+            let OnDisk::Unstored(bytes) = &slot.below else {
                 slot.listed = false;
                 continue;
             };
@@ -238,15 +237,15 @@ impl<S: RowSpec> Rows<S> {
             layout::push(S::ALIGNED, slot.end, &slot.key, &mut key);
             out.push((key.into_boxed_slice(), bytes.clone()));
             slot.listed = false;
-            self.storing.push(at);
+            self.flush.storing.push(at);
         }
         out
     }
 
     /// A round that took the rows as of commit number `round` is durable.
     pub(super) fn stored(&mut self, round: u64) {
-        self.store_failed = false;
-        for at in std::mem::take(&mut self.storing) {
+        self.flush.failed = false;
+        for at in std::mem::take(&mut self.flush.storing) {
             let slot = &mut self.slots[at as usize];
             // The lower halves of numbers that are close to each other.
             let newer = slot.commit.wrapping_sub(round as u32).cast_signed() > 0;
@@ -254,9 +253,9 @@ impl<S: RowSpec> Rows<S> {
                 continue;
             }
             match &slot.below {
-                Below::Unstored(Some(_)) => slot.below = Below::Stored,
-                Below::Unstored(None) => {
-                    slot.below = Below::Nothing;
+                OnDisk::Unstored(Some(_)) => slot.below = OnDisk::Stored,
+                OnDisk::Unstored(None) => {
+                    slot.below = OnDisk::Nothing;
                     if !slot.dirty && !matches!(slot.value, Value::Here(_)) && !slot.journaled {
                         self.forget(at);
                     }
@@ -269,12 +268,12 @@ impl<S: RowSpec> Rows<S> {
 
     /// A round failed: its rows wait for the next one.
     pub(super) fn not_stored(&mut self) {
-        self.store_failed = true;
-        for at in std::mem::take(&mut self.storing) {
+        self.flush.failed = true;
+        for at in std::mem::take(&mut self.flush.storing) {
             let slot = &mut self.slots[at as usize];
-            if slot.live && matches!(slot.below, Below::Unstored(_)) && !slot.listed {
+            if slot.live && matches!(slot.below, OnDisk::Unstored(_)) && !slot.listed {
                 slot.listed = true;
-                self.unstored.push(at);
+                self.flush.unstored.push(at);
             }
         }
     }
@@ -283,10 +282,10 @@ impl<S: RowSpec> Rows<S> {
     pub(super) fn committed_row(&self, layout_key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let (end, key) = layout::parse::<S::Key>(S::ALIGNED, layout_key, S::DESCRIPTOR.name)?;
         let bytes = match self.below(end, &key) {
-            Some(Below::Nothing) => None,
-            Some(Below::Unstored(bytes)) => bytes.as_deref().map(<[u8]>::to_vec),
+            Some(OnDisk::Nothing) => None,
+            Some(OnDisk::Unstored(bytes)) => bytes.as_deref().map(<[u8]>::to_vec),
             None if !self.may_be_on_disk(end) => None,
-            Some(Below::Stored) | None => match &self.tree {
+            Some(OnDisk::Stored) | None => match &self.tree {
                 Some(tree) => tree.get(layout_key).map_err(Error::from)?,
                 None => None,
             },
@@ -301,7 +300,7 @@ impl<S: RowSpec> Rows<S> {
     /// A row as the changelog has it, during recovery. `None` is a tombstone.
     pub(super) fn restore(&mut self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
         if S::ALIGNED {
-            layout::end_in::<S>(layout_key)?;
+            window_end::end_in::<S>(layout_key)?;
         }
         let (end, key) = layout::parse::<S::Key>(S::ALIGNED, layout_key, S::DESCRIPTOR.name)?;
         self.weigh(1, layout_key.len() + value.map_or(0, <[u8]>::len));
@@ -309,13 +308,13 @@ impl<S: RowSpec> Rows<S> {
         let at = self.place(end, key);
         let fresh = self.cached() > known;
         let slot = &mut self.slots[at as usize];
-        let unfiled = fresh || matches!(slot.below, Below::Unstored(None) | Below::Nothing);
+        let unfiled = fresh || matches!(slot.below, OnDisk::Unstored(None) | OnDisk::Nothing);
         slot.value = Value::Unloaded;
-        slot.below = Below::Unstored(value.map(Box::from));
-        slot.commit = self.commits as u32;
+        slot.below = OnDisk::Unstored(value.map(Box::from));
+        slot.commit = self.flush.commits as u32;
         if !slot.listed {
             slot.listed = true;
-            self.unstored.push(at);
+            self.flush.unstored.push(at);
         }
         if unfiled && value.is_some() {
             self.open_window(end, at);
@@ -336,13 +335,16 @@ impl<S: RowSpec> Rows<S> {
         };
         let over = self
             .windows
+            .open
             .range(..=wall.saturating_sub(grace))
             .rfind(|(_, list)| has_rows(list))
             .map(|(end, _)| *end);
         // Between the first and the last end on disk others are unknown: never beyond one that is open.
-        let disk = [self.disk.1, self.disk.0]
+        let disk = [self.windows.disk.1, self.windows.disk.0]
             .into_iter()
-            .find(|end| self.disk.0 <= self.disk.1 && end.saturating_add(grace) <= wall);
+            .find(|end| {
+                self.windows.disk.0 <= self.windows.disk.1 && end.saturating_add(grace) <= wall
+            });
         over.max(disk)
             .map(|end| end.saturating_add(grace))
             .filter(|t| *t > NO_TIME)

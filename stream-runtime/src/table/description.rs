@@ -14,9 +14,9 @@ use crate::window::Window;
 
 /// Ways out where state is not what the program has.
 const WAYS_OUT: &str = "undo the change, or begin empty: another `name` for the table keeps the old rows where they are, \
-                        `App::version` begins the whole app anew beside the old one, `reset` drops its state";
+                        `App::version` begins the whole app again beside the old one, `reset` drops its state";
 
-/// What the rows of a table are. How long windows wait and rows live is no part of it: `grace`, `retention`, `idle`,
+/// What the rows of a table are. How long windows wait and rows live is not a part of it: `grace`, `retention`, `idle`,
 /// `ttl` and `within` may change from one start to the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
@@ -91,7 +91,7 @@ impl Description {
     }
 
     /// Whether a program that has `self` may go on with state that is `was`. `confirmed`: a person has kept
-    /// the rows as they are now, by `plan --write`, and knows what becomes of old ones.
+    /// the rows as they are now, by `plan --write`, and knows what happens to old ones.
     ///
     /// # Errors
     /// It may not: both shapes, and the ways out.
@@ -221,6 +221,7 @@ mod tests {
         }
     }
 
+    // G11: A table is never read as one of another kind, window, key or row: the start refuses it and shows both.
     #[test]
     fn another_kind_size_step_gap_or_key_type_is_refused_with_both_shapes() {
         let plain = Description::of(&PLAIN);
@@ -293,7 +294,7 @@ mod tests {
             }),
             Description::of(&other)
         );
-        // A join's side is its records, read anew: an outer join may become an inner one.
+        // A join's side is its records, read again: an outer join may become an inner one.
         let side = |value| {
             Description::of(&TableDescriptor {
                 value,

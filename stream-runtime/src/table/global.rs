@@ -14,7 +14,7 @@ use super::description::Description;
 use super::key_for::GlobalKeyFor;
 use super::layout;
 use super::mark::{MARK_TAG, Mark, ROW_TAG};
-use super::reading::{row_of, row_to_json};
+use super::query::{row_of, row_to_json};
 use super::spec::{Plain, TableSpec};
 use crate::error::{Error, raise};
 use crate::key::StreamKey;
@@ -98,6 +98,18 @@ impl<S: GlobalSpec> GlobalTable<S> {
     }
 
     /// A copy of the row.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[topic("names", key = String, value = String)]
+    /// # struct Names;
+    /// # #[table(global, source = Names)]
+    /// # struct NameOf;
+    /// #[agent(topic = "ids", sink = "greetings")]
+    /// async fn greet(id: Event<String>, names: GlobalTable<NameOf>) -> String {
+    ///     names.get(id.as_str()).unwrap_or_default()
+    /// }
+    /// ```
     pub fn get<Q>(&self, key: &Q) -> Option<S::Value>
     where
         S::Key: GlobalKeyFor<Q>,
@@ -107,6 +119,18 @@ impl<S: GlobalSpec> GlobalTable<S> {
     }
 
     /// Reads the row without copying it; `None` when there is none.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[topic("names", key = String, value = String)]
+    /// # struct Names;
+    /// # #[table(global, source = Names)]
+    /// # struct NameOf;
+    /// #[agent(topic = "ids", sink = "greetings")]
+    /// async fn greet(id: Event<String>, names: GlobalTable<NameOf>) -> String {
+    ///     names.read(id.as_str(), |name| format!("Hello {name}")).unwrap_or_default()
+    /// }
+    /// ```
     pub fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&S::Value) -> R) -> Option<R>
     where
         S::Key: GlobalKeyFor<Q>,
@@ -169,6 +193,18 @@ impl<S: GlobalSpec> GlobalTable<S> {
     }
 
     /// Whether there is such a row.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[topic("names", key = String, value = String)]
+    /// # struct Names;
+    /// # #[table(global, source = Names)]
+    /// # struct NameOf;
+    /// #[agent(topic = "ids", sink = "greetings")]
+    /// async fn greet(id: Event<String>, names: GlobalTable<NameOf>) -> String {
+    ///     if names.contains(id.as_str()) { "known".to_owned() } else { "new".to_owned() }
+    /// }
+    /// ```
     pub fn contains<Q>(&self, key: &Q) -> bool
     where
         S::Key: GlobalKeyFor<Q>,
@@ -179,17 +215,55 @@ impl<S: GlobalSpec> GlobalTable<S> {
     }
 
     /// Number of rows.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[topic("names", key = String, value = String)]
+    /// # struct Names;
+    /// # #[table(global, source = Names)]
+    /// # struct NameOf;
+    /// #[agent(topic = "ids", sink = "greetings")]
+    /// async fn greet(id: Event<String>, names: GlobalTable<NameOf>) -> String {
+    ///     format!("{} of {}", *id, names.len())
+    /// }
+    /// ```
     pub fn len(&self) -> usize {
         self.replica().rows.len()
     }
 
     /// Whether there are no rows.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[topic("names", key = String, value = String)]
+    /// # struct Names;
+    /// # #[table(global, source = Names)]
+    /// # struct NameOf;
+    /// #[agent(topic = "ids", sink = "greetings")]
+    /// async fn greet(id: Event<String>, names: GlobalTable<NameOf>) -> String {
+    ///     if names.is_empty() { "nobody".to_owned() } else { id.to_string() }
+    /// }
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 /// Implemented by `#[table(global)]` for the type it stands on.
+///
+/// ```
+/// # use stream_runtime::prelude::*;
+/// #[topic("names", key = String, value = String)]
+/// struct Names;
+///
+/// #[table(global, source = Names)]
+/// struct NameOf;
+///
+/// #[agent(topic = "ids", sink = "greetings")]
+/// async fn greet(id: Event<String>, names: GlobalTable<NameOf>) -> String {
+///     names.get(id.as_str()).unwrap_or_default()
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a global table",
     label = "a worker has only its own partitions of it",
@@ -236,7 +310,7 @@ pub trait AnyReplica: Send + Sync {
     /// The row of a key, which is given in its ordered form, as people read it.
     ///
     /// # Errors
-    /// The bytes are no key of the table, or the row has no form as JSON.
+    /// The bytes are not a key of the table, or the row has no form as JSON.
     fn shown(&self, key: &[u8]) -> Result<Option<serde_json::Value>, Error>;
     /// Number of rows.
     fn rows(&self) -> usize;

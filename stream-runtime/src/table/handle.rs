@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::ops::RangeBounds;
 use std::rc::Rc;
 
-use super::cell::TableCell;
+use super::aligned::AlignedTable;
 use super::clock::Hand;
 use super::iter::Iter;
 use super::key_for::KeyFor;
@@ -16,14 +16,26 @@ use super::typed::TypedPartition;
 use super::update::Updates;
 use crate::error::{Error, raise};
 
-/// The partition of a table that belongs to the event in hand.
+/// The partition of a table that belongs to the current event.
 ///
 /// Ask for it as a parameter: `mut hours: Table<Hours>` to change it, `hours: Table<Hours>` to read it. A table has
 /// one writer. What an event changed is undone when its handler fails, and committed together with its outputs
-/// and offsets otherwise. What is changed while no event is in hand belongs to the next one. A store that fails stops
+/// and offsets otherwise. What is changed while no event is in flight belongs to the next one. A store that fails stops
 /// the task, not the call.
+///
+/// ```
+/// # use stream_runtime::prelude::*;
+/// #[table]
+/// #[derive(Clone, Default)]
+/// struct Counts { seen: u64 }
+///
+/// #[agent(topic = "words")]
+/// async fn count(word: Event<String>, mut counts: Table<Counts>) {
+///     counts.update(word.key(), |count| count.seen += 1);
+/// }
+/// ```
 pub struct Table<S> {
-    // The table's partition, erased: with a bound on the struct, an `S` that is no table would be an error at every mention.
+    // The table's partition, erased: with a bound on the struct, an `S` that is not a table would be an error at every mention.
     cell: Rc<dyn Any>,
     _of: PhantomData<fn() -> S>,
 }
@@ -50,7 +62,7 @@ impl<S: TableSpec> Table<S> {
 
     /// The partition, of a table without windows.
     #[inline]
-    fn plain(&self) -> &TableCell<S> {
+    fn plain(&self) -> &AlignedTable<S> {
         self.cell.downcast_ref().unwrap_or_else(|| wrong())
     }
 
@@ -64,8 +76,19 @@ impl<S: TableSpec> Table<S> {
     /// * sliding windows: every window that holds the event's time, also those that are over and that later ones begin
     ///   with; the closure may run several times.
     ///
-    /// The time of the event decides, never the clock of the machine. With several events in hand, or none, a windowed
+    /// The time of the event decides, never the clock of the machine. With several events in flight, or none, a windowed
     /// table is changed with [`update_at`](Table::update_at): anything else stops the task.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table]
+    /// # #[derive(Clone, Default)]
+    /// # struct Counts { seen: u64 }
+    /// #[agent(topic = "words")]
+    /// async fn count(word: Event<String>, mut counts: Table<Counts>) {
+    ///     counts.update(word.key(), |count| count.seen += 1);
+    /// }
+    /// ```
     pub fn update<Q, F>(&mut self, key: &Q, f: F) -> <S::Kind as Updates<S::Value, F>>::Out
     where
         S::Kind: Updates<S::Value, F>,
@@ -74,7 +97,7 @@ impl<S: TableSpec> Table<S> {
     {
         let clock = self.cell().clock();
         if S::DESCRIPTOR.window.is_some() && clock.hand.get() != Hand::One {
-            self.no_time("update", "update_at");
+            self.no_time("update", "update_at(time, &key, ..)");
         }
         let time = clock.event_time.get();
         self.change(time, <S::Key as KeyFor<Q>>::form(key), f)
@@ -101,11 +124,11 @@ impl<S: TableSpec> Table<S> {
     /// There is no event whose time could be meant.
     pub(super) fn no_time(&self, method: &str, instead: &str) -> ! {
         let have = match self.cell().clock().hand.get() {
-            Hand::Several => "several events",
-            _ => "no event",
+            Hand::Several => "several are in flight",
+            _ => "there is none",
         };
         raise(Error::table(format!(
-            "table `{}`: `{method}` goes by the time of the event in hand, and there is {have} in hand: name the time, `{instead}(time, ..)`",
+            "table `{}`: `{method}` takes the time of the current event, and {have}: name the time, `{instead}`",
             S::DESCRIPTOR.name
         )))
     }
@@ -114,6 +137,19 @@ impl<S: TableSpec> Table<S> {
 /// Tables without windows. The kind is asked for by each method, which then says what to call instead.
 impl<S: TableSpec> Table<S> {
     /// A copy of the row.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table]
+    /// # #[derive(Clone, Default)]
+    /// # struct Counts { seen: u64 }
+    /// #[agent(topic = "words")]
+    /// async fn count(word: Event<String>, mut counts: Table<Counts>) {
+    ///     if counts.get(word.key()).is_none_or(|count| count.seen < 10) {
+    ///         counts.update(word.key(), |count| count.seen += 1);
+    ///     }
+    /// }
+    /// ```
     pub fn get<Q>(&self, key: &Q) -> Option<S::Value>
     where
         S::Kind: PlainKind,
@@ -124,6 +160,18 @@ impl<S: TableSpec> Table<S> {
     }
 
     /// Reads the row without copying it; `None` when there is none.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table]
+    /// # #[derive(Clone, Default)]
+    /// # struct Counts { seen: u64 }
+    /// #[agent(topic = "words")]
+    /// async fn count(word: Event<String>, mut counts: Table<Counts>) {
+    ///     let seen = counts.read(word.key(), |count| count.seen).unwrap_or(0);
+    ///     counts.insert(word.key(), Counts { seen: seen + 1 });
+    /// }
+    /// ```
     pub fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&S::Value) -> R) -> Option<R>
     where
         S::Kind: PlainKind,
@@ -135,6 +183,19 @@ impl<S: TableSpec> Table<S> {
     }
 
     /// Whether there is such a row.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table]
+    /// # #[derive(Clone, Default)]
+    /// # struct Counts { seen: u64 }
+    /// #[agent(topic = "words")]
+    /// async fn count(word: Event<String>, mut counts: Table<Counts>) {
+    ///     if !counts.contains(word.key()) {
+    ///         counts.insert(word.key(), Counts { seen: 1 });
+    ///     }
+    /// }
+    /// ```
     pub fn contains<Q>(&self, key: &Q) -> bool
     where
         S::Kind: PlainKind,
@@ -145,6 +206,18 @@ impl<S: TableSpec> Table<S> {
     }
 
     /// Sets the row and returns the one before.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table]
+    /// # #[derive(Clone, Default)]
+    /// # struct Counts { seen: u64 }
+    /// #[agent(topic = "words")]
+    /// async fn count(word: Event<String>, mut counts: Table<Counts>) {
+    ///     let before = counts.insert(word.key(), Counts { seen: 1 });
+    ///     assert!(before.is_none_or(|count| count.seen > 0));
+    /// }
+    /// ```
     pub fn insert<Q>(&mut self, key: &Q, value: S::Value) -> Option<S::Value>
     where
         S::Kind: PlainKind,
@@ -157,7 +230,7 @@ impl<S: TableSpec> Table<S> {
             .unwrap_or_else(|e| raise(e))
     }
 
-    /// All rows of this partition in the order of their keys, as copies. Rows beyond the cache are read from the store
+    /// All rows of this partition in the order of their keys, as copies. RowCache beyond the cache are read from the store
     /// in chunks, and do not take the place of others in the cache.
     ///
     /// ```

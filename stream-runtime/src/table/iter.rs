@@ -4,18 +4,30 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::Bound;
 
+use super::entry::Value;
 use super::layout;
 use super::row::RowSpec;
-use super::rows::Rows;
-use super::slot::Value;
+use super::row_cache::RowCache;
 use super::spec::TableSpec;
 use crate::error::{Error, raise};
 use crate::key::StreamKey;
 
-/// Rows read from the store at a time.
+/// RowCache read from the store at a time.
 const CHUNK: usize = 512;
 
 /// Iterator of [`Table::iter`](crate::Table::iter) and [`Table::range`](crate::Table::range).
+///
+/// ```
+/// # use stream_runtime::prelude::*;
+/// # #[table]
+/// # #[derive(Clone, Default)]
+/// # struct Counts { seen: u64 }
+/// #[agent(topic = "words", sink = "sums")]
+/// async fn sum(word: Event<String>, mut counts: Table<Counts>) -> String {
+///     counts.update(word.key(), |count| count.seen += 1);
+///     counts.iter().map(|(_, count)| count.seen).sum::<u64>().to_string()
+/// }
+/// ```
 pub struct Iter<'a, S: TableSpec> {
     inner: Box<dyn Iterator<Item = (S::Key, S::Value)> + 'a>,
 }
@@ -29,7 +41,11 @@ impl<S: TableSpec> Iterator for Iter<'_, S> {
 }
 
 impl<'a, S: TableSpec> Iter<'a, S> {
-    pub(super) fn new(rows: &'a RefCell<Rows<S>>, from: Bound<S::Key>, to: Bound<S::Key>) -> Self {
+    pub(super) fn new(
+        rows: &'a RefCell<RowCache<S>>,
+        from: Bound<S::Key>,
+        to: Bound<S::Key>,
+    ) -> Self {
         let mut walk = Walk {
             cached: rows.borrow().keys_between(&from, &to),
             stored: VecDeque::new(),
@@ -77,7 +93,7 @@ type Pair<S> = (<S as TableSpec>::Key, <S as TableSpec>::Value);
 
 /// Two sorted lists of keys that are merged: of the cache as it was at the beginning, of the store a chunk at a time.
 struct Walk<'a, S: TableSpec> {
-    rows: &'a RefCell<Rows<S>>,
+    rows: &'a RefCell<RowCache<S>>,
     cached: VecDeque<S::Key>,
     stored: VecDeque<(S::Key, Vec<u8>)>,
     /// Where the next chunk begins; `None` when there is none.
@@ -124,7 +140,11 @@ impl<S: TableSpec> Walk<'_, S> {
             return Ok(());
         };
         let rows = self.rows.borrow();
-        let Some(tree) = rows.tree.as_ref().filter(|_| rows.disk.0 <= rows.disk.1) else {
+        let Some(tree) = rows
+            .tree
+            .as_ref()
+            .filter(|_| rows.windows.disk.0 <= rows.windows.disk.1)
+        else {
             return Ok(());
         };
         for row in tree.scan(&from, self.to.as_deref()).take(CHUNK) {
@@ -143,7 +163,7 @@ impl<S: TableSpec> Walk<'_, S> {
     }
 }
 
-impl<S: RowSpec> Rows<S> {
+impl<S: RowSpec> RowCache<S> {
     /// Keys of cached rows in a range, sorted.
     fn keys_between(&self, from: &Bound<S::Key>, to: &Bound<S::Key>) -> VecDeque<S::Key> {
         use std::ops::RangeBounds;

@@ -4,6 +4,18 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 
 /// Keys that a table is asked for with a `&Q`: the key itself, and what it borrows as, such as `&str` for a `String`.
+///
+/// ```
+/// # use stream_runtime::prelude::*;
+/// #[table]
+/// #[derive(Clone, Default)]
+/// struct Counts { seen: u64 }
+///
+/// #[agent(topic = "words")]
+/// async fn count(word: Event<String>, mut counts: Table<Counts>) {
+///     counts.update(word.key(), |count| count.seen += 1);
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "the table's key is `{Self}`, not `{Q}`",
     label = "a `&{Q}`",
@@ -33,6 +45,20 @@ where
 }
 
 /// The same for global tables, which never need a key of their own.
+///
+/// ```
+/// # use stream_runtime::prelude::*;
+/// #[topic("names", key = String, value = String)]
+/// struct Names;
+///
+/// #[table(global, source = Names)]
+/// struct NameOf;
+///
+/// #[agent(topic = "ids", sink = "greetings")]
+/// async fn greet(id: Event<String>, names: GlobalTable<NameOf>) -> String {
+///     names.get(id.as_str()).unwrap_or_default()
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "the table's key is `{Self}`, not `{Q}`",
     label = "a `&{Q}`",

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use super::clock::{Clock, NO_TIME};
 
-/// What the event in hand has missed in one table.
+/// What the current event has missed in one table.
 #[derive(Debug)]
 pub(super) struct Lateness {
     /// Stream time of the mark that the table was recovered from: what was over by then was told, and is not told again with
@@ -38,12 +38,12 @@ impl Lateness {
         clock.stream_time.get().max(self.floor.get())
     }
 
-    /// Returns whether a window with this `end + grace` takes no more records of the event in hand.
+    /// Returns whether a window with this `end + grace` takes no more records of the current event.
     pub(super) fn is_over(&self, clock: &Clock, end_and_grace: i64) -> bool {
         clock.is_late(end_and_grace) || end_and_grace <= self.floor.get()
     }
 
-    /// The event in hand is late for `[start, end)`. With `keep` the window is remembered for the table's `late` topic.
+    /// The current event is late for `[start, end)`. With `keep` the window is remembered for the table's `late` topic.
     pub(super) fn note(&self, start: i64, end: i64, keep: bool) {
         self.pairs.set(self.pairs.get() + 1);
         if keep {
@@ -59,7 +59,7 @@ impl Lateness {
         missed
     }
 
-    /// The event in hand is late for the row of this offset.
+    /// The current event is late for the row of this offset.
     pub(super) fn note_row(&self, offset: i64) {
         self.rows.borrow_mut().push(offset);
     }

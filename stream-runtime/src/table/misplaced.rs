@@ -2,18 +2,18 @@
 
 use super::layout;
 use super::row::RowSpec;
-use super::rows::Rows;
+use super::row_cache::RowCache;
 use crate::error::Error;
 use crate::key::{StreamKey, partition_of};
 
-/// Rows that are looked at, in the cache and in the store each, for one that lies in another partition than its key.
+/// RowCache that are looked at, in the cache and in the store each, for one that lies in another partition than its key.
 const SAMPLE: usize = 512;
 
-impl<S: RowSpec> Rows<S> {
+impl<S: RowSpec> RowCache<S> {
     /// A row was looked for and is not here: if its key belongs to another partition, the answer would be wrong.
     ///
     /// # Errors
-    /// It does: a failure of the event in hand.
+    /// It does: a failure of the current event.
     pub(super) fn missed<Q>(&mut self, key: &Q) -> Result<(), Error>
     where
         Q: ToOwned<Owned = S::Key> + ?Sized,
@@ -22,7 +22,7 @@ impl<S: RowSpec> Rows<S> {
         if S::DESCRIPTOR.local || partitions < 2 {
             return Ok(());
         }
-        let key = match self.asked.take() {
+        let key = match self.places.asked.take() {
             Some(mut asked) => {
                 key.clone_into(&mut asked);
                 asked
@@ -36,7 +36,7 @@ impl<S: RowSpec> Rows<S> {
             true => Ok(()),
             false => self.is_elsewhere(&key, home),
         };
-        self.asked = Some(key);
+        self.places.asked = Some(key);
         result
     }
 
@@ -68,7 +68,7 @@ impl<S: RowSpec> Rows<S> {
                 key.show()
             )));
         }
-        if !std::mem::replace(&mut self.said_elsewhere, true) {
+        if !std::mem::replace(&mut self.places.said_elsewhere, true) {
             tracing::warn!(
                 table = name,
                 key = %key.show(),
@@ -84,7 +84,7 @@ impl<S: RowSpec> Rows<S> {
 
     /// Whether a row lies here whose key belongs to another partition.
     fn has_misplaced(&self, partition: i32, partitions: i32) -> Result<bool, Error> {
-        if self.said_misplaced || self.said_elsewhere {
+        if self.places.said_misplaced || self.places.said_elsewhere {
             return Ok(true);
         }
         let mut wire = Vec::new();

@@ -1,55 +1,16 @@
 //! One partition of a table as the task holds it, its types erased.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::clock::Clock;
-use super::commit::StoredRows;
-use super::scan::{Chunk, Scan};
-use super::slot::RowBatch;
-use super::spec::{TableKind, TableSpec};
-use super::unreadable::Aside;
+use super::aside::Aside;
+use super::entry::RowBatch;
+use super::page::{Chunk, Scan};
 use crate::error::Error;
-use crate::store::Tree;
+use crate::store::RowWrite;
 use crate::topology::TableDescriptor;
-
-/// What a partition of a table is opened with.
-pub struct OpenTable {
-    /// The task's times.
-    pub clock: Rc<Clock>,
-    /// The store's tree; `None` for `changelog = false`.
-    pub tree: Option<Arc<dyn Tree>>,
-    /// Bytes its cache may hold, about.
-    pub cache_bytes: usize,
-    /// Every row that is written is read back, and not the first of each variant only.
-    pub read_back: bool,
-    /// What a row may weigh.
-    pub row_limit: RowLimit,
-    /// Where its rows are on the broker.
-    pub log: Rc<LogPlace>,
-}
-
-/// Where the rows of a table's partition are on the broker, for messages.
-#[derive(Debug, Default)]
-pub struct LogPlace {
-    /// The changelog; `None` for `changelog = false`.
-    pub topic: Option<String>,
-    /// Next offset behind the last commit; 0 while that is not known.
-    pub end: Cell<i64>,
-}
-
-/// The largest row that a table's changelog takes.
-#[derive(Clone, Debug)]
-pub struct RowLimit {
-    /// Bytes of key and value.
-    pub bytes: usize,
-    /// The setting that says so, for messages.
-    pub setting: Rc<str>,
-}
 
 /// A table's partition, whatever its types.
 pub trait TablePartition {
@@ -87,25 +48,25 @@ pub trait TablePartition {
     fn expires_at(&self) -> i64;
     /// Drops rows whose retention is over, some at a time.
     fn expire(&self, stream_time: i64) -> Result<(), Error>;
-    /// The windows that the event in hand was late for, each once; only with a `late` topic.
+    /// The windows that the current event was late for, each once; only with a `late` topic.
     fn missed(&self) -> Vec<(i64, i64)>;
-    /// Places, as `orders[3]@17`, of a join's records that had gone alone before the event in hand, of the other side,
+    /// Places, as `orders[3]@17`, of a join's records that had gone alone before the current event, of the other side,
     /// could meet them; only with a `late` topic.
     fn missed_rows(&self) -> Vec<String> {
         Vec::new()
     }
-    /// The event in hand is acknowledged.
+    /// The current event is acknowledged.
     fn settle(&self);
-    /// The event in hand is undone.
+    /// The current event is undone.
     fn rollback(&self);
-    /// Looks whether the rows that the event in hand has changed can be written.
+    /// Looks whether the rows that the current event has changed can be written.
     ///
     /// # Errors
     /// A row does not serialize, or is too large.
     fn check_hand(&self) -> Result<(), Error>;
-    /// Looks at the rows that the event in hand has changed: they keep the rules of their fields, and would come back.
+    /// Looks at the rows that the current event has changed: they keep the rules of their fields, and would come back.
     fn check(&self) -> Result<(), Error>;
-    /// Rows that could not be read since the last commit: the next one sends them, with the tombstones of their keys.
+    /// RowCache that could not be read since the last commit: the next one sends them, with the tombstones of their keys.
     fn take_aside(&self) -> Vec<Aside>;
     /// Serializes the changed rows.
     fn prepare(&self) -> Result<(), Error>;
@@ -119,9 +80,9 @@ pub trait TablePartition {
     fn committed(&self);
     /// The prepared rows, and all changes since, are void.
     fn aborted(&self) -> Result<(), Error>;
-    /// Rows for the store and the number of the commit they are of; `None` while a round is under way, or when no row changed
+    /// RowCache for the store and the number of the commit they are of; `None` while a round is under way, or when no row changed
     /// unless `bare`.
-    fn take_unstored(&self, bare: bool) -> Option<(StoredRows, u64)>;
+    fn take_unstored(&self, bare: bool) -> Option<(Vec<RowWrite>, u64)>;
     /// Number of rows that await the store.
     fn unstored(&self) -> usize;
     /// Whether the cache is full of rows that await the store.
@@ -134,30 +95,10 @@ pub trait TablePartition {
     fn idle_target(&self, wall: i64) -> Option<i64>;
     /// A row as of the last commit, at whose end this was stream time: its bytes, by its layout key. The cache stays as it is.
     fn committed_row(&self, layout_key: &[u8], stream_time: i64) -> Result<Option<Vec<u8>>, Error>;
-    /// Rows as of the last commit, some at a time, in the order of their layout keys. The cache stays as it is.
+    /// RowCache as of the last commit, some at a time, in the order of their layout keys. The cache stays as it is.
     fn committed_rows(&self, scan: &Scan, stream_time: i64) -> Result<Chunk, Error>;
-    /// Rows in the cache.
+    /// RowCache in the cache.
     fn cached(&self) -> usize;
     /// For the handles.
     fn as_any(self: Rc<Self>) -> Rc<dyn Any>;
-}
-
-/// Opens a partition of `S`; what `TableDescriptor::open` points to.
-pub fn open<S: TableSpec>(how: &dyn Any) -> Box<dyn Any> {
-    let cell: Option<Rc<dyn TablePartition>> = how
-        .downcast_ref::<OpenTable>()
-        .map(|how| Rc::new(<S::Kind as TableKind>::open::<S>(how)) as Rc<dyn TablePartition>);
-    Box::new(cell)
-}
-
-/// Opens the partition a descriptor describes.
-pub fn open_described(
-    descriptor: &'static TableDescriptor,
-    how: OpenTable,
-) -> Result<Rc<dyn TablePartition>, Error> {
-    (descriptor.open)(&how)
-        .downcast::<Option<Rc<dyn TablePartition>>>()
-        .ok()
-        .and_then(|cell| *cell)
-        .ok_or_else(|| Error::table(format!("table `{}` was registered by another version of the runtime: build the app with one version", descriptor.name)))
 }

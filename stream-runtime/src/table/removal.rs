@@ -5,46 +5,25 @@ use std::hash::Hash;
 
 use chrono::{DateTime, Utc};
 
-use super::cell::TableCell;
+use super::aligned::AlignedTable;
 use super::closing;
+use super::dynamic::DynamicTable;
+use super::entry::Value;
 use super::handle::Table;
 use super::key_for::KeyFor;
-use super::rows::Rows;
-use super::slot::Value;
-use super::span_cell::SpanCell;
-use super::spans::Span;
+use super::removed::{Removed, Taken};
+use super::row_cache::RowCache;
 use super::spec::{OneWindowKind, TableKind, TableSpec};
-use super::typed::{InWindow, TypedPartition};
+use super::typed::TypedPartition;
+use super::window_set::Span;
 use crate::error::{Error, raise};
-
-/// Takes the rows that were removed: start and end of the window, and the row.
-pub type Taken<'a, V> = &'a mut dyn FnMut(i64, i64, V);
-
-/// What [`Table::remove`] returns.
-pub trait Removed<V>: Default {
-    /// Takes in a row of the window `[start, end)`.
-    #[doc(hidden)]
-    fn add(&mut self, start: i64, end: i64, row: V);
-}
-
-impl<V> Removed<V> for Option<V> {
-    fn add(&mut self, _: i64, _: i64, row: V) {
-        *self = Some(row);
-    }
-}
-
-impl<V> Removed<V> for Vec<InWindow<V>> {
-    fn add(&mut self, start: i64, end: i64, row: V) {
-        self.push(InWindow::new(start, end, row));
-    }
-}
 
 impl<S: TableSpec> Table<S> {
     /// Removes all that the table has of a key, in the changelog by tombstones, and returns it:
     ///
     /// * plain tables: the row, `Some` if there was one;
     /// * tables with windows: every window of the key, as [`windows`](Table::windows) lists them: those that are open,
-    ///   which do not close then, and those whose `retention` runs. A record that comes later begins anew.
+    ///   which do not close then, and those whose `retention` runs. A record that comes later starts again.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -77,7 +56,19 @@ impl<S: TableSpec> Table<S> {
 
     /// Removes the row of one window, the one that [`at`](Table::at) reads: the newest that holds the time. Of hopping
     /// windows that hold it too the others stay. It does not close, and a record of its time that comes later, and not
-    /// too late, begins it anew. Sliding windows share their records, so there are only all of a key to remove.
+    /// too late, starts it again. Sliding windows share their records, so there are only all of a key to remove.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table(tumbling = "1h", retention = "1d")]
+    /// # #[derive(Clone, Default)]
+    /// # struct Hourly { views: u64 }
+    /// #[agent(topic = "views", sink = "seen")]
+    /// async fn count(view: Event<String>, mut hours: Table<Hourly>) -> String {
+    ///     // A correction: the hour is counted from nothing.
+    ///     hours.remove_at(view.time(), view.key()).map_or(0, |hour| hour.views).to_string()
+    /// }
+    /// ```
     pub fn remove_at<Q>(&mut self, time: DateTime<Utc>, key: &Q) -> Option<S::Value>
     where
         S::Kind: OneWindowKind,
@@ -95,7 +86,7 @@ impl<S: TableSpec> Table<S> {
     }
 }
 
-impl<S: TableSpec> TableCell<S> {
+impl<S: TableSpec> AlignedTable<S> {
     /// Takes the row of the window that ends at `end`.
     pub(super) fn take_window<Q>(
         &self,
@@ -140,7 +131,7 @@ impl<S: TableSpec> TableCell<S> {
     }
 }
 
-impl<S: TableSpec> SpanCell<S> {
+impl<S: TableSpec> DynamicTable<S> {
     /// Takes all windows of a key, those that nobody is told of too.
     pub(super) fn take_all<Q>(&self, key: &Q, taken: Taken<'_, S::Value>) -> Result<(), Error>
     where
@@ -208,7 +199,7 @@ impl<S: TableSpec> SpanCell<S> {
 }
 
 /// Journals a row and takes its value out.
-fn take<R: super::row::RowSpec>(rows: &mut Rows<R>, at: u32) -> Option<R::Row> {
+fn take<R: super::row::RowSpec>(rows: &mut RowCache<R>, at: u32) -> Option<R::Row> {
     rows.journal(at);
     match std::mem::replace(&mut rows.slots[at as usize].value, Value::Absent) {
         Value::Here(row) => Some(row),

@@ -9,7 +9,7 @@ use crate::key::StreamKey;
 use crate::topology::TableDescriptor;
 use crate::window::Window;
 
-/// A kind of rows: [`Rows`](super::rows::Rows) is the same for all.
+/// A kind of rows: [`RowCache`](super::row_cache::RowCache) is the same for all.
 pub(super) trait RowSpec: 'static {
     /// Type of the keys.
     type Key: StreamKey;

@@ -3,38 +3,17 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use super::entry::OnDisk;
 use super::layout;
+use super::page::{Chunk, Scan};
 use super::row::{self, RowSpec};
-use super::rows::Rows;
-use super::slot::Below;
+use super::row_cache::RowCache;
 use crate::error::Error;
 
-/// Which committed rows to look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scan {
-    /// The layout key to begin with.
-    pub from: Vec<u8>,
-    /// Of aligned windows those of one key alone: its ordered form. Other tables look at all keys.
-    pub key: Option<Vec<u8>>,
-    /// Rows to look at, at most; at least 1.
-    pub rows: usize,
-    /// Bytes after which no further row is taken.
-    pub bytes: usize,
-}
-
-/// Some committed rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chunk {
-    /// Layout keys and rows.
-    pub rows: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Where the next chunk begins; `None` when there are no more rows.
-    pub next: Option<Vec<u8>>,
-}
-
-/// Rows that are committed and not stored, by their layout keys; `None` is a tombstone.
+/// RowCache that are committed and not stored, by their layout keys; `None` is a tombstone.
 type Unstored<'a> = Vec<(Vec<u8>, Option<&'a [u8]>)>;
 
-impl<S: RowSpec> Rows<S> {
+impl<S: RowSpec> RowCache<S> {
     /// The committed rows from a layout key on, without those whose `ttl` is over.
     pub(super) fn committed_rows(&self, scan: &Scan) -> Result<Chunk, Error> {
         if let Some(key) = scan.key.as_deref().filter(|_| S::ALIGNED) {
@@ -151,8 +130,8 @@ impl<S: RowSpec> Rows<S> {
     fn is_stored(&self, layout_key: &[u8]) -> Result<bool, Error> {
         let (end, key) = layout::parse::<S::Key>(S::ALIGNED, layout_key, S::DESCRIPTOR.name)?;
         Ok(match self.below(end, &key) {
-            Some(Below::Stored) => true,
-            Some(Below::Nothing | Below::Unstored(_)) => false,
+            Some(OnDisk::Stored) => true,
+            Some(OnDisk::Nothing | OnDisk::Unstored(_)) => false,
             None => self.may_be_on_disk(end),
         })
     }
@@ -163,7 +142,7 @@ impl<S: RowSpec> Rows<S> {
         let mut found: Unstored<'_> = Vec::new();
         let mut take = |at: usize| {
             let slot = &self.slots[at];
-            let Below::Unstored(value) = &slot.below else {
+            let OnDisk::Unstored(value) = &slot.below else {
                 return;
             };
             if slot.live {
@@ -177,7 +156,7 @@ impl<S: RowSpec> Rows<S> {
         if self.tree.is_none() {
             (0..self.slots.len()).for_each(&mut take);
         } else {
-            let lists = self.unstored.iter().chain(&self.storing);
+            let lists = self.flush.unstored.iter().chain(&self.flush.storing);
             lists.for_each(|at| take(*at as usize));
         }
         if found.len() > most {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::clock::NO_TIME;
-use super::spans::{Moves, Span, Spans};
+use super::window_set::{Moves, Span, Spans};
 use crate::key::StreamKey;
 
 /// Ends and slots of all windows of a partition. It says at any time what the rows say; a window is in one of the sets.
@@ -14,7 +14,7 @@ pub(super) struct SpanIndex<K> {
     closed: BTreeSet<(i64, u32)>,
     /// Windows that nobody is told of.
     silent: BTreeSet<(i64, u32)>,
-    /// Slots whose window ends at `closing`, in the order of their keys.
+    /// Entries whose window ends at `closing`, in the order of their keys.
     queue: VecDeque<u32>,
     closing: i64,
     /// The last window that closed: end and key.

@@ -3,15 +3,25 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::cell::TableCell;
-use super::partition::OpenTable;
-use super::removal::Removed;
-use super::span_cell::SpanCell;
-use super::typed::{InWindow, TypedPartition};
+use super::open_table::OpenTable;
+use super::removed::Removed;
+use super::typed::TypedPartition;
 use crate::key::{KeyForm, StreamKey};
 use crate::topology::TableDescriptor;
 
 /// Implemented by `#[table]` for the type it stands on.
+///
+/// ```
+/// # use stream_runtime::prelude::*;
+/// #[table]
+/// #[derive(Clone, Default)]
+/// struct Counts { seen: u64 }
+///
+/// #[agent(topic = "words")]
+/// async fn count(word: Event<String>, mut counts: Table<Counts>) {
+///     counts.update(word.key(), |count| count.seen += 1);
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a table",
     label = "not a table",
@@ -102,22 +112,6 @@ pub trait TableKind: 'static {
     /// Opens it.
     fn open<S: TableSpec>(how: &OpenTable) -> Self::Cell<S>;
 }
-
-macro_rules! kinds {
-    ($cell:ident, $removed:ty: $($kind:ident)*) => {$(
-        impl TableKind for $kind {
-            type Cell<S: TableSpec> = $cell<S>;
-            type Removed<V> = $removed;
-
-            fn open<S: TableSpec>(how: &OpenTable) -> $cell<S> {
-                $cell::new(how)
-            }
-        }
-    )*};
-}
-kinds!(TableCell, Option<V>: Plain);
-kinds!(TableCell, Vec<InWindow<V>>: Tumbling Hopping);
-kinds!(SpanCell, Vec<InWindow<V>>: Session Sliding);
 
 /// Kinds whose rows belong to windows and close.
 #[diagnostic::on_unimplemented(

@@ -4,43 +4,15 @@
 //! time, in the cache and in the store; each that is over gets its tombstone.
 
 use super::clock::NO_TIME;
+use super::entry::Value;
 use super::layout;
 use super::row::{self, RowSpec};
-use super::rows::Rows;
-use super::slot::Value;
+use super::row_cache::RowCache;
+use super::sweeping::{Step, Sweeping};
 use crate::error::Error;
 
-/// Rows looked at in one go.
+/// RowCache looked at in one go.
 const CHUNK: usize = 4096;
-
-/// The search for rows that are over.
-#[derive(Debug)]
-pub(super) struct Sweeping {
-    /// Stream time of the next search.
-    next: i64,
-    /// The oldest change that this one has met among the rows that stay.
-    oldest: i64,
-    step: Step,
-}
-
-#[derive(Debug)]
-enum Step {
-    Begin,
-    /// From this slot on.
-    Cache(u32),
-    /// From this layout key on.
-    Store(Vec<u8>),
-}
-
-impl Default for Sweeping {
-    fn default() -> Self {
-        Sweeping {
-            next: i64::MAX,
-            oldest: i64::MAX,
-            step: Step::Begin,
-        }
-    }
-}
 
 /// The smallest whole eighth of `ttl` that is not before `time`.
 fn align(time: i64, ttl: i64) -> i64 {
@@ -57,7 +29,7 @@ fn is_over(changed: i64, ttl: i64, now: i64) -> bool {
     changed != NO_TIME && changed.saturating_add(ttl) <= now
 }
 
-impl<S: RowSpec> Rows<S> {
+impl<S: RowSpec> RowCache<S> {
     /// Whether a row that is here has not been changed for the table's `ttl`.
     pub(super) fn is_over(&self, at: u32) -> bool {
         S::TTL.is_some() && self.has_ended(self.slots[at as usize].changed)
@@ -68,7 +40,7 @@ impl<S: RowSpec> Rows<S> {
         S::TTL.is_some_and(|ttl| is_over(changed, ttl, self.clock.stream_time.get()))
     }
 
-    /// The event in hand changes a row: the stream time as of its end.
+    /// The current event changes a row: the stream time as of its end.
     pub(super) fn note_change(&mut self, at: u32) {
         let Some(ttl) = S::TTL else { return };
         let time = self
@@ -92,12 +64,12 @@ impl<S: RowSpec> Rows<S> {
         self.sweeping.next
     }
 
-    /// Begins anew after a recovery or an abort.
+    /// Starts again after a recovery or an abort.
     pub(super) fn restart_sweeping(&mut self) {
         let Some(ttl) = S::TTL else { return };
         self.sweeping = Sweeping::default();
         let now = self.clock.stream_time.get();
-        let empty = self.cached() == 0 && self.disk.0 > self.disk.1;
+        let empty = self.cached() == 0 && self.windows.disk.0 > self.windows.disk.1;
         if now != NO_TIME && !empty {
             self.next_sweep(align(now.saturating_add(1), ttl));
         }
@@ -152,7 +124,11 @@ impl<S: RowSpec> Rows<S> {
         ttl: i64,
         now: i64,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let Some(tree) = self.tree.clone().filter(|_| self.disk.0 <= self.disk.1) else {
+        let Some(tree) = self
+            .tree
+            .clone()
+            .filter(|_| self.windows.disk.0 <= self.windows.disk.1)
+        else {
             return Ok(None);
         };
         let rows: Vec<_> = tree

@@ -3,16 +3,14 @@
 use std::borrow::Borrow;
 use std::hash::Hash;
 
-use chrono::{DateTime, Utc};
-
 use super::clock::Clock;
+use super::in_window::InWindow;
 use super::partition::TablePartition;
-use super::removal::Taken;
+use super::removed::Taken;
 use super::spec::TableSpec;
 use crate::codec::rows as codec;
 use crate::error::Error;
 use crate::key::StreamKey;
-use crate::record::date;
 
 /// The row at the head of a closing.
 pub struct HeadRow<S: TableSpec> {
@@ -34,7 +32,7 @@ impl<S: TableSpec> HeadRow<S> {
         let row = serde_json::to_string(&self.value);
         (
             String::from_utf8_lossy(&text).into_owned(),
-            row.unwrap_or_else(|e| format!("a row that is no JSON: {e}")),
+            row.unwrap_or_else(|e| format!("a row that is not JSON: {e}")),
         )
     }
 
@@ -47,46 +45,6 @@ impl<S: TableSpec> HeadRow<S> {
         let same =
             back.is_some_and(|back| codec::encode(&back, &mut again).is_ok() && row == again);
         (!same).then_some(row)
-    }
-}
-
-/// The row of one window, as [`Table::windows`](crate::Table::windows) lists it; derefs to the row, as
-/// [`Closed`](crate::Closed) does.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InWindow<V> {
-    /// First instant of the window.
-    pub start: DateTime<Utc>,
-    /// First instant after it.
-    pub end: DateTime<Utc>,
-    /// The row.
-    pub value: V,
-}
-
-impl<V> InWindow<V> {
-    pub(super) fn new(start: i64, end: i64, value: V) -> Self {
-        InWindow {
-            start: date(start),
-            end: date(end),
-            value,
-        }
-    }
-
-    /// First instant of the window.
-    pub fn start(&self) -> DateTime<Utc> {
-        self.start
-    }
-
-    /// First instant after the window.
-    pub fn end(&self) -> DateTime<Utc> {
-        self.end
-    }
-}
-
-impl<V> std::ops::Deref for InWindow<V> {
-    type Target = V;
-
-    fn deref(&self) -> &V {
-        &self.value
     }
 }
 
@@ -121,20 +79,4 @@ pub trait TypedPartition<S: TableSpec>: TablePartition {
     where
         S::Key: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = S::Key> + ?Sized;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_in_its_window_has_a_start_and_an_end_and_is_the_row() {
-        let row = InWindow::new(-60_000, 3_600_000, vec![7, 8]);
-        assert_eq!(row.start().to_rfc3339(), "1969-12-31T23:59:00+00:00");
-        assert_eq!(row.end().to_rfc3339(), "1970-01-01T01:00:00+00:00");
-        assert_eq!((row.start(), row.end()), (row.start, row.end));
-        assert_eq!((row.len(), row.first(), &*row), (2, Some(&7), &row.value));
-        assert_eq!(row, InWindow::new(-60_000, 3_600_000, vec![7, 8]));
-        assert_ne!(row, InWindow::new(-60_000, 3_600_001, vec![7, 8]));
-    }
 }

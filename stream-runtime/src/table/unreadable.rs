@@ -1,30 +1,18 @@
-//! Rows read from the layers below the cache, and what becomes of those that do not read.
+//! RowCache read from the layers below the cache, and what happens to those that do not read.
 
+use super::aside::Aside;
 use super::clock::NO_TIME;
+use super::entry::{OnDisk, Value};
 use super::layout;
 use super::readback::key_text;
 use super::row::{self, RowSpec};
-use super::rows::Rows;
-use super::slot::{Below, Value};
+use super::row_cache::RowCache;
 use crate::codec::rows as codec;
 use crate::error::Error;
 use crate::key::StreamKey;
 use crate::topology::OnUnreadable;
 
-/// A row that could not be read and makes room.
-#[derive(Debug)]
-pub struct Aside {
-    /// The row's key in wire form.
-    pub key: Vec<u8>,
-    /// End of its window; 0 where a row does not belong to one.
-    pub end: i64,
-    /// The row as the changelog has it.
-    pub row: Box<[u8]>,
-    /// Why it does not read.
-    pub why: String,
-}
-
-impl<S: RowSpec> Rows<S> {
+impl<S: RowSpec> RowCache<S> {
     /// Reads an unloaded value from the layers below.
     #[inline]
     pub(super) fn load(&mut self, at: u32) -> Result<(), Error> {
@@ -55,11 +43,11 @@ impl<S: RowSpec> Rows<S> {
     pub(super) fn peek(&mut self, at: u32) -> Result<Option<(S::Row, i64)>, Error> {
         let slot = &self.slots[at as usize];
         let read = match &slot.below {
-            Below::Nothing | Below::Unstored(None) => return Ok(None),
-            Below::Unstored(Some(bytes)) => {
+            OnDisk::Nothing | OnDisk::Unstored(None) => return Ok(None),
+            OnDisk::Unstored(Some(bytes)) => {
                 Self::decode(&slot.key, bytes).map_err(|e| (e, bytes.to_vec()))
             }
-            Below::Stored => {
+            OnDisk::Stored => {
                 self.scratch.clear();
                 layout::push(S::ALIGNED, slot.end, &slot.key, &mut self.scratch);
                 let bytes = self.tree.as_ref().map(|t| t.get(&self.scratch));
@@ -84,7 +72,7 @@ impl<S: RowSpec> Rows<S> {
         }
     }
 
-    /// A row does not read: by the table's policy it makes room, for its key to begin anew with the next commit.
+    /// A row does not read: by the table's policy it makes room, for its key to start again with the next commit.
     ///
     /// # Errors
     /// The partition stops for it.
@@ -109,14 +97,15 @@ impl<S: RowSpec> Rows<S> {
     }
 }
 
-impl<S: RowSpec> Rows<S> {
+impl<S: RowSpec> RowCache<S> {
     /// Says where on the broker the row is, as far as that is known: of a row that has been in the store or in memory, no
     /// more than which commits came after it.
     pub(super) fn located(&self, problem: Error) -> Error {
-        let (Some(topic), (partition, _)) = (&self.log.topic, self.clock.place.get()) else {
+        let (Some(topic), (partition, _)) = (&self.changelog.place.topic, self.clock.place.get())
+        else {
             return problem;
         };
-        let before = match self.log.end.get() {
+        let before = match self.changelog.place.end.get() {
             0 => String::new(),
             end => format!(", before offset {end}"),
         };

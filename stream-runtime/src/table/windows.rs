@@ -6,16 +6,29 @@ use chrono::{DateTime, Utc};
 
 use super::clock::Hand;
 use super::handle::Table;
+use super::in_window::InWindow;
 use super::key_for::KeyFor;
 use super::spec::{TableSpec, WindowedKind};
-use super::typed::{InWindow, TypedPartition};
+use super::typed::TypedPartition;
 use super::update::Updates;
 use crate::error::raise;
 
 /// Tables with windows. The kind is asked for by each method, which then says what is missing.
 impl<S: TableSpec> Table<S> {
     /// [`update`](Table::update) by a time that the call names instead of the event's. It is judged late as the event
-    /// in hand would be, and does not move stream time.
+    /// in flight would be, and does not move stream time.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table(tumbling = "1h", retention = "1d")]
+    /// # #[derive(Clone, Default)]
+    /// # struct Hourly { views: u64 }
+    /// #[agent(topic = "views", sink = "seen")]
+    /// async fn count(view: Event<String>, mut hours: Table<Hourly>) -> String {
+    ///     hours.update_at(view.time(), view.key(), |hour| hour.views += 1);
+    ///     "seen".to_owned()
+    /// }
+    /// ```
     pub fn update_at<Q, F>(
         &mut self,
         time: DateTime<Utc>,
@@ -30,7 +43,19 @@ impl<S: TableSpec> Table<S> {
         self.change(time.timestamp_millis(), <S::Key as KeyFor<Q>>::form(key), f)
     }
 
-    /// [`at`](Table::at) the time of the event in hand.
+    /// [`at`](Table::at) the time of the current event.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table(tumbling = "1h", retention = "1d")]
+    /// # #[derive(Clone, Default)]
+    /// # struct Hourly { views: u64 }
+    /// #[agent(topic = "views", sink = "seen")]
+    /// async fn count(view: Event<String>, mut hours: Table<Hourly>) -> String {
+    ///     hours.update(view.key(), |hour| hour.views += 1);
+    ///     hours.current(view.key()).map_or(0, |hour| hour.views).to_string()
+    /// }
+    /// ```
     pub fn current<Q>(&self, key: &Q) -> Option<S::Value>
     where
         S::Kind: WindowedKind,
@@ -45,6 +70,19 @@ impl<S: TableSpec> Table<S> {
     /// * tumbling windows: the one that holds it; hopping windows: the one that begins last;
     /// * session windows: the session that holds it, the gap behind its last record included;
     /// * sliding windows: the one that ends with it, so what the last `size` up to that time came to.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table(tumbling = "1h", retention = "1d")]
+    /// # #[derive(Clone, Default)]
+    /// # struct Hourly { views: u64 }
+    /// #[agent(topic = "views", sink = "seen")]
+    /// async fn count(view: Event<String>, mut hours: Table<Hourly>) -> String {
+    ///     hours.update(view.key(), |hour| hour.views += 1);
+    ///     let yesterday = view.time() - std::time::Duration::from_secs(86_400);
+    ///     hours.at(view.key(), yesterday).map_or(0, |hour| hour.views).to_string()
+    /// }
+    /// ```
     pub fn at<Q>(&self, key: &Q, time: DateTime<Utc>) -> Option<S::Value>
     where
         S::Kind: WindowedKind,
@@ -54,8 +92,21 @@ impl<S: TableSpec> Table<S> {
         self.read_time(time.timestamp_millis(), key)
     }
 
-    /// [`at`](Table::at) so long before the time of the event in hand. Rows of windows that have closed are there as
+    /// [`at`](Table::at) so long before the time of the current event. RowCache of windows that have closed are there as
     /// long as the table's `retention` runs.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table(tumbling = "1h", retention = "1d")]
+    /// # #[derive(Clone, Default)]
+    /// # struct Hourly { views: u64 }
+    /// #[agent(topic = "views", sink = "seen")]
+    /// async fn count(view: Event<String>, mut hours: Table<Hourly>) -> String {
+    ///     hours.update(view.key(), |hour| hour.views += 1);
+    ///     let hour = std::time::Duration::from_secs(3_600);
+    ///     hours.delta(view.key(), hour).map_or(0, |before| before.views).to_string()
+    /// }
+    /// ```
     pub fn delta<Q>(&self, key: &Q, before: Duration) -> Option<S::Value>
     where
         S::Kind: WindowedKind,
@@ -68,6 +119,18 @@ impl<S: TableSpec> Table<S> {
 
     /// Copies of the key's rows, one a window, in the order of the windows' ends: those that are open, and those whose
     /// `retention` runs.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// # #[table(tumbling = "1h", retention = "1d")]
+    /// # #[derive(Clone, Default)]
+    /// # struct Hourly { views: u64 }
+    /// #[agent(topic = "views", sink = "seen")]
+    /// async fn count(view: Event<String>, mut hours: Table<Hourly>) -> String {
+    ///     hours.update(view.key(), |hour| hour.views += 1);
+    ///     hours.windows(view.key()).iter().map(|hour| hour.views).sum::<u64>().to_string()
+    /// }
+    /// ```
     pub fn windows<Q>(&self, key: &Q) -> Vec<InWindow<S::Value>>
     where
         S::Kind: WindowedKind,
@@ -81,7 +144,7 @@ impl<S: TableSpec> Table<S> {
     fn event_time(&self, method: &str) -> i64 {
         let clock = self.cell().clock();
         if clock.hand.get() == Hand::Several {
-            self.no_time(method, "at");
+            self.no_time(method, "at(&key, time)");
         }
         clock.event_time.get()
     }

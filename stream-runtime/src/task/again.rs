@@ -1,35 +1,36 @@
 //! Windows that are sent again: dead letters of agents `on_close`, each of which comes back to its agent as a record.
 
-use super::agent::AgentCx;
 use super::bad::Bad;
 use super::dead_letter as header;
-use super::inbox::{RawRecord, decode_headers};
-use super::shared::Shared;
+use super::headers::decode_headers;
+use super::inbox::RawRecord;
+use super::state::AgentCx;
+use super::state::TaskState;
 use crate::codec::rows;
 use crate::key::StreamKey;
 use crate::table::{HeadRow, TableSpec};
 
-impl Shared {
-    /// The input with a window that is to be handed out again, if there is one: it goes before records.
+impl TaskState {
+    /// The input with a window that is to be dispatched again, if there is one: it goes before records.
     pub(crate) fn waiting_again(&self) -> Option<usize> {
-        let mut inputs = self.timely..self.inputs.len();
-        inputs.find(|&input| self.inputs[input].borrow().waiting() > 0)
+        let mut inputs = self.inputs.timely..self.inputs.inboxes.len();
+        inputs.find(|&input| self.inputs.inboxes[input].borrow().waiting() > 0)
     }
 
     /// Returns whether an input brings windows again.
     pub(crate) fn is_again(&self, input: usize) -> bool {
-        input >= self.timely
+        input >= self.inputs.timely
     }
 }
 
 impl AgentCx {
-    /// Reads the window in hand that was sent again. Its time is that of the window's outputs; it moves no stream time, and
+    /// Reads the current window that was sent again. Its time is that of the window's outputs; it moves no stream time, and
     /// is judged by it: what the agent writes to other windows may be late.
     ///
     /// # Errors
     /// It is of another table, or its row does not read.
-    pub(super) fn read_again<S: TableSpec>(&self, input: usize) -> Result<HeadRow<S>, Bad> {
-        let inbox = self.shared.inputs[input].borrow();
+    pub(crate) fn read_again<S: TableSpec>(&self, input: usize) -> Result<HeadRow<S>, Bad> {
+        let inbox = self.shared.inputs.inboxes[input].borrow();
         let Some(record) = inbox.front() else {
             return Err("the window is gone".to_owned().into());
         };
@@ -44,7 +45,7 @@ fn window<S: TableSpec>(record: &RawRecord<'_>) -> Result<HeadRow<S>, String> {
     let name = S::DESCRIPTOR.name;
     let of = text(record, header::TABLE);
     if of != Some(name) {
-        let what = of.map_or("no window".to_owned(), |of| {
+        let what = of.map_or("not a window".to_owned(), |of| {
             format!("a window of table `{of}`")
         });
         return Err(format!(
@@ -96,7 +97,7 @@ fn text<'a>(record: &RawRecord<'a>, name: &str) -> Option<&'a str> {
     std::str::from_utf8(find(record, name)?).ok()
 }
 
-/// A time as [`people_time`](super::shared::people_time) writes it.
+/// A time as [`people_time`](super::state::people_time) writes it.
 fn time(record: &RawRecord<'_>, name: &str) -> Option<i64> {
     let text = text(record, name)?;
     match text.strip_suffix(" ms") {

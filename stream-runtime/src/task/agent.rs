@@ -1,18 +1,15 @@
 //! The state of one agent in one partition, and the waker its future is polled with.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
-use super::heads::PeekTime;
-use super::outbuf::OutBuf;
-use super::shared::Shared;
+use super::lookahead::PeekTime;
+use super::record_buffer::RecordBuffer;
 use crate::topology::AgentOptions;
 
-/// How an agent stands to the event in hand.
+/// How an agent stands to the current event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     /// It has nothing to do with it, or has finished.
@@ -50,39 +47,51 @@ pub struct AgentState {
     pub(crate) writes: Vec<usize>,
     /// Whether it asks for the event's key.
     pub(crate) needs_key: bool,
-    /// Agents that finish with an event before it begins, where they have it as well: they write what it reads.
-    pub(crate) after: Vec<usize>,
-    /// Agents that it is in front of.
-    pub(crate) before: Vec<usize>,
+    pub(crate) order: Order,
     /// Output index of its sink.
     pub(crate) sink: Option<usize>,
     /// Output index of its dead letters; a timer has none.
     pub(crate) dead_letters: Option<usize>,
     pub(crate) status: Cell<Status>,
     pub(crate) attempts: Cell<u32>,
-    /// Monotonic time at which the event in hand times out.
+    /// Monotonic time at which the current event times out.
     pub(crate) deadline: Cell<Option<u64>>,
-    /// What it sent for the event in hand.
-    pub(crate) staging: RefCell<OutBuf>,
-    /// Whether it is to be polled.
-    pub(crate) poke: Cell<bool>,
+    /// What it sent for the current event.
+    pub(crate) staging: RefCell<RecordBuffer>,
     /// Reads event times, to choose among topics.
     pub(crate) heads: RefCell<Option<Box<dyn PeekTime>>>,
     pub(crate) holds: Holds,
+    pub(crate) wakeup: Wakeup,
+}
+
+/// Who finishes with an event first, where several agents have it.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// Agents that write what this one reads, and finish before it begins.
+    pub(crate) after: Vec<usize>,
+    /// Agents that it is in front of.
+    pub(crate) before: Vec<usize>,
+}
+
+/// What has an agent polled.
+pub(crate) struct Wakeup {
+    /// It is to be polled with the next turn.
+    pub(crate) poke: Cell<bool>,
+    /// Its future's waker.
     pub(crate) waker: Arc<AgentWaker>,
 }
 
 impl AgentState {
-    /// Is given the event in hand: at once, or behind others.
+    /// Is given the current event: at once, or behind others.
     #[inline]
     pub(crate) fn receives(&self, status: Status) {
         self.status.set(status);
         self.attempts.set(0);
-        self.poke.set(true);
+        self.wakeup.poke.set(true);
     }
 }
 
-/// What an agent says that holds several events at once; nothing of it is looked at where one event is in hand at a time.
+/// What an agent says that holds several events at once; nothing of it is checked at where one event is in flight at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
     /// Monotonic time at which it is to be polled though nothing happened.
@@ -100,7 +109,7 @@ pub(crate) struct Holds {
 }
 
 impl Holds {
-    /// Begins anew, with no event in hand.
+    /// Starts again, with no current event.
     pub(crate) fn reset(&self) {
         self.alarm.set(None);
         self.wants.set(false);
@@ -123,23 +132,5 @@ impl Wake for AgentWaker {
     fn wake_by_ref(self: &Arc<Self>) {
         self.woken.store(true, Ordering::Release);
         (self.thread)();
-    }
-}
-
-/// What an agent's future is made with.
-#[derive(Clone)]
-pub struct AgentCx {
-    pub(crate) shared: Rc<Shared>,
-    pub(crate) agent: usize,
-}
-
-impl AgentCx {
-    pub(crate) fn state(&self) -> &AgentState {
-        &self.shared.agents[self.agent]
-    }
-
-    /// The context behind the erased argument of `AgentDescriptor::start`.
-    pub(crate) fn of(any: &dyn Any) -> Option<&AgentCx> {
-        any.downcast_ref()
     }
 }

@@ -1,11 +1,12 @@
-//! Records that are not handed out: why, in words that lead somewhere.
+//! Records that are not dispatched: why, in words that lead somewhere.
 
-use super::agent::{AgentCx, Role};
+use super::agent::Role;
+use super::state::AgentCx;
 use crate::key::KeyError;
 use crate::record::{DecodeError, Record};
 use crate::topology::OnError;
 
-/// Why a record is not handed out.
+/// Why a record is not dispatched.
 #[derive(Debug)]
 pub(crate) struct Bad {
     pub(crate) why: String,
@@ -24,7 +25,7 @@ impl From<String> for Bad {
 
 impl Bad {
     /// What the agent's options say about it; `true`: it is left out as a matter of course.
-    pub(super) fn policy(&self, agent: &AgentCx) -> (OnError, bool) {
+    pub(crate) fn policy(&self, agent: &AgentCx) -> (OnError, bool) {
         let options = &agent.state().options;
         match options.on_tombstone.filter(|_| self.tombstone) {
             Some(policy) => (policy, policy == OnError::Skip),
@@ -36,7 +37,7 @@ impl Bad {
 impl AgentCx {
     /// A record that does not decode.
     #[cold]
-    pub(super) fn undecodable<R: Record>(&self, error: DecodeError) -> Bad {
+    pub(crate) fn undecodable<R: Record>(&self, error: DecodeError) -> Bad {
         match error.is_tombstone() {
             true => self.tombstone::<R>(),
             false => error.to_string().into(),
@@ -45,7 +46,7 @@ impl AgentCx {
 
     /// A tombstone of a record `R` where none is taken.
     #[cold]
-    pub(super) fn tombstone<R: Record>(&self) -> Bad {
+    pub(crate) fn tombstone<R: Record>(&self) -> Bad {
         let received = format!(
             "`{}`: received a tombstone (a message without a value)",
             R::NAME
@@ -73,7 +74,7 @@ impl AgentCx {
 
     /// A key that cannot be read.
     #[cold]
-    pub(super) fn unreadable_key(&self, error: &KeyError) -> Bad {
+    pub(crate) fn unreadable_key(&self, error: &KeyError) -> Bad {
         if !error.is_missing() {
             return error.to_string().into();
         }

@@ -1,47 +1,24 @@
-//! What one commit takes from a task, and what becomes of it.
+//! What one commit takes from a task, and what happens to it.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::crontab::Crontab;
+use super::calls::Crontab;
 use super::hop::Hop;
-use super::outbuf::Outgoing;
-use super::outputs::stamp;
+use super::record_buffer::Outgoing;
 use super::signature;
 use super::task::Task;
 use super::watermark::put_watermark;
 use crate::error::Error;
 use crate::mutants::{self, Mutant};
-use crate::table::{Chunk, MARK_KEY, Mark, NO_TIME, RowBatch, Scan, StoredRows, TablePartition};
+use crate::store::RowWrite;
+use crate::table::{Chunk, MARK_KEY, Mark, NO_TIME, RowBatch, Scan, TablePartition};
 
 /// Key and value of a record.
 pub type KeyValue<'a> = (&'a [u8], &'a [u8]);
 
-/// Offsets and marks of the commit under way.
-#[derive(Debug, Default)]
-pub(super) struct Prepared {
-    offsets: Vec<i64>,
-    /// Offsets of the last commit.
-    pub(super) committed: Vec<i64>,
-    marks: Vec<Option<(Vec<u8>, Mark)>>,
-    stream_time: i64,
-    /// Stream time of the last commit.
-    pub(super) committed_time: i64,
-    /// Since when the app's commits say whose they are.
-    since: i64,
-    /// True while the committed offsets lack that text.
-    pub(super) unsigned: bool,
-    /// Behind a hop: how far the sources of stream time are, in this commit and in the last one.
-    sources: Option<Arc<[u8]>>,
-    pub(super) committed_sources: Option<Arc<[u8]>>,
-    /// The times of the hops that the task fills, in this commit.
-    hops: Vec<i64>,
-    /// Who commits, where its transactions may have to be ended by another.
-    writer: Option<String>,
-}
-
 impl Task {
-    /// Gathers what is acknowledged since the last commit; what is in hand stays out. `false` when there is nothing.
+    /// Gathers what is acknowledged since the last commit; what is in flight stays out. `false` when there is nothing.
     ///
     /// # Errors
     /// A row does not serialize, or is larger than its changelog takes: see [`Task::be_careful`], then abort.
@@ -49,29 +26,33 @@ impl Task {
         let shared = &self.shared;
         let prepared = &mut self.prepared;
         prepared.offsets.clear();
-        prepared
-            .offsets
-            .extend(shared.inputs.iter().map(|i| i.borrow().commit_offset()));
+        prepared.offsets.extend(
+            shared
+                .inputs
+                .inboxes
+                .iter()
+                .map(|i| i.borrow().commit_offset()),
+        );
         prepared.stream_time = shared.clock.stream_time.get();
         shared.clock.dirty.set(0);
         prepared.marks.clear();
         shared.send_unreadable();
         let mut changed =
-            prepared.offsets != prepared.committed || !shared.batch.borrow().is_empty();
+            prepared.offsets != prepared.committed || !shared.effects.batch.borrow().is_empty();
         changed |= prepared.unsigned;
-        for hop in &shared.hops {
+        for hop in &shared.times.hops {
             changed |= hop.prepare(shared);
         }
         prepared.hops.clear();
-        let times = shared.hops.iter().map(|hop| hop.time(shared));
+        let times = shared.times.hops.iter().map(|hop| hop.time(shared));
         prepared.hops.extend(times);
-        prepared.sources = shared.sources.as_ref().map(|sources| {
+        prepared.sources = shared.times.sources.as_ref().map(|sources| {
             let mut bytes = Vec::new();
             sources.encode(&mut bytes);
             bytes.into()
         });
         let heard = prepared.sources != prepared.committed_sources;
-        for crontab in &shared.crontabs {
+        for crontab in &shared.calls.crontabs {
             changed |= crontab.prepare();
         }
         let ahead = |table: &Rc<dyn TablePartition>| table.time() > prepared.stream_time;
@@ -122,10 +103,10 @@ impl Task {
         &self,
         mut f: impl FnMut(&str, Outgoing<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let batch = self.shared.batch.borrow();
+        let batch = self.shared.effects.batch.borrow();
         batch
             .iter()
-            .try_for_each(|out| f(&self.shared.outputs[out.topic], out))
+            .try_for_each(|out| f(&self.shared.outputs.topics[out.topic], out))
     }
 
     /// The prepared rows of a table and its mark (key and value), to send to its changelog.
@@ -150,14 +131,18 @@ impl Task {
     ) -> Result<(), E> {
         let shared = &self.shared;
         let mut headers = Vec::new();
-        for hop in &shared.hops {
+        for hop in &shared.times.hops {
             let Some(word) = hop.telling() else {
                 continue;
             };
             headers.clear();
             put_watermark(&[word], &mut headers);
-            let time = word.stamp().unwrap_or(shared.wall.get());
-            f(&shared.outputs[hop.output], &headers, stamp(shared, time))?;
+            let time = word.stamp().unwrap_or(shared.times.wall.get());
+            f(
+                &shared.outputs.topics[hop.output],
+                &headers,
+                shared.stamp(time),
+            )?;
         }
         Ok(())
     }
@@ -179,10 +164,10 @@ impl Task {
         all.filter(move |offset| !mutants::is(Mutant::Offsets) || moved(offset))
     }
 
-    /// Says since when the app's commits have had the text that [`signature`] describes; `anew`: those that this task found
+    /// Says since when the app's commits have had the text that [`signature`] describes; `again`: those that this task found
     /// do not have it, and it commits them again although nothing has moved.
-    pub fn sign(&mut self, since: i64, anew: bool) {
-        (self.prepared.since, self.prepared.unsigned) = (since, anew);
+    pub fn sign(&mut self, since: i64, again: bool) {
+        (self.prepared.since, self.prepared.unsigned) = (since, again);
     }
 
     /// Says who commits: the thread that the transactions are of.
@@ -192,7 +177,7 @@ impl Task {
 
     /// Returns the text beside the offsets: whose they are, the incarnations of the task's changelogs, and how far its crontabs are.
     pub fn commit_metadata(&self) -> String {
-        let crontabs = self.shared.crontabs.iter();
+        let crontabs = self.shared.calls.crontabs.iter();
         let hops = self.prepared.hops.iter().copied();
         let sources = self.prepared.sources.as_deref();
         self.metadata(crontabs.filter_map(Crontab::prepared), hops, sources)
@@ -200,8 +185,8 @@ impl Task {
 
     /// The same of the last commit.
     pub fn committed_metadata(&self) -> String {
-        let crontabs = self.shared.crontabs.iter();
-        let hops = self.shared.hops.iter().map(Hop::committed);
+        let crontabs = self.shared.calls.crontabs.iter();
+        let hops = self.shared.times.hops.iter().map(Hop::committed);
         let sources = self.prepared.committed_sources.as_deref();
         self.metadata(crontabs.filter_map(Crontab::committed), hops, sources)
     }
@@ -221,7 +206,7 @@ impl Task {
             out.push(';');
             out.push_str(&crontab);
         }
-        for (hop, time) in self.shared.hops.iter().zip(hops) {
+        for (hop, time) in self.shared.times.hops.iter().zip(hops) {
             if time != NO_TIME && !hop.is_kept_by_its_task() {
                 signature::put_time(&hop.name(&self.shared), time, &mut out);
             }
@@ -261,18 +246,18 @@ impl Task {
                 self.marks[i] = Some(mark);
             }
         }
-        shared.crontabs.iter().for_each(Crontab::commit);
-        for (hop, time) in shared.hops.iter().zip(&self.prepared.hops) {
+        shared.calls.crontabs.iter().for_each(Crontab::commit);
+        for (hop, time) in shared.times.hops.iter().zip(&self.prepared.hops) {
             hop.keep(*time);
             hop.commit(shared);
         }
         self.prepared.committed_sources = self.prepared.sources.take();
-        shared.batch.borrow_mut().clear();
-        shared.acked.set(0);
+        shared.effects.batch.borrow_mut().clear();
+        shared.effects.acked.set(0);
         self.prepared.committed_time = self.prepared.stream_time;
         self.prepared.unsigned = false;
         std::mem::swap(&mut self.prepared.committed, &mut self.prepared.offsets);
-        shared.blame.committed(&self.prepared.committed);
+        shared.effects.blame.committed(&self.prepared.committed);
     }
 
     /// Everything since the last commit is void: tables, outputs, agents and inboxes go back to it. Returns the offset
@@ -283,16 +268,16 @@ impl Task {
     pub fn aborted(&mut self) -> Result<Vec<i64>, Error> {
         self.remake_agents();
         let shared = &self.shared;
-        shared.blame.aborted();
+        shared.effects.blame.aborted();
         shared.clock.dirty.set(0);
         shared.clock.next_due.set(i64::MAX);
         shared.clock.stream_time.set(self.prepared.committed_time);
         if let (Some(sources), Some(committed)) =
-            (&shared.sources, &self.prepared.committed_sources)
+            (&shared.times.sources, &self.prepared.committed_sources)
         {
             sources.go_back(committed)?;
         }
-        shared.hops.iter().for_each(Hop::abort);
+        shared.times.hops.iter().for_each(Hop::abort);
         for table in &shared.tables {
             if mutants::is(Mutant::Overlay) {
                 table.committed();
@@ -306,14 +291,14 @@ impl Task {
             .min()
             .unwrap_or(i64::MAX);
         shared.clock.next_due.set(due);
-        for crontab in &shared.crontabs {
+        for crontab in &shared.calls.crontabs {
             crontab.aborted();
-            shared.next_tick.set(0);
+            shared.calls.next_tick.set(0);
         }
-        shared.batch.borrow_mut().clear();
-        shared.acked.set(0);
+        shared.effects.batch.borrow_mut().clear();
+        shared.effects.acked.set(0);
         shared.failure.borrow_mut().take();
-        for (inbox, offset) in shared.inputs.iter().zip(&self.prepared.committed) {
+        for (inbox, offset) in shared.inputs.inboxes.iter().zip(&self.prepared.committed) {
             inbox.borrow_mut().restart(*offset);
         }
         Ok(self.prepared.committed.clone())
@@ -353,7 +338,7 @@ impl Task {
         &mut self,
         table: usize,
         bare: bool,
-    ) -> Option<(StoredRows, u64, Option<Mark>)> {
+    ) -> Option<(Vec<RowWrite>, u64, Option<Mark>)> {
         let (rows, commit) = self.shared.tables[table].take_unstored(bare)?;
         Some((rows, commit, self.marks[table].clone()))
     }

@@ -1,46 +1,47 @@
-//! Kafka headers of the event in hand.
+//! Headers of a record, packed into bytes.
 
-use super::inbox::decode_headers;
+/// Length of a value that is null.
+const NONE: u32 = u32::MAX;
 
-/// Headers of a record in their order; names may repeat.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, Option<Vec<u8>>)>);
-
-impl Headers {
-    pub(crate) const fn empty() -> Self {
-        Headers(Vec::new())
+/// Packs headers into bytes: `[name length u32][name][value length u32, or u32::MAX][value]` for each.
+pub fn encode_headers<'a>(
+    headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>,
+    out: &mut Vec<u8>,
+) {
+    for (name, value) in headers {
+        out.extend_from_slice(&(name.len() as u32).to_be_bytes());
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(&value.map_or(NONE, |v| v.len() as u32).to_be_bytes());
+        out.extend_from_slice(value.unwrap_or_default());
     }
+}
 
-    pub(crate) fn decode(bytes: &[u8]) -> Self {
-        let all = decode_headers(bytes);
-        Headers(
-            all.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
-                .collect(),
-        )
-    }
+/// A header: its name, and its value unless that is null.
+pub type Header<'a> = (&'a str, Option<&'a [u8]>);
 
-    /// Value of the last header of this name; `None` when there is none or its value is null.
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().rev().find(|(n, _)| n == name)?.1.as_deref()
-    }
+/// The reverse of [`encode_headers`].
+pub fn decode_headers(mut bytes: &[u8]) -> impl Iterator<Item = Header<'_>> {
+    std::iter::from_fn(move || take_header(&mut bytes))
+}
 
-    /// The same as text; `None` when it is not UTF-8.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        std::str::from_utf8(self.get(name)?).ok()
-    }
+pub(super) fn take_header<'a>(bytes: &mut &'a [u8]) -> Option<Header<'a>> {
+    let (name, value) = take_bytes(bytes)?;
+    Some((std::str::from_utf8(name).ok()?, value))
+}
 
-    /// All headers.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
-        self.0.iter().map(|(n, v)| (n.as_str(), v.as_deref()))
+/// Takes the name and the value of the first header.
+pub(super) fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8], Option<&'a [u8]>)> {
+    fn part<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+        let (len, rest) = bytes.split_first_chunk::<4>()?;
+        let len = u32::from_be_bytes(*len);
+        if len == NONE {
+            *bytes = rest;
+            return Some(None);
+        }
+        let (part, rest) = rest.split_at_checked(len as usize)?;
+        *bytes = rest;
+        Some(Some(part))
     }
-
-    /// Number of headers.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
+    let name = part(bytes)??;
+    Some((name, part(bytes)?))
 }

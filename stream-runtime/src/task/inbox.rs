@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Write;
 
+use super::headers::{take_bytes, take_header};
 use super::watermark::{SOURCE_TIME, SourceTime, Word, words_of};
 use crate::mutants::{self, Mutant};
 use crate::table::NO_TIME;
@@ -18,7 +19,7 @@ pub struct RawRecord<'a> {
     pub key: Option<&'a [u8]>,
     /// Value bytes; `None` is a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Headers as [`encode_headers`] wrote them; empty when it has none.
+    /// Headers as [`encode_headers`](super::encode_headers) wrote them; empty when it has none.
     pub headers: &'a [u8],
 }
 
@@ -54,7 +55,7 @@ pub(crate) const HOLD_BYTES: usize = 64 << 20;
 /// Bytes behind which an inbox that never runs empty, because events of it are always held, gives back what is spent.
 const COMPACT: usize = 1 << 20;
 
-/// Waiting records of one input topic and partition, oldest first. Records in hand stay at the front until they are acknowledged.
+/// Waiting records of one input topic and partition, oldest first. Records in flight stay at the front until they are acknowledged.
 #[derive(Debug, Default)]
 pub struct Inbox {
     bytes: Vec<u8>,
@@ -63,7 +64,7 @@ pub struct Inbox {
     at_end: bool,
     /// A repartition topic: its records carry their event time in a header of ours.
     repartition: bool,
-    /// Records at the front that an agent holds ([`Inbox::hand_out`]). 0 where one event is in hand at a time.
+    /// Records at the front that an agent holds ([`Inbox::dispatch_to`]). 0 where one event is in flight at a time.
     held: usize,
     /// Place of the front record, see [`Inbox::at`].
     first: u64,
@@ -181,14 +182,14 @@ impl Inbox {
         self.entries.get(self.held + number).map(|e| e.offset)
     }
 
-    /// The record at a place that [`Inbox::hand_out`] returned, until it is released.
+    /// The record at a place that [`Inbox::dispatch_to`] returned, until it is released.
     pub fn at(&self, place: u64) -> Option<RawRecord<'_>> {
         let at = usize::try_from(place.checked_sub(self.first)?).ok()?;
         self.entries.get(at).map(|e| self.record(e))
     }
 
-    /// Hands out the oldest waiting record beside those that are held, and returns its place.
-    pub fn hand_out(&mut self) -> u64 {
+    /// Dispatches the oldest waiting record beside those that are held, and returns its place.
+    pub fn dispatch_to(&mut self) -> u64 {
         self.held += 1;
         self.first + self.held as u64 - 1
     }
@@ -201,7 +202,7 @@ impl Inbox {
     }
 
     /// Records that are held wait again.
-    pub fn put_back(&mut self) {
+    pub fn requeue(&mut self) {
         self.held = 0;
     }
 
@@ -300,7 +301,7 @@ impl Inbox {
             .map(|watermark| watermark.words)
     }
 
-    /// Number of records that wait, the one in hand included.
+    /// Number of records that wait, the current one included.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -335,7 +336,7 @@ impl Inbox {
         self.at_end
     }
 
-    /// The offset to commit: that of the oldest record in hand or waiting, else the position.
+    /// The offset to commit: that of the oldest current record or waiting, else the position.
     pub fn commit_offset(&self) -> i64 {
         let record = self.entries.front().map(|e| e.offset);
         // Nobody says it again: a watermark that has not been taken stays before it.
@@ -359,49 +360,6 @@ impl Inbox {
 /// The offset to commit for an input: the oldest open record's, else the position. Offsets have gaps by nature.
 pub fn commit_offset(position: i64, oldest_open: Option<i64>) -> i64 {
     oldest_open.map_or(position, |open| open.min(position))
-}
-
-/// Packs headers into bytes: `[name length u32][name][value length u32, or u32::MAX][value]` for each.
-pub fn encode_headers<'a>(
-    headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>,
-    out: &mut Vec<u8>,
-) {
-    for (name, value) in headers {
-        out.extend_from_slice(&(name.len() as u32).to_be_bytes());
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(&value.map_or(NONE, |v| v.len() as u32).to_be_bytes());
-        out.extend_from_slice(value.unwrap_or_default());
-    }
-}
-
-/// A header: its name, and its value unless that is null.
-pub type Header<'a> = (&'a str, Option<&'a [u8]>);
-
-/// The reverse of [`encode_headers`].
-pub fn decode_headers(mut bytes: &[u8]) -> impl Iterator<Item = Header<'_>> {
-    std::iter::from_fn(move || take_header(&mut bytes))
-}
-
-fn take_header<'a>(bytes: &mut &'a [u8]) -> Option<Header<'a>> {
-    let (name, value) = take_bytes(bytes)?;
-    Some((std::str::from_utf8(name).ok()?, value))
-}
-
-/// Takes the name and the value of the first header.
-fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8], Option<&'a [u8]>)> {
-    fn part<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
-        let (len, rest) = bytes.split_first_chunk::<4>()?;
-        let len = u32::from_be_bytes(*len);
-        if len == NONE {
-            *bytes = rest;
-            return Some(None);
-        }
-        let (part, rest) = rest.split_at_checked(len as usize)?;
-        *bytes = rest;
-        Some(Some(part))
-    }
-    let name = part(bytes)??;
-    Some((name, part(bytes)?))
 }
 
 /// The header that a record has on its way through a repartition topic, or an `internal` one. One for all there is to say:
@@ -590,6 +548,7 @@ fn split_origin(headers: &[u8]) -> (Option<ReadAt<'_>>, &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::headers::{decode_headers, encode_headers};
     use crate::task::watermark::{SourceState, put_watermark};
 
     #[test]
@@ -790,14 +749,14 @@ mod tests {
     #[test]
     fn a_watermark_between_records_that_are_held_is_taken_when_those_before_it_are_released() {
         let mut inbox = with_a_watermark();
-        let (first, second) = (inbox.hand_out(), inbox.hand_out());
+        let (first, second) = (inbox.dispatch_to(), inbox.dispatch_to());
         assert_eq!(inbox.at(first).unwrap().offset, 3);
         assert_eq!(inbox.at(second).unwrap().offset, 6);
         inbox.release();
         assert_eq!(inbox.commit_offset(), 4);
         assert_eq!(inbox.at(second).unwrap().offset, 6);
         assert!(inbox.take_watermark().is_some());
-        inbox.put_back();
+        inbox.requeue();
         assert_eq!((inbox.waiting(), inbox.commit_offset()), (1, 6));
     }
 

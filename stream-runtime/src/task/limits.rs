@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::outbuf::OutBuf;
-use super::shared::Shared;
+use super::record_buffer::RecordBuffer;
 use crate::error::Failure;
 use crate::table::RowLimit;
 use crate::topology::{Plan, Source};
@@ -120,39 +119,52 @@ impl OutputLimit {
     }
 }
 
-/// Takes the record that was pushed last out again when its topic would not take it; `size` is what it weighs.
-pub(crate) fn admit(
-    shared: &Shared,
-    staging: &mut OutBuf,
-    name: &str,
-    topic: usize,
-    size: usize,
-) -> Result<(), Failure> {
-    let limit = &shared.limits[topic];
-    if size <= limit.bytes && (limit.keyed.is_none() || staging.last_has_key()) {
-        return Ok(());
-    }
-    refuse(shared, staging, name, topic, size)
+/// The topics that a task sends to.
+pub(crate) struct OutputTopics {
+    pub(crate) topics: Vec<Rc<str>>,
+    /// What each of them takes.
+    pub(crate) limits: Vec<OutputLimit>,
+    /// Index of the topic that each table's late records go to.
+    pub(crate) late: Vec<Option<usize>>,
+    /// Index of the topic that each table's unreadable rows go to.
+    pub(crate) unreadable: Vec<Option<usize>>,
 }
 
-#[cold]
-fn refuse(
-    shared: &Shared,
-    staging: &mut OutBuf,
-    name: &str,
-    topic: usize,
-    size: usize,
-) -> Result<(), Failure> {
-    let (limit, output) = (&shared.limits[topic], &shared.outputs[topic]);
-    let text = match &limit.keyed {
-        Some(why) if !staging.last_has_key() => format!(
-            "a {name} without a key for {output}, {why}: a compacted topic needs a key, as does a table; return `(key, record)`, send it with a key, or give the record a `key` field"
-        ),
-        _ => format!(
-            "a {name} of {size} bytes for {output}, which takes {}, by {}: send less, or raise that",
-            limit.bytes, limit.setting
-        ),
-    };
-    staging.pop();
-    Err(Failure::from(text).rejected())
+impl OutputTopics {
+    /// Takes the record that was pushed last out again when its topic would not take it; `size` is what it weighs.
+    pub(crate) fn admit(
+        &self,
+        staging: &mut RecordBuffer,
+        name: &str,
+        topic: usize,
+        size: usize,
+    ) -> Result<(), Failure> {
+        let limit = &self.limits[topic];
+        if size <= limit.bytes && (limit.keyed.is_none() || staging.last_has_key()) {
+            return Ok(());
+        }
+        self.refuse(staging, name, topic, size)
+    }
+
+    #[cold]
+    fn refuse(
+        &self,
+        staging: &mut RecordBuffer,
+        name: &str,
+        topic: usize,
+        size: usize,
+    ) -> Result<(), Failure> {
+        let (limit, output) = (&self.limits[topic], &self.topics[topic]);
+        let text = match &limit.keyed {
+            Some(why) if !staging.last_has_key() => format!(
+                "a {name} without a key for {output}, {why}: a compacted topic needs a key, as does a table; return `(key, record)`, send it with a key, or give the record a `key` field"
+            ),
+            _ => format!(
+                "a {name} of {size} bytes for {output}, which takes {}, by {}: send less, or raise that",
+                limit.bytes, limit.setting
+            ),
+        };
+        staging.pop();
+        Err(Failure::from(text).rejected())
+    }
 }

@@ -95,7 +95,7 @@ impl Task {
     /// group knows is gone: both name the cure.
     pub fn recovered(&mut self, committed: &[Committed]) -> Result<Vec<StartAt>, Error> {
         self.check_incarnations(committed)?;
-        for crontab in &self.shared.crontabs {
+        for crontab in &self.shared.calls.crontabs {
             crontab.recovered(committed.iter().map(|have| have.metadata.as_str()));
         }
         let partition = self.shared.partition;
@@ -181,7 +181,7 @@ impl Task {
     /// Takes how far the sources of stream time were, and how far the task was as a source itself.
     fn recover_sources(&mut self, committed: &[Committed]) -> Result<(), Error> {
         let shared = &self.shared;
-        for hop in &shared.hops {
+        for hop in &shared.times.hops {
             let name = hop.name(shared);
             let times = committed
                 .iter()
@@ -190,7 +190,7 @@ impl Task {
                 hop.restore(time);
             }
         }
-        let Some(sources) = &shared.sources else {
+        let Some(sources) = &shared.times.sources else {
             return Ok(());
         };
         let time = self.marked_time();
@@ -220,15 +220,15 @@ impl Task {
 
     /// Says which generation of the group the task is of: before it recovers.
     pub fn begin_in(&mut self, generation: i32) {
-        self.shared.generation.set(generation);
-        if let Some(sources) = &self.shared.sources {
+        self.shared.times.generation.set(generation);
+        if let Some(sources) = &self.shared.times.sources {
             sources.begin(generation);
         }
     }
 
     /// The worker has sought the inputs: events may begin.
     pub fn begin_at(&mut self, offsets: &[i64]) {
-        for (inbox, offset) in self.shared.inputs.iter().zip(offsets) {
+        for (inbox, offset) in self.shared.inputs.inboxes.iter().zip(offsets) {
             inbox.borrow_mut().restart(*offset);
         }
         self.prepared.committed = offsets.to_vec();
@@ -268,11 +268,11 @@ fn time_of(mark: Option<&Mark>) -> i64 {
 /// The error of a changelog that is not the one that the group's offsets name; `is_one`: it holds a mark, of another.
 pub(crate) fn not_the_named(table: &str, partition: i32, is_one: bool) -> Error {
     let became = if is_one {
-        "was created anew"
+        "was created again"
     } else {
         "is gone or empty"
     };
     Error::table(format!(
-        "the changelog of table `{table}`, partition {partition}, {became}: the group's offsets belong to another one; put it back as it was, or `reset` begins anew"
+        "the changelog of table `{table}`, partition {partition}, {became}: the group's offsets belong to another one; put it back as it was, or `reset` starts again"
     ))
 }

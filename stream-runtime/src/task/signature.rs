@@ -23,25 +23,25 @@ fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Begins a text.
-pub(super) fn begin(since: i64, out: &mut String) {
+pub(crate) fn begin(since: i64, out: &mut String) {
     // Writing to a `String` does not fail.
     let _ = write!(out, "{SINCE}={since}");
 }
 
 /// Appends the time of a source of a topic, epoch ms.
-pub(super) fn put_time(topic: &str, time: i64, out: &mut String) {
+pub(crate) fn put_time(topic: &str, time: i64, out: &mut String) {
     // Writing to a `String` does not fail.
     let _ = write!(out, ";{TIME}{topic}={time}");
 }
 
 /// Returns the time of a source of a topic, epoch ms.
-pub(super) fn time(text: &str, topic: &str) -> Option<i64> {
+pub(crate) fn time(text: &str, topic: &str) -> Option<i64> {
     let named = |(name, _): &(&str, &str)| name.strip_prefix(TIME) == Some(topic);
     pairs(text).find(named)?.1.parse().ok()
 }
 
 /// Appends how far the sources of a task's time are.
-pub(super) fn put_sources(bytes: &[u8], out: &mut String) {
+pub(crate) fn put_sources(bytes: &[u8], out: &mut String) {
     let _ = write!(out, ";{SOURCES}=");
     for byte in bytes {
         let _ = write!(out, "{byte:02x}");
@@ -49,7 +49,7 @@ pub(super) fn put_sources(bytes: &[u8], out: &mut String) {
 }
 
 /// Returns what [`put_sources`] wrote.
-pub(super) fn sources(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn sources(text: &str) -> Option<Vec<u8>> {
     let hex = pairs(text).find(|(name, _)| *name == SOURCES)?.1;
     let (digits, rest) = hex.as_bytes().as_chunks::<2>();
     let byte = |two: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok();
@@ -59,7 +59,7 @@ pub(super) fn sources(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Appends who writes.
-pub(super) fn put_writer(writer: &str, out: &mut String) {
+pub(crate) fn put_writer(writer: &str, out: &mut String) {
     let _ = write!(out, ";{WRITER}={writer}");
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn writer(text: &str) -> Option<&str> {
     Some(pairs(text).find(|(name, _)| *name == WRITER)?.1)
 }
 
-/// Returns the text beside the offsets of an app that begins anew.
+/// Returns the text beside the offsets of an app that starts again.
 pub(crate) fn fresh() -> String {
     let mut out = String::new();
     begin(0, &mut out);

@@ -475,7 +475,7 @@ impl Sources {
 }
 
 /// Returns how the feeder of a source is named where its times are kept: no topic has a `#` in its name.
-pub(super) fn name_of(topic: &str, source: i32) -> Cow<'_, str> {
+pub(crate) fn name_of(topic: &str, source: i32) -> Cow<'_, str> {
     match parts_of(source).0 {
         0 => Cow::Borrowed(topic),
         number => Cow::Owned(format!("{topic}#{number}")),
@@ -608,7 +608,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_begins_anew_waits_for_its_own_inputs_whatever_they_were_before() {
+    fn a_task_that_starts_again_waits_for_its_own_inputs_whatever_they_were_before() {
         let inputs = [("a", hop(1)), ("own", InputKind::Direct)];
         let sources = Sources::of(inputs.clone().into_iter()).unwrap();
         sources.begin(1);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use super::agent::{AgentCx, Status};
+use super::agent::Status;
+use super::dispatch::Current;
 use super::inbox::Inbox;
-use super::pulse::Pulse;
-use super::shared::{Current, Shared, TaskFailure};
+use super::poll_probe::Pulse;
+use super::state::{AgentCx, TaskFailure, TaskState};
 use crate::error::{Error, Failure};
 use crate::table::{Description, Hand, LogPlace, Mark};
 use crate::topology::{AgentFuture, SubTopology};
@@ -39,22 +40,22 @@ const TURN: u32 = 4096;
 
 /// One partition of one sub-topology.
 pub struct Task {
-    pub(super) topology: Arc<SubTopology>,
-    pub(super) shared: Rc<Shared>,
-    pub(super) futures: Vec<Option<AgentFuture>>,
-    pub(super) wakers: Vec<Waker>,
-    pub(super) marks: Vec<Option<Mark>>,
+    pub(crate) topology: Arc<SubTopology>,
+    pub(crate) shared: Rc<TaskState>,
+    pub(crate) futures: Vec<Option<AgentFuture>>,
+    pub(crate) wakers: Vec<Waker>,
+    pub(crate) marks: Vec<Option<Mark>>,
     /// Where the tables' rows are on the broker.
-    pub(super) logs: Vec<Rc<LogPlace>>,
+    pub(crate) logs: Vec<Rc<LogPlace>>,
     /// What each table is, and the same as its marks hold it.
-    pub(super) described: Vec<(Description, Arc<[u8]>)>,
-    pub(super) prepared: super::commit::Prepared,
-    pub(super) pulse: Arc<Pulse>,
+    pub(crate) described: Vec<(Description, Arc<[u8]>)>,
+    pub(crate) prepared: super::prepared::Prepared,
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 impl Task {
-    pub(super) fn make(&self, agent: usize) -> AgentFuture {
-        self.shared.agents[agent].poke.set(true);
+    pub(crate) fn make(&self, agent: usize) -> AgentFuture {
+        self.shared.agents[agent].wakeup.poke.set(true);
         (self.topology.agents[agent].descriptor.start)(&AgentCx {
             shared: self.shared.clone(),
             agent,
@@ -73,73 +74,79 @@ impl Task {
 
     /// The waiting records of an input, to push to.
     pub fn inbox(&self, input: usize) -> std::cell::RefMut<'_, Inbox> {
-        self.shared.inputs[input].borrow_mut()
+        self.shared.inputs.inboxes[input].borrow_mut()
     }
 
-    /// Hands out events until there is nothing to do, an agent waits for something, or a commit is due.
+    /// Dispatches events until there is nothing to do, an agent waits for something, or a commit is due.
     ///
     /// # Errors
     /// The task cannot go on.
     pub fn run(&mut self, now: Now) -> Result<Turn, TaskFailure> {
         let shared = self.shared.clone();
-        shared.wall.set(now.wall);
-        shared.mono.set(now.mono);
-        shared.budget.set(TURN);
-        if shared.next_call.get() <= now.wall {
-            shared.next_tick.set(shared.next_tick.get().min(now.mono));
+        shared.times.wall.set(now.wall);
+        shared.times.mono.set(now.mono);
+        shared.dispatch.budget.set(TURN);
+        if shared.calls.next_call.get() <= now.wall {
+            shared
+                .calls
+                .next_tick
+                .set(shared.calls.next_tick.get().min(now.mono));
         }
-        let before = shared.processed.get();
+        let before = shared.counters.processed.get();
         self.expire_deadlines();
-        if let Current::Held(_) = shared.current.get() {
+        if let Current::InFlight(_) = shared.dispatch.current.get() {
             // What one commit was not to hold together goes on after it.
             shared.release();
         }
         loop {
-            if shared.revoked.get() && shared.current.get() == Current::None {
+            if shared.revoked.get() && shared.dispatch.current.get() == Current::None {
                 // Those that waited for another agent's event see now that there is no next one.
                 for (agent, future) in shared.agents.iter().zip(&self.futures) {
-                    agent.poke.set(agent.poke.get() || future.is_some());
+                    agent
+                        .wakeup
+                        .poke
+                        .set(agent.wakeup.poke.get() || future.is_some());
                 }
             }
-            let seen = (shared.acked.get(), shared.current.get());
-            if shared.current.get() == Current::None
+            let seen = (shared.effects.acked.get(), shared.dispatch.current.get());
+            if shared.dispatch.current.get() == Current::None
                 && !shared.revoked.get()
-                && shared.budget.get() > 0
+                && shared.dispatch.budget.get() > 0
                 && !shared.commit_due()
             {
                 self.begin_next()?;
             }
-            if let Current::Held(agent) = shared.current.get() {
+            if let Current::InFlight(agent) = shared.dispatch.current.get() {
                 shared.offer_more(agent);
             }
             self.poll_agents();
             if let Some(failure) = shared.failure.borrow_mut().take() {
                 return Err(failure);
             }
-            if shared.budget.get() == 0
+            if shared.dispatch.budget.get() == 0
                 || shared.commit_due()
-                || seen == (shared.acked.get(), shared.current.get())
+                || seen == (shared.effects.acked.get(), shared.dispatch.current.get())
             {
                 break;
             }
         }
-        let events = shared.processed.get() - before;
+        let events = shared.counters.processed.get() - before;
         let commit_due = shared.commit_due();
         // Rows that expire go some at a time.
-        let expiring = shared.current.get() == Current::None
+        let expiring = shared.dispatch.current.get() == Current::None
             && shared.clock.is_due()
             && !shared.revoked.get()
             && !commit_due;
         Ok(Turn {
             events,
             commit_due,
-            more: shared.budget.get() == 0 || expiring,
+            more: shared.dispatch.budget.get() == 0 || expiring,
         })
     }
 
     fn begin_next(&self) -> Result<(), TaskFailure> {
         let shared = &self.shared;
-        if shared.next_tick.get() <= shared.mono.get() && shared.begin_due_tick() {
+        if shared.calls.next_tick.get() <= shared.times.mono.get() && shared.begin_due_tick() {
             return Ok(());
         }
         shared.hear();
@@ -158,7 +165,7 @@ impl Task {
         Ok(())
     }
 
-    /// Hands out the next due row: by `end + grace`, then feeder before fed, then name.
+    /// Dispatches the next due row: by `end + grace`, then feeder before fed, then name.
     fn begin_due(&self) -> Result<bool, Error> {
         let shared = &self.shared;
         let now = shared.clock.stream_time.get();
@@ -207,13 +214,13 @@ impl Task {
         for agent in 0..self.futures.len() {
             let state = &self.shared.agents[agent];
             if let Status::Retry(at) = state.status.get()
-                && at <= self.shared.mono.get()
+                && at <= self.shared.times.mono.get()
             {
                 state.status.set(self.shared.turn_of(agent));
-                state.poke.set(true);
+                state.wakeup.poke.set(true);
             }
-            let poked = state.poke.replace(false);
-            let woken = state.waker.woken.swap(false, Ordering::Acquire);
+            let poked = state.wakeup.poke.replace(false);
+            let woken = state.wakeup.waker.woken.swap(false, Ordering::Acquire);
             if !poked && !woken {
                 continue;
             }
@@ -250,12 +257,12 @@ impl Task {
 
     /// Drops the futures of handlers whose time is up.
     fn expire_deadlines(&mut self) {
-        let now = self.shared.mono.get();
+        let now = self.shared.times.mono.get();
         for agent in 0..self.futures.len() {
             let state = &self.shared.agents[agent];
             if state.holds.alarm.get().is_some_and(|at| at <= now) {
                 state.holds.alarm.set(None);
-                state.poke.set(true);
+                state.wakeup.poke.set(true);
             }
             if state.deadline.get().is_some_and(|at| at <= now)
                 && state.status.get() == Status::Busy
@@ -307,19 +314,19 @@ impl Task {
     pub fn revoke(&mut self) {
         self.shared.revoked.set(true);
         for agent in &self.shared.agents {
-            agent.poke.set(true);
+            agent.wakeup.poke.set(true);
         }
     }
 
-    /// Drops every agent; what they had in hand is put back.
+    /// Drops every agent; what they had in flight is requeued.
     pub fn drop_agents(&mut self) {
         for future in &mut self.futures {
             *future = None;
         }
-        self.put_back();
+        self.requeue();
     }
 
-    pub(super) fn put_back(&self) {
+    pub(crate) fn requeue(&self) {
         let shared = &self.shared;
         for agent in 0..shared.agents.len() {
             shared.rollback(agent);
@@ -330,30 +337,30 @@ impl Task {
             state.holds.again.set(0);
             state.holds.alone.set(0);
         }
-        shared.put_held_back();
-        shared.current.set(Current::None);
-        shared.open.set(0);
+        shared.requeue_held();
+        shared.dispatch.current.set(Current::None);
+        shared.dispatch.open.set(0);
         shared.clock.hand.set(Hand::Empty);
     }
 
-    pub(super) fn remake_agents(&mut self) {
+    pub(crate) fn remake_agents(&mut self) {
         for agent in 0..self.futures.len() {
             self.futures[agent] = None;
         }
-        self.put_back();
+        self.requeue();
         for agent in 0..self.futures.len() {
             self.futures[agent] = Some(self.make(agent));
         }
     }
 }
 
-impl Shared {
+impl TaskState {
     /// A stream-form function came to its end after its partition went away: what it did after its loop counts.
-    pub(crate) fn leave(&self, agent: usize, out: super::input::Left) {
+    pub(crate) fn leave(&self, agent: usize, out: Result<(), Failure>) {
         let state = &self.agents[agent];
         // The event of a row that cannot be kept is not acknowledged: it comes again.
         let out = out.and_then(|()| self.check_rows(agent));
-        if state.holds.noack.get() && self.current.get() == Current::Held(agent) {
+        if state.holds.noack.get() && self.dispatch.current.get() == Current::InFlight(agent) {
             // What it did not acknowledge waits for the next owner, with all that it sent since.
             state.staging.borrow_mut().clear();
             return;
@@ -364,7 +371,8 @@ impl Shared {
         }
         match out {
             Ok(()) => {
-                self.batch
+                self.effects
+                    .batch
                     .borrow_mut()
                     .append(&mut state.staging.borrow_mut());
                 for &table in &state.writes {

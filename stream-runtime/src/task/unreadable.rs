@@ -1,13 +1,13 @@
 //! Rows that could not be read, sent to their table's `{app}-{table}-unreadable`.
 
 use super::dead_letter as header;
-use super::inbox::encode_headers;
-use super::shared::{Shared, people_time};
+use super::headers::encode_headers;
+use super::state::{TaskState, people_time};
 
-impl Shared {
+impl TaskState {
     /// What the tables have set aside since the last commit, as it is, with why and where in headers.
-    pub(super) fn send_unreadable(&self) {
-        for (table, output) in self.tables.iter().zip(&self.unreadable) {
+    pub(crate) fn send_unreadable(&self) {
+        for (table, output) in self.tables.iter().zip(&self.outputs.unreadable) {
             let Some(output) = *output else {
                 continue;
             };
@@ -16,8 +16,8 @@ impl Shared {
                 tracing::error!(
                     table = name,
                     partition = self.partition,
-                    to = &*self.outputs[output],
-                    "a row is set aside, and its key begins anew: {}",
+                    to = &*self.outputs.topics[output],
+                    "a row is set aside, and its key starts again: {}",
                     aside.why
                 );
                 let why: String = aside.why.chars().take(1000).collect();
@@ -34,9 +34,9 @@ impl Shared {
                     out.extend_from_slice(bytes);
                     Ok::<_, std::convert::Infallible>(true)
                 };
-                let _ = self.batch.borrow_mut().push(
+                let _ = self.effects.batch.borrow_mut().push(
                     output,
-                    self.wall.get(),
+                    self.times.wall.get(),
                     |out| {
                         let headers = headers.iter();
                         encode_headers(headers.map(|(n, v)| (*n, Some(v.as_bytes()))), out);

@@ -3,7 +3,7 @@
 //! A source is one partition of an agent that fills the topic, its feeder. What it sends from its time on is not older; mostly it
 //! is the largest event time that it has acknowledged.
 
-use super::inbox::{Header, encode_headers};
+use super::headers::{Header, encode_headers};
 use crate::table::NO_TIME;
 
 /// The header of a record that says which source it is of, and that source's time before it, where it has none of
@@ -26,7 +26,7 @@ pub fn source_of(feeder: i32, partition: i32) -> i32 {
 }
 
 /// Returns the feeder's number and the partition of a source.
-pub(super) fn parts_of(source: i32) -> (i32, i32) {
+pub(crate) fn parts_of(source: i32) -> (i32, i32) {
     (source >> 16, source & 0xffff)
 }
 
@@ -140,11 +140,11 @@ impl Word {
 
 impl SourceState {
     /// Returns whether a source that stands so holds the time.
-    pub(super) fn counts(self) -> bool {
+    pub(crate) fn counts(self) -> bool {
         matches!(self, SourceState::Counts | SourceState::Stopped)
     }
 
-    pub(super) fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             SourceState::Counts => 0,
             SourceState::Idle => 1,
@@ -154,7 +154,7 @@ impl SourceState {
     }
 
     /// One that this program does not know holds the time: results wait rather than being wrong.
-    pub(super) fn of(code: u8) -> Self {
+    pub(crate) fn of(code: u8) -> Self {
         match code {
             1 => SourceState::Idle,
             2 => SourceState::Stopped,
@@ -166,7 +166,7 @@ impl SourceState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inbox::decode_headers;
+    use super::super::headers::decode_headers;
     use super::*;
 
     #[test]

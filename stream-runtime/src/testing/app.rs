@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::beside::Beside;
+use super::background::Beside;
 use super::cluster::Entry;
-use super::drive::Drive;
 use super::globals::Globals;
-use super::message::{Stamp, TestMessage};
+use super::harness::Harness;
+use super::random::Random;
 use super::rules::{Broker, Rules};
 use super::sent::{Sent, TestKey};
-use super::simulate::Random;
+use super::stamp::Stamp;
 use crate::app::{Agents, App};
 use crate::error::Error;
 use crate::record::{Payload, Record};
@@ -142,26 +142,63 @@ pub struct TestApp {
     rules: BTreeMap<String, Rules>,
     /// Topic, partition and offset of the dead letters that were sent again.
     pub(super) resent: BTreeSet<(String, i32, i64)>,
-    drive: Option<Drive>,
+    drive: Option<Harness>,
 }
 
 impl TestApp {
     /// All agents of the process.
+    ///
+    /// ```
+    /// use stream_runtime::testing::TestApp;
+    ///
+    /// // All agents of the program.
+    /// let app = TestApp::new();
+    /// # let _ = app;
+    /// ```
     pub fn new() -> Self {
         Self::of(App::new("test"))
     }
 
     /// Only these agents: a tuple of the functions. Of the `#[state]` functions, those run that these ask for.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(*app.sent::<String>("counts")[0], "1");
+    /// ```
     pub fn only<A: Agents>(agents: A) -> Self {
         Self::of(App::new("test").only(agents))
     }
 
     /// Only what a module declares: `TestApp::scope(module_path!())`.
+    ///
+    /// ```
+    /// use stream_runtime::testing::TestApp;
+    ///
+    /// // The agents of this module and those in it.
+    /// let app = TestApp::scope(module_path!());
+    /// # let _ = app;
+    /// ```
     pub fn scope(module: &str) -> Self {
         Self::of(App::new("test").scope(module))
     }
 
     /// An app with its settings: name, states, guarantee, `max_ahead`.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[agent(topic = "words", sink = "loud")]
+    /// # async fn shout(word: Event<String>) -> String { word.to_uppercase() }
+    /// let mut app = TestApp::of(App::new("words").only((shout,)));
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(*app.sent::<String>("loud")[0], "TEA");
+    /// ```
     pub fn of(app: App) -> Self {
         TestApp {
             app,
@@ -179,6 +216,18 @@ impl TestApp {
     ///
     /// # Panics
     /// When the app has begun, or for less than 1.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,)).partitions(4);
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(app.sent::<String>("counts").len(), 1);
+    /// ```
     #[track_caller]
     pub fn partitions(mut self, partitions: i32) -> Self {
         assert!(self.drive.is_none(), "the app has begun");
@@ -191,6 +240,20 @@ impl TestApp {
     ///
     /// # Panics
     /// When the app has begun, or for none.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,)).workers(2);
+    /// app.send("words", "k", "tea".to_owned());
+    /// app.crash_worker(0);
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(*app.sent::<String>("counts")[1], "2");
+    /// ```
     #[track_caller]
     pub fn workers(mut self, workers: usize) -> Self {
         assert!(self.drive.is_none(), "the app has begun");
@@ -203,6 +266,20 @@ impl TestApp {
     ///
     /// # Panics
     /// When the app has begun.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// struct Greeting(String);
+    ///
+    /// #[agent(topic = "names", sink = "greetings")]
+    /// async fn greet(name: Event<String>, greeting: State<Greeting>) -> String {
+    ///     format!("{} {}", greeting.0, *name)
+    /// }
+    ///
+    /// let mut app = TestApp::only((greet,)).state(Greeting("Hello".to_owned()));
+    /// app.send("names", "ann", "Ann".to_owned());
+    /// assert_eq!(*app.sent::<String>("greetings")[0], "Hello Ann");
+    /// ```
     #[track_caller]
     pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         assert!(self.drive.is_none(), "the app has begun");
@@ -216,6 +293,18 @@ impl TestApp {
     ///
     /// # Panics
     /// When the app has begun, or for another setting.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,)).topic_setting("counts", "max.message.bytes", "1000");
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(app.sent::<String>("counts").len(), 1);
+    /// ```
     #[track_caller]
     pub fn topic_setting(mut self, topic: &str, name: &str, value: &str) -> Self {
         assert!(self.drive.is_none(), "the app has begun");
@@ -227,7 +316,7 @@ impl TestApp {
     }
 
     #[track_caller]
-    pub(super) fn drive(&mut self) -> &mut Drive {
+    pub(super) fn drive(&mut self) -> &mut Harness {
         if self.drive.is_none() {
             self.drive = Some(done(self.begin()));
         }
@@ -244,7 +333,7 @@ impl TestApp {
         })
     }
 
-    /// A topic is there. If it is new and a pattern matches it, the app begins anew with it, as a worker does.
+    /// A topic is there. If it is new and a pattern matches it, the app starts again with it, as a worker does.
     fn know(&mut self, topic: &str) -> Result<(), Error> {
         if self.topics.iter().any(|known| known == topic) {
             return Ok(());
@@ -253,7 +342,7 @@ impl TestApp {
         if self.drive.is_none() || self.patterns.is_empty() {
             return Ok(());
         }
-        self.plan_anew(false)
+        self.plan_again(false)
     }
 
     /// The same of a topic of the app's own, which is read as soon as it is there.
@@ -262,10 +351,10 @@ impl TestApp {
             return Ok(());
         }
         self.topics.push(topic.to_owned());
-        self.plan_anew(true)
+        self.plan_again(true)
     }
 
-    fn plan_anew(&mut self, own: bool) -> Result<(), Error> {
+    fn plan_again(&mut self, own: bool) -> Result<(), Error> {
         let plan = self.plan()?;
         let Some(drive) = self
             .drive
@@ -275,10 +364,10 @@ impl TestApp {
             return Ok(());
         };
         self.patterns = plan.patterns;
-        drive.begin_anew(plan.topologies.into_iter().map(Arc::new).collect())
+        drive.start_again(plan.topologies.into_iter().map(Arc::new).collect())
     }
 
-    fn begin(&mut self) -> Result<Drive, Error> {
+    fn begin(&mut self) -> Result<Harness, Error> {
         // What sends beside the streams makes its topics.
         for topic in self.app.beside().iter().flat_map(|one| one.sends()) {
             self.know(topic.name)?;
@@ -295,19 +384,14 @@ impl TestApp {
         let broker = Broker::new(self.rules.clone(), &compact);
         let mut limits = Limits::of(&plan);
         broker.tell(&mut limits, &plan);
+        let app = plan.app.as_str().into();
         let settings = TaskSettings {
-            app: plan.app.as_str().into(),
-            max_ahead: i64::try_from(self.app.max_ahead.as_millis()).unwrap_or(i64::MAX),
-            max_task_idle: self.app.max_task_idle.as_millis() as u64,
-            limits: Arc::new(limits),
-            cache_bytes: 64 << 20,
-            commit_events: u32::MAX,
-            commit_bytes: 16 << 20,
-            commit_rows: 50_000,
+            max_ahead: i64::try_from(self.app.time.max_ahead.as_millis()).unwrap_or(i64::MAX),
+            max_task_idle: self.app.time.max_task_idle.as_millis() as u64,
             exactly_once: self.app.guarantee == crate::app::ProcessingGuarantee::ExactlyOnce,
-            rows_confirmed: false,
             watermarks_a_second: u64::MAX,
             read_back: true,
+            ..TaskSettings::new(app, Arc::new(limits))
         };
         let globals = Globals::of(&plan)?;
         let states = Arc::new(states.into_map());
@@ -322,7 +406,7 @@ impl TestApp {
         let topologies = plan.topologies.into_iter().map(Arc::new).collect();
         let source_idle = self.app.source_idle_or(Duration::ZERO);
         let source_idle = source_idle.map(|idle| idle.as_millis() as u64);
-        Drive::new(
+        Harness::new(
             topologies,
             settings,
             states,
@@ -338,49 +422,40 @@ impl TestApp {
     ///
     /// # Panics
     /// When the record does not serialize, or its topic does not take it: one that is compacted takes none without a key.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(*app.sent::<String>("counts")[0], "1");
+    /// ```
     #[track_caller]
     pub fn send<T: Record>(&mut self, topic: &str, key: impl TestKey, value: T) {
         self.message(topic, key, value).send();
-    }
-
-    /// A record with headers or a Kafka timestamp of its own.
-    ///
-    /// ```standalone_crate
-    /// use stream_runtime::prelude::*;
-    ///
-    /// #[agent(topic = "words", sink = "seen")]
-    /// async fn look(word: Event<String>) -> String {
-    ///     let from = word.headers().text("from").unwrap_or("nobody");
-    ///     format!("{} of {from} at {}", *word, word.time().timestamp())
-    /// }
-    ///
-    /// let mut app = TestApp::only((look,));
-    /// app.message("words", "k", "hello".to_owned())
-    ///     .header("from", "ann")
-    ///     .timestamp(at("1970-01-01T00:01:00Z"))
-    ///     .send();
-    /// assert_eq!(*app.sent::<String>("seen")[0], "hello of ann at 60");
-    /// ```
-    pub fn message<T: Record>(
-        &mut self,
-        topic: &str,
-        key: impl TestKey,
-        value: T,
-    ) -> TestMessage<'_, T> {
-        TestMessage {
-            topic: topic.to_owned(),
-            key: TestKey::bytes(key),
-            value,
-            headers: Vec::new(),
-            stamp: Stamp::OfRecord,
-            app: self,
-        }
     }
 
     /// Puts bytes into a topic, as a broken producer would; their Kafka timestamp is the clock's.
     ///
     /// # Panics
     /// When no broker would take them there.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// // Not UTF-8: a dead letter.
+    /// app.send_raw("words", Some(b"k"), Some(&[0xff]));
+    /// assert_eq!(app.dead_letters("count").len(), 1);
+    /// ```
     #[track_caller]
     pub fn send_raw(&mut self, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) {
         let (key, value) = (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec));
@@ -428,6 +503,20 @@ impl TestApp {
     ///
     /// # Panics
     /// When a partition would stop.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table(tumbling = "1h")] #[derive(Clone, Default)] struct Hours { views: u64 }
+    /// # #[agent(topic = "views")]
+    /// # async fn count(view: Event<String>, mut hours: Table<Hours>) { hours.update(view.key(), |hour| hour.views += 1); }
+    /// # #[agent(on_close = Hours, sink = "hours")]
+    /// # async fn report(hour: Closed<Hours>) -> String { hour.views.to_string() }
+    /// let mut app = TestApp::only((count, report));
+    /// app.advance_to(at("2026-01-01T08:10:00Z"));
+    /// app.send("views", "ann", "/".to_owned());
+    /// app.advance_to(at("2026-01-01T08:20:00Z"));
+    /// assert!(app.sent::<String>("hours").is_empty());
+    /// ```
     #[track_caller]
     pub fn advance_to(&mut self, time: DateTime<Utc>) {
         done(self.drive().advance(time.timestamp_millis()));
@@ -437,6 +526,18 @@ impl TestApp {
     ///
     /// # Panics
     /// When a partition would stop, or a task is fatal.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.send("words", "k", "tea".to_owned());
+    /// app.stop();
+    /// ```
     #[track_caller]
     pub fn stop(&mut self) {
         let drive = self.drive();
@@ -449,6 +550,20 @@ impl TestApp {
     ///
     /// # Panics
     /// When a partition would stop.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table(tumbling = "1h")] #[derive(Clone, Default)] struct Hours { views: u64 }
+    /// # #[agent(topic = "views")]
+    /// # async fn count(view: Event<String>, mut hours: Table<Hours>) { hours.update(view.key(), |hour| hour.views += 1); }
+    /// # #[agent(on_close = Hours, sink = "hours")]
+    /// # async fn report(hour: Closed<Hours>) -> String { hour.views.to_string() }
+    /// let mut app = TestApp::only((count, report));
+    /// app.advance_to(at("2026-01-01T08:10:00Z"));
+    /// app.send("views", "ann", "/".to_owned());
+    /// app.close_until(at("2026-01-01T09:00:00Z"));
+    /// assert_eq!(*app.sent::<String>("hours")[0], "1");
+    /// ```
     #[track_caller]
     pub fn close_until(&mut self, time: DateTime<Utc>) {
         done(self.drive().raise(time.timestamp_millis()));
@@ -457,7 +572,19 @@ impl TestApp {
     /// The committed records of a topic, partition by partition; tombstones too as `Option<T>`.
     ///
     /// # Panics
-    /// When a partition would stop, or a record is no `T`.
+    /// When a partition would stop, or a record is not a `T`.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(*app.sent::<String>("counts")[0], "1");
+    /// ```
     #[track_caller]
     pub fn sent<T: Payload>(&mut self, topic: &str) -> Vec<Sent<T>> {
         self.settle();
@@ -467,7 +594,20 @@ impl TestApp {
     /// The same without working anything off first: what others would read now.
     ///
     /// # Panics
-    /// When a record is no `T`.
+    /// When a record is not a `T`.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.send("words", "k", "tea".to_owned());
+    /// app.settle();
+    /// assert_eq!(app.committed::<String>("counts").len(), 1);
+    /// ```
     #[track_caller]
     pub fn committed<T: Payload>(&mut self, topic: &str) -> Vec<Sent<T>> {
         let all = self.drive().cluster.all(topic);
@@ -490,6 +630,18 @@ impl TestApp {
     ///
     /// # Panics
     /// When a partition would stop.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert!(app.dead_letters("count").is_empty());
+    /// ```
     #[track_caller]
     pub fn dead_letters(&mut self, agent: &str) -> Vec<Sent<Option<bytes::Bytes>>> {
         let topic = self.dead_letter_topic(agent);
@@ -514,6 +666,18 @@ impl TestApp {
     ///
     /// # Panics
     /// When a partition would stop.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(app.late(), 0);
+    /// ```
     #[track_caller]
     pub fn late(&mut self) -> u64 {
         let drive = self.drive();
@@ -525,6 +689,20 @@ impl TestApp {
     ///
     /// # Panics
     /// When a partition would stop.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.send("words", "k", "tea".to_owned());
+    /// app.crash();
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(*app.sent::<String>("counts")[1], "2");
+    /// ```
     #[track_caller]
     pub fn crash(&mut self) {
         let drive = self.drive();
@@ -537,6 +715,20 @@ impl TestApp {
     ///
     /// # Panics
     /// When there is no such worker, or a partition would stop.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.send("words", "k", "tea".to_owned());
+    /// app.crash_worker(0);
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(*app.sent::<String>("counts")[1], "2");
+    /// ```
     #[track_caller]
     pub fn crash_worker(&mut self, worker: usize) {
         assert!(worker < self.workers, "workers 0 to {}", self.workers - 1);
@@ -549,6 +741,20 @@ impl TestApp {
     ///
     /// # Panics
     /// When a partition would stop.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.send("words", "k", "tea".to_owned());
+    /// app.restart_with_empty_disk();
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(*app.sent::<String>("counts")[1], "2");
+    /// ```
     #[track_caller]
     pub fn restart_with_empty_disk(&mut self) {
         let drive = self.drive();
@@ -560,6 +766,20 @@ impl TestApp {
     ///
     /// # Panics
     /// When a partition would stop.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.send("words", "k", "tea".to_owned());
+    /// app.rebalance();
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(*app.sent::<String>("counts")[1], "2");
+    /// ```
     #[track_caller]
     pub fn rebalance(&mut self) {
         done(self.drive().rebalance());
@@ -569,6 +789,21 @@ impl TestApp {
     ///
     /// # Panics
     /// When a partition would stop.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.send("words", "k", "tea".to_owned());
+    /// app.store();
+    /// app.crash();
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(*app.sent::<String>("counts")[1], "2");
+    /// ```
     #[track_caller]
     pub fn store(&mut self) {
         let drive = self.drive();
@@ -580,6 +815,19 @@ impl TestApp {
     ///
     /// # Panics
     /// When a partition would stop.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.send("words", "k", "tea".to_owned());
+    /// app.settle();
+    /// assert_eq!(*app.sent::<String>("counts")[0], "1");
+    /// ```
     #[track_caller]
     pub fn settle(&mut self) {
         done(self.drive().settle());
@@ -611,9 +859,22 @@ impl TestApp {
     }
 
     /// The next commit is aborted; the work is done again.
+    ///
+    /// ```standalone_crate
+    /// # use stream_runtime::prelude::*;
+    /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
+    /// # #[agent(topic = "words", sink = "counts")]
+    /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
+    /// #     counts.update(word.key(), |count| { count.seen += 1; count.seen }).to_string()
+    /// # }
+    /// let mut app = TestApp::only((count,));
+    /// app.fail_next_commit();
+    /// app.send("words", "k", "tea".to_owned());
+    /// assert_eq!(app.sent::<String>("counts").len(), 1);
+    /// ```
     #[track_caller]
     pub fn fail_next_commit(&mut self) {
-        self.drive().fail_commits += 1;
+        self.drive().commits.to_fail += 1;
     }
 }
 

@@ -80,7 +80,7 @@ impl Globals {
         Ok(())
     }
 
-    /// Every worker starts anew: it reads them again.
+    /// Every worker starts again: it reads them again.
     pub(super) fn forget(&mut self) {
         for global in &mut self.0 {
             global.replica.clear();

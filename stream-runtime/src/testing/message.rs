@@ -1,8 +1,10 @@
 //! A record that a test sends.
 
+use super::sent::TestKey;
 use chrono::{DateTime, Utc};
 
 use super::app::TestApp;
+use super::stamp::Stamp;
 use crate::record::Record;
 
 /// A record that is being made; see [`TestApp::message`].
@@ -15,15 +17,40 @@ pub struct TestMessage<'a, T> {
     pub(super) stamp: Stamp,
 }
 
-/// A Kafka timestamp.
-#[derive(Clone, Copy)]
-pub(super) enum Stamp {
-    /// The event time of the record, else the clock's.
-    OfRecord,
-    /// This one, epoch ms.
-    Of(i64),
-    /// None.
-    None,
+impl TestApp {
+    /// A record with headers or a Kafka timestamp of its own.
+    ///
+    /// ```standalone_crate
+    /// use stream_runtime::prelude::*;
+    ///
+    /// #[agent(topic = "words", sink = "seen")]
+    /// async fn look(word: Event<String>) -> String {
+    ///     let from = word.headers().text("from").unwrap_or("nobody");
+    ///     format!("{} of {from} at {}", *word, word.time().timestamp())
+    /// }
+    ///
+    /// let mut app = TestApp::only((look,));
+    /// app.message("words", "k", "hello".to_owned())
+    ///     .header("from", "ann")
+    ///     .timestamp(at("1970-01-01T00:01:00Z"))
+    ///     .send();
+    /// assert_eq!(*app.sent::<String>("seen")[0], "hello of ann at 60");
+    /// ```
+    pub fn message<T: Record>(
+        &mut self,
+        topic: &str,
+        key: impl TestKey,
+        value: T,
+    ) -> TestMessage<'_, T> {
+        TestMessage {
+            topic: topic.to_owned(),
+            key: TestKey::bytes(key),
+            value,
+            headers: Vec::new(),
+            stamp: Stamp::OfRecord,
+            app: self,
+        }
+    }
 }
 
 impl<T: Record> TestMessage<'_, T> {

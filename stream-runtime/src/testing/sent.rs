@@ -32,7 +32,7 @@ impl<T> Sent<T> {
     /// Its key.
     ///
     /// # Panics
-    /// When the record has no key or its bytes are no `K`.
+    /// When the record has no key or its bytes are not `K`.
     #[track_caller]
     pub fn key<K: StreamKey>(&self) -> K {
         match K::decode(self.key.as_deref()) {

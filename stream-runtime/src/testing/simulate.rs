@@ -4,9 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::app::TestApp;
-
-/// Chance that a seed repeats: what a simulation's inputs are made with.
-pub type Random = fastrand::Rng;
+use super::random::Random;
 
 /// Steps of a simulation unless it says otherwise.
 const STEPS: u32 = 200;
@@ -168,7 +166,7 @@ impl<F: FnMut(&mut TestApp, &mut Random)> Simulation<F> {
 /// The seeds 0 to `count`, or the one in the environment's `STREAM_SEED`.
 ///
 /// # Panics
-/// When `STREAM_SEED` is no number.
+/// When `STREAM_SEED` is not a number.
 pub fn seeds(count: u64) -> impl Iterator<Item = u64> {
     let one = std::env::var("STREAM_SEED")
         .ok()

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::descriptor::{Edge, JoinShape, Place, RecordInfo, Source, TableDescriptor};
-use super::draft::AgentView;
 use super::plan::{Plan, PlanParts, Problem};
+use super::resolve::AgentView;
 use crate::error::counted;
 
 /// Appends every problem.

@@ -321,7 +321,7 @@ pub struct TableDescriptor {
     pub ttl: Option<i64>,
     /// Topic that gets the records that came too late.
     pub late: Option<&'static str>,
-    /// What becomes of a row that cannot be read. Default: the partition stops.
+    /// What happens to a row that cannot be read. Default: the partition stops.
     pub on_unreadable: OnUnreadable,
     /// `false`: in memory only. Default true.
     pub changelog: bool,
@@ -367,13 +367,13 @@ impl TableDescriptor {
     };
 }
 
-/// What becomes of a row of a table that cannot be read.
+/// What happens to a row of a table that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUnreadable {
     /// Its partition stops.
     #[default]
     Stop,
-    /// It goes, as it is, to `{app}-{table}-unreadable`, and its key begins anew.
+    /// It goes, as it is, to `{app}-{table}-unreadable`, and its key starts again.
     SetAside,
 }
 
@@ -405,6 +405,13 @@ impl PartialEq for TableDescriptor {
 impl Eq for TableDescriptor {}
 
 /// Where a topic without committed offsets is read from.
+///
+/// ```
+/// use stream_runtime::{App, Start};
+///
+/// let app = App::new("counts").start(Start::Latest);
+/// # let _ = app;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
     /// Its first record.
@@ -415,6 +422,13 @@ pub enum Start {
 }
 
 /// What to do when records were deleted before they were read.
+///
+/// ```
+/// use stream_runtime::{App, OnGap};
+///
+/// let app = App::new("counts").on_gap(OnGap::Skip);
+/// # let _ = app;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnGap {
     /// Stop that task, naming topic, partition, offsets and how many records are lost.

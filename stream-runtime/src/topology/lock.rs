@@ -20,7 +20,7 @@ pub use types::{Changes, changes};
 /// An app as `plan.lock` keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {
-    /// The name on the wire: a version above 1 begins anew.
+    /// The name on the wire: a version above 1 starts again.
     pub id: String,
     /// By name.
     pub agents: BTreeMap<String, AgentLock>,
@@ -202,7 +202,7 @@ impl Lock {
 }
 
 impl TypeLock {
-    /// Of a table's rows. What a join keeps is records as they came, which it reads anew: nothing of them is state.
+    /// Of a table's rows. What a join keeps is records as they came, which it reads again: nothing of them is state.
     pub fn of_rows(table: &TableDescriptor) -> TypeLock {
         match table.rows_from {
             RowsFrom::Join => TypeLock::of("", &Shape::OPAQUE),

@@ -4,7 +4,7 @@
 //! open, or agents read each other's tables, they go by file and line, and by name last: what they are called decides nothing.
 
 use super::descriptor::Edge;
-use super::draft::Draft;
+use super::resolve::Draft;
 
 /// The agents of a task in their order.
 pub(super) struct Order<'a> {

@@ -41,7 +41,7 @@ impl<'a> Candidates<'a> {
             let made = made((agent.shape)());
             names.extend(agent.sink.into_iter().chain(made));
         }
-        // Dead letters are no input, whatever they are named.
+        // Dead letters are not input, whatever they are named.
         for dead in agents
             .iter()
             .filter_map(|agent| agent.options.dead_letter_topic)
@@ -57,7 +57,7 @@ impl<'a> Candidates<'a> {
     /// The names that a pattern matches as a whole, in their order; none of the app's own topics and none of Kafka's.
     ///
     /// # Errors
-    /// It is no regular expression.
+    /// It is not a regular expression.
     pub(super) fn matching(&self, pattern: &str) -> Result<Vec<String>, String> {
         let regex = regex(pattern)?;
         let foreign = self
@@ -79,7 +79,7 @@ fn made(shape: AgentShape) -> Vec<&'static str> {
     made.collect()
 }
 
-/// Whether it matches a name as a whole; one that is no regular expression matches none.
+/// Whether it matches a name as a whole; one that is not a regular expression matches none.
 pub fn is_match(pattern: &str, name: &str) -> bool {
     regex(pattern).is_ok_and(|regex| regex.is_match(name.as_bytes()))
 }

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use crate::beside::BesideCx;
+use crate::background::BackgroundContext;
 use crate::kafka::TopicPartition;
 use crate::worker::{PartitionState, PartitionView, Progress};
 
@@ -55,10 +55,10 @@ fn describe() {
         "stream_misplaced_reads_total",
         "Lookups of keys that belong to another partition"
     );
-    counter!("stream_commits_total", "Commits that came about");
+    counter!("stream_commits_total", "Commits that succeeded");
     counter!(
         "stream_commit_failures_total",
-        "Commits that did not come about and are done again"
+        "Commits that did not succeed and are done again"
     );
     counter!(
         "stream_beside_failures_total",
@@ -95,7 +95,7 @@ const READY: (&str, &str) = (
 );
 
 /// The text that Prometheus reads.
-pub(super) async fn metrics(State(cx): State<BesideCx>) -> Response {
+pub(super) async fn metrics(State(cx): State<BackgroundContext>) -> Response {
     let Some(Some(handle)) = RECORDER.get() else {
         let text = "the app has a recorder of its own\n";
         return (StatusCode::NOT_FOUND, text).into_response();

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use axum::extract::Request;
 use axum::response::Response;
 
-use crate::beside::{BesideCx, wire};
+use crate::background::{BackgroundContext, wire};
 use crate::topology::{Edge, Place, Problem, TopicDescriptor, registry};
 
 /// An answer on its way.
@@ -27,7 +27,7 @@ pub struct PageDescriptor {
     /// What its parameters tie it to, in order.
     pub edges: &'static [fn() -> Option<Edge>],
     /// Answers a request.
-    pub call: fn(BesideCx, Request) -> PageFuture,
+    pub call: fn(BackgroundContext, Request) -> PageFuture,
     /// Identity of the function item, for `App::only`.
     pub item: fn() -> TypeId,
 }

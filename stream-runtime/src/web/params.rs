@@ -8,11 +8,11 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
-use crate::app::Producer;
-use crate::beside::{BesideCx, BesideParam, TableReader};
+use crate::background::{BackgroundContext, JobParam, TableReader};
 use crate::error::{Error, Failure};
+use crate::handler::{State, TopicSpec};
+use crate::producer::Producer;
 use crate::table::{GlobalSpec, GlobalTable, TableSpec};
-use crate::task::{State, TopicSpec};
 use crate::topology::Edge;
 
 /// A parameter on its way; the other case is the answer that says what is wrong with the request.
@@ -23,7 +23,7 @@ type Made<'a, T> = Pin<Box<dyn Future<Output = Result<T, Response>> + Send + 'a>
 /// Its type is asked for its traits here and nowhere else, so that a wrong one is one error.
 pub struct PageParameter<T> {
     edge: fn() -> Option<Edge>,
-    make: for<'a> fn(&'a mut Parts, &'a BesideCx) -> Made<'a, T>,
+    make: for<'a> fn(&'a mut Parts, &'a BackgroundContext) -> Made<'a, T>,
 }
 
 impl<T: PageParam> PageParameter<T> {
@@ -43,7 +43,7 @@ impl<T> PageParameter<T> {
     }
 
     /// Makes it.
-    pub fn make<'a>(&self, parts: &'a mut Parts, cx: &'a BesideCx) -> Made<'a, T> {
+    pub fn make<'a>(&self, parts: &'a mut Parts, cx: &'a BackgroundContext) -> Made<'a, T> {
         (self.make)(parts, cx)
     }
 }
@@ -51,7 +51,7 @@ impl<T> PageParameter<T> {
 /// The last parameter, which may take the whole request.
 pub struct PageBody<T> {
     edge: fn() -> Option<Edge>,
-    make: for<'a> fn(Request, &'a BesideCx) -> Made<'a, T>,
+    make: for<'a> fn(Request, &'a BackgroundContext) -> Made<'a, T>,
 }
 
 impl<T> PageBody<T> {
@@ -72,7 +72,7 @@ impl<T> PageBody<T> {
     }
 
     /// Makes it.
-    pub fn make<'a>(&self, request: Request, cx: &'a BesideCx) -> Made<'a, T> {
+    pub fn make<'a>(&self, request: Request, cx: &'a BackgroundContext) -> Made<'a, T> {
         (self.make)(request, cx)
     }
 }
@@ -90,11 +90,11 @@ pub trait PageParam: Sized {
     }
 
     /// Makes it.
-    fn make<'a>(parts: &'a mut Parts, cx: &'a BesideCx) -> Made<'a, Self>;
+    fn make<'a>(parts: &'a mut Parts, cx: &'a BackgroundContext) -> Made<'a, Self>;
 }
 
-impl<T: FromRequestParts<BesideCx>> PageParam for T {
-    fn make<'a>(parts: &'a mut Parts, cx: &'a BesideCx) -> Made<'a, Self> {
+impl<T: FromRequestParts<BackgroundContext>> PageParam for T {
+    fn make<'a>(parts: &'a mut Parts, cx: &'a BackgroundContext) -> Made<'a, Self> {
         Box::pin(async move {
             let made = T::from_request_parts(parts, cx).await;
             made.map_err(IntoResponse::into_response)
@@ -115,11 +115,11 @@ pub trait PageLast<M>: Sized {
     }
 
     /// Makes it.
-    fn make<'a>(request: Request, cx: &'a BesideCx) -> Made<'a, Self>;
+    fn make<'a>(request: Request, cx: &'a BackgroundContext) -> Made<'a, Self>;
 }
 
-impl<M, T: FromRequest<BesideCx, M>> PageLast<M> for T {
-    fn make<'a>(request: Request, cx: &'a BesideCx) -> Made<'a, Self> {
+impl<M, T: FromRequest<BackgroundContext, M>> PageLast<M> for T {
+    fn make<'a>(request: Request, cx: &'a BackgroundContext) -> Made<'a, Self> {
         Box::pin(async move {
             let made = T::from_request(request, cx).await;
             made.map_err(IntoResponse::into_response)
@@ -131,7 +131,7 @@ impl<M, T: FromRequest<BesideCx, M>> PageLast<M> for T {
 #[derive(Debug)]
 pub struct OfWorker;
 
-fn of_worker<'a, T: BesideParam + Send + 'a>(cx: &BesideCx) -> Made<'a, T> {
+fn of_worker<'a, T: JobParam + Send + 'a>(cx: &BackgroundContext) -> Made<'a, T> {
     let made = T::from_worker(cx).map_err(IntoResponse::into_response);
     Box::pin(std::future::ready(made))
 }
@@ -140,20 +140,20 @@ macro_rules! of_worker {
     ($ty:ty, $($bound:tt)*) => {
         impl<$($bound)*> PageParam for $ty {
             fn edge() -> Option<Edge> {
-                <Self as BesideParam>::edge()
+                <Self as JobParam>::edge()
             }
 
-            fn make<'a>(_: &'a mut Parts, cx: &'a BesideCx) -> Made<'a, Self> {
+            fn make<'a>(_: &'a mut Parts, cx: &'a BackgroundContext) -> Made<'a, Self> {
                 of_worker(cx)
             }
         }
 
         impl<$($bound)*> PageLast<OfWorker> for $ty {
             fn edge() -> Option<Edge> {
-                <Self as BesideParam>::edge()
+                <Self as JobParam>::edge()
             }
 
-            fn make<'a>(_: Request, cx: &'a BesideCx) -> Made<'a, Self> {
+            fn make<'a>(_: Request, cx: &'a BackgroundContext) -> Made<'a, Self> {
                 of_worker(cx)
             }
         }
@@ -165,7 +165,7 @@ of_worker!(Producer<S>, S: TopicSpec);
 of_worker!(TableReader<S>, S: TableSpec);
 
 /// Pages are asked from the start on: one waits until the rows are complete.
-fn global<'a, S: GlobalSpec>(cx: &'a BesideCx) -> Made<'a, GlobalTable<S>> {
+fn global<'a, S: GlobalSpec>(cx: &'a BackgroundContext) -> Made<'a, GlobalTable<S>> {
     Box::pin(async move {
         let made = cx.global_in_time().await;
         made.map_err(IntoResponse::into_response)
@@ -174,20 +174,20 @@ fn global<'a, S: GlobalSpec>(cx: &'a BesideCx) -> Made<'a, GlobalTable<S>> {
 
 impl<S: GlobalSpec> PageParam for GlobalTable<S> {
     fn edge() -> Option<Edge> {
-        <Self as BesideParam>::edge()
+        <Self as JobParam>::edge()
     }
 
-    fn make<'a>(_: &'a mut Parts, cx: &'a BesideCx) -> Made<'a, Self> {
+    fn make<'a>(_: &'a mut Parts, cx: &'a BackgroundContext) -> Made<'a, Self> {
         global(cx)
     }
 }
 
 impl<S: GlobalSpec> PageLast<OfWorker> for GlobalTable<S> {
     fn edge() -> Option<Edge> {
-        <Self as BesideParam>::edge()
+        <Self as JobParam>::edge()
     }
 
-    fn make<'a>(_: Request, cx: &'a BesideCx) -> Made<'a, Self> {
+    fn make<'a>(_: Request, cx: &'a BackgroundContext) -> Made<'a, Self> {
         global(cx)
     }
 }
@@ -238,7 +238,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::app::App;
-    use crate::beside::{BesideCx, Client};
+    use crate::background::{BackgroundContext, Client};
     use crate::prelude::*;
     use crate::table::replica_of;
     use crate::web::{Json, StatusCode, axum};
@@ -271,7 +271,7 @@ mod tests {
         let page = app.pages()[0];
         let ask = async |handle: &Arc<WorkerHandle>| {
             let (states, client) = (Arc::default(), Client::new(None));
-            let cx = BesideCx::new("pages", states, None, Arc::clone(handle), client);
+            let cx = BackgroundContext::new("pages", states, None, Arc::clone(handle), client);
             let answer = (page.call)(cx, crate::web::Request::default()).await;
             let (head, body) = answer.into_parts();
             let body = axum::body::to_bytes(body, 1 << 16).await.unwrap();

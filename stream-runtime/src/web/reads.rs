@@ -6,12 +6,12 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
-use crate::beside::BesideCx;
-use crate::beside::wire::{self, Question};
+use crate::background::BackgroundContext;
+use crate::background::wire::{self, Question};
 use crate::worker::NotHere;
 
 /// Answers a question for committed rows.
-pub(super) async fn answer(State(cx): State<BesideCx>, body: Bytes) -> Response {
+pub(super) async fn answer(State(cx): State<BackgroundContext>, body: Bytes) -> Response {
     let refuse = |status: StatusCode, text: String| (status, format!("{text}\n")).into_response();
     let question = match Question::from_bytes(&body) {
         Ok(question) => question,

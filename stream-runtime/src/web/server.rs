@@ -16,10 +16,10 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::page::PageDescriptor;
-use super::token::Token;
 use super::{gauges, reads, status, tables};
-use crate::beside::lookup::Tables;
-use crate::beside::{BesideCx, unpanicked, wire};
+use crate::background::Token;
+use crate::background::lookup::Tables;
+use crate::background::{BackgroundContext, unpanicked, wire};
 use crate::error::quiet;
 use crate::error::{Error, Kind};
 
@@ -187,7 +187,7 @@ impl Server {
         app: &str,
         pages: &[&'static PageDescriptor],
         tables: Tables,
-        cx: BesideCx,
+        cx: BackgroundContext,
         runtime: &Handle,
     ) -> Result<Serving, Error> {
         if let Some(address) = self.address() {
@@ -224,7 +224,7 @@ pub(super) fn router(
     pages: &[&'static PageDescriptor],
     tables: Tables,
     door: &Door,
-    cx: BesideCx,
+    cx: BackgroundContext,
 ) -> Router {
     // What shows data wants the token.
     let mut own = Router::new().route(wire::PATH, post(reads::answer));
@@ -236,7 +236,7 @@ pub(super) fn router(
         if !pages.iter().any(home) {
             let (app, pages) = (app.to_owned(), pages.to_vec());
             let tables = door.shows_rows().then(|| Arc::clone(&tables));
-            let home = async move |State(cx): State<BesideCx>| {
+            let home = async move |State(cx): State<BackgroundContext>| {
                 Html(status::page(&app, &pages, tables.as_deref(), &cx).await)
             };
             own = own.route("/", get(home));
@@ -255,7 +255,7 @@ pub(super) fn router(
 }
 
 /// Routes for those who show the token, if there is one.
-fn guarded(routes: Router<BesideCx>, token: &Option<Token>) -> Router<BesideCx> {
+fn guarded(routes: Router<BackgroundContext>, token: &Option<Token>) -> Router<BackgroundContext> {
     let Some(token) = token.clone() else {
         return routes;
     };
@@ -280,7 +280,7 @@ fn unauthorized() -> Response {
         .into_response()
 }
 
-fn answers(page: &'static PageDescriptor) -> MethodRouter<BesideCx> {
+fn answers(page: &'static PageDescriptor) -> MethodRouter<BackgroundContext> {
     let method = match page.method {
         "POST" => MethodFilter::POST,
         "PUT" => MethodFilter::PUT,
@@ -290,7 +290,7 @@ fn answers(page: &'static PageDescriptor) -> MethodRouter<BesideCx> {
     };
     on(
         method,
-        async move |State(cx): State<BesideCx>, request: Request| {
+        async move |State(cx): State<BackgroundContext>, request: Request| {
             let called = unpanicked(Box::pin(async { Ok((page.call)(cx, request).await) })).await;
             let response = called.unwrap_or_else(IntoResponse::into_response);
             if response.status().is_server_error() {
@@ -308,7 +308,7 @@ fn answers(page: &'static PageDescriptor) -> MethodRouter<BesideCx> {
 }
 
 /// 200 as long as every stream thread may still turn, else 503: then only a new process helps.
-async fn health(State(cx): State<BesideCx>) -> Response {
+async fn health(State(cx): State<BackgroundContext>) -> Response {
     let lost = cx.worker().lost();
     if lost.is_empty() {
         return "ok\n".into_response();
@@ -320,8 +320,8 @@ async fn health(State(cx): State<BesideCx>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
-/// 200 when all partitions of this worker run, its threads turn and their commits come about, else 503 and the reasons.
-async fn ready(State(cx): State<BesideCx>) -> Response {
+/// 200 when all partitions of this worker run, its threads turn and their commits succeed, else 503 and the reasons.
+async fn ready(State(cx): State<BackgroundContext>) -> Response {
     let lines = cx.worker().unready();
     if lines.is_empty() {
         return "ready\n".into_response();
@@ -339,7 +339,7 @@ mod tests {
 
     use super::*;
     use crate::app::App;
-    use crate::beside::Client;
+    use crate::background::Client;
     use crate::prelude::*;
     use crate::worker::{Status, Stop, WorkerHandle};
 
@@ -443,7 +443,7 @@ mod tests {
         let app = App::new("pages").only((some, broken));
         let plan = app.plan().ok().unwrap();
         let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
-        let cx = BesideCx::new("pages", Arc::default(), None, handle, Client::new(None));
+        let cx = BackgroundContext::new("pages", Arc::default(), None, handle, Client::new(None));
         let server = Server::new(door(Port::Exactly(0))).unwrap();
         let address = server.address;
         let ask = move || {

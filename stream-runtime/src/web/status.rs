@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::page::PageDescriptor;
-use crate::beside::BesideCx;
-use crate::beside::lookup::Tables;
+use crate::background::BackgroundContext;
+use crate::background::lookup::Tables;
 use crate::kafka::TopicPartition;
 use crate::worker::{Group, PartitionState, PartitionView};
 
@@ -19,7 +19,7 @@ pub(super) async fn page(
     app: &str,
     pages: &[&'static PageDescriptor],
     tables: Option<&Tables>,
-    cx: &BesideCx,
+    cx: &BackgroundContext,
 ) -> String {
     let worker = cx.worker();
     let asked = Arc::clone(&worker);

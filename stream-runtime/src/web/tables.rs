@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 
-use crate::beside::BesideCx;
-use crate::beside::lookup::{Home, Key, OfTopic, Tables, look_up};
+use crate::background::BackgroundContext;
+use crate::background::lookup::{Home, Key, OfTopic, Tables, look_up};
 
 /// A key may have slashes of its own.
 const PATH: &str = "/tables/{name}/{*key}";
@@ -17,17 +17,17 @@ const PATH: &str = "/tables/{name}/{*key}";
 const EMPTY: &str = "/tables/{name}/";
 
 /// The routes: with the rows, or with the word that they are not shown.
-pub(super) fn routes(tables: &Arc<Tables>, shown: bool) -> Router<BesideCx> {
+pub(super) fn routes(tables: &Arc<Tables>, shown: bool) -> Router<BackgroundContext> {
     if !shown {
         let hidden = || get(async || (StatusCode::FORBIDDEN, HIDDEN));
         return Router::new().route(PATH, hidden()).route(EMPTY, hidden());
     }
     let (some, none) = (Arc::clone(tables), Arc::clone(tables));
-    let path = async move |State(cx): State<BesideCx>,
+    let path = async move |State(cx): State<BackgroundContext>,
                            Path((name, key)): Path<(String, String)>| {
         answer(&cx, &some, &name, &key).await
     };
-    let empty = async move |State(cx): State<BesideCx>, Path(name): Path<String>| {
+    let empty = async move |State(cx): State<BackgroundContext>, Path(name): Path<String>| {
         answer(&cx, &none, &name, "").await
     };
     Router::new()
@@ -38,7 +38,7 @@ pub(super) fn routes(tables: &Arc<Tables>, shown: bool) -> Router<BesideCx> {
 const HIDDEN: &str = "rows are not shown beyond this machine: start the worker with --web-tables\n";
 
 /// The row or the windows of a key as JSON, each with its partition and the worker that has it.
-async fn answer(cx: &BesideCx, tables: &Tables, name: &str, key: &str) -> Response {
+async fn answer(cx: &BackgroundContext, tables: &Tables, name: &str, key: &str) -> Response {
     let say = |status: StatusCode, text: String| (status, format!("{text}\n")).into_response();
     let home = match tables.find(name) {
         Ok(home) => home,

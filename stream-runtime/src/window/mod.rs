@@ -1,6 +1,13 @@
 //! Windows over event time: half-open `[start, end)`, aligned to the epoch, in milliseconds.
 
 /// The shape of a table's windows.
+///
+/// ```
+/// use stream_runtime::Window;
+///
+/// let day = Window::Tumbling { size: 86_400_000 };
+/// assert_eq!((day.size(), day.step()), (86_400_000, 86_400_000));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
     /// Windows of `size` milliseconds, one after the other; each time lies in exactly one.
@@ -29,6 +36,13 @@ pub enum Window {
 
 impl Window {
     /// Length of one window in milliseconds; of a session the gap that ends it.
+    ///
+    /// ```
+    /// use stream_runtime::Window;
+    ///
+    /// let window = Window::Hopping { size: 3_600_000, step: 600_000 };
+    /// assert_eq!(window.size(), 3_600_000);
+    /// ```
     pub const fn size(self) -> i64 {
         match self {
             Window::Tumbling { size } | Window::Hopping { size, .. } | Window::Sliding { size } => {
@@ -39,6 +53,13 @@ impl Window {
     }
 
     /// Distance between the starts of two neighbours in milliseconds; 1 for windows that follow their records.
+    ///
+    /// ```
+    /// use stream_runtime::Window;
+    ///
+    /// let window = Window::Hopping { size: 3_600_000, step: 600_000 };
+    /// assert_eq!(window.step(), 600_000);
+    /// ```
     pub const fn step(self) -> i64 {
         match self {
             Window::Tumbling { size } => size,
@@ -49,6 +70,13 @@ impl Window {
 
     /// Starts of the tumbling or hopping windows that hold `time`, in ascending order: the multiples of the step in
     /// `(time - size, time]`.
+    ///
+    /// ```
+    /// use stream_runtime::Window;
+    ///
+    /// let window = Window::Hopping { size: 60, step: 20 };
+    /// assert_eq!(window.starts(70).collect::<Vec<_>>(), [20, 40, 60]);
+    /// ```
     pub fn starts(self, time: i64) -> Starts {
         let step = self.step();
         let last = floor_to(time, step);

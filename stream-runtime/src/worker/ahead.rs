@@ -1,8 +1,7 @@
 //! Source tasks of one hop on one thread, side by side: one that is far ahead of another that has records waiting sits out a turn.
 //! Its records could only lie in the tables behind the hop until the other has come as far.
 
-use super::shared::Shared;
-use super::thread::StreamThread;
+use super::context::Shared;
 use crate::topology::SubTopology;
 use crate::window::Window;
 
@@ -16,14 +15,14 @@ type Hop = (usize, usize);
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     /// Of each sub-topology's hops: how far a source may be ahead, ms.
-    allowed: Vec<Vec<i64>>,
+    pub(super) allowed: Vec<Vec<i64>>,
     /// Of each hop whose sources have records waiting: the smallest time of theirs.
-    slowest: Vec<(Hop, i64)>,
+    pub(super) slowest: Vec<(Hop, i64)>,
 }
 
 impl Ahead {
     pub(super) fn of(worker: &Shared) -> Self {
-        let ahead = worker.settings.source_ahead;
+        let ahead = worker.settings.time.source_ahead;
         let hops = |topology: &SubTopology| {
             let topics = topology.fills.iter();
             let topics = topics.map(|fill| &topology.outputs[fill.output].topic);
@@ -41,12 +40,12 @@ impl Ahead {
     }
 
     /// Returns whether there is no hop, so that no task waits for another.
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.allowed.iter().all(Vec::is_empty)
     }
 
     /// Takes note of a source that has records waiting, and its time.
-    fn waits(&mut self, hop: Hop, time: i64) {
+    pub(super) fn waits(&mut self, hop: Hop, time: i64) {
         match self.slowest.iter_mut().find(|(other, _)| *other == hop) {
             Some((_, slowest)) => *slowest = time.min(*slowest),
             None => self.slowest.push((hop, time)),
@@ -55,7 +54,7 @@ impl Ahead {
 
     /// Returns whether a task with these times is too far ahead, in all of its hops: of two tasks each may be ahead of the other
     /// in one of them, and one of the two must go on.
-    fn is_too_far_in_all(
+    pub(super) fn is_too_far_in_all(
         &self,
         topology: usize,
         times: impl Iterator<Item = (usize, i64)>,
@@ -71,7 +70,7 @@ impl Ahead {
     }
 
     /// Returns whether a source with this time is too far ahead.
-    fn is_too_far(&self, hop: Hop, time: i64) -> bool {
+    pub(super) fn is_too_far(&self, hop: Hop, time: i64) -> bool {
         let slowest = self.slowest.iter().find(|(other, _)| *other == hop);
         let allowed = self.allowed[hop.0].get(hop.1).copied();
         match (slowest, allowed) {
@@ -101,48 +100,13 @@ fn largest_window(worker: &Shared, topic: &str) -> i64 {
     sizes.max().unwrap_or(0)
 }
 
-impl StreamThread {
-    /// Begins a round: how far the slowest sources are that have something to do.
-    pub(super) fn look_at_sources(&mut self) {
-        if self.ahead.is_idle() {
-            return;
-        }
-        self.ahead.slowest.clear();
-        for partition in &self.partitions {
-            let task = &partition.task;
-            // What its last turn brought there is likely more of; who waits for a handler or the store holds up nobody.
-            let waits = partition.brought || task.has_waiting();
-            if !partition.is_running() || !waits || task.is_full() || task.has_in_hand() {
-                continue;
-            }
-            for (hop, time) in task.hop_times() {
-                self.ahead.waits((partition.name.0, hop), time);
-            }
-        }
-    }
-
-    /// Returns whether a partition sits out this turn; the time is none of quiet.
-    pub(super) fn sits_out(&mut self, at: usize) -> bool {
-        if self.ahead.slowest.is_empty() {
-            return false;
-        }
-        let partition = &mut self.partitions[at];
-        let times = partition.task.hop_times();
-        let sits_out = self.ahead.is_too_far_in_all(partition.name.0, times);
-        if sits_out {
-            partition.was_kept_from_reading();
-        }
-        sits_out
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::table::NO_TIME;
 
     #[test]
-    fn who_is_ahead_of_the_slowest_that_has_something_to_do_waits() {
+    pub(super) fn who_is_ahead_of_the_slowest_that_has_something_to_do_waits() {
         let mut ahead = Ahead {
             allowed: vec![vec![1_000, i64::MAX], Vec::new()],
             slowest: Vec::new(),

@@ -9,7 +9,7 @@ use crate::topology::SubTopology;
 
 /// One partition of a sub-topology that this thread is given.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Share {
+pub(super) struct TaskAssignment {
     /// Index of the sub-topology.
     pub(super) topology: usize,
     pub(super) partition: i32,
@@ -17,14 +17,17 @@ pub(super) struct Share {
     pub(super) missing: Vec<String>,
 }
 
-impl Share {
+impl TaskAssignment {
     pub(super) fn name(&self) -> TaskName {
         (self.topology, self.partition)
     }
 }
 
 /// The tasks of an assignment, in the order of topology and partition.
-pub(super) fn shares(topologies: &[Arc<SubTopology>], assigned: &[TopicPartition]) -> Vec<Share> {
+pub(super) fn shares(
+    topologies: &[Arc<SubTopology>],
+    assigned: &[TopicPartition],
+) -> Vec<TaskAssignment> {
     let ours: HashSet<(&str, i32)> = assigned
         .iter()
         .map(|(topic, partition)| (&**topic, *partition))
@@ -44,7 +47,7 @@ pub(super) fn shares(topologies: &[Arc<SubTopology>], assigned: &[TopicPartition
     }
     shares
         .into_iter()
-        .map(|((topology, partition), missing)| Share {
+        .map(|((topology, partition), missing)| TaskAssignment {
             topology,
             partition,
             missing,

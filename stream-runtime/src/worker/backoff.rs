@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// First and longest wait.
 const RANGE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// 100 ms after the first failure, doubling, at most 10 s; a success begins anew.
+/// 100 ms after the first failure, doubling, at most 10 s; a success starts again.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_ten_seconds_and_begin_anew() {
+    fn waits_double_up_to_ten_seconds_and_start_again() {
         let mut backoff = Backoff::default();
         let now = Instant::now();
         assert_eq!(backoff.waits(now), None);

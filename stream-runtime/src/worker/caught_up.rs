@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::found::{existing, is_bound};
-use super::hops::{self, Unread};
-use super::shared::{Seen, Shared};
+use super::context::{Seen, Shared};
+use super::repartition_lag::{self, Unread};
 use super::status::{PartitionState, TaskName};
 use super::thread::StreamThread;
-use super::topics::{Existing, grown};
+use super::topics::Existing;
+use super::topics::grown;
+use super::topics::{existing, is_bound};
 use crate::kafka::{Fault, TopicPartition};
 
 /// What a look at how far the app is has found.
@@ -37,8 +38,8 @@ pub(super) fn look(worker: &Shared) -> Result<Looked, Fault> {
     if worker.admin.ends(&partitions)? != offsets {
         return Ok(Looked::Works);
     }
-    let unread = hops::first_unread(worker, &to_be_read(worker)?)?;
-    let same = |(view, seen): (&super::shared::View, &Seen)| {
+    let unread = repartition_lag::first_unread(worker, &to_be_read(worker)?)?;
+    let same = |(view, seen): (&super::context::View, &Seen)| {
         let now = view.get();
         now.settled && now.epoch == seen.epoch
     };
@@ -52,7 +53,7 @@ pub(super) fn look(worker: &Shared) -> Result<Looked, Fault> {
 fn to_be_read(worker: &Shared) -> Result<Vec<TopicPartition>, Fault> {
     let mut all = inputs(worker)?;
     for topology in 0..worker.topologies.len() {
-        all.extend(hops::sources(worker, topology)?);
+        all.extend(repartition_lag::sources(worker, topology)?);
     }
     all.sort_unstable();
     all.dedup();
@@ -70,7 +71,7 @@ fn to_be_read(worker: &Shared) -> Result<Vec<TopicPartition>, Fault> {
 fn inputs(worker: &Shared) -> Result<Vec<TopicPartition>, Fault> {
     let mut all = Vec::new();
     for (at, topology) in worker.topologies.iter().enumerate() {
-        let before = worker.counts.get(at).copied().unwrap_or(0);
+        let before = worker.topics.counts.get(at).copied().unwrap_or(0);
         let names = topology.timely_inputs().map(|input| &input.topic);
         let topics = existing(&worker.admin, names.cloned().collect())?;
         let bound = is_bound(topology);
@@ -110,25 +111,26 @@ impl StreamThread {
         if !self.worker.settings.until_caught_up {
             return;
         }
-        let wall = super::shared::wall();
-        let free = self.assigned.is_some()
-            && !self.asking
-            && self.ask_again.is_none()
-            && self.backoff.waits(Instant::now()).is_none();
+        let wall = crate::clock::wall_ms();
+        let free = self.group.assigned.is_some()
+            && !self.group.asking
+            && self.group.ask_again.is_none()
+            && self.commits.backoff.waits(Instant::now()).is_none();
         // Readers wait for a source until it has told them that it is idle.
-        let rests = self.worker.settings.source_idle.is_some();
+        let rests = self.worker.settings.time.source_idle.is_some();
         let settled = free
             && self
+                .tasks
                 .partitions
                 .iter()
                 .all(|p| p.is_running() && p.is_settled(wall) && !(rests && p.waits_to_rest()))
-            && self.down.iter().all(|down| down.until.is_none());
+            && self.tasks.down.iter().all(|down| down.until.is_none());
         if settled == self.seen.settled {
             return;
         }
         self.seen.settled = settled;
-        self.seen.epoch += 1;
         self.seen.places = self
+            .tasks
             .partitions
             .iter()
             .filter(|p| settled && p.is_running())
@@ -137,11 +139,12 @@ impl StreamThread {
         self.worker.views[self.number].set(self.seen.clone());
     }
 
-    /// Takes back what [`settle`](Self::settle) said.
-    pub(super) fn unsettle(&mut self) {
+    /// Takes back what [`settle`](Self::settle) said; `moved`: for more than timers that ticked.
+    pub(super) fn unsettle(&mut self, moved: bool) {
+        self.seen.epoch += u64::from(moved);
         if self.seen.settled {
             self.seen = Seen {
-                epoch: self.seen.epoch + 1,
+                epoch: self.seen.epoch,
                 ..Seen::default()
             };
             self.worker.views[self.number].set(self.seen.clone());

@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::outlet::Outlet;
+use super::commit_producer::{OFFSETS, Outlet};
+use super::context::Shared;
 use super::partition::Partition;
-use super::shared::Shared;
 use super::status::PartitionState;
 use super::thread::StreamThread;
 use crate::error::{Error, Kind};
@@ -26,16 +26,12 @@ const DELIVERY: Duration = Duration::from_secs(60);
 const ABORT: Duration = Duration::from_secs(5);
 /// The least time for a transaction's commit: of a shorter one the broker itself says that it is over.
 const LEAST: Duration = Duration::from_secs(10);
-/// Timeout of the first attempt to add offsets to a transaction. A coordinator answers within milliseconds, unless
-/// librdkafka asks a broker that has stopped: told the old coordinator once, it looks for another one only when some
-/// connection changes. A new producer looks it up again.
-pub(super) const OFFSETS: Duration = Duration::from_secs(4);
 /// When it is said what a commit waits for.
 const SAY: Duration = Duration::from_secs(5);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Why a commit did not come about.
+/// Why a commit did not succeed.
 enum Broken {
     /// A call failed.
     Fault(Fault),
@@ -163,20 +159,20 @@ impl StreamThread {
     /// # Errors
     /// The broker refuses for good.
     pub(super) fn commit(&mut self) -> Result<(), Error> {
-        self.pending = false;
-        self.heard = false;
+        self.commits.pending = false;
+        self.commits.heard = false;
         let began = Instant::now();
         let (mut together, mut alone) = (Vec::new(), Vec::new());
-        for at in 0..self.partitions.len() {
+        for at in 0..self.tasks.partitions.len() {
             // Going back after a row that cannot be written may have ended all tasks.
-            let Some(partition) = self.partitions.get_mut(at) else {
+            let Some(partition) = self.tasks.partitions.get_mut(at) else {
                 return Ok(());
             };
             if !partition.may_commit() {
                 continue;
             }
             if partition.is_running() && partition.task.holds_letters() {
-                self.pending = true;
+                self.commits.pending = true;
                 continue;
             }
             match partition.task.prepare() {
@@ -194,25 +190,26 @@ impl StreamThread {
         }
         for group in alone {
             // An earlier group may have ended all tasks.
-            if group.iter().any(|at| *at >= self.partitions.len()) {
+            if group.iter().any(|at| *at >= self.tasks.partitions.len()) {
                 break;
             }
             self.commit_group(&group)?;
         }
-        for partition in &mut self.partitions {
+        for partition in &mut self.tasks.partitions {
             partition.spent();
             partition.meters.read(&partition.task);
         }
         // Counted from its begin, so that what came meanwhile waits no longer than an interval; but a slow commit leaves
         // half an interval for work.
-        let interval = self.worker.settings.commit_interval;
-        self.last_commit = began.max(Instant::now().checked_sub(interval / 2).unwrap_or(began));
+        let interval = self.worker.settings.intervals.commit;
+        self.commits.last_commit =
+            began.max(Instant::now().checked_sub(interval / 2).unwrap_or(began));
         Ok(())
     }
 
     fn commit_group(&mut self, group: &[usize]) -> Result<(), Error> {
         let began = Instant::now();
-        let result = match &self.outlet {
+        let result = match &self.commits.outlet {
             Outlet::Exact(_) => self.transact(group),
             Outlet::Least(_) => self
                 .prove_membership(group)
@@ -223,18 +220,18 @@ impl StreamThread {
                 for (slot, (at, table)) in self.slots(group).into_iter().enumerate() {
                     // After a retried batch there is no offset: the old one is only further back.
                     if let Some(Some(offset)) = deliveries.offsets.get(slot) {
-                        let partition = &mut self.partitions[at];
+                        let partition = &mut self.tasks.partitions[at];
                         let next = &mut partition.tables[table].next;
                         *next = (*next).max(offset + 1);
                         partition.task.changelog_at(table, *next);
                     }
                 }
                 self.was_taken(group, &deliveries.offsets);
-                self.meters.done(began.elapsed());
+                self.commits.meters.done(began.elapsed());
                 for &at in group {
-                    let partition = &mut self.partitions[at];
+                    let partition = &mut self.tasks.partitions[at];
                     if partition.gets_further() {
-                        self.stalled.remove(&partition.name);
+                        self.tasks.stalled.remove(&partition.name);
                     }
                     partition.committed();
                     let committed = partition.inputs.iter().map(|input| input.committed);
@@ -242,18 +239,18 @@ impl StreamThread {
                         .handle
                         .committed(partition.sources().zip(committed));
                 }
-                self.strikes = (0, String::new());
-                self.proven = Instant::now();
-                self.backoff.succeed();
-                self.patience = OFFSETS;
-                if std::mem::take(&mut self.failing) {
+                self.commits.strikes = (0, String::new());
+                self.group.proven = Instant::now();
+                self.commits.backoff.succeed();
+                self.commits.patience = OFFSETS;
+                if std::mem::take(&mut self.commits.failing) {
                     self.worker.handle.commit_came_about(self.number);
                 }
                 Ok(())
             }
             Err(broken) => {
-                self.meters.failed();
-                self.failing = true;
+                self.commits.meters.failed();
+                self.commits.failing = true;
                 let why = broken.text();
                 self.worker.handle.commit_failed(self.number, began, why);
                 self.undo(group, broken)
@@ -264,7 +261,7 @@ impl StreamThread {
     /// Tables with a changelog, in the order of their delivery slots.
     pub(super) fn slots(&self, group: &[usize]) -> Vec<(usize, usize)> {
         let tables = |at: usize| {
-            let with_log = self.partitions[at]
+            let with_log = self.tasks.partitions[at]
                 .tables
                 .iter()
                 .enumerate()
@@ -278,7 +275,7 @@ impl StreamThread {
 
     /// Exactly-once: one transaction.
     fn transact(&self, group: &[usize]) -> Result<Deliveries, Broken> {
-        let Outlet::Exact(producer) = &self.outlet else {
+        let Outlet::Exact(producer) = &self.commits.outlet else {
             return Err(Fault::new(FaultKind::Other, "commit", "no transactional producer").into());
         };
         let wait = self.wait(self.transaction_bound());
@@ -294,13 +291,13 @@ impl StreamThread {
             return Err(Broken::Undelivered(Box::new(deliveries), sent));
         }
         let offsets = self.offsets(group);
-        let part = wait.part(self.patience);
+        let part = wait.part(self.commits.patience);
         let coordinator = "the group's coordinator to take the offsets";
         let patient = || part.goes_on(coordinator, None);
-        let send = || producer.send_offsets(&offsets, &self.member, patient);
+        let send = || producer.send_offsets(&offsets, &self.group.member, patient);
         let sent = part.again(coordinator, send);
         sent.map_err(|fault| part.overdue(fault))?;
-        let part = wait.rest(self.patience);
+        let part = wait.rest(self.commits.patience);
         let committed = part.again("the transactions' coordinator", || producer.commit());
         committed.map_err(|fault| part.overdue(fault))?;
         Ok(deliveries)
@@ -322,7 +319,7 @@ impl StreamThread {
     fn wait(&self, bound: Duration) -> Wait<'_> {
         Wait {
             worker: &self.worker,
-            member: &self.member,
+            member: &self.group.member,
             thread: self.number,
             began: Instant::now(),
             bound,
@@ -333,21 +330,21 @@ impl StreamThread {
     /// At-least-once: nothing fences what is sent now. A worker that was away, as a process that was stopped is, would
     /// write rows of yesterday over its successor's: so it asks the group first, by committing what is committed.
     fn prove_membership(&mut self, group: &[usize]) -> Result<(), Broken> {
-        if self.proven.elapsed() < PROOF {
+        if self.group.proven.elapsed() < PROOF {
             return Ok(());
         }
-        let mut partitions = group.iter().map(|&at| &self.partitions[at]);
+        let mut partitions = group.iter().map(|&at| &self.tasks.partitions[at]);
         if let Some(offsets) = partitions.find_map(Partition::as_committed) {
             self.commit_alone(&offsets)?;
         }
-        self.proven = Instant::now();
+        self.group.proven = Instant::now();
         Ok(())
     }
 
     /// At-least-once: outputs; then rows, marks, tombstones; then offsets. Whatever happens in between,
     /// what comes later is not ahead of what came before, and what was delivered is not sent again.
     fn send_in_order(&mut self, group: &[usize]) -> Result<Deliveries, Broken> {
-        let Outlet::Least(sender) = &self.outlet else {
+        let Outlet::Least(sender) = &self.commits.outlet else {
             return Err(Fault::new(FaultKind::Other, "commit", "no producer").into());
         };
         let sender = sender.clone();
@@ -392,14 +389,19 @@ impl StreamThread {
 
     /// Commits offsets outside a transaction.
     fn commit_alone(&self, offsets: &[(Place, String)]) -> Result<(), Broken> {
-        if !self.member.token().is_some_and(|token| token.is_member()) {
+        if !self
+            .group
+            .member
+            .token()
+            .is_some_and(|token| token.is_member())
+        {
             let text = "this worker is not a member of the group any more";
             return Err(Fault::new(FaultKind::Lost, "commit offsets", text).into());
         }
         let coordinator = "the group's coordinator to take the offsets";
         let wait = self.wait(DELIVERY);
         let patient = || wait.goes_on(coordinator, None);
-        wait.again(coordinator, || self.member.commit(offsets, patient))?;
+        wait.again(coordinator, || self.group.member.commit(offsets, patient))?;
         Ok(())
     }
 
@@ -426,12 +428,12 @@ impl StreamThread {
 
     /// Says how far the tasks are as sources, behind all that they send.
     fn send_watermarks(&self, group: &[usize]) -> Result<(), Broken> {
-        let wall = super::shared::wall();
+        let wall = crate::clock::wall_ms();
         for &at in group {
             let each = |topic: &str, headers: &[u8], timestamp| {
                 self.send_watermark(topic, headers, timestamp, wall)
             };
-            self.partitions[at].task.each_watermark(each)?;
+            self.tasks.partitions[at].task.each_watermark(each)?;
         }
         Ok(())
     }
@@ -444,18 +446,20 @@ impl StreamThread {
         timestamp: i64,
         wall: i64,
     ) -> Result<(), Fault> {
-        let partitions = super::hops::count(&self.worker, topic).unwrap_or(0);
+        let partitions = super::repartition_lag::count(&self.worker, topic).unwrap_or(0);
         (0..partitions).try_for_each(|partition| {
             let place = (topic, partition);
-            self.outlet.send_watermark(place, headers, timestamp, wall)
+            self.commits
+                .outlet
+                .send_watermark(place, headers, timestamp, wall)
         })
     }
 
     fn send_outputs(&self, group: &[usize]) -> Result<(usize, Option<DeliveryFailure>), Fault> {
-        let wall = super::shared::wall();
+        let wall = crate::clock::wall_ms();
         let mut number = 0;
         for &at in group {
-            let partition = &self.partitions[at];
+            let partition = &self.tasks.partitions[at];
             let mut delivered = partition.sent.delivered_before();
             let each = |topic: &str, out: task::Outgoing<'_>| {
                 let slot = NUMBERED + number;
@@ -466,19 +470,20 @@ impl StreamThread {
                         // Most outputs: they are not looked for among the letters.
                         OutputKind::Sink | OutputKind::Repartition => None,
                         OutputKind::DeadLetters | OutputKind::Unreadable => {
-                            self.worker.dead_letters.get(topic).copied()
+                            self.worker.topics.dead_letters.get(topic).copied()
                         }
                     };
                     let place = match out.key {
                         // Without a key: all in one place, as every other group.
                         None if output.kind == OutputKind::Repartition => {
-                            super::hops::keyless(&self.worker, topic)
+                            super::repartition_lag::keyless(&self.worker, topic)
                         }
                         _ => None,
                     };
-                    let sent = self
-                        .outlet
-                        .send_output((topic, place), &out, limit, (wall, slot));
+                    let sent =
+                        self.commits
+                            .outlet
+                            .send_output((topic, place), &out, limit, (wall, slot));
                     sent.map_err(|fault| unsent(topic, (out.key, out.value), slot, fault))?;
                 }
                 number += 1;
@@ -493,7 +498,7 @@ impl StreamThread {
 
     fn send_changes(&self, group: &[usize]) -> Result<Option<DeliveryFailure>, Fault> {
         for (slot, (at, table)) in self.slots(group).into_iter().enumerate() {
-            let partition = &self.partitions[at];
+            let partition = &self.tasks.partitions[at];
             let Some(changelog) = &partition.tables[table].changelog else {
                 continue;
             };
@@ -501,9 +506,10 @@ impl StreamThread {
             partition.task.with_changes(table, &mut |rows, mark| {
                 let number = partition.name.1;
                 let send = |key: &[u8], value| {
-                    let sent = self
-                        .outlet
-                        .send_change(changelog, number, key, value, slot + 1);
+                    let sent =
+                        self.commits
+                            .outlet
+                            .send_change(changelog, number, key, value, slot + 1);
                     sent.map_err(|fault| unsent(changelog, (Some(key), value), slot + 1, fault))
                 };
                 result = (|| {
@@ -526,7 +532,7 @@ impl StreamThread {
     fn offsets(&self, group: &[usize]) -> Vec<(Place, String)> {
         let mut offsets = Vec::new();
         for &at in group {
-            let partition = &self.partitions[at];
+            let partition = &self.tasks.partitions[at];
             let metadata = partition.task.commit_metadata();
             for (at, offset) in partition.task.commit_offsets() {
                 let input = &partition.inputs[at];
@@ -537,7 +543,7 @@ impl StreamThread {
         offsets
     }
 
-    /// A commit did not come about.
+    /// A commit did not succeed.
     fn undo(&mut self, group: &[usize], mut broken: Broken) -> Result<(), Error> {
         let gone = match (&broken, broken.kind()) {
             (_, FaultKind::Record | FaultKind::Lost) => false,
@@ -552,11 +558,11 @@ impl StreamThread {
         let Some(later) = later else {
             // Fenced, or nobody knows what became of it: a new producer ends the transaction, and the
             // tasks come back from what the broker has. A coordinator that needs long gets more time.
-            self.patience = (self.patience * 2).min(self.transaction_bound());
+            self.commits.patience = (self.commits.patience * 2).min(self.transaction_bound());
             let text = broken.text();
             tracing::warn!(
                 thread = self.number,
-                "the commit failed, and the tasks begin anew: {text}"
+                "the commit failed, and the tasks start again: {text}"
             );
             return self.renew();
         };
@@ -569,8 +575,8 @@ impl StreamThread {
                 // The group says so with one of its next events; until then nothing runs.
                 tracing::warn!(thread = self.number, "the commit failed: {text}");
                 self.drop_partitions(PartitionState::Assigned);
-                self.generation += 1;
-                self.ask_again = Some(Instant::now() + GROUP);
+                self.group.generation += 1;
+                self.group.ask_again = Some(Instant::now() + GROUP);
                 Ok(())
             }
             _ if gone => self.without_gone(group),
@@ -586,10 +592,10 @@ impl StreamThread {
     fn again_later(&mut self, group: &[usize], broken: &Broken, text: String) -> Result<(), Error> {
         self.void(group);
         let is_record = matches!(broken, Broken::Undelivered(..));
-        let same = is_record && self.strikes.1 == text;
-        self.strikes = (if same { self.strikes.0 + 1 } else { 1 }, text);
-        let text = &self.strikes.1;
-        if is_record && self.strikes.0 >= STRIKES {
+        let same = is_record && self.commits.strikes.1 == text;
+        self.commits.strikes = (if same { self.commits.strikes.0 + 1 } else { 1 }, text);
+        let text = &self.commits.strikes.1;
+        if is_record && self.commits.strikes.0 >= STRIKES {
             let error = Error::new(
                 Kind::Broker,
                 format!(
@@ -601,7 +607,7 @@ impl StreamThread {
             }
             return Ok(());
         }
-        let wait = self.backoff.fail(Instant::now());
+        let wait = self.commits.backoff.fail(Instant::now());
         tracing::warn!(
             thread = self.number,
             "the commit failed, and is made again in {wait:?}: {text}"
@@ -614,8 +620,8 @@ impl StreamThread {
         if !self.worker.stop.is_asked() {
             match Self::outlet(&self.worker, self.number) {
                 Ok(outlet) => {
-                    self.outlet = outlet;
-                    self.begin_anew();
+                    self.commits.outlet = outlet;
+                    self.start_again();
                     return Ok(());
                 }
                 Err(error) if !self.worker.stop.is_asked() => return Err(error),
@@ -629,7 +635,7 @@ impl StreamThread {
     /// Aborts the transaction, and returns what was reported meanwhile. `None`: its outcome is unknown, or the producer is
     /// finished.
     pub(super) fn abort(&self) -> Result<Option<Deliveries>, Error> {
-        match &self.outlet {
+        match &self.commits.outlet {
             Outlet::Exact(producer) => match self
                 .wait(ABORT)
                 .again("its transaction to be aborted", || producer.abort())
@@ -649,7 +655,7 @@ impl StreamThread {
     /// A row of this task cannot be written as it is: until that is behind, rows are looked at event by event, and the
     /// event that makes such a row fails by its `on_error`.
     fn unwritable(&mut self, at: usize, error: &Error) -> Result<(), Error> {
-        if self.partitions[at].task.be_careful() {
+        if self.tasks.partitions[at].task.be_careful() {
             tracing::debug!(thread = self.number, "looking for the event: {error}");
             return self.rewind(&[at]);
         }
@@ -660,24 +666,24 @@ impl StreamThread {
     pub(super) fn rewind(&mut self, group: &[usize]) -> Result<(), Error> {
         let mut places = Vec::new();
         for &at in group {
-            let partition = &mut self.partitions[at];
+            let partition = &mut self.tasks.partitions[at];
             match partition.task.aborted() {
                 Ok(offsets) => places.extend(partition.places(&offsets)),
                 Err(error) => self.fail(at, &error),
             }
         }
-        if let Err(fault) = self.member.seek(&places) {
-            tracing::warn!(thread = self.number, "{fault}; beginning anew");
-            self.begin_anew();
+        if let Err(fault) = self.group.member.seek(&places) {
+            tracing::warn!(thread = self.number, "{fault}; starting again");
+            self.start_again();
         }
         Ok(())
     }
 
     pub(super) fn give_up(&mut self, at: usize, error: &Error) -> Result<(), Error> {
         self.rewind(&[at])?;
-        if at < self.partitions.len() {
+        if at < self.tasks.partitions.len() {
             self.fail(at, error);
-            self.partitions[at].spent();
+            self.tasks.partitions[at].spent();
         }
         Ok(())
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
+use super::handle::WorkerHandle;
 use super::replicas::Replicas;
 use super::status::Progress;
-use super::{Stop, WorkerHandle};
+use super::stop::Stop;
 use crate::error::{Error, Kind};
 use crate::kafka::{
     Admin, Batch, Fault, FaultKind, Fetched, Isolation, PartitionQueue, Place, Properties, Reader,
@@ -23,7 +24,7 @@ const BATCH: usize = 1_024;
 const SAID: Duration = Duration::from_secs(5);
 /// Time for which a broker may not answer before that is said.
 const QUIET: Duration = Duration::from_secs(2);
-/// How often it is looked for partitions that a topic was given, unless the user says how often topics are.
+/// How often it is checked for partitions that a topic was given, unless the user says how often topics are.
 const LOOK: Duration = Duration::from_secs(10);
 /// How long that look may wait for the broker: nobody waits for the thread when the worker ends.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -345,7 +346,7 @@ impl Globals {
         }
         match fault {
             Some((fault, at)) if fault.is_out_of_range() => {
-                // Its records were deleted, or the topic was made anew: all of the table again.
+                // Its records were deleted, or the topic was made again: all of the table again.
                 let global = &self.globals[reading.parts[at].global];
                 global.replica.clear();
                 self.next.retain(|place, _| place.0 != global.topic);
@@ -465,10 +466,7 @@ pub(super) fn start(globals: Globals) -> Result<Option<std::thread::JoinHandle<(
         return Ok(None);
     }
     let failed = |error: std::io::Error| {
-        Error::new(
-            Kind::Internal,
-            format!("the system gives no thread: {error}"),
-        )
+        Error::new(Kind::Internal, format!("cannot start a thread: {error}"))
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::found::Found;
+use super::messages::Found;
 use super::thread::StreamThread;
 use crate::error::{Error, Kind};
 use crate::topology::SubTopology;
@@ -26,14 +26,14 @@ impl StreamThread {
             asks && self.worker.admin.lacks(topic, ANSWER)
         });
         let some = !topics.is_empty();
-        self.gone.extend(topics);
+        self.tasks.gone.extend(topics);
         some
     }
 
     /// Returns the topics of a task's outputs that await a commit.
     fn sends_to(&self, at: usize) -> BTreeSet<String> {
         let mut topics = BTreeSet::new();
-        let _ = self.partitions[at].task.each_output(|topic, _| {
+        let _ = self.tasks.partitions[at].task.each_output(|topic, _| {
             if !topics.contains(topic) {
                 topics.insert(topic.to_owned());
             }
@@ -49,7 +49,7 @@ impl StreamThread {
             match self
                 .sends_to(at)
                 .into_iter()
-                .find(|topic| self.gone.contains(topic))
+                .find(|topic| self.tasks.gone.contains(topic))
             {
                 Some(topic) => stopped.push((at, is_gone(&topic))),
                 None => others.push(at),
@@ -60,14 +60,16 @@ impl StreamThread {
             self.give_up(at, &error)?;
         }
         // What is wrong is those partitions' from here on.
-        self.failing = false;
+        self.commits.failing = false;
         self.worker.handle.commit_came_about(self.number);
         self.rewind(&others)
     }
 
     /// Forgets those of the gone topics that are there again.
     pub(super) fn note_there(&mut self, found: &Found) {
-        self.gone.retain(|topic| !found.topics.contains_key(topic));
+        self.tasks
+            .gone
+            .retain(|topic| !found.topics.contains_key(topic));
     }
 
     /// Returns the gone ones of the topics that a sub-topology sends to.
@@ -76,7 +78,7 @@ impl StreamThread {
         topology: &'t SubTopology,
     ) -> impl Iterator<Item = &'t str> {
         let outputs = topology.outputs.iter().map(|output| output.topic.as_str());
-        outputs.filter(|topic| self.gone.contains(*topic))
+        outputs.filter(|topic| self.tasks.gone.contains(*topic))
     }
 
     /// Checks that no topic that the sub-topology sends to is gone.

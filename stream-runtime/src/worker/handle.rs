@@ -1,18 +1,20 @@
 //! A running worker as what runs beside its stream threads sees it.
 
+use super::workers::Held;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::Stop;
+use super::messages::Reply;
 use super::replicas::Replicas;
 use super::status::{PartitionState, Status, TaskName};
-use super::thread::Reply;
+use super::stop::Stop;
 use super::workers::Workers;
 use crate::error::quiet;
 use crate::kafka::{Admin, TopicPartition, Wake};
+use crate::sync::Mutex;
 use crate::topology::{Plan, TableDescriptor};
 
 /// A worker whose commits have failed for so long is not ready.
@@ -38,7 +40,7 @@ pub(crate) struct WorkerHandle {
     facts: Mutex<Option<Arc<Facts>>>,
     /// Next offsets of the inputs, as committed.
     places: Mutex<BTreeMap<TopicPartition, i64>>,
-    /// Text about somebody who is no worker and commits in the group.
+    /// Text about somebody who is not a worker and commits in the group.
     others: Mutex<Option<String>>,
     /// Rung when partitions come or go.
     moved: Mutex<Option<Wake>>,
@@ -102,15 +104,6 @@ impl Failing {
     }
 }
 
-/// What a worker has, for the others.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
-    /// The group's generation.
-    pub(super) generation: i32,
-    /// Tables and the partitions of them that run here.
-    pub(super) tables: BTreeMap<String, Vec<i32>>,
-}
-
 /// Places of the rows of a table.
 pub(super) struct Home {
     pub(super) topology: usize,
@@ -149,7 +142,7 @@ impl WorkerHandle {
         self.name.get().map(String::as_str)
     }
 
-    /// The plan and its partitions are known; so many threads will come. Again when the worker begins anew.
+    /// The plan and its partitions are known; so many threads will come. Again when the worker starts again.
     pub(super) fn begin(&self, plan: &Plan, counts: &[i32], threads: usize, admin: &Arc<Admin>) {
         let mut tables = HashMap::new();
         for (topology, partitions) in plan.topologies.iter().zip(counts) {
@@ -167,7 +160,7 @@ impl WorkerHandle {
             tables,
             admin: Arc::clone(admin),
         });
-        *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = Some(facts);
+        *self.facts.lock() = Some(facts);
         self.status.begin(plan);
         self.places().clear();
         let mut all = self.threads();
@@ -176,7 +169,7 @@ impl WorkerHandle {
     }
 
     pub(super) fn facts(&self) -> Option<Arc<Facts>> {
-        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let facts = self.facts.lock();
         facts.clone()
     }
 
@@ -211,7 +204,7 @@ impl WorkerHandle {
         threads.iter().enumerate().filter_map(stuck).collect()
     }
 
-    /// A commit that began then did not come about.
+    /// A commit that began then did not succeed.
     pub(super) fn commit_failed(&self, thread: usize, began: Instant, why: String) {
         let last = Instant::now();
         if let Some(thread) = self.threads().get_mut(thread) {
@@ -225,7 +218,7 @@ impl WorkerHandle {
         }
     }
 
-    /// A commit came about, after others that had not.
+    /// A commit succeeded, after others that had not.
     pub(super) fn commit_came_about(&self, thread: usize) {
         if let Some(thread) = self.threads().get_mut(thread) {
             thread.fails = None;
@@ -255,14 +248,14 @@ impl WorkerHandle {
         if let Some(thread) = self.threads().get_mut(thread) {
             change(thread);
         }
-        if let Some(wake) = &*self.moved.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(wake) = &*self.moved.lock() {
             wake.wake();
         }
     }
 
     /// Whom to wake when partitions come or go.
     pub(super) fn tells(&self, wake: Wake) {
-        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake);
+        *self.moved.lock() = Some(wake);
     }
 
     /// The partitions of tables that run here.
@@ -298,7 +291,7 @@ impl WorkerHandle {
     }
 
     fn threads(&self) -> MutexGuard<'_, Vec<Thread>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+        self.threads.lock()
     }
 
     /// What is committed of these inputs.
@@ -315,7 +308,7 @@ impl WorkerHandle {
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, i64>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock()
     }
 
     /// Returns whether so many inputs are this worker's.
@@ -323,9 +316,9 @@ impl WorkerHandle {
         self.places().len() >= inputs
     }
 
-    /// Notes that somebody who is no worker commits offsets of the app; `None`: nobody does.
+    /// Notes that somebody who is not a worker commits offsets of the app; `None`: nobody does.
     pub(super) fn others(&self, why: Option<String>) {
-        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        *self.others.lock() = why;
     }
 
     /// Offsets between what is committed and the end of each input that this worker has; asks the broker, and blocks for
@@ -373,7 +366,7 @@ impl WorkerHandle {
             })
     }
 
-    /// Whether all partitions that this worker has are running, all its threads turn, and their commits come about.
+    /// Whether all partitions that this worker has are running, all its threads turn, and their commits succeed.
     pub(crate) fn is_ready(&self) -> bool {
         self.unready().is_empty()
     }
@@ -404,7 +397,7 @@ impl WorkerHandle {
             }
         };
         lines.extend(waits);
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = self.others.lock();
         lines.extend(others.clone());
         drop(others);
         let runs = |state: &PartitionState| {

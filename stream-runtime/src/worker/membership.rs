@@ -1,9 +1,8 @@
-//! A thread's place in the group: taken, and taken anew when another has its instance id.
+//! A thread's place in the group: taken, and taken again when another has its instance id.
 
 use std::time::{Duration, Instant};
 
-use super::backoff::Backoff;
-use super::shared::Shared;
+use super::context::Shared;
 use super::status::PartitionState;
 use super::thread::StreamThread;
 use crate::error::Error;
@@ -11,14 +10,6 @@ use crate::kafka::{Fault, FaultKind, GroupConsumer, GroupEvent, Wake};
 
 /// A member that lived this long before it was fenced is not one of two that fence each other.
 const PEACE: Duration = Duration::from_secs(60);
-
-/// When a fenced member joins again.
-#[derive(Debug, Default)]
-pub(super) struct Rejoin {
-    backoff: Backoff,
-    fenced: Option<Instant>,
-    pub(super) at: Option<Instant>,
-}
 
 impl StreamThread {
     /// The thread's member of the group, which has not joined yet.
@@ -44,10 +35,10 @@ impl StreamThread {
 
     /// Does what the group asks for.
     pub(super) async fn serve_group(&mut self) -> Result<(), Error> {
-        let mut events = std::mem::take(&mut self.events);
-        self.member.events(&mut events);
+        let mut events = std::mem::take(&mut self.group.events);
+        self.group.member.events(&mut events);
         for event in events.drain(..) {
-            self.unsettle();
+            self.unsettle(true);
             match event {
                 GroupEvent::Assigned(partitions) => self.assigned(partitions)?,
                 GroupEvent::Revoked { partitions, lost } => {
@@ -62,15 +53,15 @@ impl StreamThread {
                 },
             }
         }
-        self.events = events;
+        self.group.events = events;
         let now = Instant::now();
-        if self.ask_again.is_some_and(|at| at <= now) {
-            self.ask_again = None;
+        if self.group.ask_again.is_some_and(|at| at <= now) {
+            self.group.ask_again = None;
             self.ask();
         }
-        if self.rejoin.at.is_some_and(|at| at <= now) {
-            self.rejoin.at = None;
-            self.member = Self::member(&self.worker, self.number, &self.wake)?;
+        if self.group.rejoin.at.is_some_and(|at| at <= now) {
+            self.group.rejoin.at = None;
+            self.group.member = Self::member(&self.worker, self.number, &self.wake)?;
             self.join()?;
         }
         Ok(())
@@ -80,27 +71,28 @@ impl StreamThread {
     pub(super) fn join(&self) -> Result<(), Fault> {
         let mut topics = self.worker.input_topics();
         topics.extend(self.worker.settings.leader_topic.as_deref());
-        self.member.subscribe(&topics)
+        self.group.member.subscribe(&topics)
     }
 
     /// Another member has our instance id, and our partitions with it. Two workers with one id would take them from each
     /// other for ever: each waits longer every time.
     fn fenced(&mut self, fault: &Fault) {
-        if self.rejoin.at.is_some() {
+        if self.group.rejoin.at.is_some() {
             return;
         }
         let now = Instant::now();
         if self
+            .group
             .rejoin
             .fenced
             .is_none_or(|at| now.duration_since(at) > PEACE)
         {
-            self.rejoin.backoff.succeed();
+            self.group.rejoin.backoff.succeed();
         }
-        self.rejoin.fenced = Some(now);
-        let wait = self.rejoin.backoff.fail(now) * 10;
+        self.group.rejoin.fenced = Some(now);
+        let wait = self.group.rejoin.backoff.fail(now) * 10;
         let wait = wait.min(Duration::from_secs(30));
-        self.rejoin.at = Some(now + wait);
+        self.group.rejoin.at = Some(now + wait);
         tracing::error!(
             thread = self.number,
             instance = Self::instance(&self.worker, self.number),

@@ -2,434 +2,83 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `settings`, `stop`, `signals`, `slot` | what a worker is started with, how it is stopped, its place on the machine |
+//! | `settings`, `run`, `stop`, `signals`, `instance_dir` | what a worker is started with, its threads, how it is stopped, its place on the machine |
 //! | `topics`, `patterns` | the topics of the app at start; those that patterns find, also later |
-//! | `thread` | the loop of a stream thread |
-//! | `partition`, `idle`, `ahead` | one task on its thread, and who waits for whom |
-//! | `membership`, `assignment`, `rebalance`, `leave` | partitions come and go |
-//! | `found`, `start`, `recovery` | a task's way from its assignment to its first event |
-//! | `down` | tasks that failed, and begin anew |
-//! | `foreign`, `gone` | offsets that no worker has committed; topics to send to that are not there any more |
-//! | `outlet`, `commit`, `backoff` | the commit, and what happens when it fails |
-//! | `hops` | repartition topics |
+//! | `thread`, `turns`, `messages` | the owners of a stream thread, its loop, what others tell it |
+//! | `partition`, `idle`, `ahead`, `clocks`, `source_turns`, `stalled` | one task on its thread, and who waits for whom |
+//! | `membership`, `assignment`, `rebalance`, `shutdown` | partitions come and go |
+//! | `offsets`, `open_task`, `recovery` | a task's way from its assignment to its first event |
+//! | `restart`, `failed` | tasks that failed, and start again |
+//! | `foreign`, `strangers`, `signatures`, `gone` | offsets that no worker has committed, and whose they are; topics to send to that are not there any more |
+//! | `commit_producer`, `commit`, `refused`, `sent`, `succession`, `session`, `backoff` | the commit, and what happens when it fails |
+//! | `repartition_lag` | repartition topics |
 //! | `globals`, `replicas` | global tables, read whole by every worker; their rows |
-//! | `reads`, `workers` | committed rows for whoever asks, and who has which |
-//! | `storing` | rounds of the store |
-//! | `shared`, `status`, `handle`, `meters`, `caught_up`, `watchdog` | what is seen of the threads from outside |
+//! | `reads`, `questions`, `workers`, `telling` | committed rows for whoever asks, and who has which |
+//! | `flush` | rounds of the store |
+//! | `context`, `status`, `handle`, `metrics`, `caught_up`, `watchdog` | what is seen of the threads from outside |
 
 mod ahead;
 mod assignment;
 mod backoff;
 mod caught_up;
+mod clocks;
 mod commit;
-mod down;
+mod commit_producer;
+mod context;
+mod failed;
+mod flush;
 mod foreign;
-mod found;
 mod globals;
 mod gone;
 mod handle;
-mod hops;
 mod idle;
-mod leave;
+mod instance_dir;
 mod membership;
-mod meters;
-mod outlet;
+mod messages;
+mod metrics;
+mod offsets;
+mod open_task;
 mod partition;
 mod patterns;
+mod questions;
 mod reads;
 mod rebalance;
 mod recovery;
 mod refused;
+mod repartition_lag;
 mod replicas;
+mod restart;
+mod run;
+mod sent;
 mod session;
 mod settings;
-mod shared;
+mod shutdown;
 pub(crate) mod signals;
-mod slot;
+mod signatures;
+mod source_turns;
 mod stalled;
-mod start;
 mod status;
 mod stop;
-mod storing;
+mod strangers;
 mod succession;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod thread;
 mod topics;
+mod turns;
 mod watchdog;
 mod workers;
 
-pub use foreign::OnForeignCommit;
 pub(crate) use globals::Followed;
 pub(crate) use handle::WorkerHandle;
-pub(crate) use patterns::Replan;
-pub(crate) use reads::{Answer, Ask, NotHere};
-pub(crate) use refused::{Standing, takes_nothing};
-pub(crate) use settings::{SOURCE_IDLE, WorkerSettings};
+pub(crate) use questions::{Answer, Ask, NotHere};
+pub(crate) use run::{Ended, run};
+pub(crate) use sent::{Standing, takes_nothing};
+pub use settings::OnForeignCommit;
+pub(crate) use settings::{NewTopics, SOURCE_IDLE, WorkerSettings};
 pub(crate) use status::{Group, PartitionState, PartitionView, Progress, Status};
 pub(crate) use stop::Stop;
-pub(crate) use topics::{Must, musts};
-pub(crate) use workers::{Crew, Owner, Workers, follow};
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
-use crate::error::{Error, Kind};
-use crate::kafka::{Admin, Properties};
-use crate::store::{SledOptions, SledStore, Store, Storer};
-use crate::task::{Pulse, States};
-use crate::topology::{AgentPlan, Plan};
-use caught_up::Looked;
-use globals::{Global, Globals};
-use patterns::Running;
-use shared::{Shared, View};
-use slot::Slot;
-use thread::{Reply, StreamThread};
-use topics::{Limits, Watch};
-
-/// How long a question to the broker may take.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// Bytes that a worker's consumers may hold fetched and not read, about.
-const PREFETCH: usize = 256 << 20;
-/// What librdkafka keeps beside the bytes of a record that was fetched and not read, about.
-const FETCHED_RECORD: usize = 512;
-/// How often the settings of the app's own topics are looked at, unless the user says how often topics are.
-const SETTINGS: Duration = Duration::from_secs(60);
-/// How often it is looked whether the worker has caught up.
-const LOOK: Duration = Duration::from_millis(20);
-/// When it is said what a worker waits for that is caught up with its own partitions, and when again.
-const SAY: Duration = Duration::from_secs(5);
-const SAY_AGAIN: Duration = Duration::from_secs(60);
-
-/// How a worker ended that ended well by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ended {
-    /// Partitions that had stopped, and why. With any, the exit code is 1.
-    pub(crate) failed: Vec<(String, String)>,
-}
-
-/// What a worker keeps when it begins anew.
-struct Ground<'a> {
-    states: Arc<States>,
-    settings: WorkerSettings,
-    slot: uuid::Uuid,
-    store: Arc<dyn Store>,
-    admin: Arc<Admin>,
-    handle: &'a Arc<WorkerHandle>,
-    replan: Replan<'a>,
-}
-
-/// Runs a worker until it is asked to stop, has caught up (when that is asked for), or cannot go on.
-/// Blocks. `handle` is how others see it and reach it; `replan` makes the plan with the topics that patterns find.
-///
-/// # Errors
-/// The settings, the topics, the store or the broker do not let it go on.
-pub(crate) fn run(
-    plan: Plan,
-    states: Arc<States>,
-    settings: WorkerSettings,
-    handle: &Arc<WorkerHandle>,
-    replan: Replan<'_>,
-) -> Result<Ended, Error> {
-    #[cfg(feature = "mimalloc")]
-    crate::kafka::keep_freed_memory();
-    let slot = Slot::take(&settings.data_dir, &plan.app)?;
-    tracing::debug!(slot = %slot.dir().display(), "slot taken");
-    let store: Arc<dyn Store> =
-        Arc::new(SledStore::open(&slot.store_dir(), SledOptions::default())?);
-    let admin = Arc::new(Admin::new(&settings.properties, PATIENCE)?);
-    handle.is_called(slot.id().to_string(), settings.address.clone());
-    let crew = workers::start(&plan, &settings, slot.id(), &admin, handle).map_err(no_thread)?;
-    let fits = match &crew {
-        Some(_) => workers::refuse_others_without_watermarks(&plan, slot.id(), handle),
-        None => Ok(()),
-    };
-    let first = fits.and_then(|()| patterns::first(plan, replan, &admin, &handle.stop));
-    let ground = Ground {
-        states,
-        settings,
-        slot: slot.id(),
-        store,
-        admin,
-        handle,
-        replan,
-    };
-    let worked = first.map_err(|error| handle.stop.excuse(error));
-    let worked = worked.and_then(|plan| {
-        let mut next = Some(plan);
-        while let Some(plan) = next.take() {
-            next = ground.work(plan)?;
-        }
-        Ok(())
-    });
-    crate::error::quiet::say_left_out(true);
-    // Whoever looks sees that it ends, asked or not.
-    handle.stop.ask();
-    drop(crew);
-    match worked {
-        // Asked to end before it had begun: that is what it does.
-        Err(error) if error.is_stopped() => tracing::info!("{error}"),
-        worked => worked?,
-    }
-    Ok(Ended {
-        failed: handle.status.failures(),
-    })
-}
-
-impl Ground<'_> {
-    /// Works with one plan until the worker ends; `Some` is the plan to begin anew with.
-    fn work(&self, plan: Plan) -> Result<Option<Plan>, Error> {
-        let (handle, admin) = (self.handle, &self.admin);
-        let stop = handle.stop.part();
-        let limits = topics::prepare(&plan, &self.settings, admin, &stop)
-            .map_err(|error| stop.excuse(error))?;
-        let mut settings = self.settings.clone();
-        let threads = settings.threads.max(1);
-        fit(&mut settings.properties, &limits)?;
-        session::fit(&mut settings.properties, &admin.sessions())?;
-        let taken = limits.taken(&settings.properties);
-        let (names, running) = (names(&plan), Running::of(&plan));
-        let globals = Global::of(&plan, &limits.globals, &handle.replicas)?;
-        let globals = Globals::new(globals, &settings.properties, &plan.app, admin, &stop);
-        let globals = globals.of_worker(handle);
-        let states = globals.beside(Arc::clone(&self.states));
-        let follower = globals::start(globals)?;
-        let storer = Storer::start(Arc::clone(&self.store)).map_err(no_thread)?;
-        handle.begin(&plan, &limits.counts, threads, admin);
-        let worker = Arc::new(Shared {
-            workers_topic: plan.workers_topic(),
-            app: plan.app,
-            topologies: plan.topologies.into_iter().map(Arc::new).collect(),
-            settings,
-            states,
-            admin: Arc::clone(admin),
-            store: Arc::clone(&self.store),
-            status: Arc::clone(&handle.status),
-            handle: Arc::clone(handle),
-            stop: stop.clone(),
-            slot: self.slot,
-            dead_letters: limits.dead_letters,
-            limits: Arc::new(taken),
-            tombstones: limits.tombstones,
-            counts: limits.counts,
-            unfit: Arc::default(),
-            purge_refused: AtomicBool::new(false),
-            ended: std::sync::Mutex::default(),
-            ended_in: std::sync::atomic::AtomicI32::new(-1),
-            began: Instant::now(),
-            views: (0..threads).map(|_| View::default()).collect(),
-            ready: AtomicUsize::new(0),
-        });
-        watch_settings(&worker, limits.musts).map_err(no_thread)?;
-        let result = self.streams(&worker, &names, &running, &storer);
-        storer.stop();
-        // Without streams nobody reads them: asked or not, they end with these.
-        stop.ask();
-        if let Some(follower) = follower {
-            let _ = follower.join();
-        }
-        result
-    }
-
-    /// Runs the stream threads, and what watches them.
-    fn streams(
-        &self,
-        worker: &Arc<Shared>,
-        names: &[&'static str],
-        running: &Running,
-        storer: &Storer,
-    ) -> Result<Option<Plan>, Error> {
-        let threads = worker.views.len();
-        let pulses: Vec<Arc<Pulse>> = (0..threads).map(|_| Arc::default()).collect();
-        let over = AtomicBool::new(false);
-        let lost = crate::kafka::longest_turn(&worker.settings.properties);
-        std::thread::scope(|scope| {
-            let watchdog = std::thread::Builder::new()
-                .name("watchdog".to_owned())
-                .spawn_scoped(scope, || {
-                    watchdog::watch(&pulses, self.handle, names, lost, &over)
-                })
-                .map_err(no_thread)?;
-            let mut streams = Vec::with_capacity(threads);
-            let mut first = Ok(());
-            for (number, pulse) in pulses.iter().enumerate() {
-                let (own, pulse, client) = (Arc::clone(worker), Arc::clone(pulse), storer.client());
-                let spawned = std::thread::Builder::new()
-                    .name(format!("stream-{number}"))
-                    .spawn_scoped(scope, move || {
-                        let work = || stream(Arc::clone(&own), number, client?, pulse);
-                        let result = catch_unwind(AssertUnwindSafe(work))
-                            .unwrap_or_else(|panic| Err(panicked(&*panic)));
-                        // One thread that cannot go on ends the worker: its partitions would have no owner here.
-                        if result.is_err() {
-                            own.handle.stop.ask();
-                        }
-                        result
-                    });
-                match spawned {
-                    Ok(thread) => streams.push(thread),
-                    Err(error) => {
-                        first = Err(no_thread(error));
-                        self.handle.stop.ask();
-                        break;
-                    }
-                }
-            }
-            let mut next = None;
-            if worker.settings.until_caught_up {
-                wait_until_caught_up(worker);
-            } else if running.is_open() {
-                next = patterns::watch(worker, running, self.replan);
-                worker.stop.ask();
-            }
-            for thread in streams {
-                let result = thread.join().unwrap_or_else(|panic| Err(panicked(&*panic)));
-                first = worse(first, result);
-            }
-            over.store(true, Ordering::Release);
-            watchdog.thread().unpark();
-            first?;
-            Ok(next.filter(|_| !self.handle.stop.is_asked()))
-        })
-    }
-}
-
-/// Looks from time to time at the settings of the app's own topics, on a thread that nobody waits for.
-fn watch_settings(worker: &Arc<Shared>, musts: Vec<Must>) -> std::io::Result<()> {
-    let Some(every) = patterns::every(&worker.settings.properties, SETTINGS) else {
-        return Ok(());
-    };
-    let watch = Watch {
-        admin: Arc::clone(&worker.admin),
-        stop: worker.stop.clone(),
-        unfit: Arc::clone(&worker.unfit),
-        musts,
-        broker: topics::broker(&worker.settings),
-        every,
-    };
-    let handle = Arc::clone(&worker.handle);
-    let tell = move |topology: usize, why: &str| {
-        for view in handle.status.snapshot() {
-            if view.task.0 == topology {
-                let (task, why) = (view.task, why.to_owned());
-                handle.ask(task, Reply::Unfit { task, why });
-            }
-        }
-    };
-    std::thread::Builder::new()
-        .name("topics".to_owned())
-        .spawn(move || watch.run(tell))
-        .map(drop)
-}
-
-/// The first error of stream threads. One that was asked to stop meanwhile has only the end of another to tell.
-fn worse(first: Result<(), Error>, next: Result<(), Error>) -> Result<(), Error> {
-    match first {
-        Err(error) if error.is_stopped() && next.is_err() => next,
-        first => first.and(next),
-    }
-}
-
-/// The agents by their numbers.
-fn names(plan: &Plan) -> Vec<&'static str> {
-    let mut agents: Vec<_> = plan.topologies.iter().flat_map(|t| &t.agents).collect();
-    agents.sort_by_key(|agent| agent.number);
-    let name = |agent: &&AgentPlan| agent.feeds.unwrap_or(agent.descriptor.name);
-    agents.iter().map(name).collect()
-}
-
-/// Sets what follows from the topics, unless the user has.
-fn fit(properties: &mut Properties, limits: &Limits) -> Result<(), Error> {
-    let prefetch = PREFETCH / limits.partitions.max(1);
-    for (name, value) in [
-        ("message.max.bytes", limits.message),
-        ("batch.size", limits.batch),
-        (
-            "queued.max.messages.kbytes",
-            prefetch.clamp(1 << 20, 16 << 20) >> 10,
-        ),
-        (
-            "queued.min.messages",
-            (prefetch / FETCHED_RECORD).clamp(1_000, 10_000),
-        ),
-    ] {
-        if properties.get(name).is_none() {
-            properties
-                .set(name, &value.to_string())
-                .map_err(|text| Error::new(Kind::Internal, text))?;
-        }
-    }
-    Ok(())
-}
-
-/// One stream thread, from its first to its last breath.
-fn stream(
-    worker: Arc<Shared>,
-    number: usize,
-    storer: crate::store::StorerClient,
-    pulse: Arc<Pulse>,
-) -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(no_thread)?;
-    let result = runtime.block_on(async {
-        let mut thread = StreamThread::new(Arc::clone(&worker), number, storer, pulse)?;
-        worker.join_together();
-        let result = thread.run().await;
-        thread.close();
-        result
-    });
-    // Questions to a broker that does not answer are not waited for.
-    runtime.shutdown_background();
-    result
-}
-
-fn wait_until_caught_up(worker: &Shared) {
-    let mut says = Instant::now() + SAY;
-    while !worker.stop.is_asked() {
-        let looked = caught_up::look(worker);
-        let pause = match looked {
-            Ok(Looked::Works) => LOOK,
-            _ => LOOK * 10,
-        };
-        match looked {
-            Ok(Looked::CaughtUp) => {
-                tracing::info!("caught up");
-                worker.handle.stop.ask();
-                return;
-            }
-            Ok(Looked::Works) => says = Instant::now() + SAY,
-            Ok(Looked::Waits(unread)) if says <= Instant::now() => {
-                says = Instant::now() + SAY_AGAIN;
-                tracing::info!(
-                    "caught up with this worker's partitions; it ends when others of the app, or this one in their place, \
-                     have processed {unread} too"
-                );
-            }
-            Ok(Looked::Waits(_)) => {}
-            Err(fault) => tracing::warn!("{fault}; trying again"),
-        }
-        std::thread::sleep(pause);
-    }
-}
-
-fn no_thread(error: std::io::Error) -> Error {
-    Error::new(
-        Kind::Internal,
-        format!("the system gives no thread: {error}"),
-    )
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    Error::new(
-        Kind::Internal,
-        format!("a stream thread panicked: {}", text.unwrap_or("no message")),
-    )
-}
+pub(crate) use telling::{Crew, follow};
+pub(crate) use topics::musts;
+pub(crate) use workers::{Owner, Workers};

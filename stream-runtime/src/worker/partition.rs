@@ -5,14 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::foreign::Signed;
-use super::idle::{IdleClock, LullClock};
-use super::meters::Meters;
+use super::clocks::{IdleClock, LullClock};
+use super::metrics::Meters;
 use super::recovery::Recovery;
-use super::refused::Sent;
+use super::sent::Sent;
+use super::signatures::Signed;
 use super::status::TaskName;
 use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place, Reader, TopicPartition};
-use crate::store::{StorerClient, Tree};
+use crate::store::Tree;
 use crate::task::{Committed, Inbox, RawRecord, Retrying, Task, encode_headers};
 
 /// An inbox this full is not filled further: its bytes are freed when it has run empty.
@@ -32,12 +32,7 @@ pub(super) struct Partition {
     pub(super) idle_asked: bool,
     /// Clocks of the inputs whose silence is told.
     pub(super) lulls: Vec<LullClock>,
-    /// Events acknowledged as of the last turn.
-    pub(super) seen: u64,
-    /// The last turn brought records.
-    pub(super) brought: bool,
-    /// Ticks acknowledged as of the last turn.
-    pub(super) ticks: u64,
+    pub(super) turn: LastTurn,
     pub(super) meters: Meters,
     /// The handler that was waiting for its next attempt as of the last turn.
     pub(super) retrying: Option<Retrying>,
@@ -45,10 +40,21 @@ pub(super) struct Partition {
     pub(super) late: u64,
     /// What its outputs came to.
     pub(super) sent: Sent,
-    /// Watermarks taken as of the last turn.
-    pub(super) heard: u64,
     /// Behind a hop: stream time when it was looked at last, since when a source holds it there, and whether the log says so.
     pub(super) held: (i64, Option<Instant>, bool),
+}
+
+/// How far a task was after its last turn.
+#[derive(Default)]
+pub(super) struct LastTurn {
+    /// Events acknowledged.
+    pub(super) seen: u64,
+    /// It brought records.
+    pub(super) brought: bool,
+    /// Ticks acknowledged.
+    pub(super) ticks: u64,
+    /// Watermarks taken.
+    pub(super) heard: u64,
 }
 
 /// What a task is doing.
@@ -57,7 +63,7 @@ pub(super) enum Phase {
     Recovering(Box<Recovering>),
     /// It processes events.
     Running,
-    /// It failed and begins anew at `until`; `None`: not by itself. `last`: it ran, and what it had
+    /// It failed and starts again at `until`; `None`: not by itself. `last`: it ran, and what it had
     /// acknowledged still has to be committed.
     Failed { last: bool, until: Option<Instant> },
 }
@@ -195,7 +201,7 @@ impl Partition {
                     }
                 }
                 Fetched::End { offset } => {
-                    // Behind watermarks or markers of transactions it is no event, but an offset to commit.
+                    // Behind watermarks or markers of transactions it is not an event, but an offset to commit.
                     if input.news.take() {
                         read.items += 1;
                     } else if offset > inbox.position() {
@@ -271,16 +277,6 @@ impl Partition {
             .zip(offsets)
             .map(|(input, offset)| Place::new(Arc::clone(&input.topic), input.partition, *offset))
             .collect()
-    }
-
-    /// Hands rows that await the store to the storer.
-    pub(super) fn store(&mut self, storer: &mut StorerClient, wall: i64) {
-        if let Phase::Recovering(recovering) = &self.phase {
-            for (table, next) in recovering.recovery.next() {
-                self.tables[table].next = next;
-            }
-        }
-        super::storing::submit(self, storer, wall);
     }
 
     /// Says in the log how many records came too late since it was said last.

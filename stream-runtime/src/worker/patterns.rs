@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::Stop;
-use super::shared::Shared;
-use super::topics::{Existing, check, list, pause};
+use super::context::Shared;
+use super::stop::Stop;
+use super::topics::Existing;
+use super::topics::{check, list, pause};
 use crate::error::{Error, Kind};
 use crate::kafka::{Admin, Properties};
 use crate::topology::{PatternPlan, Plan, pattern};
@@ -99,7 +100,7 @@ impl Running {
     }
 }
 
-/// Looks for other topics until the worker ends or there are some that fit: then it is to begin anew with this plan.
+/// Looks for other topics until the worker ends or there are some that fit: then it is to start again with this plan.
 pub(super) fn watch(worker: &Shared, running: &Running, replan: Replan<'_>) -> Option<Plan> {
     let every = every(&worker.settings.properties, EVERY);
     let mut watch = Watch {
@@ -187,7 +188,7 @@ impl Watch<'_> {
             Ok(plan) => {
                 let topics: Vec<&str> = new.iter().map(|topic| topic.as_str()).collect();
                 tracing::info!(
-                    "beginning anew with {}: windows were sent again",
+                    "starting again with {}: windows were sent again",
                     topics.join(", ")
                 );
                 Some(plan)
@@ -253,7 +254,7 @@ impl Watch<'_> {
         for topic in gone {
             tracing::warn!(topic, "the topic is gone, and no longer read");
         }
-        tracing::info!("beginning anew with the topics that the patterns match now");
+        tracing::info!("starting again with the topics that the patterns match now");
         Some(plan)
     }
 

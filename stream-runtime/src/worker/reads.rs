@@ -1,17 +1,23 @@
 //! Committed rows for whoever asks: from the stream thread that runs their partition, once the group has said that it
 //! is this worker's still.
 
+use super::questions::Answer;
+use super::questions::Ask;
+use super::questions::Confirmation;
+use super::questions::Moment;
+use super::questions::NotHere;
+use super::questions::ReadRequest;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::WorkerHandle;
+use super::handle::WorkerHandle;
+use super::messages::Reply;
 use super::status::{PartitionState, TaskName};
-use super::thread::{Reply, StreamThread};
+use super::thread::StreamThread;
 use crate::error::{Error, Kind};
-use crate::kafka::{Fault, GroupToken, Place};
-use crate::table::{Chunk, Scan};
+use crate::kafka::{GroupToken, Place};
 use crate::topology::TableDescriptor;
 
 /// Longest wait for a stream thread's answer: what takes longer is told as it is, and may be asked again.
@@ -19,84 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Timeout for the group to confirm a membership, the time that a read waits at most.
 const CONFIRM: Duration = Duration::from_secs(5);
-
-/// What is asked of a partition of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    /// The row with this layout key.
-    Row(Vec<u8>),
-    /// Some rows.
-    Rows(Scan),
-}
-
-/// The answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// To [`Ask::Row`]; `None` when there is no such row.
-    Row(Option<Vec<u8>>),
-    /// To [`Ask::Rows`].
-    Rows(Chunk),
-}
-
-/// Why a worker does not answer.
-#[derive(Debug)]
-pub(crate) enum NotHere {
-    /// The partition is not with it.
-    Elsewhere,
-    /// The partition is with it, or may be, and cannot be read at this moment; the text says why.
-    NotNow(String),
-    /// Asking again does not help.
-    Never(Error),
-}
-
-/// Somebody asks a stream thread.
-pub(super) struct ReadRequest {
-    task: TaskName,
-    table: usize,
-    ask: Ask,
-    answer: oneshot::Sender<Result<Answer, NotHere>>,
-}
-
-/// A moment by both clocks: one of them may stand still while the machine sleeps, the other may be set.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    mono: Instant,
-    wall: SystemTime,
-}
-
-impl Moment {
-    fn now() -> Self {
-        Moment {
-            mono: Instant::now(),
-            wall: SystemTime::now(),
-        }
-    }
-
-    /// Time since then, by the clock that went further.
-    fn elapsed(&self) -> Duration {
-        let wall = self.wall.elapsed().unwrap_or_default();
-        self.mono.elapsed().max(wall)
-    }
-}
-
-/// What a thread knows of its place in the group, for those who ask it for rows.
-#[derive(Default)]
-pub(super) struct Confirmed {
-    /// Before the last question to which the group said yes.
-    at: Option<Moment>,
-    /// A question is on its way.
-    asking: bool,
-    /// Who waits for its answer.
-    waiting: Vec<ReadRequest>,
-}
-
-/// What the group said to a thread's question.
-pub(super) struct Confirmation {
-    began: Moment,
-    /// Who asked: as it was before and after.
-    tokens: [Option<GroupToken>; 2],
-    result: Result<(), Fault>,
-}
 
 impl WorkerHandle {
     /// How many partitions a table has; `None` as long as the worker does not know.
@@ -176,12 +104,17 @@ impl StreamThread {
             return;
         }
         let valid = self.session() / 3;
-        if self.confirmed.at.is_some_and(|at| at.elapsed() < valid) {
+        if self
+            .group
+            .confirmed
+            .at
+            .is_some_and(|at| at.elapsed() < valid)
+        {
             self.answer(request);
             return;
         }
-        self.confirmed.waiting.push(request);
-        if !self.confirmed.asking {
+        self.group.confirmed.waiting.push(request);
+        if !self.group.confirmed.asking {
             self.ask_the_group();
         }
     }
@@ -197,7 +130,7 @@ impl StreamThread {
     /// No event is half done here.
     fn answer(&self, request: ReadRequest) {
         let running = |p: &&super::partition::Partition| p.name == request.task && p.is_running();
-        let answer = match self.partitions.iter().find(running) {
+        let answer = match self.tasks.partitions.iter().find(running) {
             None => Err(NotHere::Elsewhere),
             Some(partition) => {
                 let (task, table) = (&partition.task, request.table);
@@ -214,9 +147,9 @@ impl StreamThread {
 
     /// Commits an offset that means nothing: only a member of the current generation may.
     fn ask_the_group(&mut self) {
-        self.confirmed.asking = true;
-        let (generation, lookup) = (self.generation, self.member.lookup());
-        let (answer, wake) = (self.answer.clone(), self.wake.clone());
+        self.group.confirmed.asking = true;
+        let (generation, lookup) = (self.group.generation, self.group.member.lookup());
+        let (answer, wake) = (self.replies.0.clone(), self.wake.clone());
         let place = self.harmless();
         tokio::task::spawn_blocking(move || {
             let began = Moment::now();
@@ -243,7 +176,7 @@ impl StreamThread {
         if let Some(next) = self.worker.handle.workers.next() {
             return Place::new(self.worker.workers_topic.as_str(), 0, next);
         }
-        for partition in &self.partitions {
+        for partition in &self.tasks.partitions {
             for table in &partition.tables {
                 if let Some(topic) = &table.changelog {
                     return Place::new(Arc::clone(topic), partition.name.1, table.next.max(0));
@@ -255,25 +188,25 @@ impl StreamThread {
 
     /// Nothing is known of the place in the group.
     pub(super) fn unconfirmed(&mut self) {
-        self.confirmed.at = None;
+        self.group.confirmed.at = None;
     }
 
     /// The group has answered.
     pub(super) fn confirmed(&mut self, generation: u64, confirmation: Confirmation) {
-        self.confirmed.asking = false;
+        self.group.confirmed.asking = false;
         let Confirmation {
             began,
             tokens: [before, after],
             result,
         } = confirmation;
         let member = before.as_ref().is_some_and(GroupToken::is_member) && before == after;
-        let waiting = std::mem::take(&mut self.confirmed.waiting);
-        if generation == self.generation && member && result.is_ok() {
-            self.confirmed.at = Some(began);
+        let waiting = std::mem::take(&mut self.group.confirmed.waiting);
+        if generation == self.group.generation && member && result.is_ok() {
+            self.group.confirmed.at = Some(began);
             waiting.into_iter().for_each(|request| self.read(request));
             return;
         }
-        self.confirmed.at = None;
+        self.group.confirmed.at = None;
         let why = result
             .err()
             .map_or_else(String::new, |fault| format!(": {fault}"));

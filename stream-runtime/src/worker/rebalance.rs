@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::assignment::{Share, shares};
+use super::assignment::{TaskAssignment, shares};
 use super::status::{PartitionState, TaskName};
 use super::thread::StreamThread;
 use crate::error::Error;
@@ -39,26 +39,26 @@ impl StreamThread {
         let leader = self.worker.settings.leader_topic.as_deref();
         let all = partitions.len();
         partitions.retain(|(topic, _)| Some(&**topic) != leader);
-        self.leads = partitions.len() < all;
-        if self.leads {
+        self.group.leads = partitions.len() < all;
+        if self.group.leads {
             tracing::info!(thread = self.number, "this worker is the leader");
         }
         tracing::info!(thread = self.number, "assigned: {}", ranges(&partitions));
         let empty = partitions.is_empty();
-        self.proven = Instant::now();
-        self.assigned = Some(partitions);
+        self.group.proven = Instant::now();
+        self.group.assigned = Some(partitions);
         for share in self.shares() {
             self.worker
                 .status
                 .set(share.name(), PartitionState::Assigned);
         }
-        let token = self.member.token();
+        let token = self.group.member.token();
         let generation = token.map_or(-1, |token| token.generation);
-        self.assigned_in = generation;
+        self.group.assigned_in = generation;
         let handle = &self.worker.handle;
-        handle.assigned(self.number, self.leads, generation);
+        handle.assigned(self.number, self.group.leads, generation);
         if empty {
-            self.member.assign(&[])?;
+            self.group.member.assign(&[])?;
             return Ok(());
         }
         self.ask();
@@ -66,8 +66,8 @@ impl StreamThread {
     }
 
     /// The tasks of the assignment.
-    pub(super) fn shares(&self) -> Vec<Share> {
-        let assigned = self.assigned.as_deref().unwrap_or_default();
+    pub(super) fn shares(&self) -> Vec<TaskAssignment> {
+        let assigned = self.group.assigned.as_deref().unwrap_or_default();
         shares(&self.worker.topologies, assigned)
     }
 
@@ -85,7 +85,7 @@ impl StreamThread {
     }
 
     /// The tasks go, and come back from offsets and changelogs; the partitions stay ours.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn start_again(&mut self) {
         self.drop_partitions(PartitionState::Assigned);
         self.ask();
     }
@@ -103,9 +103,9 @@ impl StreamThread {
         }
         self.drop_partitions(PartitionState::Revoked);
         self.unowned();
-        self.backoff.succeed();
-        self.failures.clear();
-        match self.member.unassign() {
+        self.commits.backoff.succeed();
+        self.tasks.failures.clear();
+        match self.group.member.unassign() {
             // A fenced member has nothing to give up.
             Err(fault) if lost => tracing::warn!(thread = self.number, "{fault}"),
             result => result?,
@@ -115,26 +115,27 @@ impl StreamThread {
 
     /// Nothing is ours until the next assignment.
     pub(super) fn unowned(&mut self) {
-        self.assigned = None;
-        self.stalled.clear();
-        self.leads = false;
+        self.group.assigned = None;
+        self.tasks.stalled.clear();
+        self.group.leads = false;
         self.worker.handle.revoked(self.number);
-        self.generation += 1;
+        self.group.generation += 1;
         self.unconfirmed();
-        (self.asking, self.ask_again) = (false, None);
+        (self.group.asking, self.group.ask_again) = (false, None);
     }
 
     /// The tasks go as they are.
     pub(super) fn drop_partitions(&mut self, state: PartitionState) {
         let mut gone: Vec<(TaskName, bool)> = Vec::new();
-        for mut partition in self.partitions.drain(..) {
+        for mut partition in self.tasks.partitions.drain(..) {
             partition.task.drop_agents();
             self.worker.handle.gone(self.number, partition.name);
             self.worker.handle.left(partition.sources());
             gone.push((partition.name, partition.is_lost()));
         }
         gone.extend(
-            self.down
+            self.tasks
+                .down
                 .drain(..)
                 .map(|down| (down.name, down.until.is_none())),
         );
@@ -145,8 +146,8 @@ impl StreamThread {
             }
         }
         // Their queues have gone with the partitions.
-        self.readers.clear();
-        self.pending = false;
+        self.tasks.readers.clear();
+        self.commits.pending = false;
     }
 }
 

@@ -54,8 +54,8 @@ pub(super) enum Turned {
     /// Nothing has come.
     Waits,
     Moved,
-    /// A store was not what it said and has been emptied: make the task anew.
-    Anew,
+    /// A store was not what it said and has been emptied: make the task again.
+    Again,
 }
 
 /// What is known of a changelog partition before its replay.
@@ -212,7 +212,7 @@ impl Recovery {
             match replay.turn(task, batch, patience, storing)? {
                 Turned::Waits => {}
                 Turned::Moved => turned = Turned::Moved,
-                Turned::Anew => return Ok(Turned::Anew),
+                Turned::Again => return Ok(Turned::Again),
             }
         }
         Ok(turned)
@@ -279,7 +279,7 @@ impl Replay {
             if let Some(tree) = &self.tree {
                 empty(&**tree, why)?;
             }
-            return Ok(Turned::Anew);
+            return Ok(Turned::Again);
         }
         let looks = self.doubt.is_some();
         let Some(queue) = &self.queue else {
@@ -337,7 +337,7 @@ impl Replay {
         }
         if let Some(fault) = fault {
             if fault.is_out_of_range() {
-                // It was cut or made anew meanwhile: the next attempt asks where it begins and ends, and goes by that.
+                // It was cut or made again meanwhile: the next attempt asks where it begins and ends, and goes by that.
                 return Err(Error::new(Kind::Broker, format!("{}: {fault}", place())));
             }
             tracing::warn!("{}: {fault}", place());

@@ -1,14 +1,15 @@
 //! The rows of a worker's global tables, for what runs beside its streams.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use crate::error::{Error, Kind};
 use crate::kafka::TopicPartition;
+use crate::sync::Mutex;
 use crate::table::{AnyReplica, replica_of};
 use crate::topology::{GlobalDescriptor, TableDescriptor};
 
-/// The replicas of a worker, from its first start to its end: one that begins anew reads on where it was.
+/// The replicas of a worker, from its first start to its end: one that starts again reads on where it was.
 #[derive(Default)]
 pub(crate) struct Replicas(Mutex<Inner>);
 
@@ -90,6 +91,6 @@ impl Replicas {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

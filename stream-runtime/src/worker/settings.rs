@@ -3,11 +3,68 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::OnForeignCommit;
 use crate::kafka::Properties;
 
 /// Time for which a source of a repartition topic is quiet before it does not hold the time of its readers, unless the app says.
 pub(crate) const SOURCE_IDLE: Duration = Duration::from_secs(1);
+
+/// Choice for a partition whose offset no worker of the app has committed.
+///
+/// Such an offset is a consumer's that took the app's group id, or a person's who moved it. Where an app has never committed
+/// itself, as one of before, it is always taken, once.
+///
+/// ```
+/// use stream_runtime::{App, OnForeignCommit};
+///
+/// let app = App::new("counts").on_foreign_commit(OnForeignCommit::Take);
+/// # let _ = app;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnForeignCommit {
+    /// Its partition stops and says so; the others go on.
+    #[default]
+    Stop,
+    /// Its events are read from there on.
+    Take,
+}
+
+/// Times after which a worker does something again.
+#[derive(Debug, Clone)]
+pub(crate) struct Intervals {
+    /// Time between commits. Default 100 ms.
+    pub(crate) commit: Duration,
+    /// Events of a task after which it commits before that. Default none: time, bytes and rows decide.
+    pub(crate) commit_events: u32,
+    /// Time between rounds of the store. Default 5 s.
+    pub(crate) store: Duration,
+    /// Time between deletions of what has been read of repartition topics. Default 30 s.
+    pub(crate) purge: Duration,
+}
+
+/// What decides about stream time.
+#[derive(Debug, Clone)]
+pub(crate) struct TimeSettings {
+    /// How far past the wall clock an event time may be. Default 1 h.
+    pub(crate) max_ahead: Duration,
+    /// How long an input at its end is waited for while others have records.
+    pub(crate) max_task_idle: Duration,
+    /// Time for which a source of a repartition topic is quiet before it does not hold the time of its readers; `None`: never.
+    pub(crate) source_idle: Option<Duration>,
+    /// Time for which the readers of a repartition topic wait for a source that has failed; `None`: without end.
+    pub(crate) hold: Option<Duration>,
+    /// Event time by which a source of a repartition topic may be ahead of another on its thread; `None`: the size of its
+    /// readers' largest window, at least one minute.
+    pub(crate) source_ahead: Option<Duration>,
+}
+
+/// How topics are created.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NewTopics {
+    /// Partitions; `None`: the broker's default.
+    pub(crate) partitions: Option<i32>,
+    /// Replicas; `None`: the broker's default.
+    pub(crate) replication_factor: Option<i32>,
+}
 
 /// Settings of one worker.
 #[derive(Debug, Clone)]
@@ -20,14 +77,7 @@ pub(crate) struct WorkerSettings {
     pub(crate) threads: usize,
     /// Transactions; `false` is at-least-once.
     pub(crate) exactly_once: bool,
-    /// Time between commits. Default 100 ms.
-    pub(crate) commit_interval: Duration,
-    /// Events of a task after which it commits before that. Default none: time, bytes and rows decide.
-    pub(crate) commit_events: u32,
-    /// Time between rounds of the store. Default 5 s.
-    pub(crate) store_interval: Duration,
-    /// Time between deletions of what has been read of repartition topics. Default 30 s.
-    pub(crate) purge_interval: Duration,
+    pub(crate) intervals: Intervals,
     /// How long agents may take to end when the worker stops. Default 10 s.
     pub(crate) shutdown_timeout: Duration,
     /// Inputs that nobody committed begin at their end instead of their start.
@@ -36,21 +86,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) skip_gaps: bool,
     /// Choice for a partition whose offset no worker of the app has committed.
     pub(crate) on_foreign_commit: OnForeignCommit,
-    /// How far past the wall clock an event time may be. Default 1 h.
-    pub(crate) max_ahead: Duration,
-    /// How long an input at its end is waited for while others have records.
-    pub(crate) max_task_idle: Duration,
-    /// Time for which a source of a repartition topic is quiet before it does not hold the time of its readers; `None`: never.
-    pub(crate) source_idle: Option<Duration>,
-    /// Time for which the readers of a repartition topic wait for a source that has failed; `None`: without end.
-    pub(crate) hold: Option<Duration>,
-    /// Event time by which a source of a repartition topic may be ahead of another on its thread; `None`: the size of its
-    /// readers' largest window, at least one minute.
-    pub(crate) source_ahead: Option<Duration>,
-    /// Partitions of topics that are created; `None`: the broker's default.
-    pub(crate) topic_partitions: Option<i32>,
-    /// Replicas of topics that are created; `None`: the broker's default.
-    pub(crate) replication_factor: Option<i32>,
+    pub(crate) time: TimeSettings,
+    pub(crate) new_topics: NewTopics,
     /// End once everything there is has been processed and committed.
     pub(crate) until_caught_up: bool,
     /// The topic whose owner leads; `None` when nobody asks who does.
@@ -71,21 +108,24 @@ impl WorkerSettings {
             data_dir: data_dir.into(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             exactly_once: true,
-            commit_interval: Duration::from_millis(100),
-            commit_events: u32::MAX,
-            store_interval: Duration::from_secs(5),
-            purge_interval: Duration::from_secs(30),
+            intervals: Intervals {
+                commit: Duration::from_millis(100),
+                commit_events: u32::MAX,
+                store: Duration::from_secs(5),
+                purge: Duration::from_secs(30),
+            },
             shutdown_timeout: Duration::from_secs(10),
             start_at_end: false,
             skip_gaps: false,
             on_foreign_commit: OnForeignCommit::Stop,
-            max_ahead: Duration::from_secs(3_600),
-            max_task_idle: Duration::ZERO,
-            source_idle: Some(SOURCE_IDLE),
-            hold: Some(Duration::from_secs(300)),
-            source_ahead: None,
-            topic_partitions: None,
-            replication_factor: None,
+            time: TimeSettings {
+                max_ahead: Duration::from_secs(3_600),
+                max_task_idle: Duration::ZERO,
+                source_idle: Some(SOURCE_IDLE),
+                hold: Some(Duration::from_secs(300)),
+                source_ahead: None,
+            },
+            new_topics: NewTopics::default(),
             until_caught_up: false,
             leader_topic: None,
             rows_confirmed: false,

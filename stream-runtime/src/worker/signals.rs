@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Stop;
+use super::stop::Stop;
 
 /// Exit code of a process that ended at once, as a shell has it for SIGINT.
 const HARD: i32 = 130;

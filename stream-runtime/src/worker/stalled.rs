@@ -1,9 +1,10 @@
 //! Tasks that cannot go on, as sources of the time behind `group_by`: their readers are told, wait for `hold`, and then go
-//! on without them. And tasks that begin anew where they may have said that they are idle.
+//! on without them. And tasks that start again where they may have said that they are idle.
 
+use super::failed::Stalled;
 use std::time::{Duration, Instant};
 
-use super::outlet::Outlet;
+use super::commit_producer::Outlet;
 use super::partition::Partition;
 use super::status::TaskName;
 use super::thread::StreamThread;
@@ -15,42 +16,18 @@ use crate::task::watermark::{SourceState, Word, put_watermark, source_of};
 /// Time that telling may take, and between two attempts.
 const TELL: Duration = Duration::from_secs(5);
 
-/// A task that has failed, and has got no further since.
-#[derive(Debug)]
-pub(super) struct Stalled {
-    since: Instant,
-    /// The state that its readers have been told.
-    told: Option<SourceState>,
-    /// Its times in the topics that it fills, as of its last commit.
-    times: Vec<i64>,
-    /// The offsets of its last commit.
-    offsets: Vec<(Place, String)>,
-    /// Time at which telling is tried again.
-    again: Option<Instant>,
-}
-
-impl Stalled {
-    /// Returns the state that its readers are to know by now.
-    fn stands(&self, hold: Option<Duration>) -> SourceState {
-        match hold {
-            Some(hold) if self.since.elapsed() >= hold => SourceState::LeftOut,
-            _ => SourceState::Stopped,
-        }
-    }
-}
-
 impl StreamThread {
-    /// A task failed; `anew`: it had run well for long.
-    pub(super) fn stalls(&mut self, name: TaskName, anew: bool) {
+    /// A task failed; `again`: it had run well for long.
+    pub(super) fn stalls(&mut self, name: TaskName, again: bool) {
         let topology = &self.worker.topologies[name.0];
         let times = vec![NO_TIME; topology.fills.len()];
         if times.is_empty() {
             return;
         }
-        if anew {
-            self.stalled.remove(&name);
+        if again {
+            self.tasks.stalled.remove(&name);
         }
-        let stalled = self.stalled.entry(name).or_insert_with(|| Stalled {
+        let stalled = self.tasks.stalled.entry(name).or_insert_with(|| Stalled {
             since: Instant::now(),
             told: None,
             times,
@@ -65,7 +42,7 @@ impl StreamThread {
 
     /// A failed task is taken out of the round: how far its last commit is.
     pub(super) fn stalled_at(&mut self, partition: &Partition) {
-        if let Some(stalled) = self.stalled.get_mut(&partition.name) {
+        if let Some(stalled) = self.tasks.stalled.get_mut(&partition.name) {
             stalled.times = partition.task.times_as_source();
             stalled.offsets = partition.as_committed().unwrap_or_default();
         }
@@ -73,7 +50,7 @@ impl StreamThread {
 
     /// Returns whether the readers of a task go on without it.
     pub(super) fn is_left_out(&self, name: TaskName) -> bool {
-        let stalled = self.stalled.get(&name);
+        let stalled = self.tasks.stalled.get(&name);
         stalled.is_some_and(|stalled| stalled.told == Some(SourceState::LeftOut))
     }
 
@@ -82,13 +59,13 @@ impl StreamThread {
     /// # Errors
     /// The thread cannot go on.
     pub(super) fn tell_stalled(&mut self) -> Result<(), Error> {
-        if self.stalled.is_empty() || self.backoff.waits(Instant::now()).is_some() {
+        if self.tasks.stalled.is_empty() || self.commits.backoff.waits(Instant::now()).is_some() {
             return Ok(());
         }
-        let hold = self.worker.settings.hold;
-        for at in 0..self.down.len() {
-            let name = self.down[at].name;
-            let Some(stalled) = self.stalled.get(&name) else {
+        let hold = self.worker.settings.time.hold;
+        for at in 0..self.tasks.down.len() {
+            let name = self.tasks.down[at].name;
+            let Some(stalled) = self.tasks.stalled.get(&name) else {
                 continue;
             };
             let stands = stalled.stands(hold);
@@ -101,7 +78,7 @@ impl StreamThread {
             let words: Vec<(String, Word)> = self.words(name, times, stands).collect();
             let told = self.tell(&words, &stalled.offsets);
             let label = self.worker.status.label(name);
-            let Some(stalled) = self.stalled.get_mut(&name) else {
+            let Some(stalled) = self.tasks.stalled.get_mut(&name) else {
                 continue;
             };
             match told {
@@ -172,7 +149,7 @@ impl StreamThread {
                 source: source_of(fill.number, name.1),
                 time,
                 state,
-                generation: self.assigned_in,
+                generation: self.group.assigned_in,
             };
             (topology.outputs[fill.output].topic.clone(), word)
         })
@@ -180,10 +157,10 @@ impl StreamThread {
 
     /// One commit of watermarks alone, with the offsets as they are.
     fn tell(&self, words: &[(String, Word)], offsets: &[(Place, String)]) -> Result<(), Fault> {
-        if let Outlet::Exact(producer) = &self.outlet {
+        if let Outlet::Exact(producer) = &self.commits.outlet {
             producer.begin()?;
         }
-        let wall = super::shared::wall();
+        let wall = crate::clock::wall_ms();
         for (topic, word) in words {
             let mut headers = Vec::new();
             put_watermark(&[*word], &mut headers);
@@ -191,16 +168,16 @@ impl StreamThread {
         }
         let began = Instant::now();
         let patient = || began.elapsed() < TELL && !self.worker.is_late();
-        let failed = match &self.outlet {
+        let failed = match &self.commits.outlet {
             Outlet::Exact(producer) => producer.settle(patient)?,
             Outlet::Least(sender) => sender.flush(TELL)?,
         };
         if let Some(failure) = failed.failures.into_iter().next() {
             return Err(failure.fault);
         }
-        if let Outlet::Exact(producer) = &self.outlet {
+        if let Outlet::Exact(producer) = &self.commits.outlet {
             if !offsets.is_empty() {
-                producer.send_offsets(offsets, &self.member, patient)?;
+                producer.send_offsets(offsets, &self.group.member, patient)?;
             }
             producer.commit()?;
         }

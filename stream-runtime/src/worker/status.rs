@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
+use crate::sync::Mutex;
 use crate::topology::Plan;
 
 /// How often the log says how far a recovery is.
@@ -230,7 +231,7 @@ impl Status {
         }
     }
 
-    /// The worker begins, perhaps anew, with this plan.
+    /// The worker begins, perhaps again, with this plan.
     pub(super) fn begin(&self, plan: &Plan) {
         *self.lock_groups() = groups(plan);
         self.lock().clear();
@@ -311,7 +312,7 @@ impl Status {
     }
 
     fn begun(&self) -> MutexGuard<'_, Begun> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+        self.begun.lock()
     }
 
     /// All partitions, in the order of sub-topology and partition.
@@ -345,11 +346,11 @@ impl Status {
     }
 
     fn lock_groups(&self) -> MutexGuard<'_, Vec<Group>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+        self.groups.lock()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TaskName, Entry>> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+        self.states.lock()
     }
 }
 

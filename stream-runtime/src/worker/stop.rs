@@ -1,10 +1,11 @@
 //! Asking a worker to end.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use crate::error::{Error, Kind};
 use crate::kafka::Wake;
+use crate::sync::Mutex;
 
 /// Asks a worker to end in order: stop reading, commit what is acknowledged, store, leave the group.
 /// Clones ask the same worker.
@@ -35,13 +36,7 @@ impl Stop {
     /// Asks; more than once is the same.
     pub(crate) fn ask(&self) {
         self.0.asked.get_or_init(Instant::now);
-        for wake in self
-            .0
-            .wakes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
+        for wake in self.0.wakes.lock().iter() {
             wake.wake();
         }
     }
@@ -50,7 +45,7 @@ impl Stop {
         self.0.asked.get().is_some() || self.0.whole.as_ref().is_some_and(Stop::is_asked)
     }
 
-    /// When the whole was first asked. A part that was asked alone does not end the worker, which begins anew.
+    /// When the whole was first asked. A part that was asked alone does not end the worker, which starts again.
     pub(super) fn ends_since(&self) -> Option<Instant> {
         match &self.0.whole {
             Some(whole) => whole.ends_since(),
@@ -58,7 +53,7 @@ impl Stop {
         }
     }
 
-    /// A broker that cannot be reached is no failure of a worker that is to end anyway.
+    /// A broker that cannot be reached is not a failure of a worker that is to end anyway.
     pub(super) fn excuse(&self, error: Error) -> Error {
         if !self.is_asked() || !error.is_broker() || !error.is_retriable() {
             return error;
@@ -71,11 +66,7 @@ impl Stop {
 
     /// A thread to wake when asked.
     pub(super) fn wakes(&self, wake: &Wake) {
-        self.0
-            .wakes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(wake.clone());
+        self.0.wakes.lock().push(wake.clone());
         if let Some(whole) = &self.0.whole {
             whole.wakes(wake);
         }
@@ -103,7 +94,7 @@ mod tests {
         let (first, second) = (whole.part(), whole.part());
         first.ask();
         assert!(first.is_asked() && !second.is_asked() && !whole.is_asked());
-        assert_eq!(first.ends_since(), None, "the worker begins anew");
+        assert_eq!(first.ends_since(), None, "the worker starts again");
         whole.ask();
         assert!(second.is_asked());
         assert_eq!(first.ends_since(), whole.ends_since());

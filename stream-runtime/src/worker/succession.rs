@@ -2,14 +2,14 @@
 //!
 //! The offsets that such a transaction holds are not stable, and what it wrote is not readable, until it is over:
 //! `transaction.timeout.ms` after it began, unless somebody starts transactions with its id. The text beside each committed
-//! offset names who wrote it, and the client id of each member who it is: a writer that is no member is gone, or has been put out
+//! offset names who wrote it, and the client id of each member who it is: a writer that is not a member is gone, or has been put out
 //! of the group, so that nothing of its transaction would be taken. To end one of a worker that lives costs it a commit.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::shared::Shared;
+use super::context::Shared;
 use super::thread::StreamThread;
 use crate::kafka::{Fault, TopicPartition, TransactionalProducer, again_saying};
 use crate::mutants::{self, Mutant};
@@ -19,12 +19,15 @@ use crate::task::signature;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl StreamThread {
-    /// Ends, on a thread that may wait, the open transactions of those who committed these inputs last and are no members of the
+    /// Ends, on a thread that may wait, the open transactions of those who committed these inputs last and are not members of the
     /// group: once for each generation of it, in the first thread of the worker that is given partitions. What cannot be found out
     /// or done is left to the transactions' own time.
     pub(super) fn end_what_is_open(&self, inputs: &[TopicPartition]) {
-        let (worker, generation) = (Arc::clone(&self.worker), self.assigned_in);
-        let before = worker.ended_in.swap(generation, Ordering::Relaxed);
+        let (worker, generation) = (Arc::clone(&self.worker), self.group.assigned_in);
+        let before = worker
+            .succession
+            .generation
+            .swap(generation, Ordering::Relaxed);
         // What that mistake does is seen in a zombie that nobody has fenced.
         let left_alone = mutants::is(Mutant::Offsets);
         if !worker.settings.exactly_once || before == generation || left_alone {
@@ -60,7 +63,7 @@ fn end(worker: &Shared, inputs: &[TopicPartition]) -> Result<(), Fault> {
     if !members.iter().any(|client| client.contains(&own)) {
         return Ok(());
     }
-    let ended = || worker.ended.lock().unwrap_or_else(PoisonError::into_inner);
+    let ended = || worker.succession.names.lock();
     ended().retain(|writer| !is_member(writer));
     gone.retain(|writer| !is_member(writer) && ended().insert((*writer).to_owned()));
     for writer in gone {

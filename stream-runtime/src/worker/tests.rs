@@ -13,15 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{
-    Admin, Ended, Error, Kind, PATIENCE, Plan, Status, Stop, WorkerHandle, WorkerSettings, run,
-    shared, worse,
-};
+use super::run::{PATIENCE, worse};
+use super::{Ended, Status, Stop, WorkerHandle, WorkerSettings, run};
+use crate::error::{Error, Kind};
 use crate::kafka::{
-    Batch, Fetched, Isolation, Outgoing, Place, Properties, Reader, Sender, TopicSettings, Wake,
+    Admin, Batch, Fetched, Isolation, Outgoing, Place, Properties, Reader, Sender, TopicSettings,
+    Wake,
 };
 use crate::prelude::*;
-use crate::topology::{PlanParts, plan};
+use crate::topology::{Plan, PlanParts, plan};
 
 /// A reading; its time is in the record.
 #[record(timestamp = time)]
@@ -115,7 +115,7 @@ fn unique(name: &str) -> String {
 }
 
 fn wall_part() -> u32 {
-    (shared::wall() % 1_000_000_000) as u32
+    (crate::clock::wall_ms() % 1_000_000_000) as u32
 }
 
 /// The agents above, on topics of this test alone.

@@ -3,27 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+mod existing;
 mod musts;
 mod wait;
 mod wanted;
 mod watch;
 
-use super::{Stop, WorkerSettings};
+use super::settings::WorkerSettings;
+use super::stop::Stop;
 use crate::error::{Error, Kind};
-use crate::kafka::{Admin, Properties, TopicView};
+use crate::kafka::{Admin, Properties};
 use crate::task;
 use crate::topology::{OutputKind, Plan};
+pub(super) use existing::{Existing, SHORT_TOMBSTONES, existing, is_bound};
 pub(crate) use musts::{Must, musts};
 use wait::{configs, make, wait_for_external};
 pub(super) use wait::{list, pause};
 pub(super) use wanted::{check, grown};
 use wanted::{dead_letters_of, inputs_to_count, wanted};
 pub(super) use watch::{Unfit, Watch};
-
-/// How long a changelog that the app makes keeps its tombstones.
-pub(super) const TOMBSTONES: Duration = Duration::from_secs(7 * 24 * 3_600);
-/// The same of a topic that nobody says it of, by Kafka's default: what is not known is taken to be this.
-pub(super) const SHORT_TOMBSTONES: Duration = Duration::from_secs(24 * 3_600);
 /// Topics that are named in a line of the log.
 const NAMED: usize = 3;
 /// Largest message Kafka takes unless told otherwise.
@@ -32,8 +30,6 @@ const MAX_MESSAGE: i64 = 1_048_588;
 const BATCH: usize = 1_000_000;
 /// What a dead letter's headers may add to its source.
 const HEADERS: i64 = 64 * 1_024;
-
-pub(super) type Existing = BTreeMap<String, TopicView>;
 
 /// What the topics say that the clients have to know.
 #[derive(Debug, Clone, PartialEq, Eq)]

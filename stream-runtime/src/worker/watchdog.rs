@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::WorkerHandle;
 use super::handle::Standing;
+use super::handle::WorkerHandle;
 use crate::task::{Beat, Pulse, Stand};
 
 /// A poll of a handler that takes longer than this, in ms, blocks its thread.
@@ -14,7 +14,7 @@ const PATIENCE: u64 = 5_000;
 const STUCK: u64 = 10_000;
 /// What is said is said again after so long, in ms.
 const REMIND: u64 = 60_000;
-/// How often the threads are looked at. What takes longer was no wait of theirs: the process stood still.
+/// How often the threads are looked at. What takes longer was not a wait of theirs: the process stood still.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// What one stream thread was seen doing.

@@ -116,7 +116,7 @@ fn one(
         .args(["--commit-interval", &format!("{}ms", args.commit_ms)]);
     let mut process = Leashed::start(&command, dir.path().join("log"))?;
     rows::until_running(&mut process, Duration::from_secs(60))?;
-    // A start is no record's.
+    // A start is not a record's.
     let start = measure::cpu_seconds(process.pid())?;
     let count = args.rate * (WARM_UP + args.seconds);
     let mut latencies = std::thread::scope(|scope| {

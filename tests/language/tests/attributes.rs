@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use stream_runtime::__private::{
-    AgentDescriptor, BesideDescriptor, CommandDescriptor, OnError, OnGap, PageDescriptor, Source,
+    AgentDescriptor, CommandDescriptor, JobDescriptor, OnError, OnGap, PageDescriptor, Source,
     Start, StateDescriptor, When, inventory,
 };
 use stream_runtime::prelude::*;
@@ -316,7 +316,7 @@ fn agents_that_hold_several_events_and_joins_register_what_was_said() {
 #[test]
 fn what_runs_beside_the_streams_registers_what_was_said() {
     let beside = |name: &str| {
-        let one = inventory::iter::<BesideDescriptor>().find(|one| one.name == name);
+        let one = inventory::iter::<JobDescriptor>().find(|one| one.name == name);
         one.map(|one| (one.when, one.on_leader))
     };
     let crontab = |expression, timezone| When::Crontab {

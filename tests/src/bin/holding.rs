@@ -1,4 +1,4 @@
-//! Agents that hold several events: by `take`, by `noack`, by `concurrency`. For tests of what becomes of those.
+//! Agents that hold several events: by `take`, by `noack`, by `concurrency`. For tests of what happens to those.
 
 use std::time::Duration;
 use stream_runtime::prelude::*;

@@ -82,7 +82,7 @@ fn may_pass(error: &anyhow::Error) -> bool {
     let code = error
         .downcast_ref()
         .and_then(KafkaError::rdkafka_error_code);
-    // What hung was no answer of Kafka's.
+    // What hung was not an answer of Kafka's.
     code.is_none_or(is_transient)
 }
 

@@ -396,7 +396,7 @@ impl Crew {
     /// the one that was killed.
     pub fn stop(&mut self) -> usize {
         let victim = self.calm();
-        // Before the others: the group gives its partitions anew when one of them leaves.
+        // Before the others: the group gives its partitions again when one of them leaves.
         self.look_after(victim);
         let life = self.life(victim);
         life.killed = Some(wall());

@@ -107,13 +107,13 @@ fn bad_records_become_dead_letters() {
     );
     let bad = [
         (
-            "is no JSON",
+            "is not JSON",
             Some("bad"),
             b"no json".to_vec(),
             "line 1 column",
         ),
         (
-            "is no text",
+            "is not text",
             Some("bad"),
             vec![0xff, 0xfe, 0],
             "line 1 column",
@@ -272,7 +272,7 @@ fn a_handler_that_never_returns_holds_only_its_partition() {
     assert_eq!(
         committed.offsets().unwrap(),
         [Some(1), Some(2)],
-        "the record in hand is not lost"
+        "the current record is not lost"
     );
     assert_eq!(last_total(&broker, "strict_totals", "good-0"), Some((1, 1)));
 }
@@ -352,7 +352,7 @@ fn a_fatal_failure_stops_the_worker() {
     let committed = Committed::of(&broker.bootstrap(), "faulty", "orders").unwrap();
     assert!(
         committed.offsets().unwrap()[0] <= Some(1),
-        "the record in hand is not lost"
+        "the current record is not lost"
     );
     assert_eq!(last_total(&broker, "totals", "bad"), None);
 }

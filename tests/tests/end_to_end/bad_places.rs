@@ -404,7 +404,7 @@ fn a_broker_directory_full_of_garbage_is_named() {
         let mut broker = start();
         let ended = broker.wait(Duration::from_secs(10)).unwrap();
         let output = broker.output();
-        assert!(!ended.success(), "garbage is no success: {output}");
+        assert!(!ended.success(), "garbage is not a success: {output}");
         assert!(!output.contains("panicked"), "{output}");
         assert!(
             output.contains(".stream/broker/topics.journal") && output.contains("move the data"),

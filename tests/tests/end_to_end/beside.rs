@@ -169,6 +169,7 @@ fn check_calls(app: &App) -> BTreeMap<String, Vec<u64>> {
     all
 }
 
+// G15: A call of a crontab per partition is made once for its time, also if its worker is killed.
 #[test]
 fn a_crontab_is_called_once_at_its_time_and_after_its_worker_was_killed() {
     let broker = Broker::embedded();

@@ -303,6 +303,7 @@ fn reset_asks_first() {
     good(&mut app.command(&["reset", "--yes"]), "");
 }
 
+// G7: A record that comes after its window has closed changes nothing, and is counted.
 #[test]
 fn a_worker_says_how_many_records_came_too_late() {
     let broker = Broker::embedded();

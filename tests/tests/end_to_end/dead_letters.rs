@@ -353,6 +353,7 @@ fn a_command_that_reads_a_topic_gets_its_tombstones() {
     );
 }
 
+// G10: `dead-letters resend` sends each letter once, also if it is killed and run again.
 /// Killed in the middle, over and over: what was sent and what is kept of it are one transaction.
 #[test]
 fn a_resend_that_is_killed_sends_nothing_twice() {

@@ -48,7 +48,7 @@ fn faults(broker: &Broker) {
         if round % 2 == 0 {
             victim.kill();
         } else {
-            // What is held is put back; nobody waits for it.
+            // What is held is requeued; nobody waits for it.
             victim.signal("TERM").unwrap();
             assert!(
                 victim.wait(WITHIN).unwrap().success(),

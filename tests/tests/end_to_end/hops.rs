@@ -192,6 +192,7 @@ fn end(workers: Vec<Leashed>) {
     }
 }
 
+// G8: Behind a `group_by`, a backlog comes to what it would have come to live.
 #[test]
 fn a_backlog_behind_a_hop_comes_to_what_it_would_have_live() {
     let broker = Broker::embedded();

@@ -182,7 +182,7 @@ fn a_row_of_any_table_is_looked_up_by_its_key_from_any_worker_and_from_the_comma
         (
             &["tables", "by_id", "one"],
             2,
-            "is kept by i64: `one` is no i64",
+            "is kept by i64: `one` is not an i64",
         ),
         (&["tables", "horus", "a"], 1, "did you mean `hours`?"),
         (&["tables", "horus"], 1, "did you mean `hours`?"),

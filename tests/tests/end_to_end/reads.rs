@@ -137,6 +137,7 @@ impl Seen {
     }
 }
 
+// G12: A read of another worker's rows may be late, and is never wrong.
 #[test]
 fn a_read_during_rebalances_may_be_late_and_is_never_wrong() {
     let broker = Broker::embedded();

@@ -328,6 +328,7 @@ fn what_is_refused_is_its_event_s_dead_letter_on_the_embedded_broker() {
     }
 }
 
+// G9: What the broker refuses for what it is becomes its own event's dead letter; everything else of the commit is kept.
 #[test]
 fn what_is_refused_is_its_event_s_dead_letter_on_apache_kafka() {
     for guarantee in ["exactly-once", "at-least-once"] {
@@ -400,7 +401,7 @@ fn fours_that_were_delivered(broker: &Broker) {
         .map(|record| text(record.bytes()).parse().unwrap())
         .collect();
     sums.sort_unstable();
-    // 26 went out with the four of which one was refused. These are handed out one by one then, and of the refused one's
+    // 26 went out with the four of which one was refused. These are dispatched one by one then, and of the refused one's
     // two records the other goes out.
     assert_eq!(sums, [5, 6, 7, 8, 10, 26, 42], "{}", worker.output());
 }
@@ -415,7 +416,7 @@ fn what_was_taken_together_and_delivered_is_not_sent_again() {
 
 const NOTHING: &[(&str, &str)] = &[("message.timestamp.before.max.ms", "86400000")];
 
-/// A topic that takes nothing at all is no fault of the records: its partition fails, and says which setting it is.
+/// A topic that takes nothing at all is not a fault of the records: its partition fails, and says which setting it is.
 fn a_topic_that_takes_nothing(broker: &Broker) {
     let bootstrap = broker.bootstrap();
     client::create_topic(&bootstrap, "only_new", 1, NOTHING).unwrap();

@@ -1,4 +1,4 @@
-//! `reset`: the app begins anew, and what its agents write for each other is not counted twice.
+//! `reset`: the app starts again, and what its agents write for each other is not counted twice.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -142,6 +142,7 @@ fn a_reset_does_not_double_topics_between_agents_on_apache_kafka() {
     }
 }
 
+// G14: A `reset` that was killed is finished by the next one, and no worker that starts in between is wrong.
 /// Wherever it is killed: run again, it finishes.
 #[test]
 fn a_reset_that_was_killed_is_finished_by_the_next() {

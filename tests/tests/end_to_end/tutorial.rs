@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 use tests::broker::{Broker, SharedApache};
 use tests::data::{self, Hours};
-use tests::skip;
 use tests::voltage::App;
 
 const MINUTES: Duration = Duration::from_secs(180);
@@ -20,12 +19,9 @@ fn runs(broker: &Broker, file: &Path, expected: &Hours) {
     assert_eq!(averages["power"], *expected);
 }
 
-/// The whole file and its expected means, or `None` after saying that they are not here.
-fn household() -> Option<(std::path::PathBuf, Hours)> {
-    let Some((rows, means)) = data::household() else {
-        skip::skip("no tutorial data beside the repository");
-        return None;
-    };
+/// Returns the whole file and its expected means.
+fn household() -> (std::path::PathBuf, Hours) {
+    let (rows, means) = data::household();
     let expected = data::expected(&means).unwrap();
     assert_eq!(
         data::hourly(data::readings(&rows).unwrap()),
@@ -33,7 +29,7 @@ fn household() -> Option<(std::path::PathBuf, Hours)> {
         "the data and its means belong together"
     );
     assert_eq!(expected.len(), 337);
-    Some((rows, expected))
+    (rows, expected)
 }
 
 #[test]
@@ -53,17 +49,13 @@ fn sample_on_apache_kafka() {
 
 #[test]
 fn whole_data_on_the_embedded_broker() {
-    let Some((rows, expected)) = household() else {
-        return;
-    };
+    let (rows, expected) = household();
     runs(&Broker::embedded(), &rows, &expected);
 }
 
 #[test]
 fn whole_data_on_apache_kafka() {
-    let Some((rows, expected)) = household() else {
-        return;
-    };
+    let (rows, expected) = household();
     let Some(broker) = SharedApache::take() else {
         return;
     };

@@ -134,7 +134,7 @@ fn integer_keys_go_out_and_are_shown_as_integers() {
 
     let wrong = ["send", "readings", &reading(1, 0), "-k", "seven"];
     let said = refused(&mut app.command(&wrong), "");
-    assert!(said.contains("`seven` is no i64"), "{said}");
+    assert!(said.contains("`seven` is not an i64"), "{said}");
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn exactly_once_on_the_embedded_broker() {
     verify(&mut Broker::embedded(), Guarantee::ExactlyOnce, &[], 40);
 }
 
+// G2: Every window closes once, also where workers and the broker are killed while it closes.
 #[test]
 fn exactly_once_on_apache_kafka() {
     let Some(mut broker) = SharedApache::take() else {
@@ -45,6 +46,7 @@ fn exactly_once_on_apache_kafka() {
     verify(&mut broker, Guarantee::ExactlyOnce, &kinds, 40);
 }
 
+// G5: At-least-once, no record is lost, whatever crashes.
 #[test]
 fn at_least_once_on_the_embedded_broker() {
     verify(&mut Broker::embedded(), Guarantee::AtLeastOnce, &[], 40);

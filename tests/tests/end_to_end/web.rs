@@ -156,6 +156,7 @@ fn pages_answer_from_committed_rows_and_send() {
     ends_well(worker);
 }
 
+// G13: A worker of which a partition has failed is not ready, and says why.
 /// A partition that only a person can mend stays failed: the worker goes on with the others, is not ready, and says why.
 #[test]
 fn a_worker_with_a_failed_partition_is_not_ready() {

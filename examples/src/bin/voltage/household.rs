@@ -76,7 +76,7 @@ fn reading(line: &str) -> Result<Option<PowerReading>, String> {
             .and_utc();
     let voltage = voltage
         .parse()
-        .map_err(|_| format!("`{voltage}` is no voltage"))?;
+        .map_err(|_| format!("`{voltage}` is not voltage"))?;
     Ok(Some(PowerReading { datetime, voltage }))
 }
 
@@ -126,7 +126,7 @@ mod tests {
             ("2006-12-16;17:24:00;1;1;234.8;1;1;1;1", "is no time"),
             (
                 "16/12/2006;17:24:00;1;1;high;1;1;1;1",
-                "`high` is no voltage",
+                "`high` is not voltage",
             ),
         ] {
             let error = read(&format!("{HEADING}{line}\n")).0[0]

@@ -351,7 +351,7 @@ mod tests {
         };
         assert_eq!(text(0), ("event-time".to_owned(), "99".to_owned()));
         assert_eq!(text(1), ("source-at".to_owned(), "views[2]@40".to_owned()));
-        // A record's own header that is named like ours is no place.
+        // A record's own header that is named like ours is not a place.
         let found = letter(&[&RECORD[..], &own].concat()).unwrap();
         assert_eq!(found.origin.to_string(), "orders[1]@17");
         assert_eq!(found.headers.len(), 1);

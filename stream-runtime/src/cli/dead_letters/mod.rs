@@ -13,8 +13,8 @@ use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::error::{CliError, CliResult};
-use super::follow::{Follow, Step};
-use super::view::{AgentView, AppView};
+use super::plan_view::{AgentView, AppView};
+use super::topic_reader::{Follow, Step};
 use crate::error::counted;
 use crate::kafka::{Admin, Isolation, Properties, TopicPartition};
 use letter::Letter;
@@ -141,11 +141,11 @@ impl<'a> Desk<'a> {
             let name = agent.name.clone();
             match trays
                 .iter_mut()
-                .find(|t| t.topic == agent.dead_letter_topic)
+                .find(|t| t.topic == agent.failure.dead_letter_topic)
             {
                 Some(tray) => tray.agents.push(name),
                 None => trays.push(Tray {
-                    topic: agent.dead_letter_topic.clone(),
+                    topic: agent.failure.dead_letter_topic.clone(),
                     agents: vec![name],
                     resent: Resent::default(),
                 }),

@@ -10,7 +10,7 @@ use super::place::Place as DeadPlace;
 use super::{Desk, ResendArgs, Tray, count, group};
 use crate::app::ProcessingGuarantee;
 use crate::cli::args::Output;
-use crate::cli::ask::confirmed;
+use crate::cli::confirm::confirmed;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::print::{json, line};

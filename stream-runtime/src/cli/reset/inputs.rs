@@ -21,7 +21,7 @@ pub(super) struct Input {
     pub(super) start: Start,
 }
 
-/// Where an input begins anew.
+/// Where an input starts again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum At {
     Beginning,
@@ -61,7 +61,7 @@ pub(super) fn places(inputs: &[Input], args: &ResetArgs) -> CliResult<Vec<At>> {
     if let Some(name) = named.find(|name| !known(name)) {
         let topics: Vec<&str> = inputs.iter().map(|input| input.topic.as_str()).collect();
         return Err(
-            CliError::usage(format_args!("{name} is no input of the app"))
+            CliError::usage(format_args!("{name} is not an input of the app"))
                 .next(format_args!("its inputs are {}", topics.join(", "))),
         );
     }
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn a_topic_that_is_no_input_or_named_for_both_ends_is_a_mistake() {
         let unknown = at(&args(&["re-word"], &[])).unwrap_err();
-        assert!(unknown.to_string().contains("re-word is no input"));
+        assert!(unknown.to_string().contains("re-word is not an input"));
         assert!(unknown.next_step().unwrap().contains("re-words"));
         let both = at(&args(&["re-notes"], &["re-notes"])).unwrap_err();
         assert!(both.to_string().contains("re-notes cannot begin both"));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Open, SledOptions};
+use crate::error::panic_text;
 use crate::store::StoreError;
 
 /// How often, and how far apart, a lock is tried for.
@@ -106,11 +107,4 @@ pub(super) fn from_sled(doing: &str, dir: &Path, error: &sled::Error) -> StoreEr
         },
         other => StoreError::corrupt(dir, other),
     }
-}
-
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("panic")
-        .to_owned()
 }

@@ -14,7 +14,7 @@ fn fills_the_disk() {
     let Ok(dir) = std::env::var(DIR) else { return };
     let store: Arc<dyn Store> = Arc::new(open(Path::new(&dir)));
     let tree = store.tree("large", 0).unwrap();
-    let storer = Storer::start(Arc::clone(&store)).unwrap();
+    let storer = Flusher::start(Arc::clone(&store)).unwrap();
     let mut client = storer.client().unwrap();
     for offset in 1..=8i64 {
         let rows = (0..2_000u32)

@@ -1,4 +1,4 @@
-//! Directories that are no store: garbage, in use, read-only, a file.
+//! Directories that are not a store: garbage, in use, read-only, a file.
 
 use std::fs;
 use std::os::unix::process::CommandExt;

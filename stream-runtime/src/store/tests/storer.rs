@@ -57,7 +57,7 @@ fn write(store: &dyn Store, partition: i32, offset: i64) -> Vec<TreeWrite> {
 #[test]
 fn what_several_threads_submit_is_written_in_order() {
     let store = flaky(0);
-    let storer = Storer::start(store.clone()).unwrap();
+    let storer = Flusher::start(store.clone()).unwrap();
     std::thread::scope(|scope| {
         for partition in 0..3 {
             let (store, mut client) = (&store, storer.client().unwrap());
@@ -88,7 +88,7 @@ fn what_several_threads_submit_is_written_in_order() {
 #[test]
 fn a_failed_round_is_tried_again() {
     let store = flaky(3);
-    let storer = Storer::start(store.clone()).unwrap();
+    let storer = Flusher::start(store.clone()).unwrap();
     let mut client = storer.client().unwrap();
     client.submit(write(&*store, 0, 5));
     client
@@ -103,7 +103,7 @@ fn a_failed_round_is_tried_again() {
 #[test]
 fn stopping_does_not_wait_for_a_disk_that_stays_full() {
     let store = flaky(u32::MAX);
-    let storer = Storer::start(store.clone()).unwrap();
+    let storer = Flusher::start(store.clone()).unwrap();
     let mut client = storer.client().unwrap();
     client.submit(write(&*store, 0, 5));
     while storer.trouble().is_none() {
@@ -122,7 +122,7 @@ fn stopping_does_not_wait_for_a_disk_that_stays_full() {
 #[test]
 fn what_was_handed_over_is_written_before_the_stop() {
     let store = flaky(0);
-    let storer = Storer::start(store.clone()).unwrap();
+    let storer = Flusher::start(store.clone()).unwrap();
     let mut client = storer.client().unwrap();
     for offset in 0..50 {
         client.submit(write(&*store, 0, offset));
@@ -156,7 +156,7 @@ fn task(store: &dyn Store, client: &StorerClient, offset: i64) -> (Arc<dyn Tree>
 #[test]
 fn a_tree_is_written_for_its_last_owner_alone() {
     let store = flaky(0);
-    let storer = Storer::start(store.clone()).unwrap();
+    let storer = Flusher::start(store.clone()).unwrap();
     let mut client = storer.client().unwrap();
     let (_, early) = task(&*store, &client, 9);
     let (_, late) = task(&*store, &client, 7);
@@ -180,7 +180,7 @@ fn a_round_that_outlives_its_task_leaves_no_checkpoint_in_an_emptied_tree() {
     let (mut emptied, mut found) = (0, 0);
     for turn in 0..300 {
         let store = Arc::new(Slow(MemoryStore::new()));
-        let storer = Storer::start(store.clone()).unwrap();
+        let storer = Flusher::start(store.clone()).unwrap();
         let (mut client, other) = (storer.client().unwrap(), storer.client().unwrap());
         let (_, last) = task(&*store, &client, 5);
         client.submit(vec![last]);

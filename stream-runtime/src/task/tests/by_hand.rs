@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::future::Future;
 
-use crate::task::{Agent, Cx, FromContext, Input, Outputs};
+use crate::handler::{Agent, Cx, FromContext, Input, Outputs};
 use crate::topology::{AgentFuture, AgentShape, Edge};
 
 /// Makes an agent's future.

@@ -188,7 +188,7 @@ fn a_call_that_goes_on_failing_is_given_up_without_a_trace() {
     assert_eq!(HOPELESS.load(Ordering::Relaxed), 3);
     app.advance_to(minute(60));
     assert_eq!(HOPELESS.load(Ordering::Relaxed), 5 * 3 + 1);
-    // What was given up is over for the next owner too; what was not begins anew with it.
+    // What was given up is over for the next owner too; what was not starts again with it.
     app.crash();
     app.advance_to(minute(65));
     assert_eq!(HOPELESS.load(Ordering::Relaxed), 5 * 3 + 1 + 3);

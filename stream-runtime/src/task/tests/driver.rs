@@ -82,18 +82,12 @@ pub struct Driver {
 
 pub fn settings() -> TaskSettings {
     TaskSettings {
-        app: "app".into(),
-        max_ahead: 3_600_000,
-        max_task_idle: 0,
-        limits: Default::default(),
         cache_bytes: 1 << 20,
         commit_events: 50_000,
-        commit_bytes: 16 << 20,
         commit_rows: 50_000,
-        exactly_once: true,
-        rows_confirmed: false,
         watermarks_a_second: u64::MAX,
         read_back: true,
+        ..TaskSettings::new("app".into(), Arc::default())
     }
 }
 

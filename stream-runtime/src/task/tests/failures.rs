@@ -8,9 +8,10 @@ use super::by_hand::{shape, start};
 use super::driver::{Driver, Input, settings};
 use super::specs::*;
 use crate::error::ResultExt;
+use crate::handler::{Event, Stream};
 use crate::record::Record;
 use crate::table::{Plain, Table, TableSpec, open};
-use crate::task::{Event, Found, Limits, Stream, TaskSettings};
+use crate::task::{Found, Limits, TaskSettings};
 use crate::topology::{AgentFuture, AgentOptions, OnError, Place, TableDescriptor};
 use crate::{Failure, Result};
 
@@ -360,7 +361,7 @@ fn an_ok_before_any_event_is_an_error() {
     );
 }
 
-/// A commit as a worker makes it: rows that cannot be written are looked for. Returns whether it came about.
+/// A commit as a worker makes it: rows that cannot be written are looked for. Returns whether it succeeded.
 fn commit_carefully(d: &mut Driver) -> bool {
     match d.task.prepare() {
         Ok(_) => {

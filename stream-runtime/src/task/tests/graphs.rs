@@ -8,11 +8,10 @@ use super::by_hand::{shape, start};
 use super::driver::{Driver, Input, settings};
 use super::specs::*;
 use crate::Failure;
+use crate::handler::{Closed, ClosedForm, Event};
 use crate::record::Record;
 use crate::table::{Table, TableSpec, Tumbling, open};
-use crate::task::{
-    Closed, ClosedForm, Event, Now, Pulse, RawRecord, Task, TaskParts, TaskSettings,
-};
+use crate::task::{Now, Pulse, RawRecord, Task, TaskParts, TaskSettings};
 use crate::topology::{AgentFuture, Place, Source, SubTopology, TableDescriptor};
 use crate::window::Window;
 

@@ -13,8 +13,9 @@ use super::by_hand::{shape, start};
 use super::driver::{Driver, Input};
 use super::specs::*;
 use crate::error::ResultExt;
+use crate::handler::{Event, Stream, Topic, TopicSpec, Unacked};
 use crate::table::{Plain, Table, TableSpec, open};
-use crate::task::{Event, Found, Stream, Topic, TopicSpec, Unacked};
+use crate::task::Found;
 use crate::topology::{
     AgentFuture, AgentOptions, OnError, Place, SubTopology, TableDescriptor, TopicDescriptor,
 };
@@ -72,7 +73,7 @@ impl TopicSpec for Outs {
     const DESCRIPTOR: &'static TopicDescriptor = &TopicDescriptor {
         name: "out",
         place: HERE,
-        record: crate::task::topic_record::<Outs>,
+        record: crate::handler::topic_record::<Outs>,
         partitions: None,
         replication_factor: None,
         retention_ms: None,
@@ -376,7 +377,7 @@ fn a_batch_is_full_or_its_first_event_has_waited() {
     d.run_all();
     d.commit();
     assert_eq!(BATCHES.with_borrow(Vec::clone), [3, 3]);
-    // The batch in hand is acknowledged when the next one is asked for.
+    // The batch in flight is acknowledged when the next one is asked for.
     assert_eq!(
         (outcome(&d).0, d.cluster.offset),
         (vec![0, 1, 2, 3, 4, 5], Some(6))
@@ -393,7 +394,7 @@ fn a_batch_is_full_or_its_first_event_has_waited() {
 }
 
 #[test]
-fn a_batch_in_hand_stays_out_of_the_commit() {
+fn a_batch_in_flight_stays_out_of_the_commit() {
     let mut d = take(options());
     set_gate(Some(&[0, 1, 2, 3, 5]));
     for value in 1..=6 {
@@ -496,7 +497,7 @@ fn a_bad_record_before_one_that_is_rejected_does_not_keep_the_batch_going_for_ev
 }
 
 #[test]
-fn a_batch_whose_time_is_up_is_put_back() {
+fn a_batch_whose_time_is_up_is_requeued() {
     let mut d = take(AgentOptions {
         timeout_ms: Some(50),
         ..options()
@@ -586,7 +587,7 @@ fn a_batch_behind_a_filter_has_as_many_as_were_asked_for() {
     assert_eq!((sums, d.cluster.offset), (vec![20, 40, 60], Some(13)));
 }
 
-// --- filter and map, one event in hand -----------------------------------------------------------
+// --- filter and map, one event in flight -----------------------------------------------------------
 
 fn filtered(cx: &dyn Any) -> AgentFuture {
     start::<Stream<In>, _, _, _>(cx, |events, cx| {
@@ -689,7 +690,7 @@ fn the_offset_to_commit_is_that_of_the_oldest_event_without_an_acknowledgement()
 }
 
 #[test]
-fn a_failure_puts_all_events_in_hand_back_and_a_rejected_one_takes_them_along() {
+fn a_failure_puts_all_events_in_flight_back_and_a_rejected_one_takes_them_along() {
     let mut d = noack(options());
     set_gate(Some(&[0]));
     FAILS.set(1);
@@ -963,7 +964,7 @@ proptest! {
     fn unacknowledged_events_are_each_handled_once(steps in prop::collection::vec(step(), 1..150)) {
         let mut d = noack(AgentOptions { retries: 9, on_error: OnError::DeadLetter, ..options() });
         let mut sent = play(&mut d, &steps);
-        // What is in hand at the end waits for an event that opens the gate.
+        // What is in flight at the end waits for an event that opens the gate.
         sent.push(Input::reading("end", 1, 1));
         d.send(sent[sent.len() - 1].clone());
         d.run_all();

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::by_hand::{shape, start};
 use super::driver::settings;
 use super::specs::*;
+use crate::handler::Event;
 use crate::record::Record;
 use crate::store::{Checkpoint, MemoryStore, SledOptions, SledStore, Store, Tree, TreeWrite};
 use crate::table::{Plain, Table, TableSpec, open};
-use crate::task::{Event, Now, Pulse, RawRecord, Task, TaskParts, TaskSettings};
+use crate::task::{Now, Pulse, RawRecord, Task, TaskParts, TaskSettings};
 use crate::topology::{AgentFuture, AgentOptions, Place, TableDescriptor};
 
 #[derive(Debug)]

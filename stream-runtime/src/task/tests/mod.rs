@@ -7,7 +7,7 @@ mod failures;
 mod graphs;
 mod held;
 mod histories;
-mod in_hand;
+mod in_flight;
 mod joins;
 mod large;
 mod more_specs;

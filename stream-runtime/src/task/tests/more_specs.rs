@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::by_hand::{shape, start};
 use super::specs::*;
+use crate::handler::{Closed, ClosedForm, Event};
 use crate::table::{Plain, Table, TableSpec, open};
-use crate::task::{Closed, ClosedForm, Event};
 use crate::topology::{AgentFuture, AgentOptions, Source, SubTopology, TableDescriptor};
 
 fn feed<A, B>(cx: &dyn Any) -> AgentFuture

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::by_hand::{shape, start};
 use crate::StreamKey;
+use crate::handler::{Closed, ClosedForm, Event};
 use crate::record::{DecodeError, EncodeError, Record};
 use crate::table::{
     Hopping, Merge, MergeFn, Session, Sliding, Table, TableSpec, Tumbling, WindowedKind, open,
 };
-use crate::task::{Closed, ClosedForm, Event};
 use crate::topology::{
     AgentDescriptor, AgentFuture, AgentOptions, Place, PlanParts, Source, SubTopology,
     TableDescriptor, plan,

@@ -41,16 +41,10 @@ struct Step {
     closed: Vec<Out>,
 }
 
-/// The folder of the vectors: `STREAM_CASES`, else the shared one when it is there.
-fn cases() -> Option<PathBuf> {
-    let folder = std::env::var_os("STREAM_CASES")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| {
-            [env!("CARGO_MANIFEST_DIR"), "..", "..", "shared", "cases"]
-                .iter()
-                .collect()
-        });
-    folder.join("windows.json").exists().then_some(folder)
+/// Returns the text of a file of vectors.
+fn vectors(file: &str) -> String {
+    let path = [env!("CARGO_MANIFEST_DIR"), "..", "tests", "cases", file];
+    std::fs::read_to_string(path.iter().collect::<PathBuf>()).unwrap()
 }
 
 #[derive(Clone, Copy)]
@@ -135,11 +129,7 @@ where
 
 #[test]
 fn window_vectors_hold_with_and_without_crashes() {
-    let Some(folder) = cases() else {
-        eprintln!("skipped: no vectors here; STREAM_CASES names their folder");
-        return;
-    };
-    let text = std::fs::read_to_string(folder.join("windows.json")).unwrap();
+    let text = vectors("windows.json");
     let cases: Cases = serde_json::from_str(&text).unwrap();
     let mut ran = 0;
     for s in &cases.scenarios {
@@ -212,11 +202,7 @@ struct CommitCase {
 
 #[test]
 fn start_and_commit_vectors_hold() {
-    let Some(folder) = cases() else {
-        eprintln!("skipped: no vectors here; STREAM_CASES names their folder");
-        return;
-    };
-    let text = std::fs::read_to_string(folder.join("starts.json")).unwrap();
+    let text = vectors("starts.json");
     let cases: Starts = serde_json::from_str(&text).unwrap();
     assert!(
         !cases.tumbling.is_empty() && !cases.hopping.is_empty() && !cases.commit.cases.is_empty()

@@ -127,7 +127,7 @@ fn days_from_hours_that_an_internal_topic_brings_are_the_same_caught_up_as_live(
             "{partitions} partitions"
         );
         assert_eq!(app.late(), 0);
-        // Watermarks are no records.
+        // Watermarks are not records.
         assert!(app.sent::<Views>("internal-hours").len() >= 48);
     }
     let mut live = TestApp::only((count, hour, sum, day))

@@ -1,4 +1,4 @@
-//! Which partition a key's row is in, and what becomes of a lookup elsewhere.
+//! Which partition a key's row is in, and what happens to a lookup elsewhere.
 
 use crate::prelude::*;
 

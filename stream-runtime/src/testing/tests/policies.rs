@@ -1,4 +1,4 @@
-//! What becomes of events that fail, as the options of an agent say.
+//! What happens to events that fail, as the options of an agent say.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

@@ -231,7 +231,7 @@ fn what_a_window_that_closed_is_not_is_a_dead_letter_that_says_so() {
         .collect();
     let expected = [
         "a window of table `re_days`, and this agent takes those of `re_hours`",
-        "it is no window, and this agent takes those of `re_hours`",
+        "it is not a window, and this agent takes those of `re_hours`",
         "does not say from when to when",
         "the key of its window",
         "missing field `highest`",

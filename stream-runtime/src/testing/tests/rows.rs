@@ -416,7 +416,7 @@ struct Changed {
 fn as_of_tomorrow<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<u64, D::Error> {
     let n = <u64 as serde::Deserialize>::deserialize(d)?;
     if TOMORROW.get() && n == 7 {
-        return Err(serde::de::Error::custom("seven is no number any more"));
+        return Err(serde::de::Error::custom("seven is not a number any more"));
     }
     Ok(n)
 }
@@ -503,7 +503,7 @@ fn a_row_that_cannot_be_read_stops_its_own_key_where_that_is_asked_for() {
     let keys: Vec<_> = rows.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(keys, ["a", "c", "d"], "once each, though a commit failed");
     assert!(
-        rows[0].1.starts_with("table `rows_set_aside`, key \"a\": the stored row does not read as Changed: field `n`: seven is no number any more;"),
+        rows[0].1.starts_with("table `rows_set_aside`, key \"a\": the stored row does not read as Changed: field `n`: seven is not a number any more;"),
         "{}",
         rows[0].1
     );
@@ -515,7 +515,7 @@ fn a_row_that_cannot_be_read_stops_its_own_key_where_that_is_asked_for() {
         "{}",
         rows[0].1
     );
-    // The key began anew for good.
+    // The key started again for good.
     app.restart_with_empty_disk();
     app.send("rows-aside-in", "c", "all".to_owned());
     assert_eq!(
@@ -550,7 +550,7 @@ fn unreadable_rows_of_windows_are_set_aside_too() {
 
 #[test]
 #[should_panic(
-    expected = "table `rows_that_stop`, key \"a\": the stored row does not read as Changed: field `n`: seven is no number any more; the type was another one when the row was written: let it read the old form too, or give the table a new `name`; `on_unreadable_row = \"set_aside\"` lets the other keys go on, and `reset` drops all state"
+    expected = "table `rows_that_stop`, key \"a\": the stored row does not read as Changed: field `n`: seven is not a number any more; the type was another one when the row was written: let it read the old form too, or give the table a new `name`; `on_unreadable_row = \"set_aside\"` lets the other keys go on, and `reset` drops all state"
 )]
 fn a_row_that_cannot_be_read_stops_its_partition_and_says_what_helps() {
     let mut app = TestApp::only((add_stop,));
@@ -595,7 +595,7 @@ fn a_row_that_a_reader_beside_the_streams_cannot_read_names_its_place() {
     TOMORROW.set(false);
     let reports = app.sent::<String>("rows-read-reports");
     let reports: Vec<&str> = reports.iter().map(|report| report.as_str()).collect();
-    let plain = "table `rows_that_stop`: a row does not read as Changed: field `n`: seven is no number any more; the type was another one when the row was written: let it read the old form too, or give the table a new `name`";
+    let plain = "table `rows_that_stop`: a row does not read as Changed: field `n`: seven is not a number any more; the type was another one when the row was written: let it read the old form too, or give the table a new `name`";
     assert_eq!(
         reports[..2],
         [

@@ -174,7 +174,7 @@ fn sessions_are_read_while_they_are_open_and_as_long_as_they_are_retained() {
         [
             r#"Some("a") Some("a") None ["0..30 a"]"#,
             r#"Some("b") Some("a") Some("a") ["0..30 a", "60..90 b"]"#,
-            // Retention goes by stream time, which the record in hand has not moved yet.
+            // Retention goes by stream time, which the current record has not moved yet.
             r#"None Some("a") Some("b") ["0..30 a", "60..90 b"]"#,
             r#"None None Some("b") ["60..90 b"]"#,
         ]
@@ -337,7 +337,7 @@ async fn too_early(mut words: Stream<String>, mut tens: Table<Tens>) {
 }
 
 #[test]
-#[should_panic(expected = "`update_at(time, ..)`")]
+#[should_panic(expected = "`update_at(time, &key, ..)`")]
 fn update_without_an_event_names_update_at() {
     let mut app = TestApp::only((too_early,));
     app.send("words", "k", "a".to_owned());

@@ -45,7 +45,7 @@ pub fn differences(then: &Lock, now: &Lock) -> Vec<Difference> {
     if then.id != now.id {
         return vec![Difference {
             message: format!(
-                "it was `{}` and is `{}`, which begins anew, with tables and offsets of its own",
+                "it was `{}` and is `{}`, which starts again, with tables and offsets of its own",
                 then.id, now.id
             ),
             weight: Weight::Told,

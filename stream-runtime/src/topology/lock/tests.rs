@@ -283,7 +283,7 @@ fn a_plan_that_was_kept_before_is_read() {
 }
 
 #[test]
-fn a_new_version_begins_anew() {
+fn a_new_version_starts_again() {
     let then = lock("first");
     let now = Lock {
         id: "shop-v2".to_owned(),

@@ -5,15 +5,15 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
 
-use crate::beside::lookup::Tables;
-use crate::beside::{Asking, BesideCx, Found, Of, Reads};
+use crate::background::Token;
+use crate::background::lookup::Tables;
+use crate::background::{Asking, BackgroundContext, Found, Of, Reads};
 use crate::error::Error;
 use crate::prelude::*;
 use crate::table::{TableSpec, replica_of};
 use crate::topology::{Place, TableDescriptor};
 use crate::web::page::PageDescriptor;
 use crate::web::server::{Door, Port, router};
-use crate::web::token::Token;
 use crate::worker::{Answer, Ask, Status, Stop, WorkerHandle};
 
 #[table(value = u64)]
@@ -48,7 +48,7 @@ async fn count_id(id: Event<String, i64>, mut ids: Table<WebIds>) {
     ids.update(id.key(), |n| *n += 1);
 }
 
-/// Two partitions; under each of these keys there is the row 7, wherever it is looked for: a slash, nothing, -1.
+/// Two partitions; under each of these keys there is the row 7, wherever it is checked for: a slash, nothing, -1.
 struct Some7;
 
 impl Reads for Some7 {
@@ -118,7 +118,7 @@ fn asked<const N: usize>(
     replica.take(Some(&seven), Some(b"cheap")).unwrap();
     replica.take(None, Some(b"free")).unwrap();
     handle.replicas.complete(prices.name, replica);
-    let cx = BesideCx::reading("web", Arc::default(), None, handle, Arc::new(Some7));
+    let cx = BackgroundContext::reading("web", Arc::default(), None, handle, Arc::new(Some7));
     let router = router("web", pages, tables, &door, cx);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -193,7 +193,7 @@ fn a_row_is_found_by_a_key_of_any_form_and_what_is_not_there_is_said() {
     );
     assert_eq!(wrong.0, 400);
     assert!(
-        wrong.1.contains("is kept by i64: `one` is no i64"),
+        wrong.1.contains("is kept by i64: `one` is not an i64"),
         "{wrong:?}"
     );
     assert_eq!(unknown.0, 404);

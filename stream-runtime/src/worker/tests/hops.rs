@@ -117,11 +117,9 @@ fn what_has_been_read_of_a_repartition_topic_is_taken_away() {
     let hop = [(Arc::from(format!("{app}-hop-meter-repartition")), 0)];
     for round in 0..2 {
         send(&properties, &app, round * 2_000..(round + 1) * 2_000);
-        let settings = WorkerSettings {
-            commit_events: 500,
-            purge_interval: Duration::ZERO,
-            ..settings(&properties, &dir, 1)
-        };
+        let mut settings = settings(&properties, &dir, 1);
+        settings.intervals.commit_events = 500;
+        settings.intervals.purge = Duration::ZERO;
         assert_eq!(work(&app, settings).failed, []);
         assert_eq!(
             added(&totals(&properties, &app)),

@@ -30,7 +30,7 @@ enum Last {
 fn cents<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<i64, D::Error> {
     let cents = <i64 as serde::Deserialize>::deserialize(d)?;
     if TOMORROW.load(Ordering::Relaxed) && cents == 7 {
-        return Err(serde::de::Error::custom("seven cents are no price"));
+        return Err(serde::de::Error::custom("seven cents are not a price"));
     }
     Ok(cents)
 }

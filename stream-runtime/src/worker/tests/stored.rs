@@ -51,10 +51,8 @@ fn the_store_says_how_far_it_is_when_only_time_has_moved() {
                 .unwrap();
         }
         assert_eq!(sender.flush(Duration::from_secs(20)).unwrap().failed, 0);
-        let settings = WorkerSettings {
-            commit_events: 1,
-            ..settings(&properties, &dir, 1)
-        };
+        let mut settings = settings(&properties, &dir, 1);
+        settings.intervals.commit_events = 1;
         let ended = work_of(&app, module_path!(), settings).unwrap();
         assert_eq!(ended.failed, []);
         let store = dir.path().join(&app).join("worker-0/store");

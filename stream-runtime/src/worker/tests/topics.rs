@@ -609,10 +609,8 @@ fn a_partition_that_a_source_was_given_holds_the_time_behind_its_hop_too() {
             .unwrap();
         assert_eq!(sender.flush(Duration::from_secs(20)).unwrap().failed, 0);
     };
-    let settings = WorkerSettings {
-        source_idle: None,
-        ..bed.settings()
-    };
+    let mut settings = bed.settings();
+    settings.time.source_idle = None;
     let worker = bed.start_with(settings);
     until("the partitions", || worker.runs(0) && worker.runs(1));
     beat(0, 30);

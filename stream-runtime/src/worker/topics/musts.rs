@@ -190,7 +190,7 @@ fn policies(list: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Nothing of a changelog may be deleted by time or size: not of a windowed table either, because the mark of a quiet
-/// partition would go as well, and without it the rows are no state of any commit.
+/// partition would go as well, and without it the rows are not the state of any commit.
 fn changelog(config: &BTreeMap<String, String>) -> Option<Wrong> {
     let policy = config.get("cleanup.policy")?;
     if !policies(policy).any(|one| one == "delete") {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::Existing;
+use super::existing::Existing;
 use crate::error::{Error, Kind};
 use crate::kafka::{Admin, Fault, FaultKind, TopicSettings};
 use crate::topology::Plan;
-use crate::worker::Stop;
+use crate::worker::stop::Stop;
 
 /// How long a broker that does not answer is waited for at start.
 const PATIENCE: Duration = Duration::from_secs(60);

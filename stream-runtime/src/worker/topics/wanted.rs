@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Existing, TOMBSTONES};
+use super::existing::{Existing, TOMBSTONES};
 use crate::error::{Error, Kind};
 use crate::kafka::TopicSettings;
 use crate::topology::{InputPlan, OutputKind, Plan, SubTopology};
-use crate::worker::WorkerSettings;
+use crate::worker::settings::WorkerSettings;
 
 /// The source topic of a dead-letter topic: its agent's first.
 pub(super) fn dead_letters_of<'p>(plan: &'p Plan, name: &str) -> Option<&'p str> {
@@ -90,7 +90,7 @@ pub(super) fn wanted(
     }
     for global in plan.globals() {
         // A changelog has its table's count, and is wanted by now.
-        add(&global.topic, settings.topic_partitions, forever());
+        add(&global.topic, settings.new_topics.partitions, forever());
     }
     if let Some(leader) = &settings.leader_topic {
         add(leader, Some(1), forever());
@@ -104,9 +104,9 @@ pub(super) fn wanted(
         let partitions = match output.kind {
             OutputKind::DeadLetters | OutputKind::Unreadable => {
                 config.push(("cleanup.policy", "delete".to_owned()));
-                settings.topic_partitions.or(Some(1))
+                settings.new_topics.partitions.or(Some(1))
             }
-            OutputKind::Sink => settings.topic_partitions,
+            OutputKind::Sink => settings.new_topics.partitions,
             // Made with the inputs of its reader.
             OutputKind::Repartition => continue,
         };
@@ -133,7 +133,7 @@ fn topic(
         partitions: declared.and_then(|topic| topic.partitions).or(partitions),
         replication: declared
             .and_then(|topic| topic.replication_factor)
-            .or(settings.replication_factor),
+            .or(settings.new_topics.replication_factor),
         config: config
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
@@ -181,7 +181,7 @@ pub(super) fn partitions_of(
         .find_map(|table| table.descriptor.partitions);
     let own = there(false).or(declared).or_else(|| there(true)).or(table);
     if own.is_some() || topology.inputs.iter().any(|i| !i.is_repartition()) {
-        return own.or(settings.topic_partitions);
+        return own.or(settings.new_topics.partitions);
     }
     // Repartition topics alone: as many as the tasks have that fill them.
     let fills = |other: &&SubTopology| {
@@ -213,9 +213,9 @@ pub(in crate::worker) fn check(topology: &SubTopology, existing: &Existing) -> R
             inputs.any(|input| input.topic == name && input.is_repartition())
         };
         let cure = if repartition(first) || repartition(other) {
-            "stop all workers and `reset` the app, which makes repartition topics anew"
+            "stop all workers and `reset` the app, which makes repartition topics again"
         } else {
-            "give the smaller one as many as the other where nothing is counted by their keys yet, else make the larger one anew with as many as the smaller"
+            "give the smaller one as many as the other where nothing is counted by their keys yet, else make the larger one again with as many as the smaller"
         };
         return Err(Error::new(
             Kind::Topology,
@@ -232,7 +232,7 @@ pub(in crate::worker) fn check(topology: &SubTopology, existing: &Existing) -> R
             return Err(Error::new(
                 Kind::Topology,
                 format!(
-                    "`{first}` has {expected} partitions and the changelog `{changelog}` of table `{}` has {found}: rows would be looked for in other partitions than they are in. Kafka takes no partitions away: to keep the rows, make a topic of {found} partitions with the records of `{first}` and read that one; `reset` begins anew with {expected} (what was sent before lies by its keys among fewer partitions: send it anew)",
+                    "`{first}` has {expected} partitions and the changelog `{changelog}` of table `{}` has {found}: rows would be looked for in other partitions than they are in. Kafka takes no partitions away: to keep the rows, make a topic of {found} partitions with the records of `{first}` and read that one; `reset` starts again with {expected} (what was sent before lies by its keys among fewer partitions: send it again)",
                     table.descriptor.name
                 ),
             ));
@@ -382,8 +382,8 @@ mod tests {
         let declared = <declared::Declared as crate::TopicSpec>::DESCRIPTOR;
         plan.topics.insert(declared.name, declared);
         let mut settings = WorkerSettings::new(Properties::default(), ".");
-        settings.topic_partitions = Some(7);
-        settings.replication_factor = Some(3);
+        settings.new_topics.partitions = Some(7);
+        settings.new_topics.replication_factor = Some(3);
         let made = wanted(&plan, &settings, &there(&[("in", 4)]));
         let seen: Vec<_> = made
             .iter()
@@ -438,7 +438,7 @@ mod tests {
         );
         assert_eq!(made(&plan, &there(&[("a", 5)])), [("r".into(), Some(5))]);
         let mut settings = settings;
-        settings.topic_partitions = Some(7);
+        settings.new_topics.partitions = Some(7);
         let wanted = wanted(&plan, &settings, &there(&[("a", 5)]));
         assert_eq!(wanted[0].partitions, Some(5), "the source's, not the app's");
         for (name, value) in [("cleanup.policy", "delete"), ("retention.ms", "-1")] {

@@ -1,14 +1,15 @@
 //! Looks from time to time whether the settings that the app's results depend on are still what they must be.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::musts::Must;
 use crate::kafka::Admin;
-use crate::worker::Stop;
+use crate::sync::Mutex;
+use crate::worker::stop::Stop;
 
-/// How often it is looked whether the worker ends.
+/// How often it is checked whether the worker ends.
 const REST: Duration = Duration::from_millis(500);
 
 /// Reasons why sub-topologies must not go on, by index, as they were last seen.
@@ -17,7 +18,7 @@ pub(in crate::worker) struct Unfit(Mutex<BTreeMap<usize, String>>);
 
 impl Unfit {
     fn all(&self) -> MutexGuard<'_, BTreeMap<usize, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Why this one must not go on, if so.

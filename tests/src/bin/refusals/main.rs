@@ -1,4 +1,4 @@
-//! An app of whose records a broker refuses some. For tests of what becomes of them.
+//! An app of whose records a broker refuses some. For tests of what happens to them.
 
 mod app;
 

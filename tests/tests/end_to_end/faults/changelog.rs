@@ -52,9 +52,9 @@ fn beside(app: &App, dir: &Path) -> Vec<String> {
     args
 }
 
-/// Reset and counted anew from elsewhere: a store of the changelog that was there before is noticed and rebuilt.
+/// Reset and counted again from elsewhere: a store of the changelog that was there before is noticed and rebuilt.
 #[test]
-fn a_store_of_a_changelog_that_was_made_anew_is_rebuilt() {
+fn a_store_of_a_changelog_that_was_made_again_is_rebuilt() {
     let broker = Broker::embedded();
     let bootstrap = broker.bootstrap();
     let app = app(&broker);
@@ -125,13 +125,13 @@ fn a_store_from_before_a_compaction_is_rebuilt() {
         &worker.output(),
         &["rebuilt from the changelog", "tombstones"],
     );
-    assert!(has_total(&broker, "0-0", (1, 7)), "the key begins anew");
+    assert!(has_total(&broker, "0-0", (1, 7)), "the key starts again");
 }
 
 /// A way to lose a changelog.
 type Loss = fn(&str);
 
-/// Two ways to lose it: all that is in it expires, and somebody makes it anew.
+/// Two ways to lose it: all that is in it expires, and somebody makes it again.
 const LOSSES: [(Loss, &str); 2] = [
     (
         |bootstrap| {

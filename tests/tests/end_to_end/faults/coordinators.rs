@@ -258,7 +258,7 @@ fn a_worker_whose_questions_at_start_are_lost_asks_again_or_ends_well() {
 
 /// Found by an ordinary restart of three brokers in turn: a call that librdkafka did not come back from was waited for
 /// without end, and `/ready` said yes. After two thirds of the transaction's time a commit has another producer.
-fn a_commit_that_does_not_come_back_is_made_anew(broker: &Broker) {
+fn a_commit_that_does_not_come_back_is_made_again(broker: &Broker) {
     let trial = Trial::new(broker);
     let hasty =
         "session.timeout.ms=20000\nheartbeat.interval.ms=500\ntransaction.timeout.ms=9000\n";
@@ -279,14 +279,14 @@ fn a_commit_that_does_not_come_back_is_made_anew(broker: &Broker) {
 }
 
 #[test]
-fn a_commit_that_does_not_come_back_is_made_anew_on_the_embedded_broker() {
-    a_commit_that_does_not_come_back_is_made_anew(&Broker::embedded());
+fn a_commit_that_does_not_come_back_is_made_again_on_the_embedded_broker() {
+    a_commit_that_does_not_come_back_is_made_again(&Broker::embedded());
 }
 
 #[test]
-fn a_commit_that_does_not_come_back_is_made_anew_on_apache_kafka() {
+fn a_commit_that_does_not_come_back_is_made_again_on_apache_kafka() {
     if let Some(broker) = SharedApache::take() {
-        a_commit_that_does_not_come_back_is_made_anew(&broker);
+        a_commit_that_does_not_come_back_is_made_again(&broker);
     }
 }
 

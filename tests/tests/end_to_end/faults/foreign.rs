@@ -1,4 +1,4 @@
-//! Consumers that are no workers and have the app's group id.
+//! Consumers that are not workers and have the app's group id.
 
 use super::*;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -92,7 +92,7 @@ fn a_consumer_with_the_group_id_of_an_app_is_noticed(broker: &Broker) {
     taken.sort_unstable();
     let told = |answer: &http::Answer| {
         answer.status == 503
-            && answer.body.contains("no worker's of this app")
+            && answer.body.contains("not a worker's of this app")
             && answer.body.contains("`joined`")
     };
     wait_until("readiness to end", MINUTE, || {
@@ -105,7 +105,7 @@ fn a_consumer_with_the_group_id_of_an_app_is_noticed(broker: &Broker) {
         let stopped = |partition: &&i32| {
             let place = format!("{READINGS}[{partition}]: failed: ");
             body.lines()
-                .any(|line| line.contains(&place) && line.contains("offset 2 is no worker's"))
+                .any(|line| line.contains(&place) && line.contains("offset 2 is not a worker's"))
         };
         taken.iter().filter(stopped).count() == 2
     };

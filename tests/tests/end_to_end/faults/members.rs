@@ -60,6 +60,7 @@ fn a_zombie_writes_nothing_on_the_embedded_broker() {
     a_zombie_writes_nothing(&Broker::embedded());
 }
 
+// G3: A worker that was frozen and has lost its partitions writes nothing more of them.
 #[test]
 fn a_zombie_writes_nothing_on_apache_kafka() {
     if let Some(broker) = SharedApache::take() {

@@ -54,16 +54,16 @@ fn counted(broker: &Broker, app: &App) {
     app.run(&app.until_caught_up(), MINUTE).unwrap();
 }
 
-/// After the cure everything there is in the input is counted anew, from nothing: so many in each partition.
+/// After the cure everything there is in the input is counted again, from nothing: so many in each partition.
 fn is_cured_by_reset(broker: &Broker, app: &App, last: (i64, i64)) {
     let before = orders::totals(&broker.bootstrap());
     app.run(&["reset", "--yes"], MINUTE).unwrap();
     app.run(&app.until_caught_up(), MINUTE).unwrap();
     let totals = orders::totals(&broker.bootstrap());
     for key in ["0-0", "1-0"] {
-        let anew = &totals[key][before.get(key).map_or(0, Vec::len)..];
-        assert_eq!(anew.first().map(|total| total.0), Some(1), "{key}");
-        assert_eq!(anew.last(), Some(&last), "{key}");
+        let again = &totals[key][before.get(key).map_or(0, Vec::len)..];
+        assert_eq!(again.first().map(|total| total.0), Some(1), "{key}");
+        assert_eq!(again.last(), Some(&last), "{key}");
     }
 }
 

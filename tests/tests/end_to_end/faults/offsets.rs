@@ -101,7 +101,7 @@ fn a_gap_that_opens_under_a_running_worker_is_noticed() {
         orders::send(&bootstrap, orders::records(2, 1, 20));
         client::delete_records(&bootstrap, INPUT, 0, 50).unwrap();
         worker.signal("CONT").unwrap();
-        // What the broker was asked for before may still come: then it is no gap.
+        // What the broker was asked for before may still come: then it is not a gap.
         wait_until("a word about the gap", MINUTE, || {
             worker
                 .output()
@@ -130,9 +130,9 @@ fn a_gap_that_opens_under_a_running_worker_is_noticed() {
     }
 }
 
-/// The input made anew, shorter than it was: its offsets mean other records now.
+/// The input made again, shorter than it was: its offsets mean other records now.
 #[test]
-fn an_input_that_was_made_anew_is_refused() {
+fn an_input_that_was_made_again_is_refused() {
     let broker = Broker::embedded();
     let bootstrap = broker.bootstrap();
     let app = app(&broker);

@@ -136,7 +136,7 @@ fn a_worker_that_starts_while_the_broker_is_away_waits_for_it() {
 }
 
 /// The broker goes away in mid-transaction, and the worker is asked to end: it ends in order and in time, though neither
-/// commit nor abort can come about. What it had not committed is done by the next.
+/// commit nor abort can succeed. What it had not committed is done by the next.
 fn a_worker_asked_to_end_while_the_broker_is_away_ends(broker: &mut Broker) {
     let bootstrap = broker.bootstrap();
     let app = app(broker);

@@ -111,7 +111,7 @@ impl Worker {
     }
 
     /// Everything that it had is void; the process lives.
-    fn begin_anew(&mut self, cluster: &mut Cluster, phase: Phase) {
+    fn start_again(&mut self, cluster: &mut Cluster, phase: Phase) {
         let id = self.id;
         if let Some(process) = &mut self.process {
             process.phase = phase;
@@ -152,7 +152,7 @@ impl Worker {
     /// It hears that the partition is not its any more.
     pub(super) fn lost(&mut self, cluster: &mut Cluster) {
         if self.is_stale(cluster) {
-            self.begin_anew(cluster, Phase::Idle);
+            self.start_again(cluster, Phase::Idle);
         }
     }
 
@@ -386,8 +386,8 @@ impl Worker {
 
     fn refused(&mut self, cluster: &mut Cluster, refusal: Refusal) {
         match refusal {
-            Refusal::Fenced => self.begin_anew(cluster, Phase::Assigned),
-            Refusal::NotAMember => self.begin_anew(cluster, Phase::Idle),
+            Refusal::Fenced => self.start_again(cluster, Phase::Assigned),
+            Refusal::NotAMember => self.start_again(cluster, Phase::Idle),
         }
     }
 
@@ -409,7 +409,7 @@ impl Worker {
             return;
         }
         if cluster.abort(id, epoch).is_err() {
-            self.begin_anew(cluster, Phase::Assigned);
+            self.start_again(cluster, Phase::Assigned);
             return;
         }
         running.step = Step::None;
@@ -424,7 +424,7 @@ impl Worker {
             if arrives {
                 let _ = cluster.commit(id, epoch);
             }
-            self.begin_anew(cluster, Phase::Assigned);
+            self.start_again(cluster, Phase::Assigned);
         }
     }
 

@@ -269,7 +269,7 @@ fn what_sources_have_said_survives_a_restart_with_an_empty_disk() {
 }
 
 #[test]
-fn a_task_that_begins_anew_alone_knows_what_its_sources_have_said() {
+fn a_task_that_starts_again_alone_knows_what_its_sources_have_said() {
     let mut app = pages(4, 1);
     for partition in 0..4 {
         app.send(
@@ -279,7 +279,7 @@ fn a_task_that_begins_anew_alone_knows_what_its_sources_have_said() {
         );
     }
     app.settle();
-    app.drive().begin_anew_alone().expect("all begin anew");
+    app.drive().start_again_alone().expect("all start again");
     app.send("views", user_of(1), seen("2026-01-01T03:30:00Z", "p"));
     let told: Vec<u64> = told(&mut app).into_values().collect();
     assert_eq!((told, app.late()), (vec![4], 0), "the others are idle");
@@ -610,6 +610,6 @@ mod mutants {
     #[should_panic(expected = "left == right")]
     fn sources_that_are_forgotten_are_found() {
         choose(Some(Mutant::Forgotten));
-        a_task_that_begins_anew_alone_knows_what_its_sources_have_said();
+        a_task_that_starts_again_alone_knows_what_its_sources_have_said();
     }
 }

@@ -20,7 +20,7 @@ struct Quoted {
     n: u64,
 }
 
-/// A record is no key; its fields are.
+/// A record is not a key; its fields are.
 #[record]
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Place {
