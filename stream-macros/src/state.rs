@@ -33,7 +33,7 @@ pub fn attribute(args: TokenStream, tokens: TokenStream) -> TokenStream {
         if function::returns_nothing(&item.sig.output) {
             errors.on(
                 &item.sig.ident,
-                "a state returns the resource that `State<T>` dispatches, or a `Result` of it",
+                "a state returns the resource that `State<T>` gives, or a `Result` of it",
             );
         }
     }

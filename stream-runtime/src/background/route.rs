@@ -18,7 +18,7 @@ use crate::worker::{Answer, Ask, NotHere, Owner, WorkerHandle, Workers};
 
 /// How long a rebalance, or a worker that is gone, is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is checked whether somebody has the partition now.
+/// Interval between checks whether somebody has the partition now.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Which partition is meant.

@@ -18,7 +18,7 @@ use crate::error::{Error, Failure, panic_text};
 use crate::schedule::Schedule;
 use crate::sync::Mutex;
 
-/// How often it is checked whether the worker has recovered, and whether it leads.
+/// Interval between checks whether the worker has recovered, and whether it leads.
 const LOOK: Duration = Duration::from_millis(20);
 /// Longest rest before the wall clock is looked at again: it may be set.
 const REST: Duration = Duration::from_secs(20);

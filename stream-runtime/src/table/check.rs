@@ -1,4 +1,4 @@
-//! RowCache are looked at before anyone relies on them: what is written must come back, and keep the rules of its fields.
+//! Rows are looked at before anyone relies on them: what is written must come back, and keep the rules of its fields.
 
 use std::mem::discriminant;
 
@@ -9,7 +9,7 @@ use super::row_cache::RowCache;
 use crate::codec::{rows as codec, tree};
 use crate::error::Error;
 
-/// RowCache above this are read back by the commit alone, and not with every event: in bytes.
+/// Rows above this are read back by the commit alone, and not with every event: in bytes.
 const LARGE: usize = 16 * 1024;
 
 impl<S: RowSpec> RowCache<S> {

@@ -70,7 +70,7 @@ pub struct Clock {
     pub misplaced_reads: Cell<u64>,
     /// The keys of the events in flight.
     pub keys: KeysInHand,
-    /// RowCache changed since the last commit, over all tables; a commit is cut by it.
+    /// Rows changed since the last commit, over all tables; a commit is cut by it.
     pub dirty: Cell<usize>,
     /// Tells that a row which the current event has changed is looked at before the event is acknowledged.
     pub unproven: Cell<bool>,

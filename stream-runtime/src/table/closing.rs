@@ -1,4 +1,4 @@
-//! RowCache whose window is over, dispatched in the order of `(end, key)`, and the cursor behind them.
+//! Rows whose window is over, dispatched in the order of `(end, key)`, and the cursor behind them.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use super::window_end;
 use crate::error::Error;
 use crate::store::Tree;
 
-/// RowCache read from the store at a time.
+/// Rows read from the store at a time.
 const CHUNK: usize = 4096;
 
 /// The closing of one partition's windows.
@@ -61,7 +61,7 @@ impl<S: RowSpec> Closing<S> {
     }
 
     /// The slot of the next row to close: the first row of the first open window when that is over at `stream_time`.
-    /// RowCache at or before the cursor, left over by a crash, are dropped on the way.
+    /// Rows at or before the cursor, left over by a crash, are dropped on the way.
     pub(super) fn head(
         &mut self,
         rows: &mut RowCache<S>,

@@ -186,7 +186,7 @@ impl<S: RowSpec> RowCache<S> {
         }
     }
 
-    /// Entries of the rows changed since the last commit.
+    /// Slots of the rows changed since the last commit.
     pub(super) fn changed(&self) -> Vec<u32> {
         let prepared = self.batch.rows.iter().map(|r| r.slot);
         let mut changed: Vec<u32> = prepared.chain(self.dirty.iter().copied()).collect();
@@ -222,7 +222,7 @@ impl<S: RowSpec> RowCache<S> {
         Ok(())
     }
 
-    /// RowCache that the store does not have yet, as of the last commit; remembered until [`RowCache::stored`].
+    /// Rows that the store does not have yet, as of the last commit; remembered until [`RowCache::stored`].
     pub(super) fn take_unstored(&mut self) -> Vec<RowWrite> {
         // What changes from here on is newer, during recovery too.
         self.flush.commits += 1;

@@ -361,7 +361,7 @@ impl<S: TableSpec> TablePartition for DynamicTable<S> {
                 index.file(at, &rows.slots[at as usize].key, &row);
             }
         }
-        // RowCache that the changelog has not brought again: their values stay in the store until they are asked for.
+        // Rows that the changelog has not brought again: their values stay in the store until they are asked for.
         if let Some(tree) = rows.tree.clone() {
             for stored in tree.scan(&[], None) {
                 let (layout_key, bytes) = stored.map_err(Error::from)?;

@@ -31,7 +31,7 @@ pub(super) enum OnDisk {
     Unstored(Option<Box<[u8]>>),
 }
 
-/// A cached row. RowCache that are dirty or unstored are never evicted, so a row that is not cached is in the store or nowhere.
+/// A cached row. Rows that are dirty or unstored are never evicted, so a row that is not cached is in the store or nowhere.
 ///
 /// What every event looks at comes first: finding a row is a wait for memory, so the fewer of its lines the better.
 #[derive(Debug)]
@@ -113,14 +113,14 @@ impl RowBatch {
         self.rows.is_empty()
     }
 
-    /// RowCache that have a value: changelog key and value.
+    /// Rows that have a value: changelog key and value.
     pub fn upserts(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.rows
             .iter()
             .filter_map(|r| Some((self.slice(r.key), self.slice(r.value?))))
     }
 
-    /// RowCache that are gone: their changelog keys.
+    /// Rows that are gone: their changelog keys.
     pub fn tombstones(&self) -> impl Iterator<Item = &[u8]> {
         self.rows
             .iter()

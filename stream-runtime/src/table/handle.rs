@@ -230,7 +230,7 @@ impl<S: TableSpec> Table<S> {
             .unwrap_or_else(|e| raise(e))
     }
 
-    /// All rows of this partition in the order of their keys, as copies. RowCache beyond the cache are read from the store
+    /// All rows of this partition in the order of their keys, as copies. Rows beyond the cache are read from the store
     /// in chunks, and do not take the place of others in the cache.
     ///
     /// ```

@@ -12,7 +12,7 @@ use super::spec::TableSpec;
 use crate::error::{Error, raise};
 use crate::key::StreamKey;
 
-/// RowCache read from the store at a time.
+/// Rows read from the store at a time.
 const CHUNK: usize = 512;
 
 /// Iterator of [`Table::iter`](crate::Table::iter) and [`Table::range`](crate::Table::range).

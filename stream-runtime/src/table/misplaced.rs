@@ -6,7 +6,7 @@ use super::row_cache::RowCache;
 use crate::error::Error;
 use crate::key::{StreamKey, partition_of};
 
-/// RowCache that are looked at, in the cache and in the store each, for one that lies in another partition than its key.
+/// Rows that are looked at, in the cache and in the store each, for one that lies in another partition than its key.
 const SAMPLE: usize = 512;
 
 impl<S: RowSpec> RowCache<S> {

@@ -7,7 +7,7 @@ pub struct Scan {
     pub from: Vec<u8>,
     /// Of aligned windows those of one key alone: its ordered form. Other tables look at all keys.
     pub key: Option<Vec<u8>>,
-    /// RowCache to look at, at most; at least 1.
+    /// Rows to look at, at most; at least 1.
     pub rows: usize,
     /// Bytes after which no further row is taken.
     pub bytes: usize,

@@ -66,7 +66,7 @@ pub trait TablePartition {
     fn check_hand(&self) -> Result<(), Error>;
     /// Looks at the rows that the current event has changed: they keep the rules of their fields, and would come back.
     fn check(&self) -> Result<(), Error>;
-    /// RowCache that could not be read since the last commit: the next one sends them, with the tombstones of their keys.
+    /// Rows that could not be read since the last commit: the next one sends them, with the tombstones of their keys.
     fn take_aside(&self) -> Vec<Aside>;
     /// Serializes the changed rows.
     fn prepare(&self) -> Result<(), Error>;
@@ -80,7 +80,7 @@ pub trait TablePartition {
     fn committed(&self);
     /// The prepared rows, and all changes since, are void.
     fn aborted(&self) -> Result<(), Error>;
-    /// RowCache for the store and the number of the commit they are of; `None` while a round is under way, or when no row changed
+    /// Rows for the store and the number of the commit they are of; `None` while a round is under way, or when no row changed
     /// unless `bare`.
     fn take_unstored(&self, bare: bool) -> Option<(Vec<RowWrite>, u64)>;
     /// Number of rows that await the store.
@@ -95,9 +95,9 @@ pub trait TablePartition {
     fn idle_target(&self, wall: i64) -> Option<i64>;
     /// A row as of the last commit, at whose end this was stream time: its bytes, by its layout key. The cache stays as it is.
     fn committed_row(&self, layout_key: &[u8], stream_time: i64) -> Result<Option<Vec<u8>>, Error>;
-    /// RowCache as of the last commit, some at a time, in the order of their layout keys. The cache stays as it is.
+    /// Rows as of the last commit, some at a time, in the order of their layout keys. The cache stays as it is.
     fn committed_rows(&self, scan: &Scan, stream_time: i64) -> Result<Chunk, Error>;
-    /// RowCache in the cache.
+    /// Rows in the cache.
     fn cached(&self) -> usize;
     /// For the handles.
     fn as_any(self: Rc<Self>) -> Rc<dyn Any>;

@@ -1,4 +1,4 @@
-//! RowCache from outside their task: where they are, and what their bytes say.
+//! Rows from outside their task: where they are, and what their bytes say.
 
 use std::collections::VecDeque;
 

@@ -8,7 +8,7 @@ use crate::key::StreamKey;
 pub(super) struct Readback<V> {
     /// Every row is read back, and not the first of each variant only.
     pub(super) thorough: bool,
-    /// RowCache have field rules: those are checked with every event.
+    /// Rows have field rules: those are checked with every event.
     pub(super) rules: bool,
     /// Variant of the last row that was looked at and came back.
     last: Option<Discriminant<V>>,

@@ -69,7 +69,7 @@ pub(super) struct Windows {
     pub(super) disk: (i64, i64),
 }
 
-/// RowCache on their way into the store.
+/// Rows on their way into the store.
 #[derive(Default)]
 pub(super) struct Flush {
     /// Committed, and not in the store yet.
@@ -107,7 +107,7 @@ pub(super) struct Changelog {
     pub(super) row_limit: RowLimit,
 }
 
-/// RowCache of `S` in one partition.
+/// Rows of `S` in one partition.
 pub(super) struct RowCache<S: RowSpec> {
     pub(super) clock: Rc<Clock>,
     pub(super) slots: Entries<S::Key, S::Row>,
@@ -127,7 +127,7 @@ pub(super) struct RowCache<S: RowSpec> {
     pub(super) sweeping: Sweeping,
     pub(super) places: Places<S::Key>,
     pub(super) readback: Readback<S::Inner>,
-    /// RowCache that could not be read, until the next commit sends them.
+    /// Rows that could not be read, until the next commit sends them.
     pub(super) aside: Vec<Aside>,
     pub(super) scratch: Vec<u8>,
 }
@@ -182,7 +182,7 @@ impl<S: RowSpec> RowCache<S> {
         self.slots.len() - self.slots.free.len()
     }
 
-    /// RowCache that the cache may hold.
+    /// Rows that the cache may hold.
     fn limit(&self) -> usize {
         // Places in lists and index, and what the allocator adds.
         let row = size_of::<Entry<S::Key, S::Row>>() + 80;
@@ -494,7 +494,7 @@ impl<S: RowSpec> RowCache<S> {
         }
     }
 
-    /// RowCache that the cache has to hold: with `PINNED`, those whose values are here.
+    /// Rows that the cache has to hold: with `PINNED`, those whose values are here.
     fn held(&self) -> usize {
         if S::PINNED {
             let here = |slot: &&Entry<_, _>| matches!(slot.value, Value::Here(_));

@@ -10,7 +10,7 @@ use super::row::{self, RowSpec};
 use super::row_cache::RowCache;
 use crate::error::Error;
 
-/// RowCache that are committed and not stored, by their layout keys; `None` is a tombstone.
+/// Rows that are committed and not stored, by their layout keys; `None` is a tombstone.
 type Unstored<'a> = Vec<(Vec<u8>, Option<&'a [u8]>)>;
 
 impl<S: RowSpec> RowCache<S> {

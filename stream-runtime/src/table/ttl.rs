@@ -11,7 +11,7 @@ use super::row_cache::RowCache;
 use super::sweeping::{Step, Sweeping};
 use crate::error::Error;
 
-/// RowCache looked at in one go.
+/// Rows looked at in one go.
 const CHUNK: usize = 4096;
 
 /// The smallest whole eighth of `ttl` that is not before `time`.

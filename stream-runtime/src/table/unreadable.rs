@@ -1,4 +1,4 @@
-//! RowCache read from the layers below the cache, and what happens to those that do not read.
+//! Rows read from the layers below the cache, and what happens to those that do not read.
 
 use super::aside::Aside;
 use super::clock::NO_TIME;

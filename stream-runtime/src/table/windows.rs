@@ -92,7 +92,7 @@ impl<S: TableSpec> Table<S> {
         self.read_time(time.timestamp_millis(), key)
     }
 
-    /// [`at`](Table::at) so long before the time of the current event. RowCache of windows that have closed are there as
+    /// [`at`](Table::at) so long before the time of the current event. Rows of windows that have closed are there as
     /// long as the table's `retention` runs.
     ///
     /// ```

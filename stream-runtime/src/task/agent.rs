@@ -91,7 +91,7 @@ impl AgentState {
     }
 }
 
-/// What an agent says that holds several events at once; nothing of it is checked at where one event is in flight at a time.
+/// What an agent says that holds several events at once; nothing of it is used where one event is in flight at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
     /// Monotonic time at which it is to be polled though nothing happened.

@@ -15,7 +15,7 @@ use crate::worker::{Answer, Ask};
 
 /// How long a call that waits for something real is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is checked whether it goes on.
+/// Interval between checks whether it goes on.
 const LOOK: Duration = Duration::from_millis(1);
 
 impl Harness {

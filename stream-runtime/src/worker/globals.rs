@@ -24,7 +24,7 @@ const BATCH: usize = 1_024;
 const SAID: Duration = Duration::from_secs(5);
 /// Time for which a broker may not answer before that is said.
 const QUIET: Duration = Duration::from_secs(2);
-/// How often it is checked for partitions that a topic was given, unless the user says how often topics are.
+/// Interval between looks for partitions that a topic was given, unless the user says how often topics are.
 const LOOK: Duration = Duration::from_secs(10);
 /// How long that look may wait for the broker: nobody waits for the thread when the worker ends.
 const GLANCE: Duration = Duration::from_millis(500);

@@ -40,7 +40,7 @@ const PREFETCH: usize = 256 << 20;
 const FETCHED_RECORD: usize = 512;
 /// How often the settings of the app's own topics are looked at, unless the user says how often topics are.
 const SETTINGS: Duration = Duration::from_secs(60);
-/// How often it is checked whether the worker has caught up.
+/// Interval between checks whether the worker has caught up.
 const LOOK: Duration = Duration::from_millis(20);
 /// When it is said what a worker waits for that is caught up with its own partitions, and when again.
 const SAY: Duration = Duration::from_secs(5);

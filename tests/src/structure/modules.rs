@@ -42,7 +42,7 @@ impl File {
 pub fn files(package: &str) -> Vec<File> {
     let mut found = Vec::new();
     walk(&source(package), &[], &mut found);
-    assert!(found.len() > 3, "{package} is not where it is checked for");
+    assert!(found.len() > 3, "{package} is not where it is looked for");
     found.sort();
     found
 }

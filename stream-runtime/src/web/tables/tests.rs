@@ -48,7 +48,7 @@ async fn count_id(id: Event<String, i64>, mut ids: Table<WebIds>) {
     ids.update(id.key(), |n| *n += 1);
 }
 
-/// Two partitions; under each of these keys there is the row 7, wherever it is checked for: a slash, nothing, -1.
+/// Two partitions; under each of these keys there is the row 7, wherever it is looked for: a slash, nothing, -1.
 struct Some7;
 
 impl Reads for Some7 {

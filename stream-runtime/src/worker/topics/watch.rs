@@ -9,7 +9,7 @@ use crate::kafka::Admin;
 use crate::sync::Mutex;
 use crate::worker::stop::Stop;
 
-/// How often it is checked whether the worker ends.
+/// Interval between checks whether the worker ends.
 const REST: Duration = Duration::from_millis(500);
 
 /// Reasons why sub-topologies must not go on, by index, as they were last seen.
