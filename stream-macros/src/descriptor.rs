@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-/// What is written into an `AgentDescriptor`.
+/// Fields of an `AgentDescriptor`.
 pub struct Descriptor {
     pub name: String,
     /// Where it stands in the source.
@@ -14,7 +14,7 @@ pub struct Descriptor {
     pub sink: TokenStream,
     /// `AgentOptions`.
     pub options: TokenStream,
-    /// What gives its shape and starts it.
+    /// Expression that gives its shape and starts it.
     pub made: TokenStream,
     /// The function's item, for `App::only`.
     pub item: TokenStream,

@@ -189,7 +189,7 @@ pub fn place(p: &TokenStream) -> TokenStream {
     }
 }
 
-/// Whether serde would take a missing field for `None`: by its looks, as serde's derive judges it.
+/// Returns `true` if serde's derive takes a missing field of this type for `None`: it goes by how the type is written.
 pub fn is_option(ty: &Type) -> bool {
     let Type::Path(path) = ty else { return false };
     path.path.segments.last().is_some_and(|last| {

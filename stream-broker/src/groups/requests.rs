@@ -1,4 +1,4 @@
-//! What members ask for, and the answers.
+//! Requests of members, and the answers.
 
 use std::time::Duration;
 
@@ -28,9 +28,9 @@ pub(crate) struct Join {
     pub(crate) protocol_type: String,
     /// By preference: name and the member's subscription.
     pub(crate) protocols: Vec<(String, Bytes)>,
-    /// Whether the client's version fetches its member id before it joins (KIP-394).
+    /// True if the client's version fetches its member id before it joins (KIP-394).
     pub(crate) id_first: bool,
-    /// Whether the client's version lets a leader skip the assignment (KIP-814).
+    /// True if the client's version lets a leader skip the assignment (KIP-814).
     pub(crate) may_skip_assignment: bool,
 }
 

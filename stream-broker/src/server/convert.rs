@@ -1,11 +1,11 @@
-//! What the handlers of requests share: the answer, and values of the protocol's types.
+//! Types and conversions that all handlers of requests use: the answer, and values of the protocol's types.
 
 use bytes::BytesMut;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::wire::Code;
 
-/// What goes back to the client.
+/// Answer to the client.
 pub(super) enum Answer {
     Send(BytesMut),
     /// The request asked for no answer.

@@ -402,13 +402,7 @@ impl<S: TableSpec> TablePartition for AlignedTable<S> {
     }
 
     fn take_unstored(&self, bare: bool) -> Option<(Vec<RowWrite>, u64)> {
-        let mut rows = self.rows.borrow_mut();
-        let nothing = rows.flush.unstored.is_empty() && !bare;
-        if !rows.flush.storing.is_empty() || nothing || rows.tree.is_none() {
-            return None;
-        }
-        let round = rows.flush.commits;
-        Some((rows.take_unstored(), round))
+        self.rows.borrow_mut().take_round(bare)
     }
 
     fn unstored(&self) -> usize {

@@ -222,8 +222,19 @@ impl<S: RowSpec> RowCache<S> {
         Ok(())
     }
 
+    /// Takes a round for the store, and the number of the commit that it is of; `None` while one is under way, without a
+    /// store, or when no row changed unless `bare`.
+    pub(super) fn take_round(&mut self, bare: bool) -> Option<(Vec<RowWrite>, u64)> {
+        let nothing = self.flush.unstored.is_empty() && !bare;
+        if !self.flush.storing.is_empty() || nothing || self.tree.is_none() {
+            return None;
+        }
+        let round = self.flush.commits;
+        Some((self.take_unstored(), round))
+    }
+
     /// Rows that the store does not have yet, as of the last commit; remembered until [`RowCache::stored`].
-    pub(super) fn take_unstored(&mut self) -> Vec<RowWrite> {
+    fn take_unstored(&mut self) -> Vec<RowWrite> {
         // What changes from here on is newer, during recovery too.
         self.flush.commits += 1;
         let mut out = Vec::with_capacity(self.flush.unstored.len());

@@ -483,12 +483,7 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
     }
 
     fn take_unstored(&self, bare: bool) -> Option<(Vec<RowWrite>, u64)> {
-        let mut rows = self.rows.borrow_mut();
-        let nothing = rows.flush.unstored.is_empty() && !bare;
-        if !rows.flush.storing.is_empty() || nothing || rows.tree.is_none() {
-            return None;
-        }
-        Some((rows.take_unstored(), rows.flush.commits))
+        self.rows.borrow_mut().take_round(bare)
     }
 
     fn unstored(&self) -> usize {
