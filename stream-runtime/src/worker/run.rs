@@ -206,6 +206,13 @@ impl RunContext<'_> {
                         let work = || stream(Arc::clone(&own), number, client?, pulse);
                         let result = catch_unwind(AssertUnwindSafe(work))
                             .unwrap_or_else(|panic| Err(panicked(&*panic)));
+                        // It was to start again before it had begun: the worker goes on.
+                        let result = match result {
+                            Err(error) if error.is_stopped() && own.stop.ends_since().is_none() => {
+                                Ok(())
+                            }
+                            result => result,
+                        };
                         // One thread that cannot go on ends the worker: its partitions would have no owner here.
                         if result.is_err() {
                             own.handle.stop.ask();

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use kafka_protocol::messages::ApiKey;
+use tests::between::Between;
 use tests::broker::Broker;
 use tests::client;
 use tests::voltage::{App, IMPATIENT};
@@ -118,6 +120,44 @@ fn topics_that_match_are_waited_for_read_and_taken_in_while_workers_run() {
     let command = app.command(&["worker", "--until-caught-up"]);
     let text = app.fails(&command, WITHIN).unwrap();
     assert!(text.contains("p_orders.wrong"), "{text}");
+}
+
+/// Found by a slow machine: a worker that was to start again while its threads still waited for their coordinators took
+/// that for its end, and ended with exit code 0.
+#[test]
+fn a_worker_that_is_to_start_again_while_its_threads_start_does_not_end() {
+    const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
+    let broker = Broker::embedded();
+    let bootstrap = broker.bootstrap();
+    let wire = Between::to(&bootstrap).unwrap();
+    let app = App::of(
+        PathBuf::from(env!("CARGO_BIN_EXE_patterns")),
+        &wire.bootstrap(),
+    );
+    client::create_topic(&bootstrap, "p_orders.eu", 4, &[]).unwrap();
+    wire.refuse(&[ApiKey::InitProducerId], COORDINATOR_LOAD_IN_PROGRESS);
+    let quick = format!("{IMPATIENT}topic.metadata.refresh.interval.ms=500\n");
+    let config = app.file("quick.properties", &quick);
+    let mut worker = app.start(&["worker", "--config", &config, "--threads", "2"]);
+    let start = Instant::now();
+    while wire.refused().is_empty() {
+        assert!(start.elapsed() < WITHIN, "{}", worker.output());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    client::create_topic(&bootstrap, "p_orders.us", 4, &[]).unwrap();
+    worker
+        .line_with("starting again with the topics", WITHIN)
+        .unwrap();
+    // Long enough for both threads to have seen that they are to end.
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(worker.ended().is_none(), "{}", worker.output());
+    wire.pass();
+    send(&app, "p_orders.eu", "eu", "a");
+    send(&app, "p_orders.us", "us", "b");
+    until_counted(&app, &["eu 1", "us 1"], || worker.output());
+    worker.signal("TERM").unwrap();
+    let status = worker.wait(WITHIN).unwrap();
+    assert!(status.success(), "{}", worker.output());
 }
 
 #[test]
