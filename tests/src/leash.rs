@@ -75,6 +75,11 @@ impl Leashed {
         read(&self.stdout)
     }
 
+    /// What it printed so far to stderr: its log.
+    pub fn errors(&self) -> String {
+        read(&self.stderr)
+    }
+
     /// What it printed so far, all of it: the log too.
     pub fn output(&self) -> String {
         read(&self.stdout) + &read(&self.stderr)

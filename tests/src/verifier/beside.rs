@@ -231,9 +231,16 @@ impl Beside {
             expected.len()
         );
         if twice + missing + more > 0 {
+            let last = |places: &BTreeSet<(i32, i64)>| {
+                let last: BTreeMap<i32, i64> = places.iter().copied().collect();
+                last
+            };
             let text = format!(
-                "of {} records {missing} were not shown, {twice} twice, and {more} that are not there",
-                expected.len()
+                "of {} records {missing} were not shown, {twice} twice, and {more} that are not there; last offsets shown {:?} of {:?}; it said:\n{}",
+                expected.len(),
+                last(&seen),
+                last(&expected),
+                tail(&self.tail.errors())
             );
             found(&self.findings, Part::Tail, text);
         }

@@ -3,7 +3,7 @@
 use super::beside::Door;
 use super::schedule::{Fault, Kind};
 use super::silence::Deed;
-use super::{APP, Guarantee, Setup, said, wall};
+use super::{APP, Guarantee, Setup, restores, said, wall};
 use crate::amid;
 use crate::leash::{Leashed, tail};
 use crate::net;
@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const GOODBYE: Duration = Duration::from_secs(25);
 /// How long a worker's partitions have run when it is killed for the last time, in ms: its store is up to date.
 const CALM: i64 = 4_000;
+/// The same on a cluster, where a commit may wait longer for its coordinators.
+const CALM_ON_CLUSTER: i64 = restores::COMMIT_ON_CLUSTER + CALM;
 /// How long that is waited for.
 const STORM: Duration = Duration::from_secs(60);
 /// How long a worker that was stopped is left alone afterwards.
@@ -421,6 +423,10 @@ impl Crew {
     /// Waits until some worker's partitions have run for a while.
     fn calm(&mut self) -> usize {
         let until = Instant::now() + STORM;
+        let calm = match self.patient {
+            true => CALM_ON_CLUSTER,
+            false => CALM,
+        };
         loop {
             for worker in 0..self.setup.workers {
                 let life = self.life(worker);
@@ -429,7 +435,7 @@ impl Crew {
                 // One that thawed a moment ago has not heard yet that its partitions are another's.
                 let stopped = life.stopped.unwrap_or(0);
                 let ours = ran.values().filter(|since| **since > stopped);
-                if ours.max().is_some_and(|since| wall() - since >= CALM) {
+                if ours.max().is_some_and(|since| wall() - since >= calm) {
                     return worker;
                 }
             }

@@ -231,8 +231,15 @@ pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
         pace.looks(calm, on_cluster, start.elapsed());
         // What cannot happen yet, because its victim is down, waits; the others do not.
         let mut failed = Ok(());
+        let due = |of_nodes: bool| {
+            let due = |fault: &schedule::Fault| {
+                fault.at <= pace.now && fault.kind.is_of_nodes() == of_nodes
+            };
+            waiting.iter().any(due)
+        };
+        pace.waits = [due(false), due(true)];
         waiting.retain(|fault| {
-            if fault.at > start.elapsed() || !pace.allows() {
+            if fault.at > pace.now || !pace.allows(fault.kind) {
                 return true;
             }
             if let Some(nodes) = &mut nodes
@@ -241,7 +248,7 @@ pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
                 return match nodes.suffer(fault) {
                     Ok(true) => {
                         crew.happens(fault.kind);
-                        pace.begins();
+                        pace.begins(fault.kind);
                         false
                     }
                     Ok(false) => true,
@@ -254,7 +261,7 @@ pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
             if fault.kind != Kind::Broker {
                 let begins = crew.suffer(fault);
                 if begins {
-                    pace.begins();
+                    pace.begins(fault.kind);
                 }
                 return !begins;
             }
@@ -362,15 +369,22 @@ pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Whether faults may crowd: on a cluster they do in every fifth minute, and come one by one in the others, so that it can be said
-/// what followed each.
+/// Whether faults may crowd: on a cluster they do in every fifth minute, and come one by one in the others, of workers and of
+/// nodes in turn, so that it can be said what followed each.
 #[derive(Debug, Default)]
 struct Pace {
+    on_cluster: bool,
     one_by_one: bool,
     /// Since when nothing has been wrong, and no input has waited.
     calm: Option<Duration>,
     /// When the last fault began.
     began: Option<Duration>,
+    /// When the last fault of a worker began.
+    of_worker: Option<Duration>,
+    /// The last fault was a node's.
+    was_of_nodes: bool,
+    /// Whether faults of workers are due, and of nodes.
+    waits: [bool; 2],
     now: Duration,
     /// There is room for a fault.
     room: bool,
@@ -381,30 +395,45 @@ impl Pace {
     const ALONE: Duration = Duration::from_secs(6);
     /// And by how much the next one comes after the longest silence that the first may bring.
     const TOLD: Duration = Duration::from_secs(2);
+    /// Between two faults of workers that crowd on a cluster: those that were late come one after the other, not at once.
+    const CROWD: Duration = Duration::from_secs(12);
 
     /// How things stand at this time of the run.
     fn looks(&mut self, calm: bool, on_cluster: bool, now: Duration) {
+        self.on_cluster = on_cluster;
         self.one_by_one = on_cluster && !(now.as_secs() / 60).is_multiple_of(5);
         self.calm = match (calm, self.calm) {
             (true, since) => since.or(Some(now)),
             (false, _) => None,
         };
-        let past = |since: Option<Duration>, least| {
-            since.is_some_and(|since: Duration| now.saturating_sub(since) >= least)
-        };
+        self.now = now;
         // A silence that is too long is seen to be before the next fault.
-        let told = self.began.is_none() || past(self.began, silence::bound() + Self::TOLD);
-        (self.now, self.room) = (now, told && past(self.calm, Self::ALONE));
+        let told = self.began.is_none() || self.is_past(self.began, silence::bound() + Self::TOLD);
+        self.room = told && self.is_past(self.calm, Self::ALONE);
     }
 
-    fn allows(&self) -> bool {
-        !self.one_by_one || self.room
+    fn is_past(&self, since: Option<Duration>, least: Duration) -> bool {
+        since.is_some_and(|since| self.now.saturating_sub(since) >= least)
+    }
+
+    fn allows(&self, kind: Kind) -> bool {
+        let of_nodes = kind.is_of_nodes();
+        if !self.one_by_one {
+            let crowds = self.of_worker.is_none() || self.is_past(self.of_worker, Self::CROWD);
+            return !self.on_cluster || of_nodes || crowds;
+        }
+        let others_wait = self.waits[usize::from(!of_nodes)];
+        self.room && (of_nodes != self.was_of_nodes || !others_wait)
     }
 
     /// A fault has begun.
-    fn begins(&mut self) {
+    fn begins(&mut self, kind: Kind) {
         (self.calm, self.room) = (None, false);
         self.began = Some(self.now);
+        self.was_of_nodes = kind.is_of_nodes();
+        if !self.was_of_nodes {
+            self.of_worker = self.began;
+        }
     }
 }
 
@@ -559,28 +588,60 @@ impl Drop for Watch {
 mod tests {
     use super::*;
 
+    fn allows(pace: &Pace) -> [bool; 2] {
+        [pace.allows(Kind::Kill), pace.allows(Kind::Leader)]
+    }
+
     #[test]
     fn faults_come_one_by_one_but_in_every_fifth_minute() {
         let at = Duration::from_secs;
         let mut pace = Pace::default();
         pace.looks(false, true, at(59));
-        assert!(pace.allows(), "they crowd");
+        assert_eq!(allows(&pace), [true, true], "they crowd");
         pace.looks(true, true, at(61));
-        assert!(!pace.allows(), "it has just become calm");
+        assert_eq!(allows(&pace), [false, false], "it has just become calm");
         pace.looks(true, true, at(67));
-        assert!(pace.allows());
-        pace.begins();
-        assert!(!pace.allows(), "one at a time");
+        assert_eq!(allows(&pace), [true, true]);
+        pace.begins(Kind::Kill);
+        assert_eq!(allows(&pace), [false, false], "one at a time");
         let told = at(67) + silence::bound() + Pace::TOLD;
         pace.looks(true, true, at(68));
         pace.looks(true, true, told - at(1));
-        assert!(!pace.allows(), "a silence of the first might last");
+        assert_eq!(allows(&pace), [false, false], "its silence might last");
         pace.looks(true, true, told);
-        assert!(pace.allows());
+        assert_eq!(allows(&pace), [true, true]);
         pace.looks(true, true, at(301));
-        pace.begins();
-        assert!(pace.allows(), "they crowd again");
+        pace.begins(Kind::Leader);
+        assert_eq!(allows(&pace), [true, true], "they crowd again");
         pace.looks(false, false, at(61));
-        assert!(pace.allows(), "one broker");
+        assert_eq!(allows(&pace), [true, true], "one broker");
+    }
+
+    /// Found at-least-once: while nodes' faults were due no worker was killed for four minutes, and then all at once.
+    #[test]
+    fn workers_and_nodes_take_turns_and_what_is_late_does_not_come_at_once() {
+        let at = Duration::from_secs;
+        let mut pace = Pace {
+            waits: [true, true],
+            ..Pace::default()
+        };
+        for (kind, next) in [(Kind::Leader, [true, false]), (Kind::Kill, [false, true])] {
+            pace.looks(true, true, at(100));
+            pace.begins(kind);
+            pace.looks(true, true, at(140));
+            pace.looks(true, true, at(150));
+            assert_eq!(allows(&pace), next);
+        }
+        pace.waits = [true, false];
+        assert_eq!(allows(&pace), [true, true], "nobody else waits");
+        pace.looks(true, true, at(300));
+        pace.begins(Kind::Kill);
+        pace.looks(true, true, at(311));
+        assert_eq!(allows(&pace), [false, true]);
+        pace.looks(true, true, at(312));
+        assert_eq!(allows(&pace), [true, true]);
+        pace.looks(true, false, at(300));
+        pace.begins(Kind::Kill);
+        assert!(pace.allows(Kind::Kill), "one broker");
     }
 }

@@ -15,7 +15,7 @@ const PAUSE: i64 = 1_000;
 /// What a commit may take, in ms, before its rows are handed to the store: of one broker, and of a cluster, where it waits for
 /// coordinators that move.
 const COMMIT: i64 = 1_000;
-const COMMIT_ON_CLUSTER: i64 = 10_000;
+pub(super) const COMMIT_ON_CLUSTER: i64 = 10_000;
 /// From how many offsets on a store says how far it is although no row has changed.
 const MARKS: i64 = 1_000;
 /// The key of a changelog's mark.
