@@ -438,7 +438,11 @@ impl Driver {
     }
 }
 
-fn open(topology: &Arc<SubTopology>, store: &Arc<MemoryStore>, settings: &TaskSettings) -> Task {
+pub fn open(
+    topology: &Arc<SubTopology>,
+    store: &Arc<MemoryStore>,
+    settings: &TaskSettings,
+) -> Task {
     let trees = topology
         .tables
         .iter()

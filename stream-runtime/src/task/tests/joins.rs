@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::driver::{Driver, Input, settings};
+use super::driver::{Driver, Input, open, settings};
 use super::histories::histories;
 use super::specs::sub_topology;
 use crate::key::StreamKey;
@@ -231,6 +231,42 @@ fn kept(driver: &Driver) -> BTreeSet<(usize, i64)> {
         })
     };
     side(0).chain(side(1)).collect()
+}
+
+/// The rounds of a join's rows once had the number of the commit after theirs.
+#[test]
+fn a_row_of_a_join_that_is_restored_again_while_its_round_is_written_is_not_lost() {
+    let how = How {
+        kind: "inner",
+        within: 5,
+        grace: 3,
+    };
+    let mut driver = how.driver(settings());
+    for right in [false, true] {
+        let (key, time) = (0, 200);
+        let event = Sent { right, key, time };
+        match right {
+            false => driver.send(event.input(0)),
+            true => driver.cluster.more[0].0.push(event.input(1)),
+        }
+    }
+    driver.run_all();
+    driver.fetch_from(1, 1);
+    driver.turn();
+    driver.commit();
+    let mut task = open(&driver.topology, &driver.store, &driver.settings);
+    for table in 0..2 {
+        let rows: Vec<_> = driver.folded(table).into_iter().collect();
+        let [(key, value)] = &rows[..] else {
+            panic!("{rows:?}");
+        };
+        task.restore(table, key, Some(value)).unwrap();
+        let (first, commit, _) = task.take_round(table, false).unwrap();
+        task.restore(table, key, Some(value)).unwrap();
+        task.round_done(table, commit, true);
+        let (again, ..) = task.take_round(table, false).unwrap();
+        assert_eq!((first.len(), again), (1, first));
+    }
 }
 
 fn sent() -> impl Strategy<Value = Vec<Sent>> {
