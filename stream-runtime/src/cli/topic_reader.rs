@@ -6,19 +6,22 @@ use std::time::{Duration, Instant};
 
 use super::error::{CliError, CliResult, no_topic};
 use crate::kafka::{
-    Admin, Batch, Fault, Fetched, Isolation, Place, Properties, Reader, RecordView, Wake,
-    again_saying,
+    Admin, Batch, Fault, Fetched, Isolation, Place, Properties, Reader, RecordView, TopicPartition,
+    Wake, again_saying,
 };
 use crate::task::watermark::{Word, words_of};
 
 /// How often a topic that does not exist is looked for.
-const LOOK: Duration = Duration::from_millis(300);
+const TOPIC_CHECK_INTERVAL: Duration = Duration::from_millis(300);
 /// Without a record for so long, a pause is reported.
-const QUIET: Duration = Duration::from_millis(100);
+const QUIET_AFTER: Duration = Duration::from_millis(100);
 /// Longest wait for a cluster in which a node has gone, where an end is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const BROKER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time until a line says what is waited for, and between two of them.
-const SAY: Duration = Duration::from_secs(5);
+const SAY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often the ends of partitions that have brought nothing are asked for.
+const LOOK_AT_ENDS: Duration = Duration::from_secs(10);
 
 /// What to read.
 pub(crate) struct Follow {
@@ -72,13 +75,18 @@ impl Follow {
             ends.clone()
         };
         let wake = Wake::new();
-        let reader = Reader::new(properties, &self.group, self.isolation, &wake)?;
-        let places: Vec<Place> = partitions
-            .iter()
-            .zip(&from)
-            .map(|(p, offset)| Place::new(self.topic.as_str(), *p, *offset))
-            .collect();
-        let queues = reader.add(&places)?;
+        let read_from = |offsets: &[i64]| -> CliResult<_> {
+            let reader = Reader::new(properties, &self.group, self.isolation, &wake)?;
+            let places: Vec<Place> = partitions
+                .iter()
+                .zip(offsets)
+                .map(|(p, offset)| Place::new(self.topic.as_str(), *p, *offset))
+                .collect();
+            let queues = reader.add(&places)?;
+            Ok((reader, queues))
+        };
+        let (mut reader, mut queues) = read_from(&from)?;
+        let mut progress = Progress::at(&from);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -97,6 +105,7 @@ impl Follow {
                 let mut result: CliResult<_> = Ok(ControlFlow::Continue(()));
                 let count = queue.read(&mut batch, |fetched| match fetched {
                     Fetched::Record(record) => {
+                        progress.reached(ix, record.offset + 1);
                         let past = self.until_end && record.offset >= end;
                         let shown = self.watermarks || watermark(&record).is_none();
                         if !past && shown && matches!(result, Ok(ControlFlow::Continue(()))) {
@@ -107,10 +116,12 @@ impl Follow {
                         }
                     }
                     // Past the markers of transactions, which are not records.
-                    Fetched::End { offset } if offset >= end => {
-                        open.remove(&ix);
+                    Fetched::End { offset } => {
+                        progress.reached(ix, offset);
+                        if offset >= end {
+                            open.remove(&ix);
+                        }
                     }
-                    Fetched::End { .. } => {}
                     Fetched::Error { code, text } => {
                         let fault =
                             Fault::of_code(format!("read {}-{partition}", self.topic), code);
@@ -126,6 +137,22 @@ impl Follow {
                 }
                 seen += count;
             }
+            if progress.is_due() {
+                let ends = self.ends(admin, &asked, &progress);
+                if let Some(ix) = progress.stands(ends.as_deref()) {
+                    let why = format!(
+                        "{}-{} has brought nothing after offset {} for {} s although there is more; reading it with another client",
+                        self.topic,
+                        partitions[ix],
+                        progress.next[ix],
+                        LOOK_AT_ENDS.as_secs()
+                    );
+                    if see(Step::Quiet(Some(why)))?.is_break() {
+                        return Ok(());
+                    }
+                    (reader, queues) = read_from(&progress.next)?;
+                }
+            }
             match reader.serve() {
                 Err(fault) if fault.passes() => Lost::note(&mut lost, fault),
                 result => result?,
@@ -135,7 +162,7 @@ impl Follow {
                 continue;
             }
             if self.until_end
-                && let Some(over) = lost.take_if(|lost| lost.since.elapsed() >= PATIENCE)
+                && let Some(over) = lost.take_if(|lost| lost.since.elapsed() >= BROKER_TIMEOUT)
             {
                 return Err(over.fault.into());
             }
@@ -146,11 +173,26 @@ impl Follow {
             }
             if !(self.until_end && open.is_empty()) {
                 runtime.block_on(async {
-                    let _ = tokio::time::timeout(QUIET, wake.wait()).await;
+                    let _ = tokio::time::timeout(QUIET_AFTER, wake.wait()).await;
                 });
             }
         }
         Ok(())
+    }
+
+    /// The ends for a look at the progress; `None`: the broker does not say. What may be read is asked for only where there
+    /// is more than was read, because that takes a client of its own.
+    fn ends(
+        &self,
+        admin: &Admin,
+        asked: &[TopicPartition],
+        progress: &Progress,
+    ) -> Option<Vec<i64>> {
+        let ends = admin.ends(asked).ok()?;
+        match progress.is_behind(&ends) {
+            true => admin.ends_as(self.isolation, asked).ok(),
+            false => Some(ends),
+        }
     }
 
     /// The partitions to read; waits for the topic unless the end is asked for. `None`: told to break.
@@ -172,7 +214,7 @@ impl Follow {
             if see(Step::NoTopic)?.is_break() {
                 return Ok(None);
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(TOPIC_CHECK_INTERVAL);
         };
         if let Some(partition) = self.partitions.iter().find(|p| !(0..count).contains(*p)) {
             return Err(CliError::usage(format_args!(
@@ -189,6 +231,54 @@ impl Follow {
     }
 }
 
+/// How far the partitions are read. A client that has lost a node has been seen to fetch nothing any more, without an error
+/// and for good.
+struct Progress {
+    /// Offset of the next record, by partition.
+    next: Vec<i64>,
+    /// The same at the last look, and the ends that were found then.
+    before: Option<(Vec<i64>, Vec<i64>)>,
+    looked: Instant,
+}
+
+impl Progress {
+    fn at(from: &[i64]) -> Self {
+        Progress {
+            next: from.to_vec(),
+            before: None,
+            looked: Instant::now(),
+        }
+    }
+
+    fn reached(&mut self, ix: usize, offset: i64) {
+        self.next[ix] = self.next[ix].max(offset);
+    }
+
+    fn is_behind(&self, ends: &[i64]) -> bool {
+        self.next.iter().zip(ends).any(|(next, end)| next < end)
+    }
+
+    fn is_due(&self) -> bool {
+        self.looked.elapsed() >= LOOK_AT_ENDS
+    }
+
+    /// Takes a look at the ends, if the broker has said them. Returns a partition that was not at its end at the look
+    /// before, and is where it was then.
+    fn stands(&mut self, ends: Option<&[i64]>) -> Option<usize> {
+        self.looked = Instant::now();
+        let before = self.before.take();
+        let ends = ends?;
+        let stands = before.and_then(|(next, ends)| {
+            let stood = |ix: &usize| next[*ix] == self.next[*ix] && next[*ix] < ends[*ix];
+            (0..next.len()).find(stood)
+        });
+        if stands.is_none() {
+            self.before = Some((self.next.clone(), ends.to_vec()));
+        }
+        stands
+    }
+}
+
 /// Reason that passes, for which no records come.
 struct Lost {
     since: Instant,
@@ -202,10 +292,15 @@ impl Lost {
     }
 }
 
-/// Asks again for up to [`PATIENCE`]: a broker that has answered before is there, and a node may have gone since.
+/// Asks again for up to [`BROKER_TIMEOUT`]: a broker that has answered before is there, and a node may have gone since.
 fn patiently<T>(call: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
     let say = |fault: &Fault, _| tracing::warn!("{fault}; trying again");
-    again_saying(|spent| spent < PATIENCE, (SAY, SAY), say, call)
+    again_saying(
+        |spent| spent < BROKER_TIMEOUT,
+        (SAY_INTERVAL, SAY_INTERVAL),
+        say,
+        call,
+    )
 }
 
 #[cfg(test)]
@@ -215,6 +310,27 @@ mod tests {
 
     fn away(why: &str) -> Fault {
         Fault::new(FaultKind::Retriable, "read in-0", why)
+    }
+
+    #[test]
+    fn a_partition_stands_that_is_where_it_was_a_look_ago_and_had_more_then() {
+        let mut progress = Progress::at(&[0, 5]);
+        assert_eq!(progress.stands(Some(&[3, 5])), None, "the first look");
+        progress.reached(0, 3);
+        assert_eq!(
+            progress.stands(Some(&[4, 9])),
+            None,
+            "one has moved, one had no more"
+        );
+        assert_eq!(
+            progress.stands(None),
+            None,
+            "nobody says where the ends are"
+        );
+        assert_eq!(progress.stands(Some(&[4, 9])), None, "since then");
+        progress.reached(0, 4);
+        assert_eq!(progress.stands(Some(&[4, 9])), Some(1));
+        assert_eq!(progress.stands(Some(&[4, 9])), None, "it is read again");
     }
 
     #[test]

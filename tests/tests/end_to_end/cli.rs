@@ -1,10 +1,12 @@
 //! The commands of an app's program, as a user or a script meets them.
 
 use crate::piped;
+use kafka_protocol::messages::ApiKey;
 use serde_json::{Value, json};
 use std::fs;
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tests::between::Between;
 use tests::broker::Broker;
 use tests::client::{self, Isolation};
 use tests::net;
@@ -86,6 +88,42 @@ fn send_names_the_line_that_is_wrong() {
         assert_eq!(output.status.code(), Some(1), "{}", all(&output));
         assert!(all(&output).contains('2'), "names line 2: {}", all(&output));
     }
+}
+
+/// Found by the verifier on three nodes: a `tail` showed a third of what there was, and then nothing more, without an error.
+/// Here its client waits two minutes for an answer that does not come.
+#[test]
+fn a_tail_whose_client_brings_nothing_any_more_goes_on_with_another() {
+    let broker = Broker::embedded();
+    let bootstrap = broker.bootstrap();
+    let wire = Between::to(&bootstrap).unwrap();
+    let (app, beside) = (App::voltage(&wire.bootstrap()), App::voltage(&bootstrap));
+    client::create_topic(&bootstrap, "things", 1, &[]).unwrap();
+    let send = |value: &str| {
+        good(
+            &mut beside.command(&["send", "things", value, "--key", "k"]),
+            "",
+        );
+    };
+    send("first");
+    let patient = ["--kafka", "socket.timeout.ms=120000"];
+    let mut tail = app.start(&[&["tail", "things", "--from-beginning"][..], &patient].concat());
+    tail.line_with("first", WITHIN).unwrap();
+    wire.hold(&[ApiKey::Fetch]);
+    let began = Instant::now();
+    while wire.refused().is_empty() {
+        assert!(began.elapsed() < WITHIN, "{}", tail.output());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    wire.pass();
+    send("second");
+    tail.line_with("second", WITHIN).unwrap();
+    assert_eq!(tail.stdout().matches("first").count(), 1, "not twice");
+    assert!(
+        tail.errors().contains("reading it with another client"),
+        "{}",
+        tail.output()
+    );
 }
 
 #[test]
