@@ -6,22 +6,20 @@ use std::cell::RefCell;
 use std::hash::Hash;
 use std::rc::Rc;
 
-use super::aside::Aside;
 use super::clock::Clock;
 use super::closing::{self, Closing};
-use super::entry::{RowBatch, Value};
+use super::entry::Value;
 use super::in_window::InWindow;
 use super::lateness::Lateness;
 use super::layout;
 use super::open_table::OpenTable;
-use super::page::{Chunk, Scan};
 use super::partition::TablePartition;
 use super::removed::Taken;
 use super::row_cache::{NO_DISK, RowCache};
+use super::rows::Rows;
 use super::spec::TableSpec;
 use super::typed::{HeadRow, TypedPartition};
 use crate::error::Error;
-use crate::store::RowWrite;
 use crate::topology::TableDescriptor;
 use crate::window::Window;
 
@@ -244,8 +242,8 @@ impl<S: TableSpec> TablePartition for AlignedTable<S> {
         S::DESCRIPTOR
     }
 
-    fn restore(&self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
-        self.rows.borrow_mut().restore(layout_key, value)
+    fn rows(&self) -> &dyn Rows {
+        &self.rows
     }
 
     fn recovered(&self, cursor: Option<&[u8]>, time: i64) -> Result<(), Error> {
@@ -340,26 +338,6 @@ impl<S: TableSpec> TablePartition for AlignedTable<S> {
         self.rows.borrow_mut().rollback(|_, _, _, _| ());
     }
 
-    fn check_hand(&self) -> Result<(), Error> {
-        self.rows.borrow().check_hand()
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        self.rows.borrow_mut().check()
-    }
-
-    fn take_aside(&self) -> Vec<Aside> {
-        std::mem::take(&mut self.rows.borrow_mut().aside)
-    }
-
-    fn prepare(&self) -> Result<(), Error> {
-        self.rows.borrow_mut().prepare()
-    }
-
-    fn with_batch(&self, f: &mut dyn FnMut(&RowBatch)) {
-        f(&self.rows.borrow().batch);
-    }
-
     fn cursor(&self, out: &mut Vec<u8>) -> bool {
         match &self.closing.borrow().cursor {
             Some((end, key)) => {
@@ -401,41 +379,13 @@ impl<S: TableSpec> TablePartition for AlignedTable<S> {
         Ok(())
     }
 
-    fn take_unstored(&self, bare: bool) -> Option<(Vec<RowWrite>, u64)> {
-        self.rows.borrow_mut().take_round(bare)
-    }
-
-    fn unstored(&self) -> usize {
-        self.rows.borrow().flush.unstored.len()
-    }
-
-    fn is_full(&self) -> bool {
-        self.rows.borrow().is_full()
-    }
-
     fn stored(&self, round: u64) {
         self.rows.borrow_mut().stored(round);
         self.closing.borrow_mut().restart();
     }
 
-    fn not_stored(&self) {
-        self.rows.borrow_mut().not_stored();
-    }
-
     fn idle_target(&self, wall: i64) -> Option<i64> {
         self.rows.borrow().idle_target(wall)
-    }
-
-    fn committed_row(&self, layout_key: &[u8], _: i64) -> Result<Option<Vec<u8>>, Error> {
-        self.rows.borrow().committed_row(layout_key)
-    }
-
-    fn committed_rows(&self, scan: &Scan, _: i64) -> Result<Chunk, Error> {
-        self.rows.borrow().committed_rows(scan)
-    }
-
-    fn cached(&self) -> usize {
-        self.rows.borrow().cached()
     }
 
     fn as_any(self: Rc<Self>) -> Rc<dyn Any> {

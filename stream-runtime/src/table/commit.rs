@@ -1,13 +1,18 @@
 //! What a commit takes from a table's partition, and what happens to it afterwards.
 
+use std::cell::RefCell;
+
+use super::aside::Aside;
 use super::check;
 use super::clock::NO_TIME;
-use super::entry::{OnDisk, RowRef, Value};
+use super::entry::{OnDisk, RowBatch, RowRef, Value};
 use super::layout;
 use super::mark::ROW_TAG;
 use super::open_table::RowLimit;
+use super::page::{Chunk, Scan};
 use super::row::{self, RowSpec};
 use super::row_cache::RowCache;
+use super::rows::Rows;
 use super::window_end;
 use crate::error::Error;
 use crate::key::StreamKey;
@@ -359,5 +364,63 @@ impl<S: RowSpec> RowCache<S> {
         over.max(disk)
             .map(|end| end.saturating_add(grace))
             .filter(|t| *t > NO_TIME)
+    }
+}
+
+impl<S: RowSpec> Rows for RefCell<RowCache<S>> {
+    fn restore(&self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
+        self.borrow_mut().restore(layout_key, value)
+    }
+
+    fn check_hand(&self) -> Result<(), Error> {
+        self.borrow().check_hand()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.borrow_mut().check()
+    }
+
+    fn take_aside(&self) -> Vec<Aside> {
+        std::mem::take(&mut self.borrow_mut().aside)
+    }
+
+    fn prepare(&self) -> Result<(), Error> {
+        self.borrow_mut().prepare()
+    }
+
+    fn with_batch(&self, f: &mut dyn FnMut(&RowBatch)) {
+        f(&self.borrow().batch);
+    }
+
+    fn take_round(&self, bare: bool) -> Option<(Vec<RowWrite>, u64)> {
+        self.borrow_mut().take_round(bare)
+    }
+
+    fn unstored(&self) -> usize {
+        self.borrow().flush.unstored.len()
+    }
+
+    fn is_full(&self) -> bool {
+        self.borrow().is_full()
+    }
+
+    fn stored(&self, round: u64) {
+        self.borrow_mut().stored(round);
+    }
+
+    fn not_stored(&self) {
+        self.borrow_mut().not_stored();
+    }
+
+    fn committed_row(&self, layout_key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.borrow().committed_row(layout_key)
+    }
+
+    fn committed_rows(&self, scan: &Scan) -> Result<Chunk, Error> {
+        self.borrow().committed_rows(scan)
+    }
+
+    fn cached(&self) -> usize {
+        self.borrow().cached()
     }
 }

@@ -7,9 +7,8 @@ use std::hash::Hash;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use super::aside::Aside;
 use super::clock::Clock;
-use super::entry::{OnDisk, RowBatch, Value};
+use super::entry::{OnDisk, Value};
 use super::in_window::InWindow;
 use super::lateness::Lateness;
 use super::layout;
@@ -19,13 +18,13 @@ use super::partition::TablePartition;
 use super::removed::Taken;
 use super::row::RowSpec;
 use super::row_cache::RowCache;
+use super::rows::Rows;
 use super::span_index::SpanIndex;
 use super::spec::TableSpec;
 use super::typed::{HeadRow, TypedPartition};
 use super::window_set::{Moves, Sliding, Span, Spans, kept_for};
 use crate::codec::rows as codec;
 use crate::error::Error;
-use crate::store::RowWrite;
 use crate::topology::TableDescriptor;
 use crate::window::Window;
 
@@ -340,8 +339,8 @@ impl<S: TableSpec> TablePartition for DynamicTable<S> {
         S::DESCRIPTOR
     }
 
-    fn restore(&self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
-        self.rows.borrow_mut().restore(layout_key, value)
+    fn rows(&self) -> &dyn Rows {
+        &self.rows
     }
 
     fn recovered(&self, cursor: Option<&[u8]>, time: i64) -> Result<(), Error> {
@@ -478,25 +477,9 @@ impl<S: TableSpec> TablePartition for DynamicTable<S> {
         });
     }
 
-    fn check_hand(&self) -> Result<(), Error> {
-        self.rows.borrow().check_hand()
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        self.rows.borrow_mut().check()
-    }
-
-    fn take_aside(&self) -> Vec<Aside> {
-        std::mem::take(&mut self.rows.borrow_mut().aside)
-    }
-
     fn prepare(&self) -> Result<(), Error> {
         self.index.borrow_mut().prepared_time = self.late.time(&self.clock);
         self.rows.borrow_mut().prepare()
-    }
-
-    fn with_batch(&self, f: &mut dyn FnMut(&RowBatch)) {
-        f(&self.rows.borrow().batch);
     }
 
     fn cursor(&self, out: &mut Vec<u8>) -> bool {
@@ -543,26 +526,6 @@ impl<S: TableSpec> TablePartition for DynamicTable<S> {
         Ok(())
     }
 
-    fn take_unstored(&self, bare: bool) -> Option<(Vec<RowWrite>, u64)> {
-        self.rows.borrow_mut().take_round(bare)
-    }
-
-    fn unstored(&self) -> usize {
-        self.rows.borrow().flush.unstored.len()
-    }
-
-    fn is_full(&self) -> bool {
-        self.rows.borrow().is_full()
-    }
-
-    fn stored(&self, round: u64) {
-        self.rows.borrow_mut().stored(round);
-    }
-
-    fn not_stored(&self) {
-        self.rows.borrow_mut().not_stored();
-    }
-
     fn idle_target(&self, wall: i64) -> Option<i64> {
         let grace = S::DESCRIPTOR.grace;
         let over = self.index.borrow().last_open(wall.saturating_sub(grace));
@@ -586,10 +549,6 @@ impl<S: TableSpec> TablePartition for DynamicTable<S> {
         }
         chunk.rows = rows;
         Ok(chunk)
-    }
-
-    fn cached(&self) -> usize {
-        self.rows.borrow().cached()
     }
 
     fn as_any(self: Rc<Self>) -> Rc<dyn Any> {

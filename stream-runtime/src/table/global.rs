@@ -149,6 +149,7 @@ impl<S: GlobalSpec> GlobalTable<S> {
     /// ```
     /// use std::time::Duration;
     /// use stream_runtime::prelude::*;
+    /// use stream_runtime::testing::TestApp;
     ///
     /// #[record]
     /// #[derive(Clone, Default)]

@@ -97,7 +97,7 @@ impl<S: TableSpec> Table<S> {
     {
         let clock = self.cell().clock();
         if S::DESCRIPTOR.window.is_some() && clock.hand.get() != Hand::One {
-            self.no_time("update", "update_at(time, &key, ..)");
+            self.no_time("update", "update_at(&key, time, ..)");
         }
         let time = clock.event_time.get();
         self.change(time, <S::Key as KeyFor<Q>>::form(key), f)

@@ -7,22 +7,20 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::aside::Aside;
 use super::clock::Clock;
-use super::entry::{OnDisk, RowBatch, Value};
+use super::entry::{OnDisk, Value};
 use super::join_buffer_index::{BufferIndex, Moment, key_of};
 use super::kept::{BufferKey, Kept};
 use super::lateness::Lateness;
 use super::layout;
 use super::open_table::OpenTable;
-use super::page::{Chunk, Scan};
 use super::partition::TablePartition;
 use super::row::RowSpec;
 use super::row_cache::{NO_DISK, RowCache};
+use super::rows::Rows;
 use crate::error::Error;
 use crate::key::{StreamKey, partition_of};
 use crate::mutants::{self, Mutant};
-use crate::store::RowWrite;
 use crate::topology::TableDescriptor;
 
 /// Records dropped in one go.
@@ -277,8 +275,8 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
         B::DESCRIPTOR
     }
 
-    fn restore(&self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
-        self.rows.borrow_mut().restore(layout_key, value)
+    fn rows(&self) -> &dyn Rows {
+        &self.rows
     }
 
     fn recovered(&self, cursor: Option<&[u8]>, time: i64) -> Result<(), Error> {
@@ -421,26 +419,6 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
         });
     }
 
-    fn check_hand(&self) -> Result<(), Error> {
-        self.rows.borrow().check_hand()
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        self.rows.borrow_mut().check()
-    }
-
-    fn take_aside(&self) -> Vec<Aside> {
-        std::mem::take(&mut self.rows.borrow_mut().aside)
-    }
-
-    fn prepare(&self) -> Result<(), Error> {
-        self.rows.borrow_mut().prepare()
-    }
-
-    fn with_batch(&self, f: &mut dyn FnMut(&RowBatch)) {
-        f(&self.rows.borrow().batch);
-    }
-
     fn cursor(&self, out: &mut Vec<u8>) -> bool {
         match &self.index.borrow().cursor {
             Some(moment) => {
@@ -482,42 +460,10 @@ impl<B: BufferSpec> TablePartition for JoinBuffer<B> {
         Ok(())
     }
 
-    fn take_unstored(&self, bare: bool) -> Option<(Vec<RowWrite>, u64)> {
-        self.rows.borrow_mut().take_round(bare)
-    }
-
-    fn unstored(&self) -> usize {
-        self.rows.borrow().flush.unstored.len()
-    }
-
-    fn is_full(&self) -> bool {
-        self.rows.borrow().is_full()
-    }
-
-    fn stored(&self, round: u64) {
-        self.rows.borrow_mut().stored(round);
-    }
-
-    fn not_stored(&self) {
-        self.rows.borrow_mut().not_stored();
-    }
-
     fn idle_target(&self, wall: i64) -> Option<i64> {
         // Times whose end is not above the wall clock.
         let time = wall.saturating_sub(due::<B>(0));
         self.index.borrow().last_open(time).map(due::<B>)
-    }
-
-    fn committed_row(&self, layout_key: &[u8], _: i64) -> Result<Option<Vec<u8>>, Error> {
-        self.rows.borrow().committed_row(layout_key)
-    }
-
-    fn committed_rows(&self, scan: &Scan, _: i64) -> Result<Chunk, Error> {
-        self.rows.borrow().committed_rows(scan)
-    }
-
-    fn cached(&self) -> usize {
-        self.rows.borrow().cached()
     }
 
     fn as_any(self: Rc<Self>) -> Rc<dyn Any> {

@@ -5,7 +5,7 @@
 //! | `spec`, `kinds`, `description` | what `#[table]` says, what a partition of each kind is, and what its marks say |
 //! | `handle`, `windows`, `update`, `removal`, `iter`, `key_for` | the methods of a handler's `Table` |
 //! | `partition`, `typed`, `open_table` | a partition as the task has it, as handles have it, and what it is opened with |
-//! | `row_cache`, `entry`, `row`, `layout` | the engine: cached rows by layout key, whatever they mean |
+//! | `row_cache`, `entry`, `row`, `layout`, `rows` | the engine: cached rows by layout key, whatever they mean; the same for all kinds |
 //! | `commit`, `mark`, `scan`, `page` | what a commit takes, its mark, and rows as of the last one |
 //! | `check`, `readback`, `unreadable`, `aside` | rows that must come back, and those that do not |
 //! | `ttl`, `sweeping` | rows that nobody has changed for long |
@@ -46,6 +46,7 @@ mod removal;
 mod removed;
 mod row;
 mod row_cache;
+mod rows;
 mod scan;
 mod span_index;
 mod spec;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::aside::Aside;
 use super::entry::RowBatch;
 use super::page::{Chunk, Scan};
+use super::rows::Rows;
 use crate::error::Error;
 use crate::store::RowWrite;
 use crate::topology::TableDescriptor;
@@ -16,8 +17,12 @@ use crate::topology::TableDescriptor;
 pub trait TablePartition {
     /// Name, window, times.
     fn descriptor(&self) -> &'static TableDescriptor;
+    /// Its rows.
+    fn rows(&self) -> &dyn Rows;
     /// Takes a changelog row during recovery; the key without its tag.
-    fn restore(&self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error>;
+    fn restore(&self, layout_key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
+        self.rows().restore(layout_key, value)
+    }
     /// Ends recovery: `cursor` is the layout key in the table's mark, `time` the stream time there.
     fn recovered(&self, cursor: Option<&[u8]>, time: i64) -> Result<(), Error>;
     /// Returns the stream time that its rows are of, for its mark.
@@ -63,15 +68,25 @@ pub trait TablePartition {
     ///
     /// # Errors
     /// A row does not serialize, or is too large.
-    fn check_hand(&self) -> Result<(), Error>;
+    fn check_hand(&self) -> Result<(), Error> {
+        self.rows().check_hand()
+    }
     /// Looks at the rows that the current event has changed: they keep the rules of their fields, and would come back.
-    fn check(&self) -> Result<(), Error>;
+    fn check(&self) -> Result<(), Error> {
+        self.rows().check()
+    }
     /// Rows that could not be read since the last commit: the next one sends them, with the tombstones of their keys.
-    fn take_aside(&self) -> Vec<Aside>;
+    fn take_aside(&self) -> Vec<Aside> {
+        self.rows().take_aside()
+    }
     /// Serializes the changed rows.
-    fn prepare(&self) -> Result<(), Error>;
+    fn prepare(&self) -> Result<(), Error> {
+        self.rows().prepare()
+    }
     /// Runs `f` over the serialized rows.
-    fn with_batch(&self, f: &mut dyn FnMut(&RowBatch));
+    fn with_batch(&self, f: &mut dyn FnMut(&RowBatch)) {
+        self.rows().with_batch(f);
+    }
     /// Appends the layout key of the last closed row; `false` when there is none.
     fn cursor(&self, out: &mut Vec<u8>) -> bool;
     /// Whether the cursor moved since the last commit.
@@ -82,23 +97,43 @@ pub trait TablePartition {
     fn aborted(&self) -> Result<(), Error>;
     /// Rows for the store and the number of the commit they are of; `None` while a round is under way, or when no row changed
     /// unless `bare`.
-    fn take_unstored(&self, bare: bool) -> Option<(Vec<RowWrite>, u64)>;
+    fn take_unstored(&self, bare: bool) -> Option<(Vec<RowWrite>, u64)> {
+        self.rows().take_round(bare)
+    }
     /// Number of rows that await the store.
-    fn unstored(&self) -> usize;
+    fn unstored(&self) -> usize {
+        self.rows().unstored()
+    }
     /// Whether the cache is full of rows that await the store.
-    fn is_full(&self) -> bool;
+    fn is_full(&self) -> bool {
+        self.rows().is_full()
+    }
     /// The round of this commit number is durable.
-    fn stored(&self, round: u64);
+    fn stored(&self, round: u64) {
+        self.rows().stored(round);
+    }
     /// The round failed.
-    fn not_stored(&self);
+    fn not_stored(&self) {
+        self.rows().not_stored();
+    }
     /// See `idle`: where stream time may rise to by the wall clock.
     fn idle_target(&self, wall: i64) -> Option<i64>;
     /// A row as of the last commit, at whose end this was stream time: its bytes, by its layout key. The cache stays as it is.
-    fn committed_row(&self, layout_key: &[u8], stream_time: i64) -> Result<Option<Vec<u8>>, Error>;
+    fn committed_row(
+        &self,
+        layout_key: &[u8],
+        _stream_time: i64,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        self.rows().committed_row(layout_key)
+    }
     /// Rows as of the last commit, some at a time, in the order of their layout keys. The cache stays as it is.
-    fn committed_rows(&self, scan: &Scan, stream_time: i64) -> Result<Chunk, Error>;
+    fn committed_rows(&self, scan: &Scan, _stream_time: i64) -> Result<Chunk, Error> {
+        self.rows().committed_rows(scan)
+    }
     /// Rows in the cache.
-    fn cached(&self) -> usize;
+    fn cached(&self) -> usize {
+        self.rows().cached()
+    }
     /// For the handles.
     fn as_any(self: Rc<Self>) -> Rc<dyn Any>;
 }

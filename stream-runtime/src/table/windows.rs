@@ -25,14 +25,14 @@ impl<S: TableSpec> Table<S> {
     /// # struct Hourly { views: u64 }
     /// #[agent(topic = "views", sink = "seen")]
     /// async fn count(view: Event<String>, mut hours: Table<Hourly>) -> String {
-    ///     hours.update_at(view.time(), view.key(), |hour| hour.views += 1);
+    ///     hours.update_at(view.key(), view.time(), |hour| hour.views += 1);
     ///     "seen".to_owned()
     /// }
     /// ```
     pub fn update_at<Q, F>(
         &mut self,
-        time: DateTime<Utc>,
         key: &Q,
+        time: DateTime<Utc>,
         f: F,
     ) -> <S::Kind as Updates<S::Value, F>>::Out
     where
