@@ -16,6 +16,14 @@ lint:
     cargo clippy --workspace --all-targets --locked -- -D warnings
     RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
+# The library with each feature alone, and with none.
+features:
+    #!/usr/bin/env bash
+    set -eu
+    for feature in '' broker cli inventory metrics mimalloc web; do
+        cargo clippy -p stream-runtime --locked --no-default-features --features "$feature" -- -D warnings
+    done
+
 # Licences, duplicates and sources of dependencies; needs cargo-deny.
 deny:
     cargo deny check licenses bans sources

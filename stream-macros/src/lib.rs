@@ -20,6 +20,7 @@ mod shape;
 mod state;
 mod table;
 mod topic;
+mod without;
 
 use proc_macro::TokenStream;
 
@@ -87,4 +88,18 @@ pub fn page(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn join(args: TokenStream, item: TokenStream) -> TokenStream {
     join::attribute(args.into(), item.into()).into()
+}
+
+/// Stands for `#[command]` where stream-runtime is built without its feature `cli`.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn without_cli(_: TokenStream, item: TokenStream) -> TokenStream {
+    without::feature("#[command]", "cli", item.into()).into()
+}
+
+/// Stands for `#[page]` where stream-runtime is built without its feature `web`.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn without_web(_: TokenStream, item: TokenStream) -> TokenStream {
+    without::feature("#[page]", "web", item.into()).into()
 }

@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
+pub(crate) mod client_settings;
+pub(crate) mod ending;
+pub(crate) mod in_process;
 mod listed;
+pub(crate) mod local_broker;
 mod only;
 mod plan;
+pub(crate) mod plan_lock;
 mod run;
 mod settings;
 mod states;
 #[cfg(test)]
 mod tests;
+#[cfg(not(feature = "broker"))]
+mod without_broker;
 
 pub use crate::topology::{OnGap, Start};
 use crate::worker::{NewTopics, OnForeignCommit};
@@ -33,6 +40,7 @@ pub(crate) use states::States;
 ///     App::new("voltage").main()
 /// }
 /// ```
+#[must_use = "an app runs with `main` or `run`"]
 #[derive(Clone, Debug)]
 pub struct App {
     pub(crate) name: String,

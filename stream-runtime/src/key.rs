@@ -42,6 +42,7 @@ use std::{fmt, hash::Hash};
 /// ```
 /// use stream_runtime::{KeyError, StreamKey};
 /// use stream_runtime::prelude::*;
+/// use stream_runtime::testing::TestApp;
 ///
 /// #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 /// struct OrderKey { id: u64 }

@@ -1,4 +1,14 @@
 #![doc = include_str!("docs/guide.md")]
+// What only commands, pages or the broker use is not missed by the others.
+#![cfg_attr(
+    not(all(
+        feature = "cli",
+        feature = "web",
+        feature = "broker",
+        feature = "metrics"
+    )),
+    allow(dead_code, unused_imports)
+)]
 
 // So that the attributes work in this crate as they do in a user's.
 #[allow(unused_extern_crates)]
@@ -11,6 +21,7 @@ compile_error!(
 
 mod app;
 mod background;
+#[cfg(feature = "cli")]
 mod cli;
 mod clock;
 mod codec;
@@ -46,12 +57,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[doc = include_str!("docs/agent.md")]
 pub use stream_macros::agent;
+#[cfg(feature = "cli")]
 #[doc = include_str!("docs/command.md")]
 pub use stream_macros::command;
 #[doc = include_str!("docs/crontab.md")]
 pub use stream_macros::crontab;
 #[doc = include_str!("docs/join.md")]
 pub use stream_macros::join;
+#[cfg(feature = "web")]
 #[doc = include_str!("docs/page.md")]
 pub use stream_macros::page;
 #[doc = include_str!("docs/record.md")]
@@ -66,6 +79,12 @@ pub use stream_macros::task;
 pub use stream_macros::timer;
 #[doc = include_str!("docs/topic.md")]
 pub use stream_macros::topic;
+/// Refuses, because commands need the feature `cli`.
+#[cfg(not(feature = "cli"))]
+pub use stream_macros::without_cli as command;
+/// Refuses, because pages need the feature `web`.
+#[cfg(not(feature = "web"))]
+pub use stream_macros::without_web as page;
 
 pub use app::Agents;
 pub use app::App;
@@ -81,15 +100,22 @@ pub use background::JobParam;
 pub use background::JobParameter;
 pub use background::Reading;
 pub use background::TableReader;
+#[cfg(feature = "cli")]
 pub use cli::AppHandle;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub use cli::CommandOutput;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub use cli::CommandParam;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub use cli::CommandParameter;
+#[cfg(feature = "cli")]
 pub use cli::ReadRecord;
+#[cfg(feature = "cli")]
 pub use cli::Records;
+#[cfg(feature = "cli")]
 pub use cli::WorkerRun;
 pub use error::Action;
 pub use error::Error;
@@ -159,21 +185,23 @@ pub mod fields {
 /// What an app needs, in one `use`.
 pub mod prelude {
     pub use crate::App;
+    #[cfg(feature = "cli")]
     pub use crate::AppHandle;
     pub use crate::Closed;
     pub use crate::Due;
+    pub use crate::Error;
     pub use crate::Event;
     pub use crate::GlobalTable;
     pub use crate::Headers;
     pub use crate::Key;
     pub use crate::Merge;
-    pub use crate::OnGap::{Skip, Stop};
-    pub use crate::ProcessingGuarantee::{AtLeastOnce, ExactlyOnce};
+    pub use crate::OnGap;
+    pub use crate::ProcessingGuarantee;
     pub use crate::Producer;
     pub use crate::Record;
     pub use crate::Result;
     pub use crate::ResultExt;
-    pub use crate::Start::{Earliest, Latest};
+    pub use crate::Start;
     pub use crate::State;
     pub use crate::Stream;
     pub use crate::Table;
@@ -189,8 +217,6 @@ pub mod prelude {
     pub use crate::state;
     pub use crate::table;
     pub use crate::task;
-    pub use crate::testing::TestApp;
-    pub use crate::testing::at;
     pub use crate::timer;
     pub use crate::topic;
     pub use chrono::DateTime;
@@ -204,8 +230,11 @@ pub mod __private {
     pub use crate::__register as register;
     pub use crate::__stand_in as stand_in;
     pub use crate::AsRecord;
+    #[cfg(feature = "cli")]
     pub use crate::CommandOutput;
+    #[cfg(feature = "cli")]
     pub use crate::CommandParam;
+    #[cfg(feature = "cli")]
     pub use crate::CommandParameter;
     pub use crate::DecodeError;
     pub use crate::EncodeError;
@@ -219,8 +248,11 @@ pub mod __private {
     pub use crate::app::Listing;
     pub use crate::background::JobDescriptor;
     pub use crate::background::When;
+    #[cfg(feature = "cli")]
     pub use crate::cli::CommandCx;
+    #[cfg(feature = "cli")]
     pub use crate::cli::CommandDescriptor;
+    #[cfg(feature = "cli")]
     pub use crate::cli::CommandFuture;
     pub use crate::codecs;
     pub use crate::fields::Coerce;
@@ -304,11 +336,16 @@ pub mod __private {
     pub use crate::topology::StateFuture;
     pub use crate::topology::TableDescriptor;
     pub use crate::topology::TopicDescriptor;
+    #[cfg(feature = "web")]
     pub use crate::web::PageBody;
     pub use crate::web::PageDescriptor;
+    #[cfg(feature = "web")]
     pub use crate::web::PageOutput;
+    #[cfg(feature = "web")]
     pub use crate::web::PageParameter;
+    #[cfg(feature = "web")]
     pub use crate::web::Request;
+    #[cfg(feature = "cli")]
     pub use clap;
     #[cfg(feature = "inventory")]
     pub use inventory;

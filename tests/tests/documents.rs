@@ -99,7 +99,9 @@ fn every_option_is_on_the_page_of_its_attribute() {
     }
     let lib = fs::read_to_string(source("stream-macros").join("lib.rs")).unwrap();
     // `#[field]` is read by `#[record]` and `#[table]`, and is not an attribute macro itself.
-    let attributes = lib.matches("#[proc_macro_attribute]").count() + 1;
+    // Those that stand where a feature is missing take no options.
+    let stand_ins = lib.matches("pub fn without_").count();
+    let attributes = lib.matches("#[proc_macro_attribute]").count() - stand_ins + 1;
     assert_eq!(specs.0.len(), attributes, "{:?}", specs.0.keys());
     let mut missing = Vec::new();
     for (attribute, legal) in &specs.0 {

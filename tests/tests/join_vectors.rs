@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use stream_runtime::prelude::*;
+use stream_runtime::testing::{TestApp, at};
 use tests::joins::{self, Scenario};
 
 #[record(timestamp = time)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use stream_runtime::prelude::*;
+use stream_runtime::testing::{TestApp, at};
 
 #[record(timestamp = time)]
 struct Reading {
@@ -64,8 +65,8 @@ macro_rules! tables {
                 }
             }
 
-            pub fn app() -> TestApp {
-                TestApp::only((collect, close))
+            pub fn app() -> stream_runtime::testing::TestApp {
+                stream_runtime::testing::TestApp::only((collect, close))
             }
         })*
 

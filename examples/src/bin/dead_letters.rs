@@ -105,6 +105,7 @@ fn sample() -> Vec<Payment> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stream_runtime::testing::TestApp;
 
     #[test]
     fn three_are_paid_and_three_are_answered() {

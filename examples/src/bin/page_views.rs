@@ -84,6 +84,7 @@ fn sample() -> Vec<View> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stream_runtime::testing::{TestApp, at};
 
     #[test]
     fn every_view_counts_in_its_country_whatever_its_user_s_partition() {

@@ -92,6 +92,7 @@ fn sample() -> Vec<Click> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stream_runtime::testing::{TestApp, at};
 
     #[test]
     fn clicks_that_are_near_each_other_are_one_session() {

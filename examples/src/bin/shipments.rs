@@ -99,6 +99,7 @@ fn sample() -> (Vec<Order>, Vec<Payment>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stream_runtime::testing::{TestApp, at};
 
     #[test]
     fn orders_are_shipped_with_their_payments_or_told_alone() {

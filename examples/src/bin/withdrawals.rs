@@ -112,6 +112,7 @@ fn sample() -> Vec<Withdrawal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stream_runtime::testing::{TestApp, at};
 
     #[test]
     fn bob_is_told_of_once_and_every_window_is_summed() {

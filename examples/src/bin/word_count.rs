@@ -77,6 +77,7 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stream_runtime::testing::TestApp;
 
     #[tokio::test]
     async fn a_sentence_falls_into_words() {

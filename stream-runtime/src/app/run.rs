@@ -103,10 +103,8 @@ impl WorkerRuntime<'_> {
         let sends = functions.iter().flat_map(|one| one.sends());
         let sends = sends.chain(pages.iter().flat_map(|page| page.sends()));
         let outlet = outlet(self.app, sends, &settings)?;
-        settings.address = Some(
-            self.web
-                .advertised(settings.properties.bootstrap().unwrap_or_default()),
-        );
+        let broker = settings.properties.bootstrap().unwrap_or_default();
+        settings.address = self.web.advertised(broker);
         let client = Client::new(self.token);
         let cx = BackgroundContext::new(
             &plan.app,

@@ -9,6 +9,7 @@
 /// # let _ = app;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ProcessingGuarantee {
     /// Inputs, tables and outputs are of one cut after any crash.
     #[default]

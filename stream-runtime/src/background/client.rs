@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::http::header::{AUTHORIZATION, HOST};
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{Method, Request};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -17,13 +17,13 @@ use super::token::Token;
 use crate::sync::Mutex;
 
 /// How long a connection may take to succeed.
-const CONNECT: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long an answer may take: the one who is asked may first have to ask the group.
-const ANSWER: Duration = Duration::from_secs(3);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of an answer, at most.
-const LARGEST: usize = 64 << 20;
+const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// Connections to one address that are kept.
-const KEPT: usize = 4;
+const KEPT_CONNECTIONS: usize = 4;
 
 type Connection = SendRequest<Full<Bytes>>;
 
@@ -41,7 +41,7 @@ impl Client {
         }
     }
 
-    /// Sends a body to a path, and returns what is answered. Only for questions that may be asked twice.
+    /// Sends a body to a path, and returns what is answered: status and body. Only for questions that may be asked twice.
     ///
     /// # Errors
     /// Nobody answers there in time.
@@ -50,7 +50,7 @@ impl Client {
         address: &str,
         path: &str,
         body: Vec<u8>,
-    ) -> Result<(StatusCode, Bytes), String> {
+    ) -> Result<(u16, Bytes), String> {
         let body = Bytes::from(body);
         let kept = self.kept(address);
         if let Some(kept) = kept
@@ -73,7 +73,7 @@ impl Client {
     fn keep(&self, address: &str, connection: Connection) {
         let mut idle = self.idle.lock();
         let all = idle.entry(address.to_owned()).or_default();
-        if all.len() < KEPT && !connection.is_closed() {
+        if all.len() < KEPT_CONNECTIONS && !connection.is_closed() {
             all.push(connection);
         }
     }
@@ -84,7 +84,7 @@ impl Client {
         path: &str,
         body: &Bytes,
         mut connection: Connection,
-    ) -> Result<(StatusCode, Bytes), String> {
+    ) -> Result<(u16, Bytes), String> {
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(path)
@@ -101,21 +101,22 @@ impl Client {
                 .map_err(|error| error.to_string())?;
             let answer = connection.send_request(request).await;
             let (head, body) = answer.map_err(|error| error.to_string())?.into_parts();
-            let body = Limited::new(body, LARGEST).collect().await;
+            let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
             let body = body.map_err(|error| error.to_string())?.to_bytes();
-            Ok::<_, String>((head.status, body))
+            Ok::<_, String>((head.status.as_u16(), body))
         };
-        let answer = timeout(ANSWER, asked).await;
-        let answer = answer.map_err(|_| format!("no answer within {} s", ANSWER.as_secs()))??;
+        let answer = timeout(ANSWER_TIMEOUT, asked).await;
+        let answer =
+            answer.map_err(|_| format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))??;
         self.keep(address, connection);
         Ok(answer)
     }
 }
 
 async fn connect(address: &str) -> Result<Connection, String> {
-    let stream = timeout(CONNECT, TcpStream::connect(address)).await;
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
     let stream = stream
-        .map_err(|_| format!("no connection within {} s", CONNECT.as_secs()))?
+        .map_err(|_| format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))?
         .map_err(|error| error.to_string())?;
     let _ = stream.set_nodelay(true);
     let (sender, connection) = handshake(TokioIo::new(stream))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::client::Client;
+use super::Client;
 use super::route::{Reads, Router};
 use crate::error::{Error, Kind};
 use crate::producer::Outlet;
@@ -15,9 +15,9 @@ use crate::task::States;
 use crate::worker::WorkerHandle;
 
 /// Longest wait for the rows of a global table that are being read.
-const PATIENCE: Duration = Duration::from_secs(5);
+const GLOBAL_ROWS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two looks at whether they are complete.
-const LOOK: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A worker's resources, its way out, and the worker itself. Clones share them.
 #[derive(Clone)]
@@ -114,10 +114,10 @@ impl BackgroundContext {
         loop {
             let replica = self.0.worker.replicas.get(table);
             let waits = matches!(&replica, Err(error) if error.is_stopped());
-            if !waits || began.elapsed() > PATIENCE || self.0.worker.stop.is_asked() {
+            if !waits || began.elapsed() > GLOBAL_ROWS_TIMEOUT || self.0.worker.stop.is_asked() {
                 return replica;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 

@@ -7,6 +7,7 @@
 //! | `reader`, `lookup` | `TableReader`, and the tables that it finds |
 //! | `route`, `client`, `wire`, `token` | whom to ask for a row, and how |
 
+#[cfg(feature = "web")]
 mod client;
 mod cx;
 mod descriptor;
@@ -17,7 +18,10 @@ mod route;
 mod run;
 mod token;
 pub(crate) mod wire;
+#[cfg(not(feature = "web"))]
+mod without_client;
 
+#[cfg(feature = "web")]
 pub(crate) use client::Client;
 pub use cx::BackgroundContext;
 pub(crate) use descriptor::Then;
@@ -27,3 +31,5 @@ pub use reader::{AllRows, Reading, TableReader};
 pub(crate) use route::{Asking, Found, Of, Reads, Router};
 pub(crate) use run::{start, unpanicked};
 pub(crate) use token::Token;
+#[cfg(not(feature = "web"))]
+pub(crate) use without_client::Client;

@@ -6,9 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
-
-use super::client::Client;
+use super::Client;
 use super::wire::{self, Question};
 use crate::error::{Error, Kind};
 use crate::key::partition_of;
@@ -17,9 +15,9 @@ use crate::topology::TableDescriptor;
 use crate::worker::{Answer, Ask, NotHere, Owner, WorkerHandle, Workers};
 
 /// How long a rebalance, or a worker that is gone, is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const OWNER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval between checks whether somebody has the partition now.
-const LOOK: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Which partition is meant.
 #[derive(Clone, Debug)]
@@ -130,14 +128,14 @@ impl Router {
             if let Some(count) = handle.partitions_of(table.name) {
                 return Ok(count);
             }
-            if began.elapsed() > PATIENCE || handle.stop.is_asked() {
+            if began.elapsed() > OWNER_TIMEOUT || handle.stop.is_asked() {
                 let text = format!(
                     "table `{}`: the worker is not that far yet: ask again",
                     table.name
                 );
                 return Err(Error::new(Kind::Stopped, text));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 
@@ -166,10 +164,10 @@ impl Router {
                 Here::Worker(handle) => handle.stop.is_asked(),
                 Here::Nobody { .. } => false,
             };
-            if here || ends || began.elapsed() > PATIENCE {
+            if here || ends || began.elapsed() > OWNER_TIMEOUT {
                 return Err(missing(table, &of, partition, &why));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 
@@ -251,6 +249,11 @@ impl Router {
         } = owner;
         let question = Question::new(&self.app, worker, table, partition, partitions, ask);
         let never = |text: String| Asked::Never(Error::new(Kind::Refused, text));
+        if !cfg!(feature = "web") {
+            return never(format!(
+                "the row is with the worker at {address}, and this program was built without the feature `web` of stream-runtime, with which workers ask each other"
+            ));
+        }
         let question = match question.to_bytes() {
             Ok(bytes) => bytes,
             Err(text) => return never(text),
@@ -268,23 +271,23 @@ impl Router {
         };
         let said = || String::from_utf8_lossy(&body).trim_end().to_owned();
         match status {
-            StatusCode::OK => match wire::answer_from_bytes(ask, &body) {
+            200 => match wire::answer_from_bytes(ask, &body) {
                 Ok(answer) => Asked::Answered(answer),
                 Err(error) => never(format!(
                     "the worker at {address} answers what is not understood: {error}"
                 )),
             },
-            StatusCode::UNAUTHORIZED => never(format!(
+            401 => never(format!(
                 "the worker at {address} wants another token: give all workers of the app, and commands that read tables, the same --web-token-file"
             )),
-            StatusCode::CONFLICT => never(format!("the worker at {address}: {}", said())),
-            StatusCode::INTERNAL_SERVER_ERROR => {
+            // A conflict: in what it is asked for.
+            409 => never(format!("the worker at {address}: {}", said())),
+            500 => {
                 let text = format!("the worker at {address}: {}", said());
                 Asked::Never(Error::new(Kind::Stopped, text))
             }
-            StatusCode::MISDIRECTED_REQUEST | StatusCode::SERVICE_UNAVAILABLE => {
-                Asked::Elsewhere(format!("its worker at {address} says: {}", said()))
-            }
+            // Another worker is there, or it does not serve now.
+            421 | 503 => Asked::Elsewhere(format!("its worker at {address} says: {}", said())),
             other => Asked::Elsewhere(format!(
                 "at {address} somebody answers {other}: is that a worker of {}?",
                 self.app

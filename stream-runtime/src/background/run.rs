@@ -19,13 +19,13 @@ use crate::schedule::Schedule;
 use crate::sync::Mutex;
 
 /// Interval between checks whether the worker has recovered, and whether it leads.
-const LOOK: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// Longest rest before the wall clock is looked at again: it may be set.
-const REST: Duration = Duration::from_secs(20);
+const LONGEST_REST: Duration = Duration::from_secs(20);
 /// By how much the wall clock may be set back without a crontab's time being met again.
 const BACK: TimeDelta = TimeDelta::hours(1);
 /// How long tasks that began with the worker may take to end with it: most are loops.
-const GOODBYE: Duration = Duration::from_secs(1);
+const TASK_END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Functions beside the streams of a worker that runs.
 pub(crate) struct Running {
@@ -104,7 +104,7 @@ impl Running {
         let _ = self.stop.send(true);
         let runtime = self.runtime.clone();
         let flushed = runtime.block_on(async {
-            end(&mut self.starts, bound.min(GOODBYE)).await;
+            end(&mut self.starts, bound.min(TASK_END_TIMEOUT)).await;
             end(&mut self.calls, bound).await;
             let mut last = JoinSet::new();
             for descriptor in self.all.iter().filter(|d| d.when == When::Stop) {
@@ -179,7 +179,7 @@ impl Caller {
             };
             while let Ok(left) = (next - Utc::now()).to_std() {
                 // A little more, so that the clock has surely passed it.
-                let rest = (left + Duration::from_millis(1)).min(REST);
+                let rest = (left + Duration::from_millis(1)).min(LONGEST_REST);
                 if self.rests(rest).await {
                     return;
                 }
@@ -238,7 +238,7 @@ impl Caller {
             return;
         }
         while self.descriptor.on_leader && !self.cx.worker().is_leader() {
-            if self.rests(LOOK).await {
+            if self.rests(CHECK_INTERVAL).await {
                 return;
             }
         }
@@ -248,7 +248,7 @@ impl Caller {
     /// Waits until the worker's partitions have recovered; `false` when it stops before.
     async fn recovered(&mut self) -> bool {
         while !self.cx.worker().has_recovered() {
-            if self.rests(LOOK).await {
+            if self.rests(CHECK_INTERVAL).await {
                 return false;
             }
         }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "web")]
 use axum::http::HeaderMap;
+#[cfg(feature = "web")]
 use axum::http::header::{AUTHORIZATION, HeaderValue};
 
 use crate::error::{Error, Kind};
@@ -45,6 +47,7 @@ impl Token {
     }
 
     /// The header's value.
+    #[cfg(feature = "web")]
     pub(crate) fn bearer(&self) -> HeaderValue {
         let value = HeaderValue::from_str(&format!("Bearer {}", self.0));
         let mut value = value.unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
@@ -53,6 +56,7 @@ impl Token {
     }
 
     /// Whether a request shows it.
+    #[cfg(feature = "web")]
     pub(crate) fn is_in(&self, headers: &HeaderMap) -> bool {
         let offered = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let offered = offered.and_then(|value| {
@@ -64,6 +68,7 @@ impl Token {
 }
 
 /// Compares in a time that does not tell how much is right.
+#[cfg(feature = "web")]
 fn is_same(own: &[u8], offered: &[u8]) -> bool {
     let mut differs = u8::from(own.len() != offered.len());
     for (at, byte) in own.iter().enumerate() {

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::args::{Global, WorkerArgs};
 use super::connection;
 use super::error::CliError;
-use super::plan_lock::Guard;
 use super::readers::{self, Readers};
 use super::records::{ReadRecord, ReadTopic, Records};
 use super::worker;
+use crate::app::in_process::{self, InProcess};
+use crate::app::plan_lock::Guard;
 use crate::app::{App, States};
 use crate::background::Router;
 use crate::error::Error;
@@ -367,6 +368,7 @@ impl AppHandle {
 ///     Ok(())
 /// }
 /// ```
+#[must_use = "a worker runs with `run`"]
 pub struct WorkerRun {
     handle: AppHandle,
     args: WorkerArgs,
@@ -433,18 +435,24 @@ impl WorkerRun {
         let guard = match scratch {
             // Its state is gone with it.
             true => Guard::default(),
-            false => worker::guard(&app, &self.args, &inner.properties, &inner.global.data_dir)
-                .map_err(CliError::into_error)?,
+            false => in_process::guard(
+                &app,
+                &self.args.plan_lock,
+                &inner.properties,
+                &inner.global.data_dir,
+            )
+            .map_err(CliError::into_error)?,
         };
-        worker::beside(
+        let worker = InProcess {
             app,
             states,
-            self.args,
-            inner.properties.clone(),
-            inner.global.data_dir.clone(),
-            inner.global.token()?,
+            options: self.args.options(),
+            door: worker::door(&self.args, inner.global.token()?),
+            configured: inner.properties.clone(),
+            data_dir: inner.global.data_dir.clone(),
+            broker_port: self.args.broker_port,
             guard,
-        )
-        .await
+        };
+        worker.run().await
     }
 }

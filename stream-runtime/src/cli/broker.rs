@@ -3,8 +3,8 @@
 use super::args::{BrokerArgs, Output};
 use super::context::Context;
 use super::error::{CliError, CliResult, output_error};
-use super::local_broker::Place;
 use super::signal::Signals;
+use crate::app::local_broker::Place;
 use std::io::Write;
 
 pub(crate) fn run(cx: &Context<'_>, args: &BrokerArgs) -> CliResult {

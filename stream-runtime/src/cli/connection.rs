@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::error::{CliError, CliResult};
-use super::local_broker::{Host, Place};
+use crate::app::local_broker::{Host, Place};
 use crate::kafka::Properties;
 
 /// Settings to talk to the configured broker, else to the one that runs for this directory.

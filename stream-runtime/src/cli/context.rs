@@ -18,9 +18,9 @@ use crate::producer;
 use crate::topology::Plan;
 
 /// How long a question to the broker may take.
-const PATIENCE: Duration = Duration::from_secs(8);
+const BROKER_TIMEOUT: Duration = Duration::from_secs(8);
 /// The same where the answer is not needed.
-const GLANCE: Duration = Duration::from_secs(2);
+const OPTIONAL_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The app, the global options, the settings of the Kafka client.
 pub(crate) struct Context<'a> {
@@ -96,7 +96,7 @@ impl<'a> Context<'a> {
     }
 
     pub(crate) fn admin(&self, properties: &Properties) -> CliResult<Admin> {
-        Admin::new(properties, PATIENCE).map_err(CliError::from)
+        Admin::new(properties, BROKER_TIMEOUT).map_err(CliError::from)
     }
 
     /// Makes `topic` if it does not exist, as the app would.
@@ -145,7 +145,7 @@ impl<'a> Context<'a> {
             return Ok(plan);
         }
         let topics = self.client().and_then(|properties| {
-            let admin = Admin::new(&properties, GLANCE)?;
+            let admin = Admin::new(&properties, OPTIONAL_ANSWER_TIMEOUT)?;
             Ok(admin.topics()?)
         });
         match topics {

@@ -21,6 +21,7 @@ use super::{
     worker,
 };
 use crate::app::App;
+use crate::app::in_process::{self, InProcess};
 use crate::error::{Error, Kind};
 
 /// A command that every app has.
@@ -283,11 +284,19 @@ async fn run(app: App) -> Result<(), Error> {
         return Err(Error::new(Kind::Configuration, app.mistakes.join("\n")));
     }
     let properties = settings::properties(&app, &global, &matches).map_err(CliError::into_error)?;
-    let guard =
-        worker::guard(&app, &args, &properties, &global.data_dir).map_err(CliError::into_error)?;
-    let states = app.all_states().make().await?;
-    let token = global.token()?;
-    worker::beside(app, states, args, properties, global.data_dir, token, guard).await
+    let guard = in_process::guard(&app, &args.plan_lock, &properties, &global.data_dir)
+        .map_err(CliError::into_error)?;
+    let worker = InProcess {
+        states: app.all_states().make().await?,
+        app,
+        options: args.options(),
+        door: worker::door(&args, global.token()?),
+        configured: properties,
+        data_dir: global.data_dir,
+        broker_port: args.broker_port,
+        guard,
+    };
+    worker.run().await
 }
 
 /// Runs a command of the app's own.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `main`, `args`, `settings`, `context`, `connection`, `logging`, `error` | from the words of the command line to a command, and how it ends |
 //! | `worker`, `partitions`, `progress`, `signal` | `worker`, and its partitions on the terminal |
-//! | `broker`, `local_broker` | `broker`: the development broker of a directory |
+//! | `broker` | `broker`: the development broker of a directory |
 //! | `send`, `tail`, `topic_reader`, `known`, `records` | records in and out, by what the app knows of a topic |
 //! | `topics`, `rows`, `functions`, `plan`, `plan_view`, `plan_lock` | what there is, and the plan that is kept |
 //! | `dead_letters`, `reset` | letters sent again; offsets and tables together |
@@ -22,7 +22,6 @@ pub(crate) mod dead_letters;
 mod error;
 mod functions;
 mod known;
-mod local_broker;
 mod logging;
 mod main;
 mod partitions;

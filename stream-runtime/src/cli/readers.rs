@@ -12,7 +12,7 @@ use crate::topology::{Plan, TableDescriptor};
 use crate::worker::{Crew, Followed, Workers, follow};
 
 /// How long a question to the broker may take.
-const PATIENCE: Duration = Duration::from_secs(8);
+const BROKER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The way to the workers, as long as a command lives.
 pub(super) struct Readers {
@@ -28,7 +28,7 @@ impl Readers {
     ) -> Result<Self, Error> {
         let plan = plan(app)?;
         let (workers, id) = (Workers::default(), plan.app.clone());
-        let admin = || Admin::new(properties, PATIENCE).map_err(Error::from);
+        let admin = || Admin::new(properties, BROKER_TIMEOUT).map_err(Error::from);
         let topic = plan.workers_topic();
         if admin()?.topic(&topic)?.is_none() {
             let text = format!("no worker of {id} is running: there is no topic `{topic}`");
@@ -58,7 +58,7 @@ pub(super) fn global(
         let text = format!("table `{}` is not global", table.name);
         Error::new(Kind::Topology, text)
     })?;
-    let admin = Admin::new(properties, PATIENCE)?;
+    let admin = Admin::new(properties, BROKER_TIMEOUT)?;
     Followed::start(planned, &plan.app, properties, admin)
 }
 

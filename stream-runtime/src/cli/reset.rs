@@ -12,7 +12,6 @@ use super::args::{Output, ResetArgs};
 use super::confirm::confirmed;
 use super::context::Context;
 use super::error::{CliError, CliResult};
-use super::plan_lock;
 use super::print::{json, line};
 use crate::kafka::{Admin, Place, TopicPartition};
 use crate::task::signature;
@@ -211,7 +210,7 @@ impl Work {
         // With a repartition topic go the group's offsets in it; the workers tell again where they are.
         let gone = [&self.repartition[..], &self.windows, &self.workers].concat();
         delete(admin, &gone)?;
-        plan_lock::forget(cx.data_dir(), cx.id())
+        crate::app::plan_lock::forget(cx.data_dir(), cx.id())
     }
 
     fn partitions_of<'a>(&self, topics: impl Iterator<Item = &'a String>) -> Vec<TopicPartition> {

@@ -5,6 +5,7 @@ use clap::parser::ValueSource;
 
 use super::args::Global;
 use super::error::{CliError, CliResult};
+use crate::app::client_settings::set;
 use crate::app::{App, check_instance_id};
 use crate::kafka::Properties;
 
@@ -17,16 +18,7 @@ pub(super) fn properties(
     global: &Global,
     matches: &ArgMatches,
 ) -> CliResult<Properties> {
-    let mut properties = Properties::default();
-    if let Some(broker) = &app.connection.broker {
-        properties.set_broker(broker);
-    }
-    if let Some(login) = &app.connection.sasl_plain {
-        properties.set_sasl_plain(&login.username, &login.password);
-    }
-    for (name, value) in &app.connection.kafka {
-        set(&mut properties, name, value, "App::kafka")?;
-    }
+    let mut properties = app.client_settings()?;
     if let Some(path) = &global.config {
         for notice in properties.load(path).map_err(|error| {
             CliError::usage(error)
@@ -51,16 +43,6 @@ pub(super) fn properties(
         check_instance_id(id).map_err(|error| CliError::usage(format!("{}: {error}", told())))?;
     }
     Ok(properties)
-}
-
-fn set(properties: &mut Properties, name: &str, value: &str, by: &str) -> CliResult {
-    // Not the value: it may be a secret.
-    let wrong = |error: String| CliError::usage(format_args!("{by} {name}: {error}"));
-    if let Some(notice) = properties.set_at(name, value, by).map_err(wrong)? {
-        tracing::warn!("{by}: {notice}");
-    }
-    // What came before was right, so a mistake is this one's.
-    properties.check().map_err(wrong)
 }
 
 #[cfg(test)]

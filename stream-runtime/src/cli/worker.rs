@@ -1,32 +1,27 @@
 //! `worker`: the agents at work.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::runtime::Handle;
 
 use super::args::{ForeignArg, GuaranteeArg, WorkerArgs};
 use super::context::Context;
 use super::error::{CliError, CliResult};
-use super::local_broker::{Joined, Place};
 use super::partitions::Shown;
-use super::plan_lock::{self, Guard, On};
-use crate::app::{App, ProcessingGuarantee, States, WorkerOptions, WorkerRuntime, not_together};
+use crate::app::in_process::{Broker, failures, on};
+use crate::app::{App, ProcessingGuarantee, WorkerOptions, WorkerRuntime, plan_lock};
 use crate::background::Token;
-use crate::error::{Error, Kind, counted};
-use crate::kafka::Properties;
+use crate::error::counted;
 use crate::web::{Door, Port, Server};
 use crate::worker::{Ended, OnForeignCommit, Status, Stop, WorkerSettings, signals};
 
 /// What an orderly end may take beyond the waits that `shutdown_timeout` bounds.
-const STUCK: Duration = Duration::from_secs(10);
+const END_SLACK: Duration = Duration::from_secs(10);
 
 /// `worker` of the command line.
 pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     // Before anything that takes time: who is asked to end while it starts ends in order, too.
     let stop = Stop::new();
-    let bound = 2 * shutdown_timeout(cx.app(), args) + STUCK;
+    let bound = 2 * shutdown_timeout(cx.app(), args) + END_SLACK;
     signals::listen(stop.clone(), bound)
         .map_err(|error| CliError::failure(format_args!("cannot listen for signals: {error}")))?;
     let plan = cx.plan()?;
@@ -70,67 +65,9 @@ fn shutdown_timeout(app: &App, args: &WorkerArgs) -> Duration {
     args.shutdown_timeout.unwrap_or(app.shutdown_timeout)
 }
 
-fn on(configured: &Properties) -> On {
-    match configured.bootstrap() {
-        Some(_) => On::Named,
-        None => On::Development,
-    }
-}
-
-/// The comparison with the plan that was kept, for a worker that runs inside a program; what does not fit together is
-/// told later.
-pub(super) fn guard(
-    app: &App,
-    args: &WorkerArgs,
-    configured: &Properties,
-    data_dir: &Path,
-) -> CliResult<Guard> {
-    match app.plan() {
-        Ok(plan) => plan_lock::at_start(app, &plan, &args.plan_lock, data_dir, on(configured)),
-        Err(_) => Ok(Guard::default()),
-    }
-}
-
-/// The broker a worker talks to.
-pub(super) enum Broker {
-    /// Named by a setting.
-    Configured(Properties),
-    /// The one of the directory.
-    Local(Properties, Joined),
-}
-
-impl Broker {
-    pub(super) fn find(
-        configured: &Properties,
-        data_dir: &Path,
-        port: Option<u16>,
-    ) -> CliResult<Broker> {
-        if configured.bootstrap().is_some() {
-            return Ok(Broker::Configured(configured.clone()));
-        }
-        let joined = Place::new(data_dir).join(port)?;
-        let mut properties = configured.clone();
-        properties.set_broker(&joined.address().to_string());
-        Ok(Broker::Local(properties, joined))
-    }
-
-    fn properties(&self) -> &Properties {
-        match self {
-            Broker::Configured(properties) | Broker::Local(properties, _) => properties,
-        }
-    }
-
-    /// Ends a broker that runs in this process.
-    pub(super) fn leave(self) {
-        if let Broker::Local(_, joined) = self {
-            joined.leave();
-        }
-    }
-}
-
 impl WorkerArgs {
     /// Returns what they say of the worker itself.
-    fn options(&self) -> WorkerOptions {
+    pub(super) fn options(&self) -> WorkerOptions {
         WorkerOptions {
             threads: self.threads,
             processing_guarantee: self.processing_guarantee.map(|it| match it {
@@ -152,7 +89,7 @@ impl WorkerArgs {
 }
 
 /// What the web server is started with. Without pages it answers the other workers alone, on any port.
-fn door(args: &WorkerArgs, token: Option<Token>) -> Door {
+pub(super) fn door(args: &WorkerArgs, token: Option<Token>) -> Door {
     Door {
         port: match args.without_web {
             true => Port::Exactly(0),
@@ -201,75 +138,15 @@ fn failed_partitions(ended: &Ended) -> CliResult {
     }
 }
 
-fn failures(ended: &Ended) -> Option<String> {
-    if ended.failed.is_empty() {
-        return None;
-    }
-    let lines: Vec<String> = ended
-        .failed
-        .iter()
-        .map(|(partition, why)| format!("\n  {partition}: {why}"))
-        .collect();
-    let partitions = counted(lines.len(), "partition");
-    Some(format!("{partitions} stopped:{}", lines.concat()))
-}
-
-/// Asks the worker to stop when what waits for it is dropped.
-struct StopOnDrop(Stop);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.ask();
-    }
-}
-
-/// Runs a worker beside what else this process does; dropping the future stops it in order.
-pub(super) async fn beside(
-    app: App,
-    states: States,
-    args: WorkerArgs,
-    configured: Properties,
-    data_dir: std::path::PathBuf,
-    token: Option<Token>,
-    guard: Guard,
-) -> Result<(), Error> {
-    let stop = StopOnDrop(Stop::new());
-    let (asked, runtime) = (stop.0.clone(), Handle::current());
-    let running = tokio::task::spawn_blocking(move || {
-        let plan = app.plan().map_err(not_together)?;
-        let broker =
-            Broker::find(&configured, &data_dir, args.broker_port).map_err(CliError::into_error)?;
-        let options = args.options();
-        let mut settings = options.settings(&app, broker.properties(), &data_dir);
-        settings.rows_confirmed = guard.confirmed;
-        guard.keep().map_err(CliError::into_error)?;
-        let worker = WorkerRuntime {
-            app: &app,
-            web: Server::new(door(&args, token.clone()))?,
-            token,
-            runtime: &runtime,
-        };
-        let ended = worker.run(plan, states, settings, &asked, |_| ());
-        broker.leave();
-        match failures(&ended?) {
-            None => Ok(()),
-            Some(text) => Err(Error::new(Kind::Stopped, text)),
-        }
-    });
-    running.await.map_err(|error| {
-        Error::new(
-            Kind::Internal,
-            format!("the worker's thread ended: {error}"),
-        )
-    })?
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::{Args, Command, FromArgMatches};
 
     use super::*;
     use crate::app::{OnGap, ProcessingGuarantee, Start};
+    use crate::kafka::Properties;
     use crate::worker::SOURCE_IDLE;
 
     fn with(app: &App, words: &[&str]) -> WorkerSettings {

@@ -34,6 +34,7 @@ pub struct Failure {
 /// assert_eq!(Failure::from("later").action(), Action::Retry);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Action {
     /// The event is handled again after the agent's `backoff`, at most `retries` times, then `on_error` applies.
     #[default]

@@ -28,6 +28,7 @@ impl<T, K> Stream<T, K> {
     /// ```standalone_crate
     /// # use std::time::Duration;
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::{TestApp, at};
     /// #[agent(topic = "words")]
     /// async fn count(mut words: Stream<String>, lengths: Topic<Lengths>) -> Result {
     ///     while let Some(batch) = words.take(2, Duration::from_secs(1)).await {

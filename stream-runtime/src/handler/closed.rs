@@ -74,6 +74,7 @@ where
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::at;
     /// # #[table(tumbling = "1h")]
     /// # #[derive(Clone, Default, PartialEq, Debug)]
     /// # struct Hourly { views: u64 }
@@ -100,6 +101,7 @@ where
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::at;
     /// # #[table(session = "30m")]
     /// # #[derive(Clone, Default)]
     /// # struct Visit { pages: u64 }
@@ -140,6 +142,7 @@ impl<S: TableSpec> Closed<S> {
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::at;
     /// # #[table(tumbling = "1h")]
     /// # #[derive(Clone, Default, PartialEq, Debug)]
     /// # struct Hourly { views: u64 }
@@ -154,6 +157,7 @@ impl<S: TableSpec> Closed<S> {
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::at;
     /// # #[table(tumbling = "1h")]
     /// # #[derive(Clone, Default, PartialEq, Debug)]
     /// # struct Hourly { views: u64 }
@@ -168,6 +172,7 @@ impl<S: TableSpec> Closed<S> {
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::at;
     /// # #[table(tumbling = "1h")]
     /// # #[derive(Clone, Default, PartialEq, Debug)]
     /// # struct Hourly { views: u64 }
@@ -182,6 +187,7 @@ impl<S: TableSpec> Closed<S> {
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::at;
     /// # #[table(tumbling = "1h")]
     /// # #[derive(Clone, Default, PartialEq, Debug)]
     /// # struct Hourly { views: u64 }

@@ -59,6 +59,49 @@ impl<T: Payload, K: StreamKey> Event<T, K> {
     }
 }
 
+impl<T, K> Event<T, K> {
+    /// Sets the event time, for a unit test.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// let time = DateTime::from_timestamp_millis(1_700_000_000_000).unwrap();
+    /// let event: Event<String> = Event::new("ann".to_owned(), "hello".to_owned()).with_time(time);
+    /// assert_eq!(event.timestamp(), 1_700_000_000_000);
+    /// ```
+    #[must_use]
+    pub fn with_time(mut self, time: DateTime<Utc>) -> Self {
+        self.time = time.timestamp_millis();
+        self
+    }
+
+    /// Sets partition and offset, for a unit test.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// let event: Event<String> = Event::new("ann".to_owned(), "hello".to_owned()).with_place(3, 17);
+    /// assert_eq!((event.partition(), event.offset()), (3, 17));
+    /// ```
+    #[must_use]
+    pub fn with_place(mut self, partition: i32, offset: i64) -> Self {
+        (self.partition, self.offset) = (partition, offset);
+        self
+    }
+
+    /// Sets the Kafka headers, for a unit test.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// let headers: Headers = [("from", "ann")].into_iter().collect();
+    /// let event: Event<String> = Event::new("k".to_owned(), "hello".to_owned()).with_headers(headers);
+    /// assert_eq!(event.headers().text("from"), Some("ann"));
+    /// ```
+    #[must_use]
+    pub fn with_headers(mut self, headers: Headers) -> Self {
+        self.headers = Some(Box::new(headers));
+        self
+    }
+}
+
 impl<T, K: StreamKey> Event<T, K> {
     /// The record's key. A record without a key, or with bytes that are not `K`, is a bad record: the handler ends here
     /// and `on_decode_error` decides; with `K = Option<..>` a missing key is `None`.

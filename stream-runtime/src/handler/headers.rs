@@ -27,6 +27,32 @@ impl Headers {
         )
     }
 
+    /// Creates headers without any; `collect` makes them of names and values.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// assert!(Headers::new().is_empty());
+    /// let headers: Headers = [("from", "ann"), ("trace", "17")].into_iter().collect();
+    /// assert_eq!(headers.text("trace"), Some("17"));
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a header at the end; `None` is Kafka's null.
+    ///
+    /// ```
+    /// # use stream_runtime::prelude::*;
+    /// let headers = Headers::new().with("from", Some("ann")).with("trace", None::<&str>);
+    /// assert_eq!((headers.text("from"), headers.get("trace"), headers.len()), (Some("ann"), None, 2));
+    /// ```
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: Option<impl AsRef<[u8]>>) -> Self {
+        let value = value.map(|value| value.as_ref().to_vec());
+        self.0.push((name.into(), value));
+        self
+    }
+
     /// Value of the last header of this name; `None` when there is none or its value is null.
     ///
     /// ```
@@ -95,5 +121,12 @@ impl Headers {
     /// ```
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl<N: Into<String>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
+        let own = |(name, value): (N, V)| (name.into(), Some(value.as_ref().to_vec()));
+        Headers(headers.into_iter().map(own).collect())
     }
 }

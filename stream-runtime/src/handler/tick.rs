@@ -23,6 +23,7 @@ use crate::topology::{AgentShape, Edge};
 ///
 /// ```
 /// use stream_runtime::prelude::*;
+/// use stream_runtime::testing::{TestApp, at};
 ///
 /// #[topic("midnight-reports", value = String)]
 /// struct Reports;

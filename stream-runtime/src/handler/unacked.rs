@@ -67,6 +67,7 @@ impl<T, K> Stream<T, K> {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// #[agent(topic = "words")]
     /// async fn pairs(words: Stream<String>, joined: Topic<Joined>) -> Result {
     ///     let mut words = words.noack();

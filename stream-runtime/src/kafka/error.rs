@@ -378,9 +378,9 @@ fn classify(code: Code, signs: Signs) -> FaultKind {
 }
 
 /// Pause before the same call is made again.
-const PAUSE: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// How often it is said that a call is still made.
-const SAY: Duration = Duration::from_secs(5);
+const SAY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Makes a call, and again as long as it fails in a way that may pass by itself and `patient`, which is told how long
 /// that has been going on, says yes.
@@ -389,7 +389,7 @@ pub(crate) fn again<T>(
     call: impl FnMut() -> Result<T, Fault>,
 ) -> Result<T, Fault> {
     let say = |fault: &Fault, _| tracing::warn!("{fault}; trying again");
-    again_saying(patient, (Duration::ZERO, SAY), say, call)
+    again_saying(patient, (Duration::ZERO, SAY_INTERVAL), say, call)
 }
 
 /// The same, silent for the first of two times; then `say` is called, and again after the second.
@@ -407,7 +407,7 @@ pub(crate) fn again_saying<T>(
                     say(&fault, start.elapsed());
                     next = start.elapsed() + often;
                 }
-                std::thread::sleep(PAUSE);
+                std::thread::sleep(RETRY_PAUSE);
             }
             result => return result,
         }

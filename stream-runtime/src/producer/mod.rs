@@ -18,11 +18,11 @@ use crate::sync::Mutex;
 use crate::topology::TopicDescriptor;
 
 /// Records on their way before `send` waits.
-const IN_FLIGHT: usize = 200_000;
+const MAX_IN_FLIGHT: usize = 200_000;
 /// How long what was sent may take to be delivered.
-const DELIVERY: Duration = Duration::from_secs(120);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a question to the broker may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+const BROKER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Sends to a topic from a command, a timer or a page.
 ///
@@ -120,7 +120,7 @@ impl Outbox {
             return Ok(());
         };
         client.settles(|| account.in_flight()).await;
-        refused(&account.settled(DELIVERY).map_err(broker_error)?)
+        refused(&account.settled(DELIVERY_TIMEOUT).map_err(broker_error)?)
     }
 }
 
@@ -192,7 +192,7 @@ impl Outlet {
 
 impl Client {
     async fn send(&self, account: &Account, record: &Kept) -> Result<(), Error> {
-        while self.sender.in_flight() > IN_FLIGHT {
+        while self.sender.in_flight() > MAX_IN_FLIGHT {
             self.sender.serve();
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -215,7 +215,7 @@ impl Client {
     /// Waits until none of these records is on its way, or until the time is over.
     async fn settles(&self, in_flight: impl Fn() -> usize) {
         let start = std::time::Instant::now();
-        while in_flight() > 0 && start.elapsed() < DELIVERY {
+        while in_flight() > 0 && start.elapsed() < DELIVERY_TIMEOUT {
             self.sender.serve();
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -233,7 +233,7 @@ impl Client {
         if made.contains(topic.name) {
             return Ok(());
         }
-        let admin = Admin::new(&self.properties, PATIENCE).map_err(broker_error)?;
+        let admin = Admin::new(&self.properties, BROKER_TIMEOUT).map_err(broker_error)?;
         if admin.topic(topic.name).map_err(broker_error)?.is_none() {
             if topic.external {
                 let text = format!(
@@ -431,6 +431,7 @@ type Encoded = (
 ///     Ok(())
 /// }
 /// ```
+#[must_use = "nothing is sent before `send`"]
 pub struct OutMessage<'a, S: TopicSpec> {
     producer: &'a Producer<S>,
     value: S::Value,
@@ -587,7 +588,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let broker = stream_broker::Broker::start(stream_broker::Config::new(dir.path())).unwrap();
         let properties = Properties::broker(&broker.address().to_string());
-        let admin = Admin::new(&properties, PATIENCE).unwrap();
+        let admin = Admin::new(&properties, BROKER_TIMEOUT).unwrap();
         let small = TopicSettings {
             name: "producer-small".to_owned(),
             partitions: Some(1),

@@ -14,6 +14,7 @@
 //! | `timer`, `crontab`, `calls` | timers, and calls of crontabs |
 //! | `hop`, `watermark`, `sources`, `source_time` | time behind a repartition topic |
 //! | `again` | windows that are sent again |
+//! | `letter`, `letter_place` | a dead letter that is read, and where it lies |
 
 pub(crate) mod again;
 pub(crate) mod agent;
@@ -31,6 +32,8 @@ pub(crate) mod hop;
 pub(crate) mod in_flight;
 pub(crate) mod inbox;
 pub(crate) mod late_records;
+pub(crate) mod letter;
+pub(crate) mod letter_place;
 pub(crate) mod lifecycle;
 pub(crate) mod limits;
 pub(crate) mod lookahead;

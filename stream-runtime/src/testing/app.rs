@@ -40,6 +40,7 @@ use crate::worker::{Status, Stop, WorkerHandle};
 ///
 /// ```
 /// use stream_runtime::prelude::*;
+/// use stream_runtime::testing::{TestApp, at};
 ///
 /// #[record(timestamp = datetime)]
 /// struct Reading { datetime: DateTime<Utc>, voltage: f64 }
@@ -79,6 +80,7 @@ use crate::worker::{Status, Stop, WorkerHandle};
 ///
 /// ```standalone_crate
 /// use stream_runtime::prelude::*;
+/// use stream_runtime::testing::TestApp;
 ///
 /// #[table(key = u64)]
 /// #[derive(Clone, Default)]
@@ -112,6 +114,7 @@ use crate::worker::{Status, Stop, WorkerHandle};
 ///
 /// ```
 /// use stream_runtime::prelude::*;
+/// use stream_runtime::testing::TestApp;
 ///
 /// #[agent(topic = "jobs", sink = "done", retries = 1, backoff = "10s")]
 /// async fn work(job: String) -> Result<String> {
@@ -163,6 +166,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -193,6 +197,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[agent(topic = "words", sink = "loud")]
     /// # async fn shout(word: Event<String>) -> String { word.to_uppercase() }
     /// let mut app = TestApp::of(App::new("words").only((shout,)));
@@ -219,6 +224,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -243,6 +249,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -269,6 +276,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// struct Greeting(String);
     ///
     /// #[agent(topic = "names", sink = "greetings")]
@@ -296,6 +304,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -425,6 +434,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -446,6 +456,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -506,6 +517,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::{TestApp, at};
     /// # #[table(tumbling = "1h")] #[derive(Clone, Default)] struct Hours { views: u64 }
     /// # #[agent(topic = "views")]
     /// # async fn count(view: Event<String>, mut hours: Table<Hours>) { hours.update(view.key(), |hour| hour.views += 1); }
@@ -529,6 +541,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -553,6 +566,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::{TestApp, at};
     /// # #[table(tumbling = "1h")] #[derive(Clone, Default)] struct Hours { views: u64 }
     /// # #[agent(topic = "views")]
     /// # async fn count(view: Event<String>, mut hours: Table<Hours>) { hours.update(view.key(), |hour| hour.views += 1); }
@@ -576,6 +590,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -598,6 +613,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -633,6 +649,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -669,6 +686,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -692,6 +710,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -718,6 +737,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -744,6 +764,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -769,6 +790,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -792,6 +814,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -818,6 +841,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {
@@ -862,6 +886,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # #[table] #[derive(Clone, Default)] struct Counts { seen: u64 }
     /// # #[agent(topic = "words", sink = "counts")]
     /// # async fn count(word: Event<String>, mut counts: Table<Counts>) -> String {

@@ -14,9 +14,9 @@ use crate::topology::TableDescriptor;
 use crate::worker::{Answer, Ask};
 
 /// How long a call that waits for something real is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REAL_WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval between checks whether it goes on.
-const LOOK: Duration = Duration::from_millis(1);
+const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 impl Harness {
     /// Calls what is due beside the streams, on every worker or on the one that leads. Returns whether anything was.
@@ -81,16 +81,16 @@ impl Harness {
             if let Some(result) = self.poll(&mut call) {
                 break result;
             }
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > REAL_WAIT_TIMEOUT {
                 let text = format!(
                     "{} `{}` has been waiting for {} s: a test goes on only when its call is done",
                     descriptor.when.what(),
                     descriptor.name,
-                    PATIENCE.as_secs()
+                    REAL_WAIT_TIMEOUT.as_secs()
                 );
                 return Err(Error::agent(text));
             }
-            self.runtime.block_on(tokio::time::sleep(LOOK));
+            self.runtime.block_on(tokio::time::sleep(CHECK_INTERVAL));
         };
         self.deliver();
         let Err(failure) = result else {

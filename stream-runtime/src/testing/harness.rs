@@ -14,7 +14,7 @@ use crate::task::{Now, RawRecord, States, TaskSettings, decode_headers, encode_h
 use crate::topology::{OutputKind, SubTopology};
 
 /// How long a handler that waits for something real is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REAL_WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How far ahead of the clock a record may be, in ms, for the clock to follow it: 31 days.
 pub(super) const FOLLOWS: i64 = 31 * 86_400_000;
@@ -339,18 +339,18 @@ impl Harness {
         let patience = match ends.as_ref().map(|ends| ends.iter().max()) {
             Some(None) => return Ok(false),
             Some(Some(end)) => Duration::from_millis(end.saturating_sub(self.now.mono)),
-            None => PATIENCE,
+            None => REAL_WAIT_TIMEOUT,
         };
         let wake = Arc::clone(&self.wake);
         let woken = self.runtime.block_on(async {
-            tokio::time::timeout(patience.min(PATIENCE), wake.notified())
+            tokio::time::timeout(patience.min(REAL_WAIT_TIMEOUT), wake.notified())
                 .await
                 .is_ok()
         });
         if !woken && ends.is_none() {
             return Err(Error::agent(format!(
                 "a handler has been waiting for {} s: a test goes on only when every handler is done",
-                PATIENCE.as_secs()
+                REAL_WAIT_TIMEOUT.as_secs()
             )));
         }
         Ok(woken)

@@ -8,6 +8,7 @@ use super::stamp::Stamp;
 use crate::record::Record;
 
 /// A record that is being made; see [`TestApp::message`].
+#[must_use = "nothing is sent before `send`"]
 pub struct TestMessage<'a, T> {
     pub(super) app: &'a mut TestApp,
     pub(super) topic: String,
@@ -22,6 +23,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// use stream_runtime::prelude::*;
+    /// use stream_runtime::testing::{TestApp, at};
     ///
     /// #[agent(topic = "words", sink = "seen")]
     /// async fn look(word: Event<String>) -> String {

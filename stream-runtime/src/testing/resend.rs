@@ -2,9 +2,9 @@
 
 use super::app::{TestApp, done};
 use super::cluster::Entry;
-use crate::cli::dead_letters::letter::Letter;
-use crate::cli::dead_letters::place::Place;
 use crate::error::Error;
+use crate::task::letter::Letter;
+use crate::task::letter_place::LetterPlace;
 use crate::topology::{AgentPlan, again_topic};
 
 impl TestApp {
@@ -13,6 +13,7 @@ impl TestApp {
     ///
     /// ```standalone_crate
     /// use stream_runtime::prelude::*;
+    /// use stream_runtime::testing::TestApp;
     ///
     /// #[agent(topic = "parcels", retries = 0)]
     /// async fn deliver(parcel: String, found: State<std::sync::atomic::AtomicBool>) -> Result<()> {
@@ -45,7 +46,7 @@ impl TestApp {
         });
         let mut letters = Vec::new();
         for (partition, offset, entry) in self.drive().cluster.all(&topic) {
-            let place = Place {
+            let place = LetterPlace {
                 partition,
                 offset: offset as i64,
             };

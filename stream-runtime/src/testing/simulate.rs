@@ -61,6 +61,7 @@ impl TestApp {
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
+    /// # use stream_runtime::testing::TestApp;
     /// # use stream_runtime::testing::seeds;
     /// #[table]
     /// #[derive(Clone, Default)]

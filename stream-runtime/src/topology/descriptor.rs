@@ -413,6 +413,7 @@ impl Eq for TableDescriptor {}
 /// # let _ = app;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Start {
     /// Its first record.
     #[default]
@@ -430,6 +431,7 @@ pub enum Start {
 /// # let _ = app;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnGap {
     /// Stop that task, naming topic, partition, offsets and how many records are lost.
     #[default]

@@ -2,16 +2,23 @@
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
+#[cfg(feature = "web")]
 use std::future::Future;
+#[cfg(feature = "web")]
 use std::pin::Pin;
 
+#[cfg(feature = "web")]
 use axum::extract::Request;
+#[cfg(feature = "web")]
 use axum::response::Response;
 
-use crate::background::{BackgroundContext, wire};
+#[cfg(feature = "web")]
+use crate::background::BackgroundContext;
+use crate::background::wire;
 use crate::topology::{Edge, Place, Problem, TopicDescriptor, registry};
 
 /// An answer on its way.
+#[cfg(feature = "web")]
 pub type PageFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// A page of the worker.
@@ -27,6 +34,7 @@ pub struct PageDescriptor {
     /// What its parameters tie it to, in order.
     pub edges: &'static [fn() -> Option<Edge>],
     /// Answers a request.
+    #[cfg(feature = "web")]
     pub call: fn(BackgroundContext, Request) -> PageFuture,
     /// Identity of the function item, for `App::only`.
     pub item: fn() -> TypeId,

@@ -1,9 +1,7 @@
 //! The server: at its address as long as the worker runs.
 
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -15,98 +13,18 @@ use axum::routing::{MethodFilter, MethodRouter, get, on, post};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::door::{Door, Port, USUAL_PORT};
+#[cfg(feature = "metrics")]
+use super::gauges;
 use super::page::PageDescriptor;
-use super::{gauges, reads, status, tables};
+#[cfg(not(feature = "metrics"))]
+use super::without_gauges as gauges;
+use super::{reads, status, tables};
 use crate::background::Token;
 use crate::background::lookup::Tables;
 use crate::background::{BackgroundContext, unpanicked, wire};
 use crate::error::quiet;
 use crate::error::{Error, Kind};
-
-/// The port, unless another is said: Faust's.
-const USUAL_PORT: u16 = 6066;
-/// Ports that are tried after it.
-const OTHERS: u16 = 100;
-/// How long a port that was named is waited for: the worker that had it may just have been killed.
-const FREED: Duration = Duration::from_secs(2);
-
-/// Which port to listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Port {
-    /// 6066, or the next one that is free.
-    Usual,
-    /// This one, or none; 0 is any.
-    Exactly(u16),
-}
-
-/// What a server is started with.
-#[derive(Clone, Debug)]
-pub(crate) struct Door {
-    pub(crate) port: Port,
-    /// Where to listen; loopback unless another is said.
-    pub(crate) bind: Option<IpAddr>,
-    /// What who asks for data must show.
-    pub(crate) token: Option<Token>,
-    /// What the others are told, as `host:port`; the port may be left out.
-    pub(crate) advertise: Option<String>,
-    /// Answers other workers alone: no pages, no metrics.
-    pub(crate) reads_only: bool,
-    /// Rows are shown beyond this machine too.
-    pub(crate) tables: bool,
-}
-
-impl Door {
-    /// Whether rows are shown to who shows the token, if there is one.
-    fn shows_rows(&self) -> bool {
-        !self.reads_only && (self.tables || self.address().is_loopback())
-    }
-
-    fn address(&self) -> IpAddr {
-        self.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
-    }
-
-    /// Takes the port.
-    fn listen(&self) -> Result<TcpListener, Error> {
-        let bind = self.address();
-        if !bind.is_loopback() && self.token.is_none() {
-            let text = format!(
-                "--web-bind {bind}: beyond this machine the web server needs a token: write one into a file (`openssl rand -hex 32 > token`) and name it with --web-token-file; who asks for metrics or rows shows it as `Authorization: Bearer TOKEN`"
-            );
-            return Err(Error::new(Kind::Configuration, text));
-        }
-        let listen = |port: u16| TcpListener::bind((bind, port));
-        let (port, taken) = match self.port {
-            Port::Exactly(port) => (port, patiently(|| listen(port))),
-            Port::Usual => {
-                let ports = USUAL_PORT..=USUAL_PORT + OTHERS;
-                let free = ports.into_iter().find_map(|port| listen(port).ok());
-                (USUAL_PORT, free.map_or_else(|| listen(USUAL_PORT), Ok))
-            }
-        };
-        taken.map_err(|error| {
-            let text = match self.reads_only {
-                true => format!("cannot listen on {bind} for other workers' questions: {error}"),
-                false => format!(
-                    "web port {port} cannot be had: {error}; name another with --web-port, or run --without-web"
-                ),
-            };
-            Error::new(Kind::Configuration, text)
-        })
-    }
-}
-
-/// Tries again as long as the port is taken, for a while.
-fn patiently(listen: impl Fn() -> std::io::Result<TcpListener>) -> std::io::Result<TcpListener> {
-    let began = Instant::now();
-    loop {
-        match listen() {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && began.elapsed() < FREED => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            result => return result,
-        }
-    }
-}
 
 /// A server that has its port.
 pub(crate) struct Server {
@@ -162,20 +80,20 @@ impl Server {
 
     /// What the other workers are told: as it was said, else the address that it listens on. Of one that listens on all
     /// of the machine's, the one that packets to the broker leave from.
-    pub(crate) fn advertised(&self, broker: &str) -> String {
+    pub(crate) fn advertised(&self, broker: &str) -> Option<String> {
         let port = self.address.port();
         if let Some(said) = &self.door.advertise {
             let bare = said.starts_with('[') && said.ends_with(']');
-            return match said.rsplit_once(':') {
+            return Some(match said.rsplit_once(':') {
                 Some(_) if !bare => said.clone(),
                 _ => format!("{said}:{port}"),
-            };
+            });
         }
         let mut ip = self.address.ip();
         if ip.is_unspecified() {
             ip = towards(broker, ip).unwrap_or(ip);
         }
-        SocketAddr::new(ip, port).to_string()
+        Some(SocketAddr::new(ip, port).to_string())
     }
 
     /// Serves from now on.
@@ -336,6 +254,7 @@ async fn ready(State(cx): State<BackgroundContext>) -> Response {
 mod tests {
     use std::io::{Read, Write};
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use super::*;
     use crate::app::App;
@@ -405,14 +324,12 @@ mod tests {
             })
             .unwrap()
         };
+        let told = |server: &Server| server.advertised("h:1").unwrap();
         let one = server(None);
-        assert_eq!(one.advertised("h:1"), one.address.to_string());
-        assert_eq!(server(Some("here:80")).advertised("h:1"), "here:80");
+        assert_eq!(told(&one), one.address.to_string());
+        assert_eq!(told(&server(Some("here:80"))), "here:80");
         let bare = server(Some("here"));
-        assert_eq!(
-            bare.advertised("h:1"),
-            format!("here:{}", bare.address.port())
-        );
+        assert_eq!(told(&bare), format!("here:{}", bare.address.port()));
         let ip = towards("127.0.0.1:9092,other:1", Ipv4Addr::UNSPECIFIED.into());
         assert_eq!(ip, Some(Ipv4Addr::LOCALHOST.into()));
     }

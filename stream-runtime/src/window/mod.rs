@@ -9,6 +9,7 @@
 /// assert_eq!((day.size(), day.step()), (86_400_000, 86_400_000));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Window {
     /// Windows of `size` milliseconds, one after the other; each time lies in exactly one.
     Tumbling {

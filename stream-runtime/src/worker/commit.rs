@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::commit_producer::{OFFSETS, Outlet};
+use super::commit_producer::{Outlet, SEND_OFFSETS_TIMEOUT};
 use super::context::Shared;
 use super::partition::Partition;
 use super::status::PartitionState;
@@ -15,21 +15,21 @@ use crate::task;
 use crate::topology::OutputKind;
 
 /// Commits that fail in the same way before the tasks stop.
-const STRIKES: u32 = 3;
+const MAX_SAME_FAILURES: u32 = 3;
 /// How long the group may take to say that a member is lost.
-const GROUP: Duration = Duration::from_secs(5);
+const GROUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the group's last yes holds, where nothing else fences: less than any session.
-const PROOF: Duration = Duration::from_secs(1);
+const PROOF_LIFETIME: Duration = Duration::from_secs(1);
 /// How long deliveries may take outside transactions, and the calls that end a commit.
-const DELIVERY: Duration = Duration::from_secs(60);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an abort may take: after that a new producer ends the transaction, which librdkafka's abort may never do.
-const ABORT: Duration = Duration::from_secs(5);
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The least time for a transaction's commit: of a shorter one the broker itself says that it is over.
-const LEAST: Duration = Duration::from_secs(10);
+const LEAST_COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// When it is said what a commit waits for.
-const SAY: Duration = Duration::from_secs(5);
+const SAY_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two attempts.
-const PAUSE: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a commit did not succeed.
 enum Broken {
@@ -87,7 +87,7 @@ impl Wait<'_> {
     /// the group takes no commit of it, and it can join again only after this one has ended.
     fn goes_on(&self, what: &str, why: Option<&Fault>) -> bool {
         let spent = self.began.elapsed();
-        if spent >= SAY && !self.said.replace(true) {
+        if spent >= SAY_INTERVAL && !self.said.replace(true) {
             let why = why.map_or_else(String::new, |fault| format!(": {fault}"));
             tracing::warn!(
                 thread = self.thread,
@@ -131,7 +131,7 @@ impl Wait<'_> {
                 Err(fault)
                     if fault.kind() == FaultKind::Retriable && self.goes_on(what, Some(&fault)) =>
                 {
-                    std::thread::sleep(PAUSE);
+                    std::thread::sleep(RETRY_PAUSE);
                 }
                 result => return result,
             }
@@ -242,7 +242,7 @@ impl StreamThread {
                 self.commits.strikes = (0, String::new());
                 self.group.proven = Instant::now();
                 self.commits.backoff.succeed();
-                self.commits.patience = OFFSETS;
+                self.commits.patience = SEND_OFFSETS_TIMEOUT;
                 if std::mem::take(&mut self.commits.failing) {
                     self.worker.handle.commit_came_about(self.number);
                 }
@@ -312,7 +312,7 @@ impl StreamThread {
             .get("transaction.timeout.ms");
         let set = set.and_then(|ms| ms.parse().ok());
         let set = set.map_or(crate::kafka::TRANSACTION, Duration::from_millis);
-        (set * 2 / 3).max(LEAST)
+        (set * 2 / 3).max(LEAST_COMMIT_TIMEOUT)
     }
 
     /// Begins to wait for a commit.
@@ -330,7 +330,7 @@ impl StreamThread {
     /// At-least-once: nothing fences what is sent now. A worker that was away, as a process that was stopped is, would
     /// write rows of yesterday over its successor's: so it asks the group first, by committing what is committed.
     fn prove_membership(&mut self, group: &[usize]) -> Result<(), Broken> {
-        if self.group.proven.elapsed() < PROOF {
+        if self.group.proven.elapsed() < PROOF_LIFETIME {
             return Ok(());
         }
         let mut partitions = group.iter().map(|&at| &self.tasks.partitions[at]);
@@ -349,7 +349,7 @@ impl StreamThread {
         };
         let sender = sender.clone();
         let delivered = || -> Result<(), Broken> {
-            let deliveries = sender.flush(DELIVERY)?;
+            let deliveries = sender.flush(DELIVERY_TIMEOUT)?;
             match deliveries.failed {
                 0 => Ok(()),
                 _ => Err(Broken::Undelivered(Box::new(deliveries), usize::MAX)),
@@ -359,7 +359,7 @@ impl StreamThread {
             Err(Broken::Undelivered(deliveries, _)) => Err((deliveries, usize::MAX)),
             Err(broken) => return Err(broken),
             Ok((sent, unsent)) => {
-                let mut deliveries = sender.flush(DELIVERY)?;
+                let mut deliveries = sender.flush(DELIVERY_TIMEOUT)?;
                 if let Some(failure) = unsent {
                     deliveries.unsent(failure);
                 }
@@ -399,7 +399,7 @@ impl StreamThread {
             return Err(Fault::new(FaultKind::Lost, "commit offsets", text).into());
         }
         let coordinator = "the group's coordinator to take the offsets";
-        let wait = self.wait(DELIVERY);
+        let wait = self.wait(DELIVERY_TIMEOUT);
         let patient = || wait.goes_on(coordinator, None);
         wait.again(coordinator, || self.group.member.commit(offsets, patient))?;
         Ok(())
@@ -576,7 +576,7 @@ impl StreamThread {
                 tracing::warn!(thread = self.number, "the commit failed: {text}");
                 self.drop_partitions(PartitionState::Assigned);
                 self.group.generation += 1;
-                self.group.ask_again = Some(Instant::now() + GROUP);
+                self.group.ask_again = Some(Instant::now() + GROUP_TIMEOUT);
                 Ok(())
             }
             _ if gone => self.without_gone(group),
@@ -595,11 +595,11 @@ impl StreamThread {
         let same = is_record && self.commits.strikes.1 == text;
         self.commits.strikes = (if same { self.commits.strikes.0 + 1 } else { 1 }, text);
         let text = &self.commits.strikes.1;
-        if is_record && self.commits.strikes.0 >= STRIKES {
+        if is_record && self.commits.strikes.0 >= MAX_SAME_FAILURES {
             let error = Error::new(
                 Kind::Broker,
                 format!(
-                    "{STRIKES} commits in a row failed alike: {text}; look at the topic's settings and at the broker"
+                    "{MAX_SAME_FAILURES} commits in a row failed alike: {text}; look at the topic's settings and at the broker"
                 ),
             );
             for &at in group {
@@ -637,7 +637,7 @@ impl StreamThread {
     pub(super) fn abort(&self) -> Result<Option<Deliveries>, Error> {
         match &self.commits.outlet {
             Outlet::Exact(producer) => match self
-                .wait(ABORT)
+                .wait(ABORT_TIMEOUT)
                 .again("its transaction to be aborted", || producer.abort())
             {
                 Ok(later) => Ok(Some(later)),
@@ -648,7 +648,7 @@ impl StreamThread {
                 }
             },
             // Late reports of this commit must not count for the next.
-            Outlet::Least(sender) => Ok(Some(sender.flush(DELIVERY).unwrap_or_default())),
+            Outlet::Least(sender) => Ok(Some(sender.flush(DELIVERY_TIMEOUT).unwrap_or_default())),
         }
     }
 

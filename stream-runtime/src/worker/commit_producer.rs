@@ -11,11 +11,11 @@ use crate::task;
 /// Timeout of the first attempt to add offsets to a transaction. A coordinator answers within milliseconds, unless
 /// librdkafka asks a broker that has stopped: told the old coordinator once, it looks for another one only when some
 /// connection changes. A new producer looks it up again.
-pub(super) const OFFSETS: Duration = Duration::from_secs(4);
+pub(super) const SEND_OFFSETS_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How long transactions may take to start before that is said, and how often it is.
-const QUIET: Duration = Duration::from_secs(5);
-const SAY: Duration = Duration::from_secs(15);
+const QUIET_START: Duration = Duration::from_secs(5);
+const SAY_INTERVAL: Duration = Duration::from_secs(15);
 
 /// A stream thread's producer.
 pub(super) enum Outlet {
@@ -40,7 +40,9 @@ impl Outlet {
         }
         let producer = TransactionalProducer::new(properties, id)?;
         // A moment of it is usual: the coordinator is looked for, and an earlier transaction ended.
-        again_saying(patient, (QUIET, SAY), say, || producer.init())?;
+        again_saying(patient, (QUIET_START, SAY_INTERVAL), say, || {
+            producer.init()
+        })?;
         Ok(Self::Exact(Box::new(producer)))
     }
 

@@ -12,7 +12,7 @@ use crate::task::watermark::SourceState;
 pub(super) const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// A task that ran this long before it failed waits as after its first failure.
-pub(super) const STEADY: Duration = Duration::from_secs(60);
+pub(super) const STEADY_RUN: Duration = Duration::from_secs(60);
 
 /// A task that failed. Its inputs stay assigned, and are not read.
 pub(super) struct Down {

@@ -20,9 +20,9 @@ use crate::kafka::TopicPartition;
 use crate::task::signature;
 
 /// Time between two looks at the partitions of others.
-const EVERY: Duration = Duration::from_secs(10);
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest wait for an answer: somebody's transaction may be open. The member leaves its group only afterwards.
-const PATIENCE: Duration = Duration::from_secs(5);
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl StreamThread {
     /// Looks at whose the offsets are at which a task is to begin.
@@ -90,7 +90,7 @@ impl StreamThread {
         if self.number > 0 || settings.on_foreign_commit == OnForeignCommit::Take {
             return;
         }
-        if self.looking.last.elapsed() < EVERY || self.group.assigned.is_none() {
+        if self.looking.last.elapsed() < LOOK_INTERVAL || self.group.assigned.is_none() {
             return;
         }
         self.looking.last = Instant::now();
@@ -106,7 +106,7 @@ impl StreamThread {
         let worker = Arc::clone(&self.worker);
         tokio::task::spawn_blocking(move || {
             let visitor = worker.admin.visitor(&worker.app);
-            match visitor.and_then(|visitor| visitor.committed(&all, PATIENCE)) {
+            match visitor.and_then(|visitor| visitor.committed(&all, OFFSETS_TIMEOUT)) {
                 Ok(committed) => seen.compare(&committed, &worker.app, &worker.handle),
                 Err(fault) => tracing::debug!("{fault}; looking again later"),
             }

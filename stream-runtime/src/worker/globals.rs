@@ -19,17 +19,17 @@ use crate::task::States;
 use crate::topology::{GlobalPlan, Plan};
 
 /// Records read from a queue at once.
-const BATCH: usize = 1_024;
+const BATCH_RECORDS: usize = 1_024;
 /// How often it is said how far they are.
-const SAID: Duration = Duration::from_secs(5);
+const SAY_INTERVAL: Duration = Duration::from_secs(5);
 /// Time for which a broker may not answer before that is said.
-const QUIET: Duration = Duration::from_secs(2);
+const QUIET_BROKER: Duration = Duration::from_secs(2);
 /// Interval between looks for partitions that a topic was given, unless the user says how often topics are.
-const LOOK: Duration = Duration::from_secs(10);
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// How long that look may wait for the broker: nobody waits for the thread when the worker ends.
-const GLANCE: Duration = Duration::from_millis(500);
+const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
 /// Longest rest.
-const REST: Duration = Duration::from_millis(500);
+const LONGEST_REST: Duration = Duration::from_millis(500);
 
 /// A global table on this worker.
 pub(super) struct Global {
@@ -182,7 +182,7 @@ impl Globals {
             if self.stop.is_asked() {
                 return Ok(false);
             }
-            if said.elapsed() >= SAID {
+            if said.elapsed() >= SAY_INTERVAL {
                 said = Instant::now();
                 let done = total.saturating_sub(left);
                 let rate = done as f64 / began.elapsed().as_secs_f64();
@@ -233,13 +233,13 @@ impl Globals {
             if refused || moved.elapsed() > self.patience() {
                 return Err(fault.into());
             }
-            if !told && (began_to_read || moved.elapsed() > QUIET) {
+            if !told && (began_to_read || moved.elapsed() > QUIET_BROKER) {
                 told = true;
                 tracing::warn!("global tables: {fault}; asking again until the broker answers");
             } else {
                 tracing::debug!("global tables: {fault}; asking again");
             }
-            std::thread::sleep(backoff.fail(Instant::now()).min(REST));
+            std::thread::sleep(backoff.fail(Instant::now()).min(LONGEST_REST));
         }
     }
 
@@ -290,7 +290,7 @@ impl Globals {
             parts,
             reader,
             wake,
-            batch: Batch::new(BATCH),
+            batch: Batch::new(BATCH_RECORDS),
         })
     }
 
@@ -396,7 +396,7 @@ impl Globals {
     fn grows(&mut self) -> bool {
         let mut grows = false;
         for global in &mut self.globals {
-            let now = self.admin.partitions_within(&global.topic, GLANCE);
+            let now = self.admin.partitions_within(&global.topic, LOOK_TIMEOUT);
             let Some(now) = now.filter(|now| *now > global.partitions) else {
                 continue;
             };
@@ -414,7 +414,7 @@ impl Globals {
     /// Reads on until the worker ends.
     fn follow(&mut self, mut reading: Reading, runtime: &tokio::runtime::Runtime) {
         let mut backoff = Backoff::default();
-        let every = super::patterns::every(&self.properties, LOOK);
+        let every = super::patterns::every(&self.properties, LOOK_INTERVAL);
         let mut looked = Instant::now();
         while !self.stop.is_asked() {
             let mut read = self.read(&mut reading);
@@ -434,8 +434,8 @@ impl Globals {
                 Ok(0) => {
                     backoff.succeed();
                     let wake = reading.wake.clone();
-                    let _ =
-                        runtime.block_on(async { tokio::time::timeout(REST, wake.wait()).await });
+                    let _ = runtime
+                        .block_on(async { tokio::time::timeout(LONGEST_REST, wake.wait()).await });
                 }
                 Ok(_) => {}
                 Err(fault) => {

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind};
 use crate::topology::SubTopology;
 
 /// Longest wait for the broker to say that a topic is not there.
-const ANSWER: Duration = Duration::from_secs(1);
+const BROKER_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl StreamThread {
     /// Asks, after a commit that was not delivered, whether the topics that these tasks send to are still there. Returns
@@ -22,8 +22,8 @@ impl StreamThread {
         // With the broker away each question takes its time in vain: one is enough, and none of a worker that ends.
         let began = Instant::now();
         topics.retain(|topic| {
-            let asks = began.elapsed() < ANSWER && !self.worker.stop.is_asked();
-            asks && self.worker.admin.lacks(topic, ANSWER)
+            let asks = began.elapsed() < BROKER_TIMEOUT && !self.worker.stop.is_asked();
+            asks && self.worker.admin.lacks(topic, BROKER_TIMEOUT)
         });
         let some = !topics.is_empty();
         self.tasks.gone.extend(topics);

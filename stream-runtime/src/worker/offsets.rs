@@ -16,7 +16,7 @@ use crate::kafka::{Admin, Committed, Fault, TopicPartition};
 use crate::task::signature;
 
 /// How long the group's offsets are waited for: somebody's transaction may be open.
-const OFFSETS: Duration = Duration::from_secs(30);
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl StreamThread {
     /// Asks for the offsets of the assignment, on a thread that may wait.
@@ -104,13 +104,13 @@ fn find(
     // In this order: what is committed is stable before the changelogs' ends are taken. Not by the member: what it asks
     // waits on its connection behind its next join, and ends that with it when it waits too long.
     let visitor = admin.visitor(group)?;
-    let committed = visitor.committed(&inputs, OFFSETS)?;
+    let committed = visitor.committed(&inputs, OFFSETS_TIMEOUT)?;
     let signed = match committed
         .iter()
         .all(|c| signature::since(&c.metadata).is_some())
     {
         true => Signatures::of(&committed),
-        false => Signatures::of(&visitor.committed(all, OFFSETS)?),
+        false => Signatures::of(&visitor.committed(all, OFFSETS_TIMEOUT)?),
     };
     let (lows, ends) = (admin.starts(&inputs)?, admin.ends(&inputs)?);
     let (log_lows, log_ends) = (admin.starts(&changelogs)?, admin.ends(&changelogs)?);

@@ -16,11 +16,11 @@ use crate::topology::{PatternPlan, Plan, pattern};
 pub(crate) type Replan<'a> = &'a (dyn Fn(&[String]) -> Result<Plan, Error> + Sync);
 
 /// How often new topics are looked for, unless the setting says otherwise.
-const EVERY: Duration = Duration::from_secs(10);
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// The setting that says otherwise: librdkafka's own for what it does with patterns.
 const SETTING: &str = "topic.metadata.refresh.interval.ms";
 /// How often a pattern that matches nothing is named.
-const REMIND: Duration = Duration::from_secs(10);
+const REMIND_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The plan with the topics that its patterns match; waits until each of them matches one.
 ///
@@ -60,7 +60,7 @@ pub(super) fn first(
                 "stopped while waiting for topics",
             ));
         }
-        if reminded.is_none_or(|at| at.elapsed() >= REMIND) {
+        if reminded.is_none_or(|at| at.elapsed() >= REMIND_INTERVAL) {
             tracing::warn!(
                 "waiting for a topic whose whole name matches `{}`, the pattern of agent `{}`",
                 open.pattern,
@@ -102,7 +102,7 @@ impl Running {
 
 /// Looks for other topics until the worker ends or there are some that fit: then it is to start again with this plan.
 pub(super) fn watch(worker: &Shared, running: &Running, replan: Replan<'_>) -> Option<Plan> {
-    let every = every(&worker.settings.properties, EVERY);
+    let every = every(&worker.settings.properties, LOOK_INTERVAL);
     let mut watch = Watch {
         running: &running.patterns,
         again: running.again.clone(),

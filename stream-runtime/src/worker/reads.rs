@@ -21,10 +21,10 @@ use crate::kafka::{GroupToken, Place};
 use crate::topology::TableDescriptor;
 
 /// Longest wait for a stream thread's answer: what takes longer is told as it is, and may be asked again.
-const PATIENCE: Duration = Duration::from_secs(2);
+const THREAD_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Timeout for the group to confirm a membership, the time that a read waits at most.
-const CONFIRM: Duration = Duration::from_secs(5);
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl WorkerHandle {
     /// How many partitions a table has; `None` as long as the worker does not know.
@@ -66,14 +66,14 @@ impl WorkerHandle {
         if !self.ask(task, Reply::Read(request)) {
             return Err(self.not_here(table, task));
         }
-        match tokio::time::timeout(PATIENCE, answered).await {
+        match tokio::time::timeout(THREAD_ANSWER_TIMEOUT, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(self.not_here(table, task)),
             // The request is void with this, whenever the thread comes to it.
             Err(_) => Err(NotHere::NotNow(format!(
                 "table `{table}`: the stream thread of partition {partition} has not answered for {} s: it stands in a commit, in \
                  a handler, or in a question to the group",
-                PATIENCE.as_secs()
+                THREAD_ANSWER_TIMEOUT.as_secs()
             ))),
         }
     }
@@ -154,7 +154,7 @@ impl StreamThread {
         tokio::task::spawn_blocking(move || {
             let began = Moment::now();
             let before = lookup.token();
-            let result = lookup.prove(&place, CONFIRM);
+            let result = lookup.prove(&place, CONFIRM_TIMEOUT);
             let tokens = [before, lookup.token()];
             drop(lookup);
             let confirmation = Confirmation {

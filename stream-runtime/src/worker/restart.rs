@@ -2,7 +2,7 @@
 
 use super::failed::Down;
 use super::failed::Failures;
-use super::failed::STEADY;
+use super::failed::STEADY_RUN;
 use super::failed::comes_back;
 use super::failed::wait;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use super::thread::StreamThread;
 use crate::error::{Error, Kind};
 use crate::kafka::{Fault, PartitionQueue, Place};
 /// Failures in a row after which a worker that is to end once it has caught up gives a task up.
-const LAST: u32 = 4;
+const FAILURES_BEFORE_GIVING_UP: u32 = 4;
 
 impl StreamThread {
     /// A task cannot go on: its agents end, the others go on. What it had acknowledged goes into the next
@@ -75,13 +75,13 @@ impl StreamThread {
     fn failed(&mut self, name: TaskName, error: &Error) -> Option<Instant> {
         let now = Instant::now();
         let before = self.tasks.failures.get(&name);
-        let before = before.filter(|f| now.duration_since(f.last) < STEADY + wait(f.count));
+        let before = before.filter(|f| now.duration_since(f.last) < STEADY_RUN + wait(f.count));
         let steady = before.is_none();
         let count = before.map_or(0, |f| f.count) + 1;
         self.tasks
             .failures
             .insert(name, Failures { count, last: now });
-        let gives_up = self.worker.settings.until_caught_up && count >= LAST;
+        let gives_up = self.worker.settings.until_caught_up && count >= FAILURES_BEFORE_GIVING_UP;
         let until = (comes_back(error) && !gives_up).then(|| now + wait(count));
         let state = match until {
             Some(at) => PartitionState::Retrying(Retry {

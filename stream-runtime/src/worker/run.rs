@@ -33,18 +33,18 @@ use crate::task::{Pulse, States};
 use crate::topology::{AgentPlan, Plan};
 
 /// How long a question to the broker may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes that a worker's consumers may hold fetched and not read, about.
-const PREFETCH: usize = 256 << 20;
+const PREFETCH_BYTES: usize = 256 << 20;
 /// What librdkafka keeps beside the bytes of a record that was fetched and not read, about.
-const FETCHED_RECORD: usize = 512;
+const FETCHED_RECORD_BYTES: usize = 512;
 /// How often the settings of the app's own topics are looked at, unless the user says how often topics are.
-const SETTINGS: Duration = Duration::from_secs(60);
+const SETTINGS_INTERVAL: Duration = Duration::from_secs(60);
 /// Interval between checks whether the worker has caught up.
-const LOOK: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// When it is said what a worker waits for that is caught up with its own partitions, and when again.
-const SAY: Duration = Duration::from_secs(5);
-const SAY_AGAIN: Duration = Duration::from_secs(60);
+const SAY_AFTER: Duration = Duration::from_secs(5);
+const SAY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How a worker ended that ended well by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub(crate) fn run(
     tracing::debug!(slot = %slot.dir().display(), "slot taken");
     let store: Arc<dyn Store> =
         Arc::new(SledStore::open(&slot.store_dir(), SledOptions::default())?);
-    let admin = Arc::new(Admin::new(&settings.properties, PATIENCE)?);
+    let admin = Arc::new(Admin::new(&settings.properties, BROKER_TIMEOUT)?);
     handle.is_called(slot.id().to_string(), settings.address.clone());
     let crew = telling::start(&plan, &settings, slot.id(), &admin, handle).map_err(no_thread)?;
     let fits = match &crew {
@@ -249,7 +249,7 @@ impl RunContext<'_> {
 
 /// Looks from time to time at the settings of the app's own topics, on a thread that nobody waits for.
 fn watch_settings(worker: &Arc<Shared>, musts: Vec<Must>) -> std::io::Result<()> {
-    let Some(every) = patterns::every(&worker.settings.properties, SETTINGS) else {
+    let Some(every) = patterns::every(&worker.settings.properties, SETTINGS_INTERVAL) else {
         return Ok(());
     };
     let watch = Watch {
@@ -293,7 +293,7 @@ fn names(plan: &Plan) -> Vec<&'static str> {
 
 /// Sets what follows from the topics, unless the user has.
 fn fit(properties: &mut Properties, limits: &Limits) -> Result<(), Error> {
-    let prefetch = PREFETCH / limits.partitions.max(1);
+    let prefetch = PREFETCH_BYTES / limits.partitions.max(1);
     for (name, value) in [
         ("message.max.bytes", limits.message),
         ("batch.size", limits.batch),
@@ -303,7 +303,7 @@ fn fit(properties: &mut Properties, limits: &Limits) -> Result<(), Error> {
         ),
         (
             "queued.min.messages",
-            (prefetch / FETCHED_RECORD).clamp(1_000, 10_000),
+            (prefetch / FETCHED_RECORD_BYTES).clamp(1_000, 10_000),
         ),
     ] {
         if properties.get(name).is_none() {
@@ -339,12 +339,12 @@ fn stream(
 }
 
 fn wait_until_caught_up(worker: &Shared) {
-    let mut says = Instant::now() + SAY;
+    let mut says = Instant::now() + SAY_AFTER;
     while !worker.stop.is_asked() {
         let looked = caught_up::look(worker);
         let pause = match looked {
-            Ok(Looked::Works) => LOOK,
-            _ => LOOK * 10,
+            Ok(Looked::Works) => CHECK_INTERVAL,
+            _ => CHECK_INTERVAL * 10,
         };
         match looked {
             Ok(Looked::CaughtUp) => {
@@ -352,9 +352,9 @@ fn wait_until_caught_up(worker: &Shared) {
                 worker.handle.stop.ask();
                 return;
             }
-            Ok(Looked::Works) => says = Instant::now() + SAY,
+            Ok(Looked::Works) => says = Instant::now() + SAY_AFTER,
             Ok(Looked::Waits(unread)) if says <= Instant::now() => {
-                says = Instant::now() + SAY_AGAIN;
+                says = Instant::now() + SAY_INTERVAL;
                 tracing::info!(
                     "caught up with this worker's partitions; it ends when others of the app, or this one in their place, \
                      have processed {unread} too"

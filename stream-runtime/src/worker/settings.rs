@@ -20,6 +20,7 @@ pub(crate) const SOURCE_IDLE: Duration = Duration::from_secs(1);
 /// # let _ = app;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnForeignCommit {
     /// Its partition stops and says so; the others go on.
     #[default]

@@ -10,7 +10,7 @@ use super::thread::StreamThread;
 use crate::error::Error;
 
 /// How often a thread that closes its clients looks whether it is late.
-const LOOK: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 impl StreamThread {
     /// Lets agents end, commits what they acknowledged, hands their rows to the store.
@@ -115,6 +115,8 @@ impl StreamThread {
         if std::thread::Builder::new().name(name).spawn(close).is_err() {
             return;
         }
-        while closed.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) && !worker.is_late() {}
+        while closed.recv_timeout(CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout)
+            && !worker.is_late()
+        {}
     }
 }

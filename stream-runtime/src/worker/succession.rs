@@ -16,7 +16,7 @@ use crate::mutants::{self, Mutant};
 use crate::task::signature;
 
 /// Longest time for one of them: it ends by itself then, or soon.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl StreamThread {
     /// Ends, on a thread that may wait, the open transactions of those who committed these inputs last and are not members of the
@@ -83,6 +83,11 @@ fn end(worker: &Shared, inputs: &[TopicPartition]) -> Result<(), Fault> {
 fn end_of(worker: &Shared, writer: &str) -> Result<(), Fault> {
     let id = worker.transactional_id(writer);
     let producer = TransactionalProducer::new(&worker.settings.properties, &id)?;
-    let patient = |spent| spent < PATIENCE && !worker.stop.is_asked();
-    again_saying(patient, (PATIENCE, PATIENCE), |_, _| (), || producer.init())
+    let patient = |spent| spent < TAKE_OVER_TIMEOUT && !worker.stop.is_asked();
+    again_saying(
+        patient,
+        (TAKE_OVER_TIMEOUT, TAKE_OVER_TIMEOUT),
+        |_, _| (),
+        || producer.init(),
+    )
 }

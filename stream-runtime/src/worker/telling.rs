@@ -20,19 +20,19 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// How often a worker tells what it has, changed or not.
-const TELL: Duration = Duration::from_secs(5);
+const TELL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Least time between two words: partitions come and go together.
-const PAUSE: Duration = Duration::from_millis(50);
+const LEAST_TELL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long the last word may take.
-const GOODBYE: Duration = Duration::from_secs(2);
+const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Records read at once.
-const BATCH: usize = 256;
+const BATCH_RECORDS: usize = 256;
 
 /// How long a start waits for what others have told.
-const HEARING: Duration = Duration::from_secs(10);
+const HEARING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Follows the topic until its stop is asked for.
 struct Follower {
@@ -70,7 +70,7 @@ impl Follower {
             next: None,
             target: 0,
             backoff: Backoff::default(),
-            batch: Batch::new(BATCH),
+            batch: Batch::new(BATCH_RECORDS),
         }
     }
 
@@ -181,7 +181,9 @@ impl Teller {
         let held = handle.held();
         let since = self.last.as_ref().map(|(at, _)| at.elapsed());
         let changed = self.last.as_ref().is_none_or(|(_, last)| *last != held);
-        let due = since.is_none_or(|since| since >= TELL || (changed && since >= PAUSE));
+        let due = since.is_none_or(|since| {
+            since >= TELL_INTERVAL || (changed && since >= LEAST_TELL_INTERVAL)
+        });
         if !due {
             return;
         }
@@ -236,7 +238,10 @@ impl Drop for Crew {
     /// Waits for the last word. A thread that stands in a call to a broker that is away is left to end by itself.
     fn drop(&mut self) {
         self.stop.ask();
-        if let Err(mpsc::RecvTimeoutError::Timeout) = self.ended.recv_timeout(GOODBYE + PAUSE) {
+        if let Err(mpsc::RecvTimeoutError::Timeout) = self
+            .ended
+            .recv_timeout(LAST_WORD_TIMEOUT + LEAST_TELL_INTERVAL)
+        {
             tracing::debug!("the thread that follows the workers waits for the broker and is left");
         }
     }
@@ -286,8 +291,8 @@ pub(super) fn start(
                     Some(last) => last,
                     None => continue,
                 };
-                if at.elapsed() < PAUSE && *last != handle.held() {
-                    rest = PAUSE;
+                if at.elapsed() < LEAST_TELL_INTERVAL && *last != handle.held() {
+                    rest = LEAST_TELL_INTERVAL;
                 }
             }
             handle.workers.forget_the_gone();
@@ -295,7 +300,7 @@ pub(super) fn start(
             let _ = runtime.block_on(async { tokio::time::timeout(rest, wake.wait()).await });
         }
         if let Some(teller) = teller {
-            teller.end(GOODBYE);
+            teller.end(LAST_WORD_TIMEOUT);
         }
     })
     .map(Some)
@@ -330,14 +335,14 @@ pub(super) fn refuse_others_without_watermarks(
         return Ok(());
     }
     let (workers, start) = (&handle.workers, Instant::now());
-    while !workers.is_filled() && start.elapsed() < HEARING && !handle.stop.is_asked() {
+    while !workers.is_filled() && start.elapsed() < HEARING_TIMEOUT && !handle.stop.is_asked() {
         if let Some(trouble) = workers.trouble()
-            && start.elapsed() >= HEARING / 5
+            && start.elapsed() >= HEARING_TIMEOUT / 5
         {
             tracing::debug!("{trouble}; workers of other versions are not looked for");
             return Ok(());
         }
-        std::thread::sleep(PAUSE / 5);
+        std::thread::sleep(LEAST_TELL_INTERVAL / 5);
     }
     match workers.without_watermarks(&own.to_string()).first() {
         None => Ok(()),

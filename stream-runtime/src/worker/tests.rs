@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::run::{PATIENCE, worse};
+use super::run::{BROKER_TIMEOUT, worse};
 use super::{Ended, Status, Stop, WorkerHandle, WorkerSettings, run};
 use crate::error::{Error, Kind};
 use crate::kafka::{
@@ -156,7 +156,7 @@ fn make_input(properties: &Properties, app: &str, partitions: i32) {
         replication: None,
         config: vec![],
     };
-    Admin::new(properties, PATIENCE)
+    Admin::new(properties, BROKER_TIMEOUT)
         .unwrap()
         .create(&[topic])
         .unwrap();
@@ -187,7 +187,7 @@ fn send(properties: &Properties, app: &str, range: std::ops::Range<i64>) {
 
 /// Everything committed in a topic, by key and start: count and sum, each row once.
 fn totals(properties: &Properties, app: &str) -> BTreeMap<(String, String), (u64, i64)> {
-    let admin = Admin::new(properties, PATIENCE).unwrap();
+    let admin = Admin::new(properties, BROKER_TIMEOUT).unwrap();
     let topic: Arc<str> = format!("{app}-out").into();
     let count = admin.topic(&topic).unwrap().unwrap().partitions;
     let partitions: Vec<_> = (0..count).map(|p| (Arc::clone(&topic), p)).collect();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::ahead::Ahead;
 use super::backoff::Backoff;
-use super::commit_producer::{OFFSETS, Outlet};
+use super::commit_producer::{Outlet, SEND_OFFSETS_TIMEOUT};
 use super::context::{Seen, Shared};
 use super::failed::Stalled;
 use super::failed::{Down, Failures};
@@ -27,9 +27,9 @@ use crate::store::StorerClient;
 use crate::task::Pulse;
 
 /// Records read from a queue at once.
-const BATCH: usize = 1_024;
+const BATCH_RECORDS: usize = 1_024;
 /// How long a producer may take to begin before another one is made.
-const INIT: Duration = Duration::from_secs(30);
+const INIT_TRANSACTIONS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// When a fenced member joins again.
 #[derive(Debug, Default)]
@@ -106,7 +106,7 @@ impl Committer {
             backoff: Backoff::default(),
             standing: HashMap::new(),
             strikes: (0, String::new()),
-            patience: OFFSETS,
+            patience: SEND_OFFSETS_TIMEOUT,
             failing: false,
             last_commit: Instant::now(),
             last_purge: Instant::now(),
@@ -207,7 +207,7 @@ impl StreamThread {
             looked: Instant::now(),
             fatal: None,
             reading: Reading {
-                batch: Batch::new(BATCH),
+                batch: Batch::new(BATCH_RECORDS),
                 headers: Vec::new(),
             },
             replies: (answer, replies),
@@ -225,7 +225,7 @@ impl StreamThread {
                 &worker.settings.properties,
                 worker.settings.exactly_once,
                 &id,
-                |spent| spent < INIT && !worker.stop.is_asked(),
+                |spent| spent < INIT_TRANSACTIONS_TIMEOUT && !worker.stop.is_asked(),
                 |fault, spent| say_waiting(worker, fault, spent),
             ) {
                 Ok(outlet) => return Ok(outlet),

@@ -23,13 +23,13 @@ pub(super) use wanted::{check, grown};
 use wanted::{dead_letters_of, inputs_to_count, wanted};
 pub(super) use watch::{Unfit, Watch};
 /// Topics that are named in a line of the log.
-const NAMED: usize = 3;
+const NAMED_TOPICS: usize = 3;
 /// Largest message Kafka takes unless told otherwise.
-const MAX_MESSAGE: i64 = 1_048_588;
+const MAX_MESSAGE_BYTES: i64 = 1_048_588;
 /// Bytes of a batch unless a topic takes less: librdkafka's own bound.
-const BATCH: usize = 1_000_000;
+const BATCH_BYTES: usize = 1_000_000;
 /// What a dead letter's headers may add to its source.
-const HEADERS: i64 = 64 * 1_024;
+const HEADER_BYTES: i64 = 64 * 1_024;
 
 /// What the topics say that the clients have to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub(super) fn prepare(
             let limit = max_message(&limits, source);
             topic.config.push((
                 "max.message.bytes".to_owned(),
-                (limit + HEADERS).to_string(),
+                (limit + HEADER_BYTES).to_string(),
             ));
         }
     }
@@ -139,9 +139,10 @@ pub(super) fn prepare(
     }
     let known = records.topics.values().filter_map(|limit| limit.bytes);
     let all = dead_letters.values().copied().chain(known);
-    let (smallest, largest) = all.fold((BATCH, MAX_MESSAGE as usize), |(least, most), bytes| {
-        (least.min(bytes), most.max(bytes))
-    });
+    let (smallest, largest) = all.fold(
+        (BATCH_BYTES, MAX_MESSAGE_BYTES as usize),
+        |(least, most), bytes| (least.min(bytes), most.max(bytes)),
+    );
     Ok(Limits {
         dead_letters,
         message: largest,
@@ -181,14 +182,14 @@ pub(super) fn broker(settings: &WorkerSettings) -> String {
 fn say_unknown(names: &BTreeSet<&str>, configs: &BTreeMap<String, BTreeMap<String, String>>) {
     let unknown = names.iter().filter(|name| !configs.contains_key(**name));
     let unknown: Vec<&str> = unknown.copied().collect();
-    let more = match unknown.len().saturating_sub(NAMED) {
+    let more = match unknown.len().saturating_sub(NAMED_TOPICS) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     if !unknown.is_empty() {
         tracing::warn!(
             "the broker does not tell the settings of {}{more}: the right DescribeConfigs is missing; they are not checked, stores older than half a day are rebuilt, and dead letters are cut to Kafka's default",
-            unknown[..unknown.len().min(NAMED)].join(", ")
+            unknown[..unknown.len().min(NAMED_TOPICS)].join(", ")
         );
     }
 }
@@ -246,7 +247,7 @@ fn max_message(configs: &BTreeMap<String, BTreeMap<String, String>>, topic: &str
     let limit = configs
         .get(topic)
         .and_then(|config| config.get("max.message.bytes")?.parse().ok());
-    limit.unwrap_or(MAX_MESSAGE)
+    limit.unwrap_or(MAX_MESSAGE_BYTES)
 }
 
 /// How long a changelog keeps its tombstones; Kafka's default, which is shorter than ours, where that is not known.
@@ -264,6 +265,6 @@ mod tests {
         let config = |ms: &str| BTreeMap::from([("delete.retention.ms".to_owned(), ms.to_owned())]);
         assert_eq!(kept(Some(&config("1000"))), Duration::from_secs(1));
         assert_eq!(kept(None), Duration::from_secs(86_400));
-        assert_eq!(max_message(&BTreeMap::new(), "letters"), MAX_MESSAGE);
+        assert_eq!(max_message(&BTreeMap::new(), "letters"), MAX_MESSAGE_BYTES);
     }
 }

@@ -9,13 +9,13 @@ use super::handle::WorkerHandle;
 use crate::task::{Beat, Pulse, Stand};
 
 /// A poll of a handler that takes longer than this, in ms, blocks its thread.
-const PATIENCE: u64 = 5_000;
+const BLOCKED_MS: u64 = 5_000;
 /// A thread that gets nowhere for so long, in ms, makes its worker not ready.
-const STUCK: u64 = 10_000;
+const STUCK_MS: u64 = 10_000;
 /// What is said is said again after so long, in ms.
-const REMIND: u64 = 60_000;
+const REMIND_MS: u64 = 60_000;
 /// How often the threads are looked at. What takes longer was not a wait of theirs: the process stood still.
-const LOOK: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What one stream thread was seen doing.
 #[derive(Debug, Default)]
@@ -54,13 +54,13 @@ impl Watch {
         if matches!(beat.stand(), Stand::Begins | Stand::Ends) {
             return None;
         }
-        self.still += passed.min(2 * LOOK.as_millis() as u64);
-        self.stuck = self.still >= STUCK;
+        self.still += passed.min(2 * CHECK_INTERVAL.as_millis() as u64);
+        self.stuck = self.still >= STUCK_MS;
         let says = match beat.agent() {
-            Some(_) => self.still >= PATIENCE,
+            Some(_) => self.still >= BLOCKED_MS,
             None => self.stuck,
         };
-        if !says || self.said.is_some_and(|said| self.still - said < REMIND) {
+        if !says || self.said.is_some_and(|said| self.still - said < REMIND_MS) {
             return None;
         }
         self.said = Some(self.still);
@@ -84,7 +84,7 @@ pub(super) fn watch(
     let name = |agent: usize| names.get(agent).copied().unwrap_or("?");
     let mut looked = Instant::now();
     while !over.load(Ordering::Acquire) {
-        std::thread::park_timeout(LOOK);
+        std::thread::park_timeout(CHECK_INTERVAL);
         let passed = looked.elapsed().as_millis() as u64;
         looked = Instant::now();
         for (thread, (pulse, watch)) in pulses.iter().zip(&mut watches).enumerate() {
@@ -110,7 +110,7 @@ pub(super) fn watch(
                     seconds,
                     "handler blocks its stream thread: its other partitions wait, and after {} s the worker is not ready; \
                      await instead of blocking, or use spawn_blocking",
-                    STUCK / 1_000
+                    STUCK_MS / 1_000
                 ),
                 Some(Said::Stands(stand)) => tracing::warn!(
                     thread,

@@ -107,6 +107,6 @@ fn main() -> ExitCode {
     let app = App::new("faulty");
     match std::env::var_os("FAULTY_SKIPS_GAPS") {
         None => app.main(),
-        Some(_) => app.on_gap(Skip).main(),
+        Some(_) => app.on_gap(OnGap::Skip).main(),
     }
 }

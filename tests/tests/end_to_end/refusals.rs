@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
-use stream_runtime::prelude::{App as StreamApp, TestApp};
+use stream_runtime::App as StreamApp;
+use stream_runtime::testing::TestApp;
 use tests::broker::{Broker, SharedApache};
 use tests::client::{self, Isolation, Sender};
 use tests::embedded::Embedded;

@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::letter::Letter;
 use super::{Desk, ListArgs, count};
 use crate::cli::args::Output;
 use crate::cli::context::Context;
 use crate::cli::error::CliResult;
 use crate::cli::print::{Columns, json, readable, time};
+use crate::task::letter::Letter;
 
 /// Characters of an error in the table.
 const ERROR: usize = 80;

@@ -1,8 +1,6 @@
 //! `dead-letters`: what the agents could not handle: listed, shown, sent again.
 
-pub(crate) mod letter;
 mod list;
-pub(crate) mod place;
 mod resend;
 mod resent;
 mod show;
@@ -16,9 +14,9 @@ use super::error::{CliError, CliResult};
 use super::plan_view::{AgentView, AppView};
 use super::topic_reader::{Follow, Step};
 use crate::error::counted;
-use crate::kafka::{Admin, Isolation, Properties, TopicPartition};
-use letter::Letter;
-use place::Place;
+use crate::kafka::{Admin, Isolation, Properties, RecordView, TopicPartition};
+use crate::task::letter::Letter;
+use crate::task::letter_place::LetterPlace;
 use resent::Resent;
 
 /// `dead-letters`.
@@ -54,7 +52,7 @@ struct ShowArgs {
     agent: String,
 
     /// Partition and offset of the dead letter, as `list` gives them: 0@17
-    place: Place,
+    place: LetterPlace,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -63,7 +61,7 @@ struct ResendArgs {
     agent: String,
 
     /// Which, as `list` gives them: 0@17; without any, all that wait
-    places: Vec<Place>,
+    places: Vec<LetterPlace>,
 
     /// Also those that were sent again before
     #[arg(long)]
@@ -182,7 +180,7 @@ impl<'a> Desk<'a> {
             group: group(self.cx),
         };
         follow.run(&self.properties, &self.admin, &mut |step| match step {
-            Step::Record(partition, record) => match Letter::read(partition, record) {
+            Step::Record(partition, record) => match read(partition, record) {
                 Some(mut letter) => {
                     // Workers of before named what gives an agent's records their key, `count-page` for `count`.
                     if let Some(owner) = self.view.owner(&letter.agent) {
@@ -200,4 +198,20 @@ impl<'a> Desk<'a> {
 /// "1 dead letter", "2 dead letters".
 fn count(number: usize) -> String {
     counted(number, "dead letter")
+}
+
+/// Takes a record apart; `None`: not a dead letter of this framework.
+fn read(partition: i32, record: &RecordView<'_>) -> Option<Letter> {
+    let headers = record.headers.iter();
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)));
+    Letter::of(
+        LetterPlace {
+            partition,
+            offset: record.offset,
+        },
+        record.timestamp,
+        headers.collect(),
+        record.key.map(<[u8]>::to_vec),
+        record.value.map(<[u8]>::to_vec),
+    )
 }

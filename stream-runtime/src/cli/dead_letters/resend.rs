@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use super::letter::{Letter, Origin};
-use super::place::Place as DeadPlace;
 use super::{Desk, ResendArgs, Tray, count, group};
 use crate::app::ProcessingGuarantee;
 use crate::cli::args::Output;
@@ -20,6 +18,8 @@ use crate::kafka::{
     OutHeaders, Outgoing, Place, Sender, TopicSettings, TopicView, TransactionalProducer, Visitor,
     again,
 };
+use crate::task::letter::{Letter, Origin};
+use crate::task::letter_place::LetterPlace;
 use crate::topology::again_topic;
 
 /// Records and bytes of one transaction at most.
@@ -78,7 +78,7 @@ pub(super) fn run(cx: &Context<'_>, args: &ResendArgs) -> CliResult {
     let guarantee = cx.app().guarantee;
     let progress = Progress::records(cx.progress(), letters.len() as u64);
     let mut post = Post::open(&desk, guarantee)?;
-    let mut left: BTreeSet<DeadPlace> = letters.iter().map(|letter| letter.place).collect();
+    let mut left: BTreeSet<LetterPlace> = letters.iter().map(|letter| letter.place).collect();
     for chunk in chunks(letters) {
         for letter in chunk {
             left.remove(&letter.place);
@@ -265,9 +265,9 @@ fn announce(desk: &Desk<'_>, args: &ResendArgs, letters: &[Letter]) -> CliResult
 }
 
 /// Moves the offsets past everything that does not wait any more; `left` is still to be sent.
-fn settle(tray: &mut Tray, chosen: &Chosen, left: &BTreeSet<DeadPlace>) {
+fn settle(tray: &mut Tray, chosen: &Chosen, left: &BTreeSet<LetterPlace>) {
     for (partition, end) in &chosen.ends {
-        let at = |offset| DeadPlace {
+        let at = |offset| LetterPlace {
             partition: *partition,
             offset,
         };
@@ -403,7 +403,7 @@ mod tests {
 
     fn letter(offset: i64, size: usize) -> Letter {
         Letter {
-            place: DeadPlace {
+            place: LetterPlace {
                 partition: 0,
                 offset,
             },
@@ -441,7 +441,7 @@ mod tests {
         chosen.ends.insert(0, 31);
         // Another agent's waits in between.
         chosen.waits.insert(0, 25);
-        let mut left: BTreeSet<DeadPlace> = [3, 9, 20].map(|at| letter(at, 1).place).into();
+        let mut left: BTreeSet<LetterPlace> = [3, 9, 20].map(|at| letter(at, 1).place).into();
         let mut send = |tray: &mut Tray, offset: i64| {
             let place = letter(offset, 1).place;
             left.remove(&place);

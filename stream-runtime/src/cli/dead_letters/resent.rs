@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::place::Place;
 use crate::kafka::Committed;
+use crate::task::letter_place::LetterPlace;
 
 /// Longest text that a broker takes beside an offset, less some room.
 const TEXT: usize = 4_000;
@@ -35,7 +35,7 @@ impl Resent {
         self.partitions.insert(committed.partition, offsets);
     }
 
-    pub(super) fn contains(&self, place: Place) -> bool {
+    pub(super) fn contains(&self, place: LetterPlace) -> bool {
         self.partitions
             .get(&place.partition)
             .is_some_and(|offsets| {
@@ -46,7 +46,7 @@ impl Resent {
     }
 
     /// Adds a letter.
-    pub(super) fn add(&mut self, place: Place) {
+    pub(super) fn add(&mut self, place: LetterPlace) {
         let offsets = self.partitions.entry(place.partition).or_default();
         if place.offset < offsets.next {
             return;
@@ -99,8 +99,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    fn at(offset: i64) -> Place {
-        Place {
+    fn at(offset: i64) -> LetterPlace {
+        LetterPlace {
             partition: 0,
             offset,
         }

@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use super::letter::{Letter, Origin};
 use super::{Desk, ShowArgs};
 use crate::cli::args::Output;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::print::{json, json_or_text, line, readable, time};
+use crate::task::letter::{Letter, Origin};
 
 pub(super) fn run(cx: &Context<'_>, args: &ShowArgs) -> CliResult {
     let desk = Desk::open(cx)?;

@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn an_app_that_starts_with_the_latest_records_begins_at_the_end_unless_told_otherwise() {
-        let app = app().start(Latest);
+        let app = app().start(Start::Latest);
         let plan = app.plan().unwrap();
         let inputs = inputs(&app, &plan);
         let of = |args: &ResetArgs| {

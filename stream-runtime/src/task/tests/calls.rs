@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use chrono::TimeDelta;
 
 use crate::prelude::*;
+use crate::testing::{TestApp, at};
 
 #[table(value = u64)]
 struct Stock;

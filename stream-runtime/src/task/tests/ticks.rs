@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use chrono::TimeDelta;
 
 use crate::prelude::*;
+use crate::testing::TestApp;
 
 #[record]
 struct Amount {

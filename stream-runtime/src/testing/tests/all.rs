@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::prelude::*;
+use crate::testing::TestApp;
 
 #[record(timestamp = at)]
 struct Hit {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::hops::simulation;
 use crate::prelude::*;
+use crate::testing::{TestApp, at};
 
 #[record(timestamp = time)]
 #[derive(Clone, Debug)]

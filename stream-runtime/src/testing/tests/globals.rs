@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::prelude::*;
+use crate::testing::TestApp;
 
 #[record]
 #[derive(Clone, Default)]

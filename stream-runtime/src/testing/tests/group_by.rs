@@ -1,6 +1,7 @@
 //! `group_by` on apps as users write them.
 
 use crate::prelude::*;
+use crate::testing::{TestApp, at};
 
 #[record]
 #[derive(Clone)]

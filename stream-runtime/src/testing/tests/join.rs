@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::prelude::*;
+use crate::testing::{TestApp, at};
 
 #[record(timestamp = at, key = id)]
 struct Order {

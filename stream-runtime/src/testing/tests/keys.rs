@@ -1,6 +1,7 @@
 //! Which partition a key's row is in, and what happens to a lookup elsewhere.
 
 use crate::prelude::*;
+use crate::testing::{TestApp, at};
 
 #[record]
 struct View {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use crate::prelude::*;
+use crate::testing::TestApp;
 
 struct Suffix(&'static str);
 

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 
 use super::reading::logged;
 use crate::prelude::*;
+use crate::testing::TestApp;
 
 static TRIED: AtomicU32 = AtomicU32::new(0);
 

@@ -1,6 +1,7 @@
 //! Stream–table joins: a co-partitioned table looked up by key.
 
 use crate::prelude::*;
+use crate::testing::TestApp;
 
 #[record(timestamp = time)]
 struct Price {

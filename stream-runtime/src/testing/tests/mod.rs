@@ -28,6 +28,7 @@ mod windows;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::prelude::*;
+use crate::testing::{TestApp, at};
 
 #[record(timestamp = datetime)]
 struct PowerReading {

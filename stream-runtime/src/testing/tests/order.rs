@@ -1,6 +1,7 @@
 //! In which order the agents of a topic get an event.
 
 use crate::prelude::*;
+use crate::testing::{TestApp, at};
 
 #[record]
 #[derive(Clone, Default)]

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::prelude::*;
+use crate::testing::TestApp;
 
 #[record]
 struct Job {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::prelude::*;
+use crate::testing::TestApp;
 
 #[record(timestamp = at)]
 struct Tick {

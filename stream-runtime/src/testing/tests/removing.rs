@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 
 use crate::prelude::*;
 use crate::testing::{Random, Sent, seeds};
+use crate::testing::{TestApp, at};
 
 #[record(timestamp = at)]
 #[derive(Clone)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::prelude::*;
+use crate::testing::{TestApp, at};
 
 #[record(timestamp = at)]
 #[derive(Clone)]

@@ -9,6 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::prelude::*;
+use crate::testing::{TestApp, at};
 
 #[record]
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,7 @@
 //! What is sent: under which key, at which time, with which headers.
 
 use crate::prelude::*;
+use crate::testing::{TestApp, at};
 
 #[record(timestamp = at, key = id)]
 #[derive(Clone)]

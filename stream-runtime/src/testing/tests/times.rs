@@ -161,7 +161,7 @@ struct Direct;
 /// Its windows are of an hour before the events.
 #[agent(topic = "times-late-words")]
 async fn before(word: Event<String>, mut hours: Table<Direct>) {
-    hours.update_at(word.time() - chrono::Duration::hours(2), word.key(), |n| {
+    hours.update_at(word.key(), word.time() - chrono::Duration::hours(2), |n| {
         *n += 1
     });
 }

@@ -1,6 +1,7 @@
 //! Tombstones where none are taken: what is said, and what leaves them out.
 
 use crate::prelude::*;
+use crate::testing::TestApp;
 
 #[record]
 #[derive(Clone)]

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::prelude::*;
+use crate::testing::{TestApp, at};
 
 #[record(timestamp = time)]
 #[derive(Clone, Debug, PartialEq)]
@@ -292,7 +293,7 @@ struct Tens;
 async fn count_tens(view: Event<View>, mut tens: Table<Tens>) -> String {
     let key = view.key();
     let back = |s| view.time() - chrono::TimeDelta::seconds(s);
-    let done = tens.update_at(back(10), key, |n| {
+    let done = tens.update_at(key, back(10), |n| {
         *n += 100;
         *n
     });
@@ -337,7 +338,7 @@ async fn too_early(mut words: Stream<String>, mut tens: Table<Tens>) {
 }
 
 #[test]
-#[should_panic(expected = "`update_at(time, &key, ..)`")]
+#[should_panic(expected = "`update_at(&key, time, ..)`")]
 fn update_without_an_event_names_update_at() {
     let mut app = TestApp::only((too_early,));
     app.send("words", "k", "a".to_owned());

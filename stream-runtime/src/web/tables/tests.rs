@@ -13,7 +13,8 @@ use crate::prelude::*;
 use crate::table::{TableSpec, replica_of};
 use crate::topology::{Place, TableDescriptor};
 use crate::web::page::PageDescriptor;
-use crate::web::server::{Door, Port, router};
+use crate::web::server::router;
+use crate::web::{Door, Port};
 use crate::worker::{Answer, Ask, Status, Stop, WorkerHandle};
 
 #[table(value = u64)]

@@ -90,7 +90,7 @@ fn a_key_s_records_come_together_and_its_windows_close_by_idle_only_when_all_has
     // Seven meters, 500 seconds: each window of a meter is one row, whatever partitions its readings lay in.
     assert_eq!(found.len(), 7 * 500, "a window closed in parts");
 
-    let admin = Admin::new(&properties, PATIENCE).unwrap();
+    let admin = Admin::new(&properties, BROKER_TIMEOUT).unwrap();
     let topic = format!("{app}-hop-meter-repartition");
     assert_eq!(admin.topic(&topic).unwrap().unwrap().partitions, 3);
     let config = admin.config(&topic).unwrap();
@@ -113,7 +113,7 @@ fn what_has_been_read_of_a_repartition_topic_is_taken_away() {
         tempfile::tempdir().unwrap(),
     );
     make_input(&properties, &app, 1);
-    let admin = Admin::new(&properties, PATIENCE).unwrap();
+    let admin = Admin::new(&properties, BROKER_TIMEOUT).unwrap();
     let hop = [(Arc::from(format!("{app}-hop-meter-repartition")), 0)];
     for round in 0..2 {
         send(&properties, &app, round * 2_000..(round + 1) * 2_000);
@@ -136,7 +136,7 @@ fn what_has_been_read_of_a_repartition_topic_is_taken_away() {
 
 /// Returns what is said of the sources in a partition of a topic, each word with its offset.
 fn words(properties: &Properties, topic: &str, partition: i32) -> Vec<(i64, Word)> {
-    let admin = Admin::new(properties, PATIENCE).unwrap();
+    let admin = Admin::new(properties, BROKER_TIMEOUT).unwrap();
     let topic: Arc<str> = topic.into();
     let place = [(Arc::clone(&topic), partition)];
     let (start, end) = (

@@ -55,7 +55,7 @@ fn what_is_grouped_by_no_key_lies_in_one_partition() {
     let places: Vec<_> = (0..3)
         .map(|partition| (Arc::clone(&topic), partition))
         .collect();
-    let admin = Admin::new(&properties, PATIENCE).unwrap();
+    let admin = Admin::new(&properties, BROKER_TIMEOUT).unwrap();
     let ends = admin.ends(&places).unwrap();
     let reader = Reader::new(&properties, "keyless", Isolation::Committed, &Wake::new()).unwrap();
     let places = places

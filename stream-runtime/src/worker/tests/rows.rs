@@ -71,7 +71,7 @@ fn put(properties: &Properties, app: &str, records: &[(&str, &str)]) {
 
 /// Keys and values committed in a topic.
 fn texts(properties: &Properties, topic: &str) -> Vec<(String, Vec<u8>)> {
-    let admin = Admin::new(properties, PATIENCE).unwrap();
+    let admin = Admin::new(properties, BROKER_TIMEOUT).unwrap();
     let topic: Arc<str> = topic.into();
     let count = admin.topic(&topic).unwrap().unwrap().partitions;
     let partitions: Vec<_> = (0..count).map(|p| (Arc::clone(&topic), p)).collect();

@@ -258,7 +258,7 @@ impl Bed {
 
     /// The last mark of the changelog.
     fn mark(&self) -> Mark {
-        let admin = Admin::new(&self.properties, PATIENCE).unwrap();
+        let admin = Admin::new(&self.properties, BROKER_TIMEOUT).unwrap();
         let place = (self.changelog(), 0);
         let end = admin.ends(std::slice::from_ref(&place)).unwrap()[0];
         let reader = Reader::new(

@@ -66,7 +66,7 @@ fn the_store_says_how_far_it_is_when_only_time_has_moved() {
         );
     }
     let topic: Arc<str> = format!("{app}-stored_firsts-changelog").into();
-    let admin = Admin::new(&properties, PATIENCE).unwrap();
+    let admin = Admin::new(&properties, BROKER_TIMEOUT).unwrap();
     let end = admin.ends(&[(topic, 0)]).unwrap()[0];
     assert!(said[1] > said[0] + 2, "{said:?}");
     // The marker of the last transaction is behind what was written in it.

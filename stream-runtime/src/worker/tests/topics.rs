@@ -191,7 +191,7 @@ impl Bed {
             .set("topic.metadata.refresh.interval.ms", ms)
             .unwrap();
         Bed {
-            admin: Admin::new(&properties, PATIENCE).unwrap(),
+            admin: Admin::new(&properties, BROKER_TIMEOUT).unwrap(),
             properties,
             _server: server,
             app: unique("grown"),
@@ -364,7 +364,10 @@ fn an_app_and_its_topics_may_begin_with_two_underscores() {
     let ended = work_of(&app, place, settings(&properties, &dir, 1)).unwrap();
     assert_eq!(ended.failed, []);
     assert_eq!(added(&totals(&properties, &app)), expected(0..100));
-    let topics = Admin::new(&properties, PATIENCE).unwrap().topics().unwrap();
+    let topics = Admin::new(&properties, BROKER_TIMEOUT)
+        .unwrap()
+        .topics()
+        .unwrap();
     assert!(topics.contains_key(&format!("{app}-in")));
     assert!(!topics.contains_key("__consumer_offsets"));
 }

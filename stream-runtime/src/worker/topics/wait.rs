@@ -10,9 +10,9 @@ use crate::topology::Plan;
 use crate::worker::stop::Stop;
 
 /// How long a broker that does not answer is waited for at start.
-const PATIENCE: Duration = Duration::from_secs(60);
+const BROKER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often something that is waited for is named.
-const REMIND: Duration = Duration::from_secs(10);
+const REMIND_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Creates topics and waits until the cluster shows them.
 pub(super) fn make(
@@ -70,10 +70,10 @@ fn patiently<T>(stop: &Stop, ask: impl Fn() -> Result<T, Fault>) -> Result<T, Fa
             Err(fault) => fault,
         };
         let passes = !matches!(fault.kind(), FaultKind::Refused | FaultKind::Record);
-        if !passes || start.elapsed() > PATIENCE || stop.is_asked() {
+        if !passes || start.elapsed() > BROKER_TIMEOUT || stop.is_asked() {
             return Err(fault);
         }
-        if reminded.is_none_or(|at| at.elapsed() >= REMIND) {
+        if reminded.is_none_or(|at| at.elapsed() >= REMIND_INTERVAL) {
             tracing::warn!("{fault}; trying again");
             reminded = Some(Instant::now());
         }
@@ -135,7 +135,7 @@ fn until(
                 "waiting for topics that do not exist, and are not this app's to make: {}",
                 names.join(", ")
             );
-            remind = Instant::now() + REMIND;
+            remind = Instant::now() + REMIND_INTERVAL;
         }
         pause(stop, Duration::from_millis(50));
         existing = list(admin, stop)?;

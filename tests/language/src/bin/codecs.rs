@@ -2,6 +2,7 @@
 
 use stream_runtime::codecs::{Codec, CodecError};
 use stream_runtime::prelude::*;
+use stream_runtime::testing::TestApp;
 
 #[record(codec = "binary", timestamp = at, key = meter)]
 #[derive(Debug, PartialEq)]

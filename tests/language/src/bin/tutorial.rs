@@ -1,6 +1,7 @@
 //! Hourly mean of the mains voltage of one household.
 #![forbid(unsafe_code)]
 use stream_runtime::prelude::*;
+use stream_runtime::testing::{TestApp, at};
 
 /// One reading of the power meter.
 #[record(timestamp = datetime)]

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use stream_runtime::InWindow;
 use stream_runtime::prelude::*;
+use stream_runtime::testing::at;
 
 #[topic("late-views", value = View)]
 struct LateViews;
@@ -53,7 +54,7 @@ async fn collect(
         });
         lately.update(&view.user, |n| *n += 1);
         hopping.update(&view.user, |n| *n += 1);
-        let at: Option<()> = hourly.update_at(view.time, &view.user, |n| *n += 1);
+        let at: Option<()> = hourly.update_at(&view.user, view.time, |n| *n += 1);
         let now: Option<u64> = lately.current(&view.user);
         let before: Option<u64> = hopping.delta(&view.user, Duration::from_secs(3600));
         let then: Option<Visit> = visits.at(&view.user, view.time);

@@ -5,8 +5,8 @@ pub(super) mod simulation;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ProcessingGuarantee::AtLeastOnce;
 use crate::prelude::*;
+use crate::testing::{TestApp, at};
 
 #[record(timestamp = time)]
 #[derive(Clone, Debug)]
@@ -554,7 +554,7 @@ fn at_least_once_a_backlog_behind_a_hop_is_not_late_either() {
     let views = day(1_000);
     let app = App::new("test")
         .only((count_views, page_hour))
-        .processing_guarantee(AtLeastOnce);
+        .processing_guarantee(ProcessingGuarantee::AtLeastOnce);
     let mut app = TestApp::of(app).partitions(4).workers(2);
     for (user, view) in &views {
         app.send("views", user.as_str(), view.clone());
@@ -588,7 +588,7 @@ fn late_when_a_record_is_lost_and_sent_again(app: App) -> u64 {
 #[test]
 fn at_least_once_a_record_behind_a_hop_that_was_lost_and_sent_again_is_not_late() {
     let app = || App::new("test").source_idle(Duration::MAX);
-    let at_least_once = app().processing_guarantee(AtLeastOnce);
+    let at_least_once = app().processing_guarantee(ProcessingGuarantee::AtLeastOnce);
     assert_eq!(late_when_a_record_is_lost_and_sent_again(at_least_once), 0);
     // Exactly-once none is lost, and each record is its source's word.
     assert_eq!(late_when_a_record_is_lost_and_sent_again(app()), 1);

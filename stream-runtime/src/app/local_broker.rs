@@ -10,14 +10,19 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::error::{CliError, CliResult};
+#[cfg(feature = "broker")]
+use stream_broker::{self as broker, Broker, Config};
+
+use super::ending::{CliError, CliResult};
+#[cfg(not(feature = "broker"))]
+use super::without_broker::{self as broker, Broker, Config};
 
 /// The port tried first when nothing else is said: Kafka's own.
 const USUAL_PORT: u16 = 9092;
 /// How long a broker may take from the lock to the first connection.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a worker looks whether the host is gone.
-const WATCH: Duration = Duration::from_millis(300);
+const HOST_CHECK_INTERVAL: Duration = Duration::from_millis(300);
 
 /// The files by which processes of a directory find its broker.
 #[derive(Clone, Debug)]
@@ -27,7 +32,7 @@ pub(crate) struct Place {
 
 /// A broker this process runs, as long as it is held.
 pub(crate) struct Host {
-    broker: stream_broker::Broker,
+    broker: Broker,
     address: SocketAddr,
     // Dropped after the broker.
     _lock: File,
@@ -79,6 +84,12 @@ impl Place {
         let Some(lock) = self.lock()? else {
             return Ok(None);
         };
+        if !cfg!(feature = "broker") {
+            return Err(CliError::usage(
+                "no broker is named, and this program was built without the feature `broker` of stream-runtime, the development broker",
+            )
+            .next("name one: --broker HOST:PORT, or App::broker in the code"));
+        }
         let last = self.written_address().map(|address| address.port());
         let ports = match port {
             Some(port) => vec![port],
@@ -242,7 +253,7 @@ impl Watch {
         let thread = std::thread::Builder::new().name("broker-watch".to_owned()).spawn(move || {
             let mut complained = false;
             loop {
-                match stopped.recv_timeout(WATCH) {
+                match stopped.recv_timeout(HOST_CHECK_INTERVAL) {
                     Err(RecvTimeoutError::Timeout) => {}
                     _ => return None,
                 }
@@ -274,9 +285,9 @@ impl Watch {
     }
 }
 
-fn start(data: &Path, port: u16) -> Result<stream_broker::Broker, stream_broker::Error> {
+fn start(data: &Path, port: u16) -> Result<Broker, broker::Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    stream_broker::Broker::start(stream_broker::Config::new(data).address(address))
+    Broker::start(Config::new(data).address(address))
 }
 
 fn answers(address: SocketAddr) -> bool {

@@ -1,9 +1,8 @@
 //! A dead letter, taken apart: what failed, where the record came from, the record itself.
 
-use super::place::Place;
-use crate::kafka::RecordView;
-use crate::task::dead_letter as header;
-use crate::task::{EVENT_TIME, SOURCE_AT};
+use super::dead_letter as header;
+use super::letter_place::LetterPlace;
+use super::{EVENT_TIME, SOURCE_AT};
 use crate::topology::again_topic;
 
 /// A header of the record's own.
@@ -12,7 +11,7 @@ pub(crate) type Header = (String, Option<Vec<u8>>);
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Letter {
-    pub(crate) place: Place,
+    pub(crate) place: LetterPlace,
     /// When it failed: epoch ms.
     pub(crate) timestamp: i64,
     pub(crate) error: String,
@@ -54,23 +53,8 @@ pub(crate) enum Origin {
 
 impl Letter {
     /// `None`: not a dead letter of this framework.
-    pub(crate) fn read(partition: i32, record: &RecordView<'_>) -> Option<Self> {
-        let headers = record.headers.iter();
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)));
-        Self::of(
-            Place {
-                partition,
-                offset: record.offset,
-            },
-            record.timestamp,
-            headers.collect(),
-            record.key.map(<[u8]>::to_vec),
-            record.value.map(<[u8]>::to_vec),
-        )
-    }
-
     pub(crate) fn of(
-        place: Place,
+        place: LetterPlace,
         timestamp: i64,
         mut headers: Vec<Header>,
         key: Option<Vec<u8>>,
@@ -295,7 +279,7 @@ mod tests {
         let headers = headers
             .iter()
             .map(|(name, value)| ((*name).to_owned(), Some(value.as_bytes().to_vec())));
-        let place = Place {
+        let place = LetterPlace {
             partition: 0,
             offset: 4,
         };
