@@ -1,6 +1,6 @@
-//! The wall clock.
+//! The wall clock, and how waits grow.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How far ahead of its own clock a broker takes the timestamp of a record, in ms: `message.timestamp.after.max.ms` of a
 /// topic whose settings say nothing.
@@ -20,9 +20,30 @@ pub(crate) fn stamp(time: i64, wall: i64) -> i64 {
     time.clamp(1, wall.saturating_add(STAMP_AHEAD_MS).max(1))
 }
 
+/// Returns the wait after so many failures in a row, 1 or more: `first`, doubled with each further one, at most `longest`.
+pub(crate) fn backoff(first: Duration, failures: u32, longest: Duration) -> Duration {
+    // A factor of 2^31 is beyond any two waits that there are.
+    let doublings = failures.saturating_sub(1).min(31);
+    first.saturating_mul(1 << doublings).min(longest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_doubles_with_each_failure_up_to_the_longest() {
+        let wait = |failures| {
+            backoff(
+                Duration::from_millis(100),
+                failures,
+                Duration::from_secs(10),
+            )
+        };
+        let waits = [0, 1, 2, 3, 7, 8, u32::MAX].map(|failures| wait(failures).as_millis());
+        assert_eq!(waits, [100, 100, 200, 400, 6_400, 10_000, 10_000]);
+        assert_eq!(backoff(Duration::ZERO, 9, Duration::MAX), Duration::ZERO);
+    }
 
     #[test]
     fn a_stamp_is_one_that_brokers_take() {

@@ -30,7 +30,7 @@ impl<'a> Emitter<'a> {
     }
 
     fn emit<T: Record>(&mut self, key: Option<PutKey<'_>>, value: &T) -> Result<(), Failure> {
-        let Some(sink) = self.cx.state().sink else {
+        let Some(sink) = self.cx.state().outputs.sink else {
             return Ok(());
         };
         stage(self.cx, sink, key, value, None, None)

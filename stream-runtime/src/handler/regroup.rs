@@ -255,7 +255,7 @@ impl AgentCx {
         key: impl FnOnce(&mut Vec<u8>) -> bool,
     ) -> Result<(), Failure> {
         let (shared, agent) = (&*self.shared, self.state());
-        let Some(sink) = agent.sink else {
+        let Some(sink) = agent.outputs.sink else {
             return Ok(());
         };
         let time = shared.clock.event_time.get();

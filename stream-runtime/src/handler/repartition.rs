@@ -171,7 +171,8 @@ impl AgentCx {
     /// Stages the current record, unchanged, under another key for the repartition topic.
     fn pass_on(&self, time: i64, key: impl FnOnce(&mut Vec<u8>) -> bool) -> Result<(), Failure> {
         let (shared, agent) = (&*self.shared, self.state());
-        let (Current::Input(input), Some(sink)) = (shared.dispatch.current.get(), agent.sink)
+        let (Current::Input(input), Some(sink)) =
+            (shared.dispatch.current.get(), agent.outputs.sink)
         else {
             return Ok(());
         };

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::{Checkpoint, Row, Store, StoreError, Tree, TreeWrite};
 
+use crate::clock;
 use crate::sync::Mutex;
 
 /// The first and the longest pause before a failed round is tried again.
@@ -317,7 +318,7 @@ impl Round {
 }
 
 fn write(store: &dyn Store, round: &mut Round, shared: &Shared) -> Result<(), StoreError> {
-    let mut pause = BACKOFF.0;
+    let mut failures = 0;
     let mut logged: Option<Instant> = None;
     let begun = Instant::now();
     tracing::debug!(trees = round.writes.len(), "writing the store");
@@ -349,7 +350,7 @@ fn write(store: &dyn Store, round: &mut Round, shared: &Shared) -> Result<(), St
             tracing::warn!("{error}; trying again; nothing is lost: the changelog has it");
             logged = Some(Instant::now());
         }
-        std::thread::park_timeout(pause);
-        pause = (pause * 2).min(BACKOFF.1);
+        failures += 1;
+        std::thread::park_timeout(clock::backoff(BACKOFF.0, failures, BACKOFF.1));
     }
 }

@@ -48,10 +48,7 @@ pub struct AgentState {
     /// Whether it asks for the event's key.
     pub(crate) needs_key: bool,
     pub(crate) order: Order,
-    /// Output index of its sink.
-    pub(crate) sink: Option<usize>,
-    /// Output index of its dead letters; a timer has none.
-    pub(crate) dead_letters: Option<usize>,
+    pub(crate) outputs: AgentOutputs,
     pub(crate) status: Cell<Status>,
     pub(crate) attempts: Cell<u32>,
     /// Monotonic time at which the current event times out.
@@ -62,6 +59,15 @@ pub struct AgentState {
     pub(crate) heads: RefCell<Option<Box<dyn PeekTime>>>,
     pub(crate) holds: Holds,
     pub(crate) wakeup: Wakeup,
+}
+
+/// Where what it returns goes, and what it fails on.
+#[derive(Debug)]
+pub(crate) struct AgentOutputs {
+    /// Output index of its sink.
+    pub(crate) sink: Option<usize>,
+    /// Output index of its dead letters; a timer has none.
+    pub(crate) dead_letters: Option<usize>,
 }
 
 /// Who finishes with an event first, where several agents have it.

@@ -1,6 +1,7 @@
 //! What happens to an event whose handler failed or whose record is bad.
 
 use std::any::Any;
+use std::time::Duration;
 
 use super::bad::Bad;
 use super::dead_letter as header;
@@ -9,21 +10,19 @@ use super::headers::encode_headers;
 use super::inbox::RawRecord;
 use super::state::AgentCx;
 use super::state::people_time;
+use crate::clock;
 use crate::error::{BadRecord, Error, Failure, Raised, panic_text, quiet};
 use crate::table::NO_TIME;
 use crate::topology::OnError;
 
-/// Longest wait between two attempts, in ms.
-const MAX_BACKOFF: u64 = 60_000;
+/// Longest wait between two attempts.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 /// Wait before attempt `failed + 1`, in ms: the backoff, doubled each time, at most a minute.
 pub(crate) fn backoff(first: u64, failed: u32) -> u64 {
-    first
-        .saturating_mul(
-            1u64.checked_shl(failed.saturating_sub(1))
-                .unwrap_or(u64::MAX),
-        )
-        .min(MAX_BACKOFF)
+    let wait = clock::backoff(Duration::from_millis(first), failed, MAX_BACKOFF);
+    // At most a minute, which fits.
+    wait.as_millis() as u64
 }
 
 impl AgentCx {
@@ -104,7 +103,10 @@ impl AgentCx {
             }
             OnError::DeadLetter => {
                 if let Some(more) = quiet::news(agent.name, why) {
-                    let to = agent.dead_letters.map(|at| &*shared.outputs.topics[at]);
+                    let to = agent
+                        .outputs
+                        .dead_letters
+                        .map(|at| &*shared.outputs.topics[at]);
                     let more = quiet::and(more);
                     tracing::warn!(agent = agent.name, at, to, "dead letter: {why}{more}");
                 }
@@ -129,7 +131,7 @@ impl AgentCx {
         fn add(headers: &mut Vec<(String, Vec<u8>)>, name: &str, value: String) {
             headers.push((name.to_owned(), value.into_bytes()));
         }
-        let Some(output) = agent.dead_letters else {
+        let Some(output) = agent.outputs.dead_letters else {
             return;
         };
         shared.counters.dead.set(shared.counters.dead.get() + 1);

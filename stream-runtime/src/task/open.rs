@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::agent::{AgentState, AgentWaker, Holds, Order, Role, Status, Wakeup};
+use super::agent::{AgentOutputs, AgentState, AgentWaker, Holds, Order, Role, Status, Wakeup};
 use super::calls::Calls;
 use super::calls::Crontab;
 use super::calls::Timer;
@@ -131,8 +131,10 @@ impl Task {
                     after: agent.after.clone(),
                     before: topology.followers(at),
                 },
-                sink: agent.sink,
-                dead_letters: agent.dead_letters,
+                outputs: AgentOutputs {
+                    sink: agent.sink,
+                    dead_letters: agent.dead_letters,
+                },
                 status: Cell::new(Status::Idle),
                 attempts: Cell::new(0),
                 deadline: Cell::new(None),

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::clock;
+
 /// First and longest wait.
 const RANGE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
@@ -15,11 +17,8 @@ pub(super) struct Backoff {
 impl Backoff {
     /// One more failure at `now`; returns the wait.
     pub(super) fn fail(&mut self, now: Instant) -> Duration {
-        let wait = RANGE
-            .0
-            .saturating_mul(1 << self.failures.min(10))
-            .min(RANGE.1);
-        self.failures += 1;
+        self.failures = self.failures.saturating_add(1);
+        let wait = clock::backoff(RANGE.0, self.failures, RANGE.1);
         self.until = Some(now + wait);
         wait
     }

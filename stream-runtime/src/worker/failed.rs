@@ -2,6 +2,7 @@
 
 use super::partition::Input;
 use super::status::TaskName;
+use crate::clock;
 use crate::error::Error;
 use crate::kafka::Place;
 use std::time::{Duration, Instant};
@@ -44,10 +45,7 @@ pub(super) fn comes_back(error: &Error) -> bool {
 }
 
 pub(super) fn wait(failures: u32) -> Duration {
-    let doubled = WAITS
-        .0
-        .saturating_mul(1 << failures.saturating_sub(1).min(10));
-    doubled.min(WAITS.1)
+    clock::backoff(WAITS.0, failures, WAITS.1)
 }
 
 /// A task that has failed, and has got no further since.
