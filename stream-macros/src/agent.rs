@@ -13,7 +13,8 @@ use proc_macro2::TokenStream;
 pub fn attribute(args: TokenStream, item: TokenStream) -> TokenStream {
     let errors = Errors::new();
     let out = match parse::parse(args, &item, &errors) {
-        // Nothing else in the program uses what an agent expands to: with a mistake in it, the function alone is enough.
+        // Nothing else in the program uses what an agent expands to: with a mistake in it, the function alone is
+        // enough.
         Some(agent) if errors.is_empty() => expand::expand(&agent),
         _ => item,
     };

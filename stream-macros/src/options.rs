@@ -66,7 +66,8 @@ pub struct Options {
     given: Vec<(Ident, Value)>,
     /// Every word that was written, legal or not: what follows from a mistake is not a second one.
     words: Vec<Ident>,
-    /// Whether a value stood without a name, or under one that nobody knows: then an option that is missing was meant by it.
+    /// Whether a value stood without a name, or under one that nobody knows: then an option that is missing was meant
+    /// by it.
     strange: bool,
 }
 

@@ -109,10 +109,9 @@ impl App {
     /// An app of this name: letters, digits, `.`, `_` and `-`, at most 100.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage");
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
@@ -151,10 +150,9 @@ impl App {
     /// The Kafka broker, as `kafka://host:9092`; several are separated by commas. Default: the broker of the directory.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").broker("kafka://one:9092,two:9092");
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn broker(mut self, hosts: impl Into<String>) -> Self {
         self.connection.broker = Some(hosts.into());
@@ -164,10 +162,9 @@ impl App {
     /// User and password over TLS (`SASL_SSL`, `PLAIN`), as Confluent Cloud wants it.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").sasl_plain("user", "secret");
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn sasl_plain(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
         self.connection.sasl_plain = Some(Login {
@@ -180,10 +177,9 @@ impl App {
     /// A setting of the Kafka client by librdkafka's name, or Java's; a wrong one is an error at start.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").kafka("compression.type", "zstd");
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn kafka(mut self, name: impl Into<String>, value: impl ToString) -> Self {
         self.connection.kafka.push((name.into(), value.to_string()));
@@ -193,10 +189,9 @@ impl App {
     /// Partitions of topics the app creates, at least 1. Default: the broker's.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").topic_partitions(12);
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn topic_partitions(mut self, partitions: i32) -> Self {
         if partitions < 1 {
@@ -210,10 +205,9 @@ impl App {
     /// Replicas of topics the app creates, at least 1. Default: the broker's.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").replication_factor(3);
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn replication_factor(mut self, replicas: i32) -> Self {
         if replicas < 1 {
@@ -227,10 +221,9 @@ impl App {
     /// What is promised about every record. Default: [`ProcessingGuarantee::ExactlyOnce`].
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::{App, ProcessingGuarantee};
     /// let app = App::new("voltage").processing_guarantee(ProcessingGuarantee::AtLeastOnce);
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn processing_guarantee(mut self, guarantee: ProcessingGuarantee) -> Self {
         self.guarantee = guarantee;
@@ -241,10 +234,9 @@ impl App {
     /// offsets, own tables, own topics.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").version(2);
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn version(mut self, version: u32) -> Self {
         if version == 0 {
@@ -277,24 +269,22 @@ impl App {
     /// Where a topic without committed offsets is read from. Default: [`Start::Earliest`].
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::{App, Start};
     /// let app = App::new("voltage").start(Start::Latest);
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn start(mut self, start: Start) -> Self {
         self.start = start;
         self
     }
 
-    /// Sets what happens to a partition whose offset no worker of the app has committed; `--on-foreign-commit` overrides it.
-    /// Default: [`OnForeignCommit::Stop`].
+    /// Sets what happens to a partition whose offset no worker of the app has committed; `--on-foreign-commit`
+    /// overrides it. Default: [`OnForeignCommit::Stop`].
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::{App, OnForeignCommit};
     /// let app = App::new("voltage").on_foreign_commit(OnForeignCommit::Take);
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn on_foreign_commit(mut self, what: OnForeignCommit) -> Self {
         self.on_foreign_commit = what;
@@ -304,10 +294,9 @@ impl App {
     /// What to do when records were deleted before they were read. Default: [`OnGap::Stop`].
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::{App, OnGap};
     /// let app = App::new("voltage").on_gap(OnGap::Skip);
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn on_gap(mut self, on_gap: OnGap) -> Self {
         self.on_gap = on_gap;
@@ -318,9 +307,9 @@ impl App {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").max_ahead(Duration::from_secs(60));
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn max_ahead(mut self, ahead: Duration) -> Self {
         self.time.max_ahead = ahead;
@@ -332,54 +321,57 @@ impl App {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").max_task_idle(Duration::from_millis(50));
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn max_task_idle(mut self, idle: Duration) -> Self {
         self.time.max_task_idle = idle;
         self
     }
 
-    /// Time for which a partition of a topic that `group_by`, or a join's `on`, reads brings nothing before it no longer holds
-    /// back the time of those behind: stream time there is the smallest of all partitions that bring something.
-    /// `Duration::MAX`: a partition always holds it back. Default: 1 s; in [`TestApp`](crate::testing::TestApp) 0.
+    /// Time for which a partition of a topic that `group_by`, or a join's `on`, reads brings nothing before it no
+    /// longer holds back the time of those behind: stream time there is the smallest of all partitions that bring
+    /// something. `Duration::MAX`: a partition always holds it back. Default: 1 s; in
+    /// [`TestApp`](crate::testing::TestApp) 0.
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").source_idle(Duration::from_secs(10));
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn source_idle(mut self, idle: Duration) -> Self {
         self.time.source_idle = Some(idle);
         self
     }
 
-    /// Time for which those behind `group_by`, or a join's `on`, wait for a partition of the source that has failed: until then the
-    /// windows there stay open rather than being wrong, and afterwards its records are late. A partition that recovers, or
-    /// tries an event again, is waited for without end. `Duration::MAX`: a failed one too. Default: 5 min.
+    /// Time for which those behind `group_by`, or a join's `on`, wait for a partition of the source that has failed:
+    /// until then the windows there stay open rather than being wrong, and afterwards its records are late. A partition
+    /// that recovers, or tries an event again, is waited for without end. `Duration::MAX`: a failed one too. Default: 5
+    /// min.
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").hold(Duration::from_secs(600));
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn hold(mut self, hold: Duration) -> Self {
         self.time.hold = hold;
         self
     }
 
-    /// Sets how far, in event time, a partition of a topic that `group_by`, or a join's `on`, reads may be ahead of the slowest that
-    /// has records waiting on the same stream thread; further ahead it sits out, because what it brings would only lie in the tables
-    /// of those behind. `Duration::MAX`: it never does. Default: the size of their largest window, at least 1 min.
+    /// Sets how far, in event time, a partition of a topic that `group_by`, or a join's `on`, reads may be ahead of the
+    /// slowest that has records waiting on the same stream thread; further ahead it sits out, because what it brings
+    /// would only lie in the tables of those behind. `Duration::MAX`: it never does. Default: the size of their largest
+    /// window, at least 1 min.
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").source_ahead(Duration::from_secs(3_600));
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn source_ahead(mut self, ahead: Duration) -> Self {
         self.time.source_ahead = Some(ahead);
@@ -396,9 +388,9 @@ impl App {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").commit_interval(Duration::from_millis(20));
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn commit_interval(mut self, interval: Duration) -> Self {
         if interval.is_zero() {
@@ -413,26 +405,25 @@ impl App {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").shutdown_timeout(Duration::from_secs(30));
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
         self
     }
 
-    /// Makes the worker a static member of its group (Kafka's `group.instance.id`): a worker that is restarted within the
-    /// session timeout takes its own partitions back at once, without a rebalance; one that is stopped is missed only
-    /// after that time. Must be another one for each worker, as its host's name: 1 to 200 letters, digits, `.`, `_` and
-    /// `-`; of two workers with the same id each takes the other's place. Default: none, a worker that stops leaves the
-    /// group at once.
+    /// Makes the worker a static member of its group (Kafka's `group.instance.id`): a worker that is restarted within
+    /// the session timeout takes its own partitions back at once, without a rebalance; one that is stopped is missed
+    /// only after that time. Must be another one for each worker, as its host's name: 1 to 200 letters, digits, `.`,
+    /// `_` and `-`; of two workers with the same id each takes the other's place. Default: none, a worker that stops
+    /// leaves the group at once.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").instance_id("host-7");
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn instance_id(mut self, id: impl Into<String>) -> Self {
         let id = id.into();
@@ -461,7 +452,8 @@ impl App {
         self
     }
 
-    /// The same as [`only`](App::only), for the list that [`agents!`](crate::agents) makes: `App::agents(agents![collect, average])`.
+    /// The same as [`only`](App::only), for the list that [`agents!`](crate::agents) makes:
+    /// `App::agents(agents![collect, average])`.
     ///
     /// Without the default feature `inventory` there is no registry, and an app is what it lists: agents,
     /// joins, timers, crontabs, tasks, pages, and the `#[state]`s they need. Tables and topics follow from these.
@@ -479,10 +471,9 @@ impl App {
     /// Only agents, tables and topics declared in this module or below it: `App::scope(module_path!())`.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use stream_runtime::{App, OnForeignCommit, OnGap, ProcessingGuarantee, Start};
+    /// # use stream_runtime::App;
     /// let app = App::new("voltage").scope(module_path!());
-    /// # let _ = (app, Duration::ZERO, OnForeignCommit::Stop, OnGap::Stop, ProcessingGuarantee::ExactlyOnce, Start::Latest);
+    /// # let _ = app;
     /// ```
     pub fn scope(mut self, module: impl Into<String>) -> Self {
         self.chosen.scope = Some(module.into());

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How far ahead of its own clock a broker takes the timestamp of a record, in ms: `message.timestamp.after.max.ms` of a
-/// topic whose settings say nothing.
+/// How far ahead of its own clock a broker takes the timestamp of a record, in ms: `message.timestamp.after.max.ms` of
+/// a topic whose settings say nothing.
 pub(crate) const STAMP_AHEAD_MS: i64 = 3_600_000;
 
 /// Returns the wall clock, epoch ms; 0 before 1970.
@@ -14,13 +14,14 @@ pub(crate) fn wall_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Returns the timestamp that a broker takes for an event time: at least 1, because the client turns 0 into "now", and at
-/// most [`STAMP_AHEAD_MS`] ahead of the wall clock.
+/// Returns the timestamp that a broker takes for an event time: at least 1, because the client turns 0 into "now", and
+/// at most [`STAMP_AHEAD_MS`] ahead of the wall clock.
 pub(crate) fn stamp(time: i64, wall: i64) -> i64 {
     time.clamp(1, wall.saturating_add(STAMP_AHEAD_MS).max(1))
 }
 
-/// Returns the wait after so many failures in a row, 1 or more: `first`, doubled with each further one, at most `longest`.
+/// Returns the wait after so many failures in a row, 1 or more: `first`, doubled with each further one, at most
+/// `longest`.
 pub(crate) fn backoff(first: Duration, failures: u32, longest: Duration) -> Duration {
     // A factor of 2^31 is beyond any two waits that there are.
     let doublings = failures.saturating_sub(1).min(31);

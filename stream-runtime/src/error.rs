@@ -17,8 +17,8 @@ pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
 /// An error of the framework.
 ///
-/// Its text names the place (topic, partition, offset, agent), the cause and the next step. What is promised of it are the
-/// predicates: texts and `Debug` change from version to version. The cause, where it was a value, is also given by
+/// Its text names the place (topic, partition, offset, agent), the cause and the next step. What is promised of it are
+/// the predicates: texts and `Debug` change from version to version. The cause, where it was a value, is also given by
 /// [`source`](StdError::source); the text has it already.
 ///
 /// ```

@@ -17,10 +17,11 @@ use std::{fmt, hash::Hash};
 ///
 /// A key has two byte forms:
 ///
-/// * the **wire form** ([`encode`](Self::encode), [`decode`](Self::decode)) is what other Kafka clients see. It is that of
-///   Java's serializers: text as UTF-8, integers big-endian, a [`Uuid`](uuid::Uuid) as text, [`Bytes`](bytes::Bytes) raw;
-/// * the **ordered form** ([`encode_ordered`](Self::encode_ordered)) is what tables use: its bytes sort as the values do,
-///   so signed integers have their sign bit flipped and all but the last part of a tuple end in a terminator.
+/// * the **wire form** ([`encode`](Self::encode), [`decode`](Self::decode)) is what other Kafka clients see. It is that
+///   of
+/// Java's serializers: text as UTF-8, integers big-endian, a [`Uuid`](uuid::Uuid) as text, [`Bytes`](bytes::Bytes) raw;
+/// * the **ordered form** ([`encode_ordered`](Self::encode_ordered)) is what tables use: its bytes sort as the values
+///   do, so signed integers have their sign bit flipped and all but the last part of a tuple end in a terminator.
 ///
 /// Implemented for `String`, `Bytes`, `Uuid`, `bool`, all integers up to 64 bits, tuples of two or three keys, and
 /// `Option<K>`, which accepts a record without a key.
@@ -36,8 +37,8 @@ use std::{fmt, hash::Hash};
 /// # Ok::<(), stream_runtime::KeyError>(())
 /// ```
 ///
-/// A key that others write as JSON, as Debezium does (`{"id":1}`), is a type of your own. It has to write the very bytes that
-/// they do: the partition follows from these.
+/// A key that others write as JSON, as Debezium does (`{"id":1}`), is a type of your own. It has to write the very
+/// bytes that they do: the partition follows from these.
 ///
 /// ```
 /// use stream_runtime::{KeyError, StreamKey};
@@ -136,7 +137,8 @@ pub trait StreamKey: Clone + Eq + Hash + Ord + 'static {
         Value::from(show_bytes(&wire))
     }
 
-    /// Reads what [`to_json`](Self::to_json) gives, and the same as one text, as a command line has it: `7`, `["ann",7]`.
+    /// Reads what [`to_json`](Self::to_json) gives, and the same as one text, as a command line has it: `7`,
+    /// `["ann",7]`.
     ///
     /// Default: the wire form as text.
     ///

@@ -24,9 +24,9 @@ use crate::StreamKey;
 
 /// A value that a topic carries.
 ///
-/// Made by `#[record]`. `String`, [`Bytes`](bytes::Bytes) and [`serde_json::Value`] are records as well:
-/// the first two are the raw bytes of the message, the third is any JSON. A handler that takes `Option<T>` gets a tombstone
-/// as `None`; with `T` a tombstone is a bad record.
+/// Made by `#[record]`. `String`, [`Bytes`](bytes::Bytes) and [`serde_json::Value`] are records as well: the first two
+/// are the raw bytes of the message, the third is any JSON. A handler that takes `Option<T>` gets a tombstone as
+/// `None`; with `T` a tombstone is a bad record.
 ///
 /// ```
 /// use stream_runtime::Record;

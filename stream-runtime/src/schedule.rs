@@ -231,8 +231,8 @@ mod tests {
         );
     }
 
-    /// What cron would call within a day in `zone`, in UTC, by looking at every minute of the clock: independent of what
-    /// finds the next time.
+    /// What cron would call within a day in `zone`, in UTC, by looking at every minute of the clock: independent of
+    /// what finds the next time.
     fn by_definition(expression: &str, zone: &str, from: &str, hours: i64) -> Vec<DateTime<Utc>> {
         let schedule = Schedule::new(expression, zone).unwrap();
         let from: DateTime<Utc> = from.parse().unwrap();

@@ -1,8 +1,8 @@
-//! Measures a hop while little comes: the CPU of a worker whose readings are grouped through a repartition topic of many
-//! partitions, without input, and with one record a second in each partition.
+//! Measures a hop while little comes: the CPU of a worker whose readings are grouped through a repartition topic of
+//! many partitions, without input, and with one record a second in each partition.
 //!
-//! `cargo bench -p tests --bench idle_hop -- --partitions 100 --rounds 3 --against DIRECTORY`, where the directory holds
-//! the programs of another build, such as the last one without watermarks.
+//! `cargo bench -p tests --bench idle_hop -- --partitions 100 --rounds 3 --against DIRECTORY`, where the directory
+//! holds the programs of another build, such as the last one without watermarks.
 
 use anyhow::Result;
 use clap::Parser;

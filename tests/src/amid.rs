@@ -19,8 +19,8 @@ thread_local! {
     static CLOSING: Cell<(i64, u32)> = const { Cell::new((0, 0)) };
 }
 
-/// Counts a window that closes. When the file that [`STOP`] names is there, takes it away and stops this process amid the
-/// closing, as SIGSTOP does.
+/// Counts a window that closes. When the file that [`STOP`] names is there, takes it away and stops this process amid
+/// the closing, as SIGSTOP does.
 pub fn stop(end: i64) {
     static ASKED: OnceLock<Option<PathBuf>> = OnceLock::new();
     let (last, closed) = CLOSING.get();

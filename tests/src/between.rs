@@ -1,6 +1,6 @@
 //! A wire between an app and a real broker on which requests are refused for a while, as by a broker whose coordinator
-//! has just moved or still loads, answers are lost, or no answer comes. What is refused never reaches the broker; all else
-//! passes as it is.
+//! has just moved or still loads, answers are lost, or no answer comes. What is refused never reaches the broker; all
+//! else passes as it is.
 
 use anyhow::{Context, Result, ensure};
 use bytes::{Buf, BufMut, Bytes, BytesMut};

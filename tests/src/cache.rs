@@ -5,7 +5,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The version in `kafka/pom.xml`; part of the cache's name, so that a new version is fetched again.
+/// Names another version of Apache Kafka than the usual one; the measurements beside peers need an older one.
+const VERSION: &str = "TEST_KAFKA_VERSION";
+/// The usual version, that of `kafka/pom.xml`; part of the cache's name, so that a new version is fetched again.
 const KAFKA_VERSION: &str = "4.1.1";
 
 /// Cargo's target directory of this test run.
@@ -69,8 +71,12 @@ pub fn java_missing() -> Option<&'static str> {
     None
 }
 
+fn kafka_version() -> String {
+    std::env::var(VERSION).unwrap_or_else(|_| KAFKA_VERSION.to_owned())
+}
+
 fn kafka_name() -> String {
-    format!("kafka-{KAFKA_VERSION}")
+    format!("kafka-{}", kafka_version())
 }
 
 fn kafka_dir() -> PathBuf {
@@ -85,6 +91,7 @@ pub fn kafka_classpath() -> Result<String> {
             .args(["-q", "-B", "dependency:copy-dependencies", "-f"])
             .arg(pom)
             .arg(format!("-DoutputDirectory={}", dir.display()))
+            .arg(format!("-Dkafka.version={}", kafka_version()))
             .output()
             .context("mvn")?;
         if !output.status.success() {

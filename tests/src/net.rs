@@ -13,8 +13,8 @@ pub fn free_ports<const N: usize>() -> [u16; N] {
     std::array::from_fn(|ix| held[ix].local_addr().expect("its address").port())
 }
 
-/// The same for servers that go and come back: of those that no client is given for its own end, and that a client which
-/// tries again and again to connect cannot meet itself on.
+/// The same for servers that go and come back: of those that no client is given for its own end, and that a client
+/// which tries again and again to connect cannot meet itself on.
 pub fn lasting_ports(count: usize) -> Vec<u16> {
     const FIRST: u16 = 12_000;
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");

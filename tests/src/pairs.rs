@@ -1,5 +1,5 @@
-//! The input and oracle of the verifier's join: questions and answers of one key that are near to each other in time, and
-//! a replay that says who meets whom, and who goes alone.
+//! The input and oracle of the verifier's join: questions and answers of one key that are near to each other in time,
+//! and a replay that says who meets whom, and who goes alone.
 
 use crate::chaos::Chaos;
 use crate::feed::Outgoing;

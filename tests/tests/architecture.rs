@@ -193,3 +193,23 @@ fn top(name: &str) -> &str {
 fn lines(wrong: BTreeSet<String>) -> String {
     wrong.into_iter().collect::<Vec<_>>().join("\n")
 }
+
+#[test]
+fn comments_fit_in_120_characters() {
+    let mut long = Vec::new();
+    for file in CRATES.iter().flat_map(|package| files(package)) {
+        for (at, line) in file.text().lines().enumerate() {
+            let comment = line.trim_start();
+            let Some(text) = comment.strip_prefix("//") else {
+                continue;
+            };
+            let text = text.trim_start_matches(['/', '!', ' ']);
+            // A row of a table cannot be broken, and what an example hides nobody reads.
+            let exempt = text.starts_with('|') || text.starts_with('#');
+            if line.chars().count() > 120 && !exempt {
+                long.push(format!("{}:{}", file.path.display(), at + 1));
+            }
+        }
+    }
+    assert!(long.is_empty(), "break these comments: {long:#?}");
+}

@@ -1,5 +1,5 @@
-//! Joins against a model of them, through the test kit and in the user's language: what is late, who meets whom, what goes
-//! without a partner, once, and who comes too late for it, with and without something happening after every event.
+//! Joins against a model of them, through the test kit and in the user's language: what is late, who meets whom, what
+//! goes without a partner, once, and who comes too late for it, with and without something happening after every event.
 
 use std::path::PathBuf;
 

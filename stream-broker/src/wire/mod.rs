@@ -1,4 +1,5 @@
-//! Floor 0: bytes of the Kafka protocol. Which requests are served, in which versions, and how a frame is read and written.
+//! Floor 0: bytes of the Kafka protocol. Which requests are served, in which versions, and how a frame is read and
+//! written.
 
 pub(crate) mod api;
 pub(crate) mod frame;

@@ -42,8 +42,8 @@ pub fn expand(beside: &Beside) -> TokenStream {
     }
 }
 
-/// The rule by which a call that failed is tried again. Timers and tasks are not called again: the next tick comes, and a task may be a
-/// loop.
+/// The rule by which a call that failed is tried again. Timers and tasks are not called again: the next tick comes, and
+/// a task may be a loop.
 fn policy(beside: &Beside) -> (u32, u64) {
     match &beside.when {
         When::Crontab { .. } => (beside.retries.unwrap_or(5), beside.backoff.unwrap_or(1000)),

@@ -244,8 +244,8 @@ fn implementation(record: &Record, shape: &TokenStream, p: &TokenStream) -> Toke
             let mut field = access(record, &path.first, &TokenStream::new());
             let mut returned = quote!(<Self as #p::Record>::Key);
             let mut ty = quote!(#ty);
-            // The type of a field's field is known to its own record only. All of it stands at the field's name, so that
-            // a wrong one is one error.
+            // The type of a field's field is known to its own record only. All of it stands at the field's name, so
+            // that a wrong one is one error.
             for name in &path.rest {
                 let here = record.runtime.private_at(name.span());
                 let hash = paths::hash(name);

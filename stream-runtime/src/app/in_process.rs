@@ -159,7 +159,8 @@ pub(crate) fn failures(ended: &Ended) -> Option<String> {
 
 #[cfg(not(feature = "cli"))]
 impl App {
-    /// Runs a worker inside an existing tokio runtime, with the code's settings alone; dropping the future stops it in order.
+    /// Runs a worker inside an existing tokio runtime, with the code's settings alone; dropping the future stops it in
+    /// order.
     ///
     /// Its state lies in `.stream`, and it is compared with `plan.lock`, both in the current directory.
     ///

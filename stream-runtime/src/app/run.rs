@@ -80,8 +80,8 @@ pub(crate) struct WorkerRuntime<'a> {
 }
 
 impl WorkerRuntime<'_> {
-    /// Runs the worker on this thread until it ends, and on the runtime what runs beside its streams. What `watch` returns
-    /// is dropped at the end.
+    /// Runs the worker on this thread until it ends, and on the runtime what runs beside its streams. What `watch`
+    /// returns is dropped at the end.
     ///
     /// # Errors
     /// It cannot start, or cannot go on.

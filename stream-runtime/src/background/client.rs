@@ -41,7 +41,8 @@ impl Client {
         }
     }
 
-    /// Sends a body to a path, and returns what is answered: status and body. Only for questions that may be asked twice.
+    /// Sends a body to a path, and returns what is answered: status and body. Only for questions that may be asked
+    /// twice.
     ///
     /// # Errors
     /// Nobody answers there in time.

@@ -179,8 +179,8 @@ pub(crate) struct FoundRow {
     pub(crate) row: ShownRow,
 }
 
-/// Looks up a key: in its partition, and if nothing is there in the others, where a producer with another partitioner or an
-/// agent that goes by another key may have put it. Of a `local` table each partition has a row of its own.
+/// Looks up a key: in its partition, and if nothing is there in the others, where a producer with another partitioner
+/// or an agent that goes by another key may have put it. Of a `local` table each partition has a row of its own.
 ///
 /// # Errors
 /// A partition cannot be read: the text names it.

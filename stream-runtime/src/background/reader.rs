@@ -26,14 +26,14 @@ const BYTES: usize = 256 << 10;
 /// Reads the committed rows of a table in timers, crontabs, tasks, pages and commands: those of all workers.
 ///
 /// A row is read where its partition runs, by its stream thread between two events, as of the last commit: never half
-/// changed, never something that is undone later. If that is not this worker, the one that has the partition is asked over
-/// HTTP. A worker that stood still, and may have lost its partitions meanwhile, asks the group before it answers. While a
-/// partition moves from one worker to another, a call waits for it, 5 s at most.
+/// changed, never something that is undone later. If that is not this worker, the one that has the partition is asked
+/// over HTTP. A worker that stood still, and may have lost its partitions meanwhile, asks the group before it answers.
+/// While a partition moves from one worker to another, a call waits for it, 5 s at most.
 ///
 /// A row is looked for in the partition that its key belongs to. If nothing is there, all others are asked too, for a
-/// producer with another partitioner, or an agent whose events have another key, puts rows elsewhere: that there is no row
-/// is said only when every partition has said so, and a key that has rows in several of the others is an error. Of a
-/// `local` table, where each partition has a row of its own, [`all`](TableReader::all) gives all of them.
+/// producer with another partitioner, or an agent whose events have another key, puts rows elsewhere: that there is no
+/// row is said only when every partition has said so, and a key that has rows in several of the others is an error. Of
+/// a `local` table, where each partition has a row of its own, [`all`](TableReader::all) gives all of them.
 ///
 /// ```
 /// use stream_runtime::prelude::*;
@@ -118,8 +118,8 @@ impl<S: TableSpec> TableReader<S> {
         })
     }
 
-    /// All rows of the table, partition by partition, wherever they are: `while let Some((key, row)) = all.next().await? { .. }`.
-    /// Of a table with windows it gives `(key, InWindow)`, one for each window of a key.
+    /// All rows of the table, partition by partition, wherever they are: `while let Some((key, row)) =
+    /// all.next().await? { .. }`. Of a table with windows it gives `(key, InWindow)`, one for each window of a key.
     ///
     /// ```
     /// use stream_runtime::prelude::*;
@@ -221,9 +221,9 @@ async fn all_of(mut asked: Vec<Asking<Found>>) -> Vec<Result<Found, Error>> {
 /// All rows of a table, as they are read: some at a time, so that a table of any size takes little memory. Made by
 /// [`TableReader::all`].
 ///
-/// Each partition is read once, from its first to its last row, also when it goes to another worker meanwhile: every row
-/// that was there all the time comes once. A row comes as of the last commit before it was read; rows that are changed
-/// while the others are read come as they were before or after.
+/// Each partition is read once, from its first to its last row, also when it goes to another worker meanwhile: every
+/// row that was there all the time comes once. A row comes as of the last commit before it was read; rows that are
+/// changed while the others are read come as they were before or after.
 ///
 /// ```
 /// # use stream_runtime::prelude::*;
@@ -339,8 +339,8 @@ impl<S: TableSpec> TableReader<S> {
     ///
     /// # Errors
     ///
-    /// Nobody has the key's partition, or who has it does not answer ([`Error::is_stopped`]): the text says who. Where that
-    /// partition has no row this goes for every other one too. Or a store does not read.
+    /// Nobody has the key's partition, or who has it does not answer ([`Error::is_stopped`]): the text says who. Where
+    /// that partition has no row this goes for every other one too. Or a store does not read.
     ///
     /// ```
     /// use stream_runtime::prelude::*;
@@ -364,8 +364,8 @@ impl<S: TableSpec> TableReader<S> {
         self.ask(0, key, false, |row| row.map(row_of::<S>).transpose())
     }
 
-    /// The row of a key whose partition this worker has; nobody else is asked, and nothing is waited for. `None`: it is not
-    /// in that partition, though it may lie in another one, as [`get`](TableReader::get) would find out.
+    /// The row of a key whose partition this worker has; nobody else is asked, and nothing is waited for. `None`: it is
+    /// not in that partition, though it may lie in another one, as [`get`](TableReader::get) would find out.
     ///
     /// # Errors
     ///

@@ -227,8 +227,8 @@ impl AppHandle {
         Producer::new(self.outlet()?)
     }
 
-    /// The committed records of a topic from its beginning, and those that come; of `Option<MyTopic>` the tombstones too,
-    /// as `None`.
+    /// The committed records of a topic from its beginning, and those that come; of `Option<MyTopic>` the tombstones
+    /// too, as `None`.
     ///
     /// # Errors
     ///

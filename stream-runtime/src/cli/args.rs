@@ -162,8 +162,8 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "TIME", env = "STREAM_SHUTDOWN_TIMEOUT", value_parser = time)]
     pub(crate) shutdown_timeout: Option<std::time::Duration>,
 
-    /// Choose what happens to a partition whose offset no worker of the app has committed: a consumer with the app's group id
-    /// took part, or somebody moved it [default: stop]
+    /// Choose what happens to a partition whose offset no worker of the app has committed: a consumer with the app's
+    /// group id took part, or somebody moved it [default: stop]
     #[arg(long, value_name = "WHAT", env = "STREAM_ON_FOREIGN_COMMIT")]
     pub(crate) on_foreign_commit: Option<ForeignArg>,
 

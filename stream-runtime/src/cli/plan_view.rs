@@ -233,8 +233,8 @@ impl AppView {
         all.filter(|agent| agent.feeds.is_none())
     }
 
-    /// The topics that have the partitions of the task in which an agent's windows close: its inputs, and the changelogs of its
-    /// tables.
+    /// The topics that have the partitions of the task in which an agent's windows close: its inputs, and the
+    /// changelogs of its tables.
     pub(super) fn beside(&self, agent: &str) -> impl Iterator<Item = &String> {
         let runs = |task: &&TaskView| task.agents.iter().any(|one| one.takes_windows_of(agent));
         let task = self.tasks.iter().find(runs).into_iter();

@@ -193,8 +193,8 @@ impl Work {
         }
         delete(admin, &self.changelogs)?;
         let onward = self.onward.iter().map(|(topic, _)| topic);
-        // Repartition topics and windows that were sent again too: what is still in them is not to be read once more before
-        // they are gone.
+        // Repartition topics and windows that were sent again too: what is still in them is not to be read once more
+        // before they are gone.
         let inner = self.repartition.iter().chain(&self.windows);
         let ends = self.partitions_of(onward.chain(inner));
         let starts = self.partitions_of(self.again.iter());

@@ -52,8 +52,8 @@ pub(crate) fn run(cx: &Context<'_>, args: &SendArgs) -> CliResult {
     sending.finish(cx)
 }
 
-/// What is known of the topic; nothing with `--raw`. A topic that there is not, neither on the broker nor in the app, is
-/// most often a slip.
+/// What is known of the topic; nothing with `--raw`. A topic that there is not, neither on the broker nor in the app,
+/// is most often a slip.
 fn find(cx: &Context<'_>, properties: &Properties, args: &SendArgs) -> CliResult<Option<Topic>> {
     if args.raw {
         return Ok(None);

@@ -1,6 +1,6 @@
 //! What Kubernetes puts into a container's environment by itself: for each service of the namespace, `{NAME}_PORT`,
-//! `{NAME}_SERVICE_HOST` and more. A service named `stream-web` sets `STREAM_WEB_PORT=tcp://10.0.0.1:80`, which is not a port
-//! of ours and must not keep a worker from its start.
+//! `{NAME}_SERVICE_HOST` and more. A service named `stream-web` sets `STREAM_WEB_PORT=tcp://10.0.0.1:80`, which is not
+//! a port of ours and must not keep a worker from its start.
 
 use std::ffi::{OsStr, OsString};
 
@@ -43,7 +43,8 @@ fn link(arg: &Arg, value: impl Fn(&OsStr) -> Option<OsString>) -> Option<Service
     is_link(&link.variable, &link.value).then_some(link)
 }
 
-/// Names that are a service's whatever they hold are none of our options' (a test says so); of a `_PORT` the value tells.
+/// Names that are a service's whatever they hold are none of our options' (a test says so); of a `_PORT` the value
+/// tells.
 fn is_link(variable: &str, value: &str) -> bool {
     let schemes = ["tcp://", "udp://", "sctp://"];
     variable.ends_with("_PORT") && schemes.iter().any(|scheme| value.starts_with(scheme))

@@ -180,8 +180,8 @@ impl Follow {
         Ok(())
     }
 
-    /// The ends for a look at the progress; `None`: the broker does not say. What may be read is asked for only where there
-    /// is more than was read, because that takes a client of its own.
+    /// The ends for a look at the progress; `None`: the broker does not say. What may be read is asked for only where
+    /// there is more than was read, because that takes a client of its own.
     fn ends(
         &self,
         admin: &Admin,
@@ -231,8 +231,8 @@ impl Follow {
     }
 }
 
-/// How far the partitions are read. A client that has lost a node has been seen to fetch nothing any more, without an error
-/// and for good.
+/// How far the partitions are read. A client that has lost a node has been seen to fetch nothing any more, without an
+/// error and for good.
 struct Progress {
     /// Offset of the next record, by partition.
     next: Vec<i64>,

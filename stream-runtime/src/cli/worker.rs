@@ -27,7 +27,8 @@ pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     let plan = cx.plan()?;
     let on = on(cx.configured());
     let guard = plan_lock::at_start(cx.app(), &plan, &args.plan_lock, cx.data_dir(), on)?;
-    // For what runs beside the streams; and the states' own tasks (of a connection pool, say) live as long as the worker.
+    // For what runs beside the streams; and the states' own tasks (of a connection pool, say) live as long as the
+    // worker.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("beside")

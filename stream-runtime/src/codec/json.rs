@@ -17,7 +17,8 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     serde_json::to_writer(out, value)
 }
 
-/// Reads bytes that [`decode`] refused once more and returns where it stopped (`address.city`, `.` for the whole) and why.
+/// Reads bytes that [`decode`] refused once more and returns where it stopped (`address.city`, `.` for the whole) and
+/// why.
 #[cold]
 pub(crate) fn explain<T: DeserializeOwned>(bytes: &[u8]) -> Option<(String, serde_json::Error)> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);

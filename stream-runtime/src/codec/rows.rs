@@ -1,9 +1,9 @@
 //! MessagePack with field names, as tables keep their rows.
 //!
-//! Field names, so that a row that was written before a field was added can be read (`#[serde(default)]`); MessagePack and
-//! not JSON, because JSON has no NaN and no infinity and would lose them. Types are told that it is human-readable, as JSON
-//! is: serde reads what is tagged, untagged or flattened from a buffer that always says so, and an address that was written
-//! as bytes would not come back from there.
+//! Field names, so that a row that was written before a field was added can be read (`#[serde(default)]`); MessagePack
+//! and not JSON, because JSON has no NaN and no infinity and would lose them. Types are told that it is human-readable,
+//! as JSON is: serde reads what is tagged, untagged or flattened from a buffer that always says so, and an address that
+//! was written as bytes would not come back from there.
 
 use rmp_serde::decode::Error as ReadError;
 use rmp_serde::{Deserializer, Serializer};
@@ -11,12 +11,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::work::{ReadsRow, WritesRow};
 
-/// Version of the form in which rows are written, as a table's mark names it. A program that knows a later one reads the
-/// rows of all before it; one that does not know it refuses them.
+/// Version of the form in which rows are written, as a table's mark names it. A program that knows a later one reads
+/// the rows of all before it; one that does not know it refuses them.
 pub(crate) const FORMAT: u8 = 1;
 
-/// Reads a row. One that was written before types were told that rows are human-readable is read the way it was written.
-/// Field rules are not asked: they were when it was written, and a rule may have become tighter since.
+/// Reads a row. One that was written before types were told that rows are human-readable is read the way it was
+/// written. Field rules are not asked: they were when it was written, and a rule may have become tighter since.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ReadError> {
     let _reading = ReadsRow::begin();

@@ -21,8 +21,8 @@ pub(crate) enum Tree {
     Map(Vec<(Tree, Tree)>),
 }
 
-/// Where two writings of a value part (`address.city`, `.` for the whole); `None` when they say the same. The entries of
-/// maps and sets come in any order: a hash map has another one each time.
+/// Where two writings of a value part (`address.city`, `.` for the whole); `None` when they say the same. The entries
+/// of maps and sets come in any order: a hash map has another one each time.
 pub(crate) fn difference(a: &[u8], b: &[u8]) -> Option<String> {
     let read = |bytes| rmp_serde::from_slice::<Tree>(bytes);
     match (read(a), read(b)) {

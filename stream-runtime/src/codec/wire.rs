@@ -14,7 +14,8 @@ pub type CodecError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Reads and writes the values of messages; `#[record(codec = MyCodec)]` uses it in place of JSON.
 ///
-/// A tombstone never reaches it: a message without a value is `None` to who takes `Option<T>`, and a bad record otherwise.
+/// A tombstone never reaches it: a message without a value is `None` to who takes `Option<T>`, and a bad record
+/// otherwise.
 ///
 /// ```
 /// use stream_runtime::codecs::{Codec, CodecError};
@@ -88,8 +89,9 @@ pub struct Raw;
 #[derive(Debug)]
 pub struct Text;
 
-/// `codec = "binary"`: small and fast, for Rust on both sides ([postcard](https://postcard.jamesmunns.com/wire-format)).
-/// Fields have no names on the wire: whoever changes one changes the format.
+/// `codec = "binary"`: small and fast, for Rust on both sides
+/// ([postcard](https://postcard.jamesmunns.com/wire-format)). Fields have no names on the wire: whoever changes one
+/// changes the format.
 ///
 /// ```
 /// use stream_runtime::codecs::{Codec, Binary};
@@ -154,8 +156,8 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Binary {
     }
 }
 
-/// `codec = "msgpack"` of what serde reads from a buffer (`tag`, `untagged`, `flatten`): addresses and identifiers in it are
-/// text, as in JSON. Elsewhere they are bytes.
+/// `codec = "msgpack"` of what serde reads from a buffer (`tag`, `untagged`, `flatten`): addresses and identifiers in
+/// it are text, as in JSON. Elsewhere they are bytes.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct MessagePackAsText;

@@ -1,5 +1,5 @@
-//! What serde is at work for in this thread: the field rules of a row are checked when it is written, those of a message when
-//! it is read.
+//! What serde is at work for in this thread: the field rules of a row are checked when it is written, those of a
+//! message when it is read.
 
 use std::cell::Cell;
 

@@ -5,8 +5,8 @@ use std::fmt;
 
 /// A failed handler: any error, and what the framework shall do about it.
 ///
-/// Every error converts into one with `?`, also `anyhow::Error`, a text, or an enum of your own. A failure is retried by
-/// the agent's policy unless [`ResultExt`] says otherwise.
+/// Every error converts into one with `?`, also `anyhow::Error`, a text, or an enum of your own. A failure is retried
+/// by the agent's policy unless [`ResultExt`] says otherwise.
 ///
 /// ```
 /// use stream_runtime::{Result, ResultExt};

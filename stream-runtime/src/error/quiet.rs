@@ -89,7 +89,8 @@ pub(crate) fn news(source: &str, text: &str) -> Option<u64> {
     said().news(source, text, Instant::now())
 }
 
-/// Returns what was left out and not told of since: source, the last text, how many. Of the last interval too with `all`.
+/// Returns what was left out and not told of since: source, the last text, how many. Of the last interval too with
+/// `all`.
 pub(crate) fn left_out(all: bool) -> Vec<(String, String, u64)> {
     said().left_out(all, Instant::now())
 }

@@ -165,7 +165,8 @@ pub struct AgentParts {
     pub shape: AgentShape,
     /// Makes its future from its context.
     pub start: Start,
-    /// What gives its records their key, in the order of [`AgentDescriptor::feeders`](crate::topology::AgentDescriptor).
+    /// What gives its records their key, in the order of
+    /// [`AgentDescriptor::feeders`](crate::topology::AgentDescriptor).
     pub feeders: Vec<Feeder>,
 }
 

@@ -18,12 +18,13 @@ use crate::task::state::AgentCx;
 
 impl<T, K> Stream<T, K> {
     /// The next events together: `n` of them, or fewer when the first has waited for `within`, when an older event of
-    /// another topic is due, or at 64 MiB. Never none. Acknowledges the batch before. `None` when the partition goes away
-    /// in order.
+    /// another topic is due, or at 64 MiB. Never none. Acknowledges the batch before. `None` when the partition goes
+    /// away in order.
     ///
-    /// A batch is one event to all that is promised: its effects are committed together, and it fails together. It is then
-    /// retried as a whole; when its retries are used up, its events are dispatched one by one, so that `on_error` takes
-    /// only those that fail alone. The agent is the only one of its topics. A windowed table is changed by `update_at`.
+    /// A batch is one event to all that is promised: its effects are committed together, and it fails together. It is
+    /// then retried as a whole; when its retries are used up, its events are dispatched one by one, so that `on_error`
+    /// takes only those that fail alone. The agent is the only one of its topics. A windowed table is changed by
+    /// `update_at`.
     ///
     /// ```standalone_crate
     /// # use std::time::Duration;

@@ -31,8 +31,8 @@ use crate::window::Window;
 /// }
 /// ```
 pub struct Closed<S> {
-    // The table's key and row, erased: with a bound on the struct, an `S` that is not a table would be an error at every
-    // mention. One box for a window, not for a record.
+    // The table's key and row, erased: with a bound on the struct, an `S` that is not a table would be an error at
+    // every mention. One box for a window, not for a record.
     row: Box<dyn Any>,
     start: i64,
     end: i64,

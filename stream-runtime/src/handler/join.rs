@@ -91,8 +91,8 @@ pub trait SameKey<K> {}
 
 impl<K> SameKey<K> for K {}
 
-/// A side of a join: the parameter `T`, and the record `R` in it. What is asked of the types is taken here, so that what
-/// comes after has no bound that could fail a second time.
+/// A side of a join: the parameter `T`, and the record `R` in it. What is asked of the types is taken here, so that
+/// what comes after has no bound that could fail a second time.
 pub struct Side<T, R> {
     optional: bool,
     some: fn(R) -> T,

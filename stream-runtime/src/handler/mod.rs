@@ -1,5 +1,5 @@
-//! What the functions of an app are made of: their parameters, the forms of agents, what they return and send. It builds on
-//! `task`, which knows none of it.
+//! What the functions of an app are made of: their parameters, the forms of agents, what they return and send. It
+//! builds on `task`, which knows none of it.
 //!
 //! | file | noun |
 //! |---|---|

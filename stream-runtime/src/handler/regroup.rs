@@ -1,4 +1,5 @@
-//! `group_by` of an agent `on_close`: windows that are over get another key on their way to it, through a repartition topic.
+//! `group_by` of an agent `on_close`: windows that are over get another key on their way to it, through a repartition
+//! topic.
 
 use std::any::Any;
 use std::fmt;
@@ -141,7 +142,8 @@ impl<S: TableSpec> ClosedRecord<S> {
     }
 }
 
-/// A window that came under another key. `Closed<S>` itself has one form: with two the compiler would not know which is meant.
+/// A window that came under another key. `Closed<S>` itself has one form: with two the compiler would not know which is
+/// meant.
 struct Regrouped<S>(Closed<S>);
 
 impl<S: TableSpec> Input<RegroupedForm> for Regrouped<S> {
@@ -215,8 +217,8 @@ fn regrouped<I: IsClosed<S>, S, Fut>(
 }
 
 impl Feeder {
-    /// Takes the windows of `S` that are over and sends each under the key that `put_key` writes; it says whether there is
-    /// one.
+    /// Takes the windows of `S` that are over and sends each under the key that `put_key` writes; it says whether there
+    /// is one.
     fn of_windows<S: TableSpec, K: StreamKey>(
         put_key: impl Fn(&Closed<S>, &mut Vec<u8>) -> bool + 'static,
     ) -> Self {

@@ -144,8 +144,8 @@ impl TaskState {
         self.times.hops.iter().any(|hop| hop.is_of(agent, output))
     }
 
-    /// Appends the header that says the event time of an agent's record for such an output, how far this source is, and where
-    /// the record was read.
+    /// Appends the header that says the event time of an agent's record for such an output, how far this source is, and
+    /// where the record was read.
     pub(super) fn put_times(
         &self,
         (agent, sink): (usize, usize),

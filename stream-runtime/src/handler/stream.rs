@@ -42,7 +42,8 @@ pub struct Stream<T, K = String> {
 
 /// Where a stream's events come from.
 pub(super) enum Source<T, K> {
-    // Taken where `T` is known to be a record: without a bound on `next`, a type that is none is one error, in the signature.
+    // Taken where `T` is known to be a record: without a bound on `next`, a type that is none is one error, in the
+    // signature.
     Direct {
         poll: PollEvent<T, K>,
         read: ReadEvent<T, K>,

@@ -56,14 +56,14 @@ pub struct Unacked<T, K = String> {
 }
 
 impl<T, K> Stream<T, K> {
-    /// Takes acknowledging over: `next` of what is returned leaves the events before in flight, and each is acknowledged by
-    /// [`event.ack()`](Unacked::ack), in any order.
+    /// Takes acknowledging over: `next` of what is returned leaves the events before in flight, and each is
+    /// acknowledged by [`event.ack()`](Unacked::ack), in any order.
     ///
     /// Effects are released, and offsets committed, in the order of the events: what comes behind an event that is not
-    /// acknowledged waits for it. What is sent belongs to the latest current event. An `Err`, a panic or a timeout fails all
-    /// events in flight; when the retries are used up, `on_error` takes each of them. At the end of the function, and when the
-    /// partition goes away, events without an acknowledgement are requeued and come again. The agent is alone in its
-    /// task: it takes no table, and no other agent reads its topics.
+    /// acknowledged waits for it. What is sent belongs to the latest current event. An `Err`, a panic or a timeout
+    /// fails all events in flight; when the retries are used up, `on_error` takes each of them. At the end of the
+    /// function, and when the partition goes away, events without an acknowledgement are requeued and come again. The
+    /// agent is alone in its task: it takes no table, and no other agent reads its topics.
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;

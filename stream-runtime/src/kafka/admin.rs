@@ -188,7 +188,8 @@ impl Admin {
         i32::try_from(found.partitions().len()).ok()
     }
 
-    /// Returns whether the broker says within this time that it does not have a topic. Without an answer it may have it.
+    /// Returns whether the broker says within this time that it does not have a topic. Without an answer it may have
+    /// it.
     pub(crate) fn lacks(&self, topic: &str, within: Duration) -> bool {
         let asked = self.reader.fetch_metadata(Some(topic), within);
         matches!(self.found(topic, asked), Ok(None))
@@ -317,7 +318,8 @@ impl Admin {
             let entries = resource.entries.into_iter();
             let entries = entries.filter_map(|entry| Some((entry.name, entry.value?)));
             let entries: BTreeMap<String, String> = entries.collect();
-            // Every topic has settings. The binding drops the error of a topic that may not be asked about, and shows none.
+            // Every topic has settings. The binding drops the error of a topic that may not be asked about, and shows
+            // none.
             if !entries.is_empty() {
                 found.insert((*name).to_owned(), entries);
             }
@@ -325,8 +327,8 @@ impl Admin {
         Ok(found)
     }
 
-    /// Returns what decides how long a member's session must be. What is not known, as without the right to describe the
-    /// cluster, is `None`.
+    /// Returns what decides how long a member's session must be. What is not known, as without the right to describe
+    /// the cluster, is `None`.
     pub(crate) fn sessions(&self) -> SessionLimits {
         let Ok(metadata) = self.metadata(None) else {
             return SessionLimits::default();

@@ -100,8 +100,8 @@ impl Role<'_> {
             config.set("fetch.max.bytes", message.max(16 << 20).to_string());
         }
         if matches!(self, Role::Transactional { .. }) {
-            // What is not delivered when the transaction is over is aborted with it: librdkafka refuses more, Java's usual
-            // two minutes too.
+            // What is not delivered when the transaction is over is aborted with it: librdkafka refuses more, Java's
+            // usual two minutes too.
             let open = properties.number("transaction.timeout.ms");
             let open = open.unwrap_or(TRANSACTION.as_millis() as i64);
             if properties.number("message.timeout.ms") > Some(open)
@@ -116,34 +116,37 @@ impl Role<'_> {
 
     fn defaults(self, properties: &Properties, config: &mut ClientConfig) {
         if self.is_consumer() {
-            // An end of partition is known when a fetch comes back empty: readers wait for it. And a consumer has one fetch
-            // on its way: one that holds out for a quiet partition keeps a busy one, that was full for a moment, from its next.
+            // An end of partition is known when a fetch comes back empty: readers wait for it. And a consumer has one
+            // fetch on its way: one that holds out for a quiet partition keeps a busy one, that was full for a moment,
+            // from its next.
             let wait = if matches!(self, Role::Reader { .. }) {
                 "10"
             } else {
                 "20"
             };
             config.set("fetch.wait.max.ms", wait);
-            // A minute by default. A broker that is stopped keeps its connections, and librdkafka asks the broker that it heard of
-            // last where leaders and coordinators are: without this it finds none as long as that one answers nothing. A member
-            // asks nothing that may have to wait on its connection behind a join.
+            // A minute by default. A broker that is stopped keeps its connections, and librdkafka asks the broker that
+            // it heard of last where leaders and coordinators are: without this it finds none as long as that one
+            // answers nothing. A member asks nothing that may have to wait on its connection behind a join.
             config.set("socket.timeout.ms", "8000");
             // 1000 by default, which stalls a fast reader tenfold.
             config.set("fetch.queue.backoff.ms", "5");
-            // Enough to hide a fetch and the next slice of another thread's time; a worker of many partitions sets less.
+            // Enough to hide a fetch and the next slice of another thread's time; a worker of many partitions sets
+            // less.
             config.set("queued.min.messages", "10000");
             config.set("fetch.message.max.bytes", "262144");
             config.set("queued.max.messages.kbytes", "16384");
         } else {
-            // `linger.ms`, by the name that `Properties` keeps. A commit sends all it has at once, so that batches are full
-            // anyway, and then waits this much longer than it must.
+            // `linger.ms`, by the name that `Properties` keeps. A commit sends all it has at once, so that batches are
+            // full anyway, and then waits this much longer than it must.
             config.set("queue.buffering.max.ms", "1");
             config.set("queue.buffering.max.messages", "1000000");
             config.set("queue.buffering.max.kbytes", "262144");
         }
         if matches!(self, Role::Single) {
-            // One request at a time: when one of several comes out of order, as behind a leader that has moved, librdkafka
-            // numbers all that waits again (its issue 4953), and what was written and not acknowledged is written twice.
+            // One request at a time: when one of several comes out of order, as behind a leader that has moved,
+            // librdkafka numbers all that waits again (its issue 4953), and what was written and not acknowledged is
+            // written twice.
             config.set("max.in.flight.requests.per.connection", "1");
         }
         match self {

@@ -11,8 +11,8 @@ use crate::sync::Mutex;
 
 /// Time for which the reason is kept why a broker cannot be reached.
 const TROUBLE: Duration = Duration::from_secs(30);
-/// Time between two lines of one kind, of all clients of the process: at first, and at most; it doubles in between. So a
-/// node that is away for a day is some thirty lines.
+/// Time between two lines of one kind, of all clients of the process: at first, and at most; it doubles in between. So
+/// a node that is away for a day is some thirty lines.
 const WAITS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3_600));
 /// Time without a line after which its cause is over: clients try to reach a node every 10 s at least.
 const OVER: Duration = Duration::from_secs(60);

@@ -166,8 +166,8 @@ impl Fault {
         )
     }
 
-    /// A client that reads goes on by itself after this: a node went, or a leader moved. A topic that is gone does not come
-    /// back by itself.
+    /// A client that reads goes on by itself after this: a node went, or a leader moved. A topic that is gone does not
+    /// come back by itself.
     pub(crate) fn passes(&self) -> bool {
         (self.kind == FaultKind::Retriable || self.is_stale_leader()) && !self.is_unknown_topic()
     }

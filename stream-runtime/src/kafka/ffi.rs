@@ -1,5 +1,5 @@
-//! The few calls of librdkafka, and of the allocator that it shares with us, that nobody wraps. The only unsafe lines of
-//! the crate.
+//! The few calls of librdkafka, and of the allocator that it shares with us, that nobody wraps. The only unsafe lines
+//! of the crate.
 //!
 //! Reading a partition's queue in batches takes half the CPU of polling it record by record, and
 //! records are seen as borrowed slices, so that the task copies each exactly once.
@@ -416,7 +416,8 @@ pub(super) fn group_token<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Opt
 }
 
 /// Lets the allocator keep free memory for longer, unless the environment says how long (`MIMALLOC_PURGE_DELAY`).
-/// Buffers of fetched records are freed and asked for all the time, and the kernel zeroes each page that it gave and took.
+/// Buffers of fetched records are freed and asked for all the time, and the kernel zeroes each page that it gave and
+/// took.
 #[cfg(feature = "mimalloc")]
 pub(crate) fn keep_freed_memory() {
     /// `mi_option_purge_delay`, which the bindings do not name.

@@ -56,7 +56,8 @@ pub(crate) struct GroupConsumer {
     wake: Wake,
 }
 
-/// Asks whether the member is one still; may be used from another thread, because a broker in trouble lets the call wait.
+/// Asks whether the member is one still; may be used from another thread, because a broker in trouble lets the call
+/// wait.
 pub(crate) struct Lookup {
     consumer: Arc<BaseConsumer<GroupContext>>,
 }
@@ -117,7 +118,8 @@ impl GroupContext {
 }
 
 impl GroupConsumer {
-    /// A member of `group`; `instance` makes it a static one, and its client id ends with `name`. Joins with `subscribe`.
+    /// A member of `group`; `instance` makes it a static one, and its client id ends with `name`. Joins with
+    /// `subscribe`.
     pub(crate) fn new(
         properties: &Properties,
         group: &str,
@@ -193,7 +195,8 @@ impl GroupConsumer {
                         Some((_, reason)) => {
                             GroupEvent::Failed(fault.with_kind(FaultKind::Fatal).because(&reason))
                         }
-                        // librdkafka goes on by itself, and says the same at every attempt to reach a broker that is away.
+                        // librdkafka goes on by itself, and says the same at every attempt to reach a broker that is
+                        // away.
                         None if fault.kind() == FaultKind::Retriable => {
                             self.consumer
                                 .context()

@@ -518,8 +518,8 @@ impl Sender {
         }
     }
 
-    /// Waits until everything is delivered or failed, at most `timeout`; then what became of it, of the accounts what they
-    /// were not asked for.
+    /// Waits until everything is delivered or failed, at most `timeout`; then what became of it, of the accounts what
+    /// they were not asked for.
     pub(crate) fn flush(&self, timeout: Duration) -> Result<Deliveries, Fault> {
         let start = Instant::now();
         self.line.settle(|| start.elapsed() <= timeout);

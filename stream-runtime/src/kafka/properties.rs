@@ -181,7 +181,8 @@ impl Properties {
         self.values.get(name).map(String::as_str)
     }
 
-    /// Refuses names and values that librdkafka does not know or the guarantees do not allow, before any client is made.
+    /// Refuses names and values that librdkafka does not know or the guarantees do not allow, before any client is
+    /// made.
     pub(crate) fn check(&self) -> Result<(), String> {
         self.values.iter().try_for_each(|(name, value)| {
             is_known(name, value)?;

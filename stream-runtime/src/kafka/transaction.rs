@@ -72,9 +72,9 @@ impl TransactionalProducer {
         producer::send(&self.line.producer, record)
     }
 
-    /// Waits until everything sent is delivered, something has failed, or `patient` says no, and says what became of it.
-    /// After a failure librdkafka sends nothing more in this transaction, and what waits would wait until its time is up:
-    /// the rest of the reports comes with [`abort`](Self::abort).
+    /// Waits until everything sent is delivered, something has failed, or `patient` says no, and says what became of
+    /// it. After a failure librdkafka sends nothing more in this transaction, and what waits would wait until its time
+    /// is up: the rest of the reports comes with [`abort`](Self::abort).
     ///
     /// # Errors
     /// Some records are on their way still, and `patient` has said no.
@@ -101,11 +101,11 @@ impl TransactionalProducer {
         Ok(self.line.producer.context().take())
     }
 
-    /// Adds the offsets of all input partitions to the transaction, each with a text beside it. Refused when there are none, or
-    /// when the consumer is not a member: such a transaction would not be fenced.
+    /// Adds the offsets of all input partitions to the transaction, each with a text beside it. Refused when there are
+    /// none, or when the consumer is not a member: such a transaction would not be fenced.
     ///
-    /// While its coordinator is away librdkafka's call does not end, whatever timeout it is given: it has a thread of its
-    /// own, which is left to itself when `patient` says no. The producer can only be dropped then.
+    /// While its coordinator is away librdkafka's call does not end, whatever timeout it is given: it has a thread of
+    /// its own, which is left to itself when `patient` says no. The producer can only be dropped then.
     pub(crate) fn send_offsets(
         &self,
         offsets: &[(Place, String)],

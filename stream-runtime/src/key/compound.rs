@@ -1,7 +1,7 @@
 //! Keys of several parts, and keys that may be missing.
 //!
-//! A tuple is its parts in ordered form. All but the last are escaped (`00` becomes `00 FF`) and end in `00 00`, so that
-//! no part runs into the next and a short part sorts before a longer one that it starts.
+//! A tuple is its parts in ordered form. All but the last are escaped (`00` becomes `00 FF`) and end in `00 00`, so
+//! that no part runs into the next and a short part sorts before a longer one that it starts.
 
 use super::{KeyError, StreamKey, present, text};
 use serde_json::Value;

@@ -6,8 +6,8 @@ pub(crate) fn partition_of(key: &[u8], partitions: i32) -> i32 {
     (murmur2(key) & 0x7fff_ffff) as i32 % partitions.max(1)
 }
 
-/// The partition of records without a key, where they are brought together: that of no bytes. It is the one that a table
-/// expects the row of `None` in, and every worker comes to the same.
+/// The partition of records without a key, where they are brought together: that of no bytes. It is the one that a
+/// table expects the row of `None` in, and every worker comes to the same.
 pub(crate) fn partition_of_none(partitions: i32) -> i32 {
     partition_of(&[], partitions)
 }

@@ -29,9 +29,9 @@ const BROKER_TIMEOUT: Duration = Duration::from_secs(15);
 /// On its own: what it sends belongs to no event and no transaction. Each record arrives once, in the order of the
 /// calls, even if the broker has to be asked again. To be exact about crashes, send to a topic that an agent reads.
 ///
-/// [`send`](Producer::send) returns when the record is queued; [`flush`](Producer::flush) when all that was sent through
-/// this producer and its clones are delivered. What a command has sent is flushed when it ends. A page or a timer that
-/// does not flush goes on before its records are delivered: one that gets lost then is an error in the log.
+/// [`send`](Producer::send) returns when the record is queued; [`flush`](Producer::flush) when all that was sent
+/// through this producer and its clones are delivered. What a command has sent is flushed when it ends. A page or a
+/// timer that does not flush goes on before its records are delivered: one that gets lost then is an error in the log.
 ///
 /// ```
 /// # use stream_runtime::prelude::*;
@@ -286,8 +286,8 @@ impl<S: TopicSpec> Producer<S> {
     ///
     /// # Errors
     ///
-    /// When the record has no JSON form, is too large, or has no key and the topic is `compact`. Whether it is delivered,
-    /// [`flush`](Producer::flush) says.
+    /// When the record has no JSON form, is too large, or has no key and the topic is `compact`. Whether it is
+    /// delivered, [`flush`](Producer::flush) says.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;

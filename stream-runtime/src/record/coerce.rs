@@ -18,9 +18,9 @@ use std::{fmt, marker::PhantomData};
 /// | `String` | numbers, as they are written; `bool` |
 /// | `Option<T>`, `Vec<T>` | what `T` reads |
 ///
-/// No digit is lost: what does not fit is refused, such as an integer that a float cannot hold exactly. In a record with
-/// `#[serde(tag, untagged, flatten)]` numbers with a fraction, or of more than 64 bits, have lost how they were written before
-/// they come to a field: a `String` refuses them there.
+/// No digit is lost: what does not fit is refused, such as an integer that a float cannot hold exactly. In a record
+/// with `#[serde(tag, untagged, flatten)]` numbers with a fraction, or of more than 64 bits, have lost how they were
+/// written before they come to a field: a `String` refuses them there.
 ///
 /// Implement it for a type of your own:
 ///
@@ -373,7 +373,8 @@ impl Scalar for DateTime<Utc> {
     }
 }
 
-/// The integer that a float is. Whole numbers of up to 53 bits are exact; beyond, a float does not say which integer was meant.
+/// The integer that a float is. Whole numbers of up to 53 bits are exact; beyond, a float does not say which integer
+/// was meant.
 fn whole(number: f64) -> Option<i128> {
     (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0).then_some(number as i128)
 }
@@ -478,7 +479,8 @@ impl Scalar for String {
     }
 }
 
-/// How `date_format` fields are read: by the format, else as `coerce` does, so that what we wrote ourselves is read too.
+/// How `date_format` fields are read: by the format, else as `coerce` does, so that what we wrote ourselves is read
+/// too.
 struct Formatted<T>(&'static str, PhantomData<T>);
 
 impl<T: Dated> Visitor<'_> for Formatted<T> {

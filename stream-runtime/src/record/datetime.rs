@@ -1,7 +1,7 @@
 //! Points in time from text.
 //!
-//! RFC 3339 and `2006-12-16 17:24:00` are read by a parser of our own: with chrono's general one they took a seventh of the
-//! time of a whole record. What it does not know goes to chrono.
+//! RFC 3339 and `2006-12-16 17:24:00` are read by a parser of our own: with chrono's general one they took a seventh of
+//! the time of a whole record. What it does not know goes to chrono.
 
 use chrono::format::{Parsed, StrftimeItems};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
@@ -12,7 +12,8 @@ pub(crate) fn parse(text: &str) -> Option<DateTime<Utc>> {
     direct(text.as_bytes()).or_else(|| general(text))
 }
 
-/// Reads `text` by a `strftime` format; without a zone it is UTC, without a time midnight, without minutes the full hour.
+/// Reads `text` by a `strftime` format; without a zone it is UTC, without a time midnight, without minutes the full
+/// hour.
 pub(crate) fn parse_format(text: &str, format: &str) -> Option<DateTime<Utc>> {
     let mut found = Parsed::new();
     chrono::format::parse(&mut found, text, StrftimeItems::new(format)).ok()?;

@@ -22,8 +22,8 @@ pub fn decode_json<T: DeserializeOwned>(
     json::decode(bytes).map_err(|problem| refused::<T>(record, bytes, sensitive, problem))
 }
 
-/// Reads a record by a codec of its own. It takes the codec's function, which the caller asks for the trait: a codec that
-/// does not fit is one error then, in both directions.
+/// Reads a record by a codec of its own. It takes the codec's function, which the caller asks for the trait: a codec
+/// that does not fit is one error then, in both directions.
 #[inline]
 pub fn decode_by<T>(
     record: &'static str,
@@ -74,8 +74,8 @@ impl CameBack {
         CameBack(AtomicBool::new(false))
     }
 
-    /// Reads what was just written behind `start`: of the first record, and of each in debug builds. Field rules are not
-    /// asked: they are the reader's.
+    /// Reads what was just written behind `start`: of the first record, and of each in debug builds. Field rules are
+    /// not asked: they are the reader's.
     ///
     /// # Errors
     /// It does not read, so nobody could take it.
@@ -191,8 +191,8 @@ impl From<EncodeError> for Error {
 
 /// Why the value of a message is not the record that was asked for.
 ///
-/// Its text names the record, the path of the field, the rule that was broken, and the first 120 characters of the value.
-/// When the record has `sensitive` fields, nothing of the value is shown.
+/// Its text names the record, the path of the field, the rule that was broken, and the first 120 characters of the
+/// value. When the record has `sensitive` fields, nothing of the value is shown.
 ///
 /// ```
 /// use stream_runtime::prelude::*;

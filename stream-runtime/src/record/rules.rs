@@ -1,8 +1,8 @@
 //! Field rules: `min`, `max`, `min_length`, `max_length`.
 //!
-//! They are checked while the field is read, so a record inside a record keeps its rules and an error knows the field. In a
-//! table they are checked while the row is written: what is kept must be right from the start, and a rule that is tighter
-//! tomorrow must not make it unreadable.
+//! They are checked while the field is read, so a record inside a record keeps its rules and an error knows the field.
+//! In a table they are checked while the row is written: what is kept must be right from the start, and a rule that is
+//! tighter tomorrow must not make it unreadable.
 
 use crate::codec::work;
 use bytes::Bytes;
@@ -58,8 +58,8 @@ impl fmt::Display for Bound {
     }
 }
 
-/// A type that `min` and `max` may stand on: a number, or an `Option` of one (`None` breaks no rule). Implement it for a type
-/// of your own: [`Coerce`](super::coerce::Coerce) has an example.
+/// A type that `min` and `max` may stand on: a number, or an `Option` of one (`None` breaks no rule). Implement it for
+/// a type of your own: [`Coerce`](super::coerce::Coerce) has an example.
 ///
 /// ```
 /// use stream_runtime::fields::Number;

@@ -4,8 +4,8 @@ use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
 
 /// A field that `#[record(timestamp = field)]` may name.
 ///
-/// Implemented for `DateTime` of any zone, `NaiveDateTime` (taken as UTC), `i64` and `u64` (milliseconds since the epoch),
-/// and `Option` of them: `None` leaves the record with the time of its Kafka message.
+/// Implemented for `DateTime` of any zone, `NaiveDateTime` (taken as UTC), `i64` and `u64` (milliseconds since the
+/// epoch), and `Option` of them: `None` leaves the record with the time of its Kafka message.
 ///
 /// ```
 /// use chrono::DateTime;

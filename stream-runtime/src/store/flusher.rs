@@ -192,8 +192,8 @@ impl StorerClient {
         self
     }
 
-    /// A handle of the tree for a new owner: from now on the tree is written for whoever hands over this handle, and for
-    /// nobody else. Waits for a round that is being tried: when this returns, the tree holds what it will hold.
+    /// A handle of the tree for a new owner: from now on the tree is written for whoever hands over this handle, and
+    /// for nobody else. Waits for a round that is being tried: when this returns, the tree holds what it will hold.
     pub fn own(&self, tree: Arc<dyn Tree>) -> Arc<dyn Tree> {
         let id = (tree.table().to_owned(), tree.partition());
         // A handle of its own, also where the store gives everybody the same one.

@@ -21,7 +21,8 @@ pub enum Hand {
 /// Hands the wire key of each current event to a closure; `None`: it has none.
 pub type EachKey = Box<dyn Fn(&mut dyn FnMut(Option<&[u8]>))>;
 
-/// The keys of the events in flight, as the task knows them. Asked only where a lookup seems to be in the wrong partition.
+/// The keys of the events in flight, as the task knows them. Asked only where a lookup seems to be in the wrong
+/// partition.
 #[derive(Default)]
 pub struct KeysInHand(OnceCell<EachKey>);
 

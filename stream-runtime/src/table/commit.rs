@@ -227,8 +227,8 @@ impl<S: RowSpec> RowCache<S> {
         Ok(())
     }
 
-    /// Takes a round for the store, and the number of the commit that it is of; `None` while one is under way, without a
-    /// store, or when no row changed unless `bare`.
+    /// Takes a round for the store, and the number of the commit that it is of; `None` while one is under way, without
+    /// a store, or when no row changed unless `bare`.
     pub(super) fn take_round(&mut self, bare: bool) -> Option<(Vec<RowWrite>, u64)> {
         let nothing = self.flush.unstored.is_empty() && !bare;
         if !self.flush.storing.is_empty() || nothing || self.tree.is_none() {

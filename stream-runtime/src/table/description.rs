@@ -117,7 +117,8 @@ impl Description {
                     .to_owned(),
             );
         }
-        // Of the row types are known by their names: a person may know better, and a row that does not read is an error.
+        // Of the row types are known by their names: a person may know better, and a row that does not read is an
+        // error.
         if confirmed {
             return Ok(());
         }

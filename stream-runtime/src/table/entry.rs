@@ -31,7 +31,8 @@ pub(super) enum OnDisk {
     Unstored(Option<Box<[u8]>>),
 }
 
-/// A cached row. Rows that are dirty or unstored are never evicted, so a row that is not cached is in the store or nowhere.
+/// A cached row. Rows that are dirty or unstored are never evicted, so a row that is not cached is in the store or
+/// nowhere.
 ///
 /// What every event looks at comes first: finding a row is a wait for memory, so the fewer of its lines the better.
 #[derive(Debug)]

@@ -24,7 +24,8 @@ use crate::topology::{GlobalDescriptor, TableDescriptor};
 ///
 /// Every worker holds the rows of all partitions, in memory. They are read before its streams start, and followed from
 /// then on: a row is here shortly after the commit that changed it, or, with `source`, after the record came. Reading
-/// takes no lock. Agents, timers, crontabs, tasks, pages and commands ask for it as a parameter; nobody writes through it.
+/// takes no lock. Agents, timers, crontabs, tasks, pages and commands ask for it as a parameter; nobody writes through
+/// it.
 ///
 /// Nobody sees it before it has been read to what was its end when the worker began. A page that is asked before that
 /// waits, 5 s at most, and is then answered with 503 and how far it is. A command reads the table's topic by itself,

@@ -35,7 +35,8 @@ use crate::error::{Error, raise};
 /// }
 /// ```
 pub struct Table<S> {
-    // The table's partition, erased: with a bound on the struct, an `S` that is not a table would be an error at every mention.
+    // The table's partition, erased: with a bound on the struct, an `S` that is not a table would be an error at every
+    // mention.
     cell: Rc<dyn Any>,
     _of: PhantomData<fn() -> S>,
 }
@@ -72,12 +73,13 @@ impl<S: TableSpec> Table<S> {
     /// * tumbling windows: the window of the event's time; `Some(result)`, or `None` when the event is late for it;
     /// * session windows: the session that the event's time belongs to, after those it joins have been
     ///   [merged](crate::Merge); `Some(result)`, or `None` when the event is late;
-    /// * hopping windows: every window that holds the event's time and is still open; the closure may run several times;
+    /// * hopping windows: every window that holds the event's time and is still open; the closure may run several
+    ///   times;
     /// * sliding windows: every window that holds the event's time, also those that are over and that later ones begin
     ///   with; the closure may run several times.
     ///
-    /// The time of the event decides, never the clock of the machine. With several events in flight, or none, a windowed
-    /// table is changed with [`update_at`](Table::update_at): anything else stops the task.
+    /// The time of the event decides, never the clock of the machine. With several events in flight, or none, a
+    /// windowed table is changed with [`update_at`](Table::update_at): anything else stops the task.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;

@@ -189,7 +189,8 @@ impl<S: RowSpec> RowCache<S> {
         }
     }
 
-    /// The value of a row without making room for it in the cache. `stored` is what the store has, if it has been asked.
+    /// The value of a row without making room for it in the cache. `stored` is what the store has, if it has been
+    /// asked.
     fn value_of(&mut self, key: &S::Key, stored: Option<Vec<u8>>) -> Result<Option<S::Row>, Error> {
         let row = match self.probe(self.hash(0, key), 0, key) {
             Some(at) => match &self.slots[at as usize].value {

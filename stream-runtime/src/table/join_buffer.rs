@@ -1,4 +1,5 @@
-//! One partition of one side of a stream-stream join: its records by key, time and offset, for as long as a partner may come.
+//! One partition of one side of a stream-stream join: its records by key, time and offset, for as long as a partner may
+//! come.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -88,8 +89,8 @@ fn due<B: BufferSpec>(time: i64) -> i64 {
         .saturating_add(B::DESCRIPTOR.grace)
 }
 
-/// Stream time at which its row goes: whatever it is near to is late from then on, so that no record that is taken misses
-/// a partner.
+/// Stream time at which its row goes: whatever it is near to is late from then on, so that no record that is taken
+/// misses a partner.
 fn over<B: BufferSpec>(time: i64) -> i64 {
     due::<B>(time).saturating_add(B::WITHIN)
 }
@@ -104,7 +105,8 @@ pub(crate) struct Near {
 }
 
 impl<B: BufferSpec> JoinBuffer<B> {
-    /// Whether records that met no partner are emitted alone, and where they come from. Said before any of them is there.
+    /// Whether records that met no partner are emitted alone, and where they come from. Said before any of them is
+    /// there.
     pub(crate) fn begin(&self, outer: bool, source: String) {
         self.index.borrow_mut().outer = outer;
         self.source.replace(source);

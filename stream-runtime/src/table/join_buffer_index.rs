@@ -116,8 +116,8 @@ impl BufferIndex {
         }
     }
 
-    /// The cursor goes back to the last commit, and what was emitted since then is to be emitted again. Rows that changed
-    /// are not in the index now, and are filed again by the caller.
+    /// The cursor goes back to the last commit, and what was emitted since then is to be emitted again. Rows that
+    /// changed are not in the index now, and are filed again by the caller.
     pub(super) fn abort(&mut self) {
         self.cursor.clone_from(&self.committed);
         self.moved = false;

@@ -7,8 +7,8 @@ use super::clock::{Clock, NO_TIME};
 /// What the current event has missed in one table.
 #[derive(Debug)]
 pub(super) struct Lateness {
-    /// Stream time of the mark that the table was recovered from: what was over by then was told, and is not told again with
-    /// the records alone that come again.
+    /// Stream time of the mark that the table was recovered from: what was over by then was told, and is not told again
+    /// with the records alone that come again.
     floor: Cell<i64>,
     pairs: Cell<u64>,
     missed: RefCell<Vec<(i64, i64)>>,

@@ -1,4 +1,5 @@
-//! How a row's key is laid out in changelog and store: `[end, sign flipped, big-endian][ordered key]`, plain tables without the end.
+//! How a row's key is laid out in changelog and store: `[end, sign flipped, big-endian][ordered key]`, plain tables
+//! without the end.
 
 use crate::error::{Error, counted};
 use crate::key::StreamKey;

@@ -29,7 +29,8 @@ pub trait TablePartition {
     fn time(&self) -> i64;
     /// `end + grace` of the first open window, `i64::MAX` when none is open.
     fn due_at(&self) -> i64;
-    /// Returns the least time in ms by which stream time is past the end of a window, or past a join's record, when it is over.
+    /// Returns the least time in ms by which stream time is past the end of a window, or past a join's record, when it
+    /// is over.
     fn waits(&self) -> i64 {
         self.descriptor().grace
     }
@@ -95,8 +96,8 @@ pub trait TablePartition {
     fn committed(&self);
     /// The prepared rows, and all changes since, are void.
     fn aborted(&self) -> Result<(), Error>;
-    /// Rows for the store and the number of the commit they are of; `None` while a round is under way, or when no row changed
-    /// unless `bare`.
+    /// Rows for the store and the number of the commit they are of; `None` while a round is under way, or when no row
+    /// changed unless `bare`.
     fn take_unstored(&self, bare: bool) -> Option<(Vec<RowWrite>, u64)> {
         self.rows().take_round(bare)
     }
@@ -118,7 +119,8 @@ pub trait TablePartition {
     }
     /// See `idle`: where stream time may rise to by the wall clock.
     fn idle_target(&self, wall: i64) -> Option<i64>;
-    /// A row as of the last commit, at whose end this was stream time: its bytes, by its layout key. The cache stays as it is.
+    /// A row as of the last commit, at whose end this was stream time: its bytes, by its layout key. The cache stays as
+    /// it is.
     fn committed_row(
         &self,
         layout_key: &[u8],

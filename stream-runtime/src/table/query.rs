@@ -68,8 +68,8 @@ pub(crate) struct ShownRow {
     pub(crate) value: serde_json::Value,
 }
 
-/// The row in these bytes as JSON, or its windows in the order of their ends. The row's type is not asked: what it does not
-/// read is shown all the same.
+/// The row in these bytes as JSON, or its windows in the order of their ends. The row's type is not asked: what it does
+/// not read is shown all the same.
 ///
 /// # Errors
 /// The bytes are not a row of such a table.

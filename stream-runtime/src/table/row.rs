@@ -72,8 +72,8 @@ pub(super) fn encode<R: Serialize>(
     codec::encode(row, out)
 }
 
-/// The time of a row's last change and the row itself, still in bytes. A table that got its `ttl` later, or lost it, reads
-/// its old rows all the same.
+/// The time of a row's last change and the row itself, still in bytes. A table that got its `ttl` later, or lost it,
+/// reads its old rows all the same.
 pub(super) fn split(bytes: &[u8]) -> (Option<i64>, &[u8]) {
     match bytes
         .strip_prefix(&[TIMED])

@@ -474,7 +474,8 @@ impl<S: RowSpec> RowCache<S> {
         }
     }
 
-    /// The current event is undone. `seen` gets each row's slot, its key, what the event made of it and what it was before.
+    /// The current event is undone. `seen` gets each row's slot, its key, what the event made of it and what it was
+    /// before.
     pub(super) fn rollback(
         &mut self,
         mut seen: impl FnMut(u32, &S::Key, Option<&S::Row>, Option<&S::Row>),

@@ -75,8 +75,8 @@ impl<S: RowSpec> RowCache<S> {
         Ok(chunk)
     }
 
-    /// The committed rows of one key, whose windows stand before it: goes from window to window, and not through the rows
-    /// of other keys.
+    /// The committed rows of one key, whose windows stand before it: goes from window to window, and not through the
+    /// rows of other keys.
     fn committed_windows(&self, scan: &Scan, wanted: &[u8]) -> Result<Chunk, Error> {
         let mut found: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
         let (mut from, mut next) = (scan.from.clone(), None);
@@ -136,8 +136,8 @@ impl<S: RowSpec> RowCache<S> {
         })
     }
 
-    /// The first of the committed rows that the store does not have, in the order of their layout keys; of aligned windows
-    /// those of one key alone, if one is named.
+    /// The first of the committed rows that the store does not have, in the order of their layout keys; of aligned
+    /// windows those of one key alone, if one is named.
     fn unstored_from(&self, from: &[u8], only: Option<&[u8]>, most: usize) -> Unstored<'_> {
         let mut found: Unstored<'_> = Vec::new();
         let mut take = |at: usize| {

@@ -177,8 +177,8 @@ impl<K: StreamKey> SpanIndex<K> {
     }
 
     /// The first window that nobody needs once stream time is `keep` past its end: end and slot. Of windows that have
-    /// closed only those whose closing is committed, of silent ones only those that were over at the last commit: written
-    /// at-least-once, their rows must not be ahead of cursor and stream time.
+    /// closed only those whose closing is committed, of silent ones only those that were over at the last commit:
+    /// written at-least-once, their rows must not be ahead of cursor and stream time.
     pub(super) fn first_spent<'k>(
         &self,
         key: impl Fn(u32) -> &'k K,

@@ -98,8 +98,8 @@ impl<S: RowSpec> RowCache<S> {
 }
 
 impl<S: RowSpec> RowCache<S> {
-    /// Says where on the broker the row is, as far as that is known: of a row that has been in the store or in memory, no
-    /// more than which commits came after it.
+    /// Says where on the broker the row is, as far as that is known: of a row that has been in the store or in memory,
+    /// no more than which commits came after it.
     pub(super) fn located(&self, problem: Error) -> Error {
         let (Some(topic), (partition, _)) = (&self.changelog.place.topic, self.clock.place.get())
         else {

@@ -186,7 +186,8 @@ pub(super) struct Sliding<'a, V> {
     pub(super) size: i64,
     /// Whether a window with this end takes no more records.
     pub(super) late: &'a dyn Fn(i64) -> bool,
-    /// Whether no window that has yet to close needs one with this end: whether it is still there is a matter of commits.
+    /// Whether no window that has yet to close needs one with this end: whether it is still there is a matter of
+    /// commits.
     pub(super) spent: &'a dyn Fn(i64) -> bool,
     /// Whether this window has closed and its result may still be read.
     pub(super) sealed: &'a dyn Fn(&Span<V>) -> bool,
@@ -409,8 +410,8 @@ mod tests {
             }
         }
 
-        /// Stream time goes on, windows close by it, and what no window needs any more is dropped or not: those that were
-        /// open when they last changed have all their records.
+        /// Stream time goes on, windows close by it, and what no window needs any more is dropped or not: those that
+        /// were open when they last changed have all their records.
         #[test]
         fn what_closes_and_goes_does_not_show_in_what_is_open(
             steps in prop::collection::vec((-15i64..20, any::<bool>()), 1..60),

@@ -24,8 +24,8 @@ impl TaskState {
 }
 
 impl AgentCx {
-    /// Reads the current window that was sent again. Its time is that of the window's outputs; it moves no stream time, and
-    /// is judged by it: what the agent writes to other windows may be late.
+    /// Reads the current window that was sent again. Its time is that of the window's outputs; it moves no stream time,
+    /// and is judged by it: what the agent writes to other windows may be late.
     ///
     /// # Errors
     /// It is of another table, or its row does not read.

@@ -139,8 +139,8 @@ impl Blame {
         found.cloned()
     }
 
-    /// Returns whether so many events may join those of the next commit; else that is due at once. More than a commit may
-    /// hold are alone in theirs, but for letters that wait for what comes next.
+    /// Returns whether so many events may join those of the next commit; else that is due at once. More than a commit
+    /// may hold are alone in theirs, but for letters that wait for what comes next.
     pub(crate) fn may_join(&self, events: usize, acked: u32) -> bool {
         let fits =
             acked == 0 || events + acked as usize <= self.most.get() as usize || self.met() > 0;

@@ -68,8 +68,8 @@ impl Crontab {
         next.map_or(NEVER, |next| next.timestamp_millis())
     }
 
-    /// Finds the time of its next call. Those that nobody called are made up for, in their order: all of the last day, and
-    /// of a longer time at least the last one.
+    /// Finds the time of its next call. Those that nobody called are made up for, in their order: all of the last day,
+    /// and of a longer time at least the last one.
     pub(super) fn look(&self, wall: i64, from: i64, partition: i32) {
         let over = self.over.get().unwrap_or_else(|| {
             self.since.set(self.since.get().or(Some(wall)));

@@ -120,8 +120,8 @@ impl Task {
         self.shared.tables[table].with_batch(&mut |rows| f(rows, mark));
     }
 
-    /// The watermarks of the prepared commit: the repartition topic, the headers, the time for Kafka's stamp. Each goes to
-    /// every partition of its topic, behind all records of the commit.
+    /// The watermarks of the prepared commit: the repartition topic, the headers, the time for Kafka's stamp. Each goes
+    /// to every partition of its topic, behind all records of the commit.
     ///
     /// # Errors
     /// Those of `f`.
@@ -164,8 +164,8 @@ impl Task {
         all.filter(move |offset| !mutants::is(Mutant::Offsets) || moved(offset))
     }
 
-    /// Says since when the app's commits have had the text that [`signature`] describes; `again`: those that this task found
-    /// do not have it, and it commits them again although nothing has moved.
+    /// Says since when the app's commits have had the text that [`signature`] describes; `again`: those that this task
+    /// found do not have it, and it commits them again although nothing has moved.
     pub fn sign(&mut self, since: i64, again: bool) {
         (self.prepared.since, self.prepared.unsigned) = (since, again);
     }
@@ -175,7 +175,8 @@ impl Task {
         self.prepared.writer = Some(writer);
     }
 
-    /// Returns the text beside the offsets: whose they are, the incarnations of the task's changelogs, and how far its crontabs are.
+    /// Returns the text beside the offsets: whose they are, the incarnations of the task's changelogs, and how far its
+    /// crontabs are.
     pub fn commit_metadata(&self) -> String {
         let crontabs = self.shared.calls.crontabs.iter();
         let hops = self.prepared.hops.iter().copied();
@@ -333,7 +334,8 @@ impl Task {
         )
     }
 
-    /// Rows of a table for the store, the commit they are of, and the mark of that commit; `bare`: also when no row changed.
+    /// Rows of a table for the store, the commit they are of, and the mark of that commit; `bare`: also when no row
+    /// changed.
     pub fn take_round(
         &mut self,
         table: usize,

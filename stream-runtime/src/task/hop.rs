@@ -15,7 +15,8 @@ pub(crate) struct Hop {
     pub(super) agent: usize,
     /// The number that names it as a source.
     pub(super) source: i32,
-    /// Indexes of the inputs that its feeder reads; where it takes windows: of those that make the time by which these close.
+    /// Indexes of the inputs that its feeder reads; where it takes windows: of those that make the time by which these
+    /// close.
     pub(crate) reads: Vec<usize>,
     /// Origin of its time.
     pub(super) by: FeederTime,
@@ -24,7 +25,8 @@ pub(crate) struct Hop {
     /// By what it reads: the largest event time acknowledged; as of the last commit.
     pub(super) time: Cell<i64>,
     pub(super) committed: Cell<i64>,
-    /// Its state: `Idle` once they have had nothing for `source_idle` and are at their ends, `LeftOut` from a failure on.
+    /// Its state: `Idle` once they have had nothing for `source_idle` and are at their ends, `LeftOut` from a failure
+    /// on.
     pub(super) state: Cell<SourceState>,
     /// The word that the prepared commit tells, and that of the last one.
     pub(super) telling: Cell<Option<Word>>,
@@ -35,8 +37,8 @@ pub(crate) struct Hop {
     pub(super) every: u64,
 }
 
-/// The hops that a sub-topology's agents fill; its inputs have this many partitions, and each hop writes so many watermarks a
-/// second at most, over all its sources and partitions.
+/// The hops that a sub-topology's agents fill; its inputs have this many partitions, and each hop writes so many
+/// watermarks a second at most, over all its sources and partitions.
 pub(crate) fn of(
     topology: &SubTopology,
     partition: i32,

@@ -1,5 +1,5 @@
-//! Several events in flight: one agent's, the only one of their topics. Dispatched in the task's order, and their effects
-//! released in it, so that a commit is always a cut.
+//! Several events in flight: one agent's, the only one of their topics. Dispatched in the task's order, and their
+//! effects released in it, so that a commit is always a cut.
 
 use super::agent::Status;
 use super::bad::Bad;

@@ -49,13 +49,15 @@ struct Watermark {
 
 const NONE: u32 = u32::MAX;
 
-/// Bytes of records that an agent may hold at once: a batch ends there, and more without an acknowledgement is an error.
+/// Bytes of records that an agent may hold at once: a batch ends there, and more without an acknowledgement is an
+/// error.
 pub(crate) const HOLD_BYTES: usize = 64 << 20;
 
 /// Bytes behind which an inbox that never runs empty, because events of it are always held, gives back what is spent.
 const COMPACT: usize = 1 << 20;
 
-/// Waiting records of one input topic and partition, oldest first. Records in flight stay at the front until they are acknowledged.
+/// Waiting records of one input topic and partition, oldest first. Records in flight stay at the front until they are
+/// acknowledged.
 #[derive(Debug, Default)]
 pub struct Inbox {
     bytes: Vec<u8>,
@@ -216,7 +218,8 @@ impl Inbox {
         self.wanted = records;
     }
 
-    /// Whether it is to be filled further: `usual` records and `bytes` bytes, or more when an agent waits for more at once.
+    /// Whether it is to be filled further: `usual` records and `bytes` bytes, or more when an agent waits for more at
+    /// once.
     pub fn has_room(&self, usual: usize, bytes: usize) -> bool {
         let bytes = if self.wanted > usual {
             bytes.max(HOLD_BYTES)
@@ -362,8 +365,8 @@ pub fn commit_offset(position: i64, oldest_open: Option<i64>) -> i64 {
     oldest_open.map_or(position, |open| open.min(position))
 }
 
-/// The header that a record has on its way through a repartition topic, or an `internal` one. One for all there is to say:
-/// each header costs the client memory at both ends.
+/// The header that a record has on its way through a repartition topic, or an `internal` one. One for all there is to
+/// say: each header costs the client memory at both ends.
 pub(crate) const HOP: &str = "hop";
 
 /// What such a record says beside its value.

@@ -8,8 +8,8 @@ use super::record_buffer::RecordBuffer;
 use super::state::{TaskState, people_time};
 
 impl TaskState {
-    /// The current event, unchanged, with the windows of a table that it has missed in a header; once, however many they
-    /// are. A closed window that is fed too late is sent as key and row in JSON.
+    /// The current event, unchanged, with the windows of a table that it has missed in a header; once, however many
+    /// they are. A closed window that is fed too late is sent as key and row in JSON.
     pub(crate) fn send_late(&self, table: usize, output: usize, batch: &mut RecordBuffer) {
         let missed = self.tables[table].missed();
         if missed.is_empty() {

@@ -1,5 +1,5 @@
-//! The life of an event: it begins, its agents are given it, each acknowledges it or fails and is given it again, and its
-//! effects are released into the next commit in the order in which events began.
+//! The life of an event: it begins, its agents are given it, each acknowledges it or fails and is given it again, and
+//! its effects are released into the next commit in the order in which events began.
 //!
 //! | step | function |
 //! |---|---|

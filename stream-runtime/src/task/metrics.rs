@@ -84,8 +84,8 @@ impl Task {
         })
     }
 
-    /// Whether an agent waits for more events before it goes on with those that it has, or an empty input is waited for:
-    /// a record wakes the task, or time.
+    /// Whether an agent waits for more events before it goes on with those that it has, or an empty input is waited
+    /// for: a record wakes the task, or time.
     pub fn waits_for_more(&self) -> bool {
         let gathers = |a: &AgentState| {
             a.options.concurrency <= 1 && (a.holds.wants.get() || a.holds.alarm.get().is_some())
@@ -177,8 +177,8 @@ impl Task {
         self.futures.iter().all(Option::is_none)
     }
 
-    /// Whether rows, how far crontabs are, or the text beside the offsets have changed since the last commit; also when they
-    /// did so without an event.
+    /// Whether rows, how far crontabs are, or the text beside the offsets have changed since the last commit; also when
+    /// they did so without an event.
     pub fn is_dirty(&self) -> bool {
         self.prepared.unsigned
             || self

@@ -49,8 +49,8 @@ const AGENT: u64 = 0xffff;
 const STAND: u32 = 16;
 const MOVED: u64 = 1 << 24;
 
-/// Written by a stream thread at each step of its loop and around each poll of an agent, read by another thread: as long
-/// as the thread gets anywhere it changes.
+/// Written by a stream thread at each step of its loop and around each poll of an agent, read by another thread: as
+/// long as the thread gets anywhere it changes.
 ///
 /// The lowest 16 bits are the agent's number in the plan plus one, or 0; the next 8 the [`Stand`]; the others count.
 #[derive(Debug, Default)]

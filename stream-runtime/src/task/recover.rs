@@ -1,4 +1,5 @@
-//! Bringing a task back to its last commit: rows and marks from the changelogs, then the check against the group's offsets.
+//! Bringing a task back to its last commit: rows and marks from the changelogs, then the check against the group's
+//! offsets.
 
 use crate::error::Error;
 use crate::mutants::{self, Mutant};
@@ -155,8 +156,8 @@ impl Task {
         logged.all(|(_, mark)| mark.is_some())
     }
 
-    /// Returns the offset of an input that the marks say: the largest, or the one that `all` tables have come to. At-least-once
-    /// that is none while one has no mark: the first commit may have been cut off before its rows.
+    /// Returns the offset of an input that the marks say: the largest, or the one that `all` tables have come to.
+    /// At-least-once that is none while one has no mark: the first commit may have been cut off before its rows.
     fn marked_offset(&self, topic: &str, all: bool) -> Option<i64> {
         let marks = self.marks.iter().flatten();
         let offsets = marks.filter_map(|mark| mark.inputs.get(topic).copied());
@@ -166,8 +167,9 @@ impl Task {
         offsets.min().filter(|_| self.have_marks())
     }
 
-    /// Returns the stream time that the tables go on from. Of a commit that was cut off, at-least-once, some tables have their
-    /// rows and others not: the oldest mark counts, or what comes again would be late for those that lack it.
+    /// Returns the stream time that the tables go on from. Of a commit that was cut off, at-least-once, some tables
+    /// have their rows and others not: the oldest mark counts, or what comes again would be late for those that lack
+    /// it.
     fn marked_time(&self) -> i64 {
         let times = self.marks.iter().flatten();
         let times = times.map(|mark| time_of(Some(mark)));

@@ -19,8 +19,8 @@ pub enum Found {
     Hopeless,
 }
 
-/// A number for the closing row of a key in the window that ends at `end`, the same in every attempt: FNV-1a, because each
-/// row that closes pays for it.
+/// A number for the closing row of a key in the window that ends at `end`, the same in every attempt: FNV-1a, because
+/// each row that closes pays for it.
 fn name_of(end: i64, key: &[u8]) -> i64 {
     const PRIME: u64 = 0x0100_0000_01b3;
     let begin = (0xcbf2_9ce4_8422_2325 ^ end.cast_unsigned()).wrapping_mul(PRIME);
@@ -257,8 +257,8 @@ impl Task {
             .any(|(at, _)| self.origin_of(*at) == origin)
     }
 
-    /// Something in the prepared commit will never be taken, and it is not known what: the next commits hold half as many
-    /// events, and when they hold one, it is that one. Call it before [`Task::aborted`].
+    /// Something in the prepared commit will never be taken, and it is not known what: the next commits hold half as
+    /// many events, and when they hold one, it is that one. Call it before [`Task::aborted`].
     pub fn narrow(&mut self, why: &str) -> Found {
         let known = self.is_careful() && self.is_isolated();
         self.be_careful();

@@ -1,5 +1,5 @@
-//! A task as a source: its time and its state, as the readers of the repartition topics that it fills are told; and as a
-//! reader, which takes those of others.
+//! A task as a source: its time and its state, as the readers of the repartition topics that it fills are told; and as
+//! a reader, which takes those of others.
 
 use std::borrow::Cow;
 
@@ -15,8 +15,8 @@ use crate::mutants::{self, Mutant};
 use crate::table::{NO_TIME, TablePartition};
 use crate::topology::FeederTime;
 
-/// A time before which no window of a table that is still to close ends: stream time less what it waits; while some are over, that
-/// of the last millisecond of the first of these, which is told next.
+/// A time before which no window of a table that is still to close ends: stream time less what it waits; while some are
+/// over, that of the last millisecond of the first of these, which is told next.
 fn time_of_windows(table: &dyn TablePartition, now: i64) -> i64 {
     let told = now.min(table.due_at().saturating_sub(1));
     told.saturating_sub(table.waits())
@@ -182,8 +182,8 @@ impl Hop {
 pub struct Lull(usize);
 
 impl Task {
-    /// The groups of inputs whose silence changes somebody's time: those of each hop that the task fills, and its own direct
-    /// ones behind a hop. None of them: most tasks.
+    /// The groups of inputs whose silence changes somebody's time: those of each hop that the task fills, and its own
+    /// direct ones behind a hop. None of them: most tasks.
     pub fn lulls(&self) -> impl Iterator<Item = Lull> + use<> {
         let shared = &self.shared;
         let direct = shared.times.sources.as_ref();
@@ -290,8 +290,8 @@ impl Task {
         self.shared.counters.heard.get()
     }
 
-    /// Says which source holds stream time back while others are ahead of it; `None`: none does, or the task is behind no
-    /// hop.
+    /// Says which source holds stream time back while others are ahead of it; `None`: none does, or the task is behind
+    /// no hop.
     pub fn held_back_by(&self) -> Option<String> {
         let holder = self.shared.times.sources.as_ref()?.holder()?;
         let name = self.shared.name_of_source(holder.input, holder.source);
@@ -330,8 +330,8 @@ impl TaskState {
         }
     }
 
-    /// Takes what stands before the next records of the inputs behind hops: watermarks, and what the records say of their
-    /// sources. What falls due by it closes before they begin.
+    /// Takes what stands before the next records of the inputs behind hops: watermarks, and what the records say of
+    /// their sources. What falls due by it closes before they begin.
     #[inline]
     pub(crate) fn hear(&self) {
         if let Some(sources) = &self.times.sources {

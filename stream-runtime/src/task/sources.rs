@@ -27,7 +27,8 @@ impl Source {
         generation: -1,
     };
 
-    /// Returns whether it holds the time in this generation of the group: what it said of itself in another one is void.
+    /// Returns whether it holds the time in this generation of the group: what it said of itself in another one is
+    /// void.
     fn counts(&self, generation: i32) -> bool {
         let void = self.generation != generation && !mutants::is(Mutant::Generation);
         self.state.counts() || void
@@ -147,7 +148,8 @@ impl Sources {
         self.count();
     }
 
-    /// Takes what a record, or a watermark, says of a source of an input. Returns whether it stands otherwise than before.
+    /// Takes what a record, or a watermark, says of a source of an input. Returns whether it stands otherwise than
+    /// before.
     pub(crate) fn hear(&self, input: usize, word: Word) -> bool {
         let Origin::Hop(lists) = &self.inputs[input].1 else {
             return false;
@@ -191,8 +193,8 @@ impl Sources {
         otherwise
     }
 
-    /// An event of a source was acknowledged. Of one among several feeders its own time says nothing: a later one may be older,
-    /// as by what its agent makes of its time.
+    /// An event of a source was acknowledged. Of one among several feeders its own time says nothing: a later one may
+    /// be older, as by what its agent makes of its time.
     pub(crate) fn acknowledged(&self, input: usize, source: i32, time: i64) {
         if parts_of(source).0 != 0 && !mutants::is(Mutant::Own) {
             return;
@@ -213,7 +215,8 @@ impl Sources {
         self.change_direct(SourceState::Counts, time);
     }
 
-    /// The direct inputs have records, or have had none for `source_idle` and are at their ends. Returns whether this is new.
+    /// The direct inputs have records, or have had none for `source_idle` and are at their ends. Returns whether this
+    /// is new.
     pub(crate) fn direct_stands(&self, state: SourceState) -> bool {
         self.change_direct(state, NO_TIME)
     }
@@ -347,8 +350,8 @@ impl Sources {
         }
     }
 
-    /// Takes what [`Sources::encode`] wrote, beside what is known: of each source the larger time. Hops that the plan has no
-    /// more are skipped.
+    /// Takes what [`Sources::encode`] wrote, beside what is known: of each source the larger time. Hops that the plan
+    /// has no more are skipped.
     ///
     /// # Errors
     /// It does not read.

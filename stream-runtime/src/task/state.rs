@@ -250,8 +250,8 @@ impl TaskState {
         }
     }
 
-    /// Topic, partition and offset at which the current record was read before it got another key; `None` as well for one
-    /// that does not say.
+    /// Topic, partition and offset at which the current record was read before it got another key; `None` as well for
+    /// one that does not say.
     pub(crate) fn read_at(&self) -> Option<(String, i32, i64)> {
         let (input, place) = match self.dispatch.current.get() {
             Current::Input(input) => (input, None),

@@ -19,8 +19,8 @@ impl TaskState {
         self.dispatch_to(&[agent]);
     }
 
-    /// Begins a tick that is due, of a timer or else of a crontab. Of a timer the first comes one interval after the task's first turn. Ticks that were missed are
-    /// not made up for.
+    /// Begins a tick that is due, of a timer or else of a crontab. Of a timer the first comes one interval after the
+    /// task's first turn. Ticks that were missed are not made up for.
     pub(crate) fn begin_due_tick(&self) -> bool {
         let now = self.times.mono.get();
         for timer in self

@@ -1,7 +1,8 @@
-//! Times of sources, as records of a repartition topic, or an `internal` one, and the watermarks between them carry them.
+//! Times of sources, as records of a repartition topic, or an `internal` one, and the watermarks between them carry
+//! them.
 //!
-//! A source is one partition of an agent that fills the topic, its feeder. What it sends from its time on is not older; mostly it
-//! is the largest event time that it has acknowledged.
+//! A source is one partition of an agent that fills the topic, its feeder. What it sends from its time on is not older;
+//! mostly it is the largest event time that it has acknowledged.
 
 use super::headers::{Header, encode_headers};
 use crate::table::NO_TIME;

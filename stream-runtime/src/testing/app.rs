@@ -22,7 +22,8 @@ use crate::task::{Limits, TaskSettings};
 use crate::topology::{PatternPlan, Plan};
 use crate::worker::{Status, Stop, WorkerHandle};
 
-/// An app without Kafka, for tests: the code that a worker runs, over topics in memory, with a clock that the test owns.
+/// An app without Kafka, for tests: the code that a worker runs, over topics in memory, with a clock that the test
+/// owns.
 ///
 /// What is sent is worked off when the test looks: at [`sent`](TestApp::sent), [`advance_to`](TestApp::advance_to) and
 /// the like. One partition and one worker unless [`partitions`](TestApp::partitions) and [`workers`](TestApp::workers)
@@ -30,11 +31,11 @@ use crate::worker::{Status, Stop, WorkerHandle};
 ///
 /// The clock is the wall clock of `idle`, of `max_ahead`, of timers and crontabs, and of the waits between retries. It
 /// starts at the event time of the first record and follows what is sent, as if the test had waited for it; what the
-/// calendar has between a record and the one before is left out. A record that is more than 31 days ahead of the clock it
-/// does not follow: that is a mistake of its producer, and meets `max_ahead` as in production. A test that means it moves
-/// the clock first, with [`advance_to`](TestApp::advance_to). Timers, crontabs and tasks run as beside a worker's streams: once for each
-/// worker, or once with `on_leader`. `#[task]`s of the start go on whenever the app works, those of the end with
-/// [`stop`](TestApp::stop). One that fails is logged, as by a worker; `.fatal()` panics.
+/// calendar has between a record and the one before is left out. A record that is more than 31 days ahead of the clock
+/// it does not follow: that is a mistake of its producer, and meets `max_ahead` as in production. A test that means it
+/// moves the clock first, with [`advance_to`](TestApp::advance_to). Timers, crontabs and tasks run as beside a worker's
+/// streams: once for each worker, or once with `on_leader`. `#[task]`s of the start go on whenever the app works, those
+/// of the end with [`stop`](TestApp::stop). One that fails is logged, as by a worker; `.fatal()` panics.
 ///
 /// A window that closes with its hour:
 ///
@@ -426,11 +427,13 @@ impl TestApp {
         )
     }
 
-    /// Puts a record into a topic, where Kafka's partitioner puts its key. Its Kafka timestamp is its event time, or else
-    /// the clock's; the clock follows it, see [`TestApp`]. Headers and a timestamp of its own: [`message`](TestApp::message).
+    /// Puts a record into a topic, where Kafka's partitioner puts its key. Its Kafka timestamp is its event time, or
+    /// else the clock's; the clock follows it, see [`TestApp`]. Headers and a timestamp of its own:
+    /// [`message`](TestApp::message).
     ///
     /// # Panics
-    /// When the record does not serialize, or its topic does not take it: one that is compacted takes none without a key.
+    /// When the record does not serialize, or its topic does not take it: one that is compacted takes none without a
+    /// key.
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
@@ -509,8 +512,9 @@ impl TestApp {
         drive.cluster.append(topic, entry);
     }
 
-    /// Works off what has come, then moves the clock to `time`: whatever falls due on the way (retries, timeouts, timers,
-    /// crontabs, windows with `idle`) does so at its moment, so that one step comes to the same as many small ones.
+    /// Works off what has come, then moves the clock to `time`: whatever falls due on the way (retries, timeouts,
+    /// timers, crontabs, windows with `idle`) does so at its moment, so that one step comes to the same as many small
+    /// ones.
     ///
     /// # Panics
     /// When a partition would stop.
@@ -558,8 +562,8 @@ impl TestApp {
         done(drive.call_ends());
     }
 
-    /// Raises stream time itself, for tables without `idle`: windows whose end and grace are not after `time` close, those of a stage
-    /// before those of the next, which count what came of them.
+    /// Raises stream time itself, for tables without `idle`: windows whose end and grace are not after `time` close,
+    /// those of a stage before those of the next, which count what came of them.
     ///
     /// # Panics
     /// When a partition would stop.

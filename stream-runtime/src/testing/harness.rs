@@ -177,8 +177,8 @@ impl Harness {
         moved
     }
 
-    /// Says of the sources that have had nothing for `source_idle` that they do not hold the time of others. Returns whether
-    /// that is news.
+    /// Says of the sources that have had nothing for `source_idle` that they do not hold the time of others. Returns
+    /// whether that is news.
     fn rest(&mut self) -> bool {
         let Some(after) = self.source_idle else {
             return false;
@@ -376,8 +376,8 @@ impl Harness {
         }
     }
 
-    /// Moves the clock from one moment at which something falls due to the next: retries, timeouts, ticks, calls, and the
-    /// windows of quiet tasks. So one step comes to the same as any number of small ones.
+    /// Moves the clock from one moment at which something falls due to the next: retries, timeouts, ticks, calls, and
+    /// the windows of quiet tasks. So one step comes to the same as any number of small ones.
     pub(super) fn advance(&mut self, to: i64) -> Result<(), Error> {
         self.clock.is_set = true;
         self.settle()?;
@@ -423,8 +423,8 @@ impl Harness {
             .min()
     }
 
-    /// Closes what is over by the wall clock in tasks that have been quiet for long enough: a task that feeds another one
-    /// first, whose records then are news to the other.
+    /// Closes what is over by the wall clock in tasks that have been quiet for long enough: a task that feeds another
+    /// one first, whose records then are news to the other.
     fn close_idle(&mut self) -> Result<(), Error> {
         for rank in self.ranks() {
             let idle: Vec<usize> = (0..self.seats.len())
@@ -474,7 +474,8 @@ impl Harness {
         ranks
     }
 
-    /// Raises the stream time of every task: of those that feed others first, whose windows are then news to the others.
+    /// Raises the stream time of every task: of those that feed others first, whose windows are then news to the
+    /// others.
     pub(super) fn raise(&mut self, to: i64) -> Result<(), Error> {
         self.settle()?;
         self.ranks().iter().try_for_each(|rank| {

@@ -8,8 +8,8 @@ use crate::task::letter_place::LetterPlace;
 use crate::topology::{AgentPlan, again_topic};
 
 impl TestApp {
-    /// Sends the dead letters of an agent again that have not been, as `dead-letters resend` does: records to where they
-    /// came from, closed windows to their agent. Returns how many.
+    /// Sends the dead letters of an agent again that have not been, as `dead-letters resend` does: records to where
+    /// they came from, closed windows to their agent. Returns how many.
     ///
     /// ```standalone_crate
     /// use stream_runtime::prelude::*;

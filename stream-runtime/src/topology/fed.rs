@@ -1,4 +1,5 @@
-//! Topics whose readers go by the times of the tasks that write them: repartition topics, and those declared `internal`.
+//! Topics whose readers go by the times of the tasks that write them: repartition topics, and those declared
+//! `internal`.
 
 use std::collections::BTreeSet;
 
@@ -21,8 +22,8 @@ impl FeederTime {
     }
 }
 
-/// Returns the number of an agent among those that write one `internal` topic, from 1 to 32 767: by its name, so that it stays
-/// when others come and go.
+/// Returns the number of an agent among those that write one `internal` topic, from 1 to 32 767: by its name, so that
+/// it stays when others come and go.
 fn number(agent: &str) -> i32 {
     // FNV-1a, folded to 15 bits.
     let hash = agent.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
@@ -170,7 +171,8 @@ fn one_number_each(input: &InputPlan, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Says of the topics that windows or other agents' results fill which topics' records made these, over any number of stages.
+/// Says of the topics that windows or other agents' results fill which topics' records made these, over any number of
+/// stages.
 pub(super) fn name_sources(topologies: &mut [SubTopology]) {
     // After as many rounds as there are stages nothing is new.
     for _ in 0..topologies.len() {

@@ -7,7 +7,8 @@ pub struct FeederPlan {
     pub agent: &'static str,
     /// Index of its sub-topology: each of its partitions is a source.
     pub topology: usize,
-    /// Number that its records and watermarks name it by: 0 for the only one of a repartition topic, else made from its name.
+    /// Number that its records and watermarks name it by: 0 for the only one of a repartition topic, else made from its
+    /// name.
     pub number: i32,
     /// Origin of its time.
     pub time: FeederTime,

@@ -99,7 +99,8 @@ pub struct TypeLock {
     /// What `#[serde(..)]` says of the whole; `None` in plans that were kept before it was in them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub serde: Option<String>,
-    /// The types within it of which more than a name is known, by their names; none in what was kept before they were in it.
+    /// The types within it of which more than a name is known, by their names; none in what was kept before they were
+    /// in it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub inner: BTreeMap<String, TypeLock>,
 }

@@ -1,7 +1,8 @@
 //! In which order the agents of a task get an event.
 //!
-//! An agent that writes a table has finished with the event before one begins that reads the table. Where this leaves it
-//! open, or agents read each other's tables, they go by file and line, and by name last: what they are called decides nothing.
+//! An agent that writes a table has finished with the event before one begins that reads the table. Where this leaves
+//! it open, or agents read each other's tables, they go by file and line, and by name last: what they are called
+//! decides nothing.
 
 use super::descriptor::Edge;
 use super::resolve::Draft;

@@ -54,12 +54,13 @@ pub struct InputPlan {
     pub agents: Vec<usize>,
     /// Record and key.
     pub record: RecordInfo,
-    /// The topics whose records come here with another key; empty unless it is a repartition topic. Of one that windows fill:
-    /// the topics whose records made these.
+    /// The topics whose records come here with another key; empty unless it is a repartition topic. Of one that windows
+    /// fill: the topics whose records made these.
     pub sources: Vec<String>,
     /// The table whose windows come here with another key.
     pub windows_of: Option<&'static TableDescriptor>,
-    /// Whose times make its own: of a repartition topic the agent that fills it, of an `internal` one all that write it.
+    /// Whose times make its own: of a repartition topic the agent that fills it, of an `internal` one all that write
+    /// it.
     pub feeders: Vec<FeederPlan>,
     /// Its declaration, where it has one.
     pub declared: Option<&'static TopicDescriptor>,
@@ -81,7 +82,8 @@ impl InputPlan {
         self.declared.is_some_and(|topic| topic.internal) && !self.feeders.is_empty()
     }
 
-    /// Returns whether what has been read of it is deleted: of an internal topic whose declaration does not say how long it is kept.
+    /// Returns whether what has been read of it is deleted: of an internal topic whose declaration does not say how
+    /// long it is kept.
     pub fn is_purged(&self) -> bool {
         let kept = self
             .declared
@@ -160,7 +162,8 @@ impl SubTopology {
         self.timely_inputs().count()
     }
 
-    /// Returns whether its tasks keep how far their sources are beside the committed offsets: they need it, and write no mark.
+    /// Returns whether its tasks keep how far their sources are beside the committed offsets: they need it, and write
+    /// no mark.
     pub fn keeps_sources_beside_offsets(&self) -> bool {
         let follows = |fill: &FillPlan| fill.time.follows_its_task();
         let needs = !self.tables.is_empty() || self.fills.iter().any(follows);

@@ -1,4 +1,5 @@
-//! Topics in which one agent's results meet another's clock: where keys change there, time is that of the fastest writer.
+//! Topics in which one agent's results meet another's clock: where keys change there, time is that of the fastest
+//! writer.
 
 use std::fmt;
 
@@ -38,8 +39,8 @@ pub struct Stage {
 }
 
 impl Plan {
-    /// Returns the topics of the app in which a writer that is ahead makes the records of the others late, by name: each
-    /// task that writes them sends to many partitions, and nobody there knows how far the others are.
+    /// Returns the topics of the app in which a writer that is ahead makes the records of the others late, by name:
+    /// each task that writes them sends to many partitions, and nobody there knows how far the others are.
     pub fn stages(&self) -> Vec<Stage> {
         let mut stages: Vec<Stage> = Vec::new();
         for topology in &self.topologies {
@@ -63,8 +64,8 @@ impl Plan {
         stages
     }
 
-    /// The agents that give their records in a topic another key than their own input's, as far as that can be seen: by the
-    /// record's key field, or by hand.
+    /// The agents that give their records in a topic another key than their own input's, as far as that can be seen: by
+    /// the record's key field, or by hand.
     fn writers(&self, topic: &str) -> Vec<&'static str> {
         let of = |topology: &SubTopology| {
             let writes = |agent: &&AgentPlan| {

@@ -67,8 +67,8 @@ fn describe() {
     histogram!("stream_commit_seconds", "How long commits took");
 }
 
-/// Gauges of the moment: names and what they are. They are written at each request and kept nowhere, so that a partition
-/// that another worker has now leaves nothing behind.
+/// Gauges of the moment: names and what they are. They are written at each request and kept nowhere, so that a
+/// partition that another worker has now leaves nothing behind.
 const LAG: (&str, &str) = (
     "stream_lag_records",
     "Offsets between what is committed and the end of the input; NaN where the broker does not say",

@@ -1,5 +1,5 @@
-//! The server of a crate that is built without the feature `web`: none. Other workers are not told of an address, so they
-//! say that this one has none.
+//! The server of a crate that is built without the feature `web`: none. Other workers are not told of an address, so
+//! they say that this one has none.
 
 use tokio::runtime::Handle;
 

@@ -1,5 +1,5 @@
-//! Source tasks of one hop on one thread, side by side: one that is far ahead of another that has records waiting sits out a turn.
-//! Its records could only lie in the tables behind the hop until the other has come as far.
+//! Source tasks of one hop on one thread, side by side: one that is far ahead of another that has records waiting sits
+//! out a turn. Its records could only lie in the tables behind the hop until the other has come as far.
 
 use super::context::Shared;
 use crate::topology::SubTopology;
@@ -52,8 +52,8 @@ impl Ahead {
         }
     }
 
-    /// Returns whether a task with these times is too far ahead, in all of its hops: of two tasks each may be ahead of the other
-    /// in one of them, and one of the two must go on.
+    /// Returns whether a task with these times is too far ahead, in all of its hops: of two tasks each may be ahead of
+    /// the other in one of them, and one of the two must go on.
     pub(super) fn is_too_far_in_all(
         &self,
         topology: usize,

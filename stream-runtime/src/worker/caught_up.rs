@@ -23,9 +23,9 @@ pub(super) enum Looked {
     Waits(Unread),
 }
 
-/// Looks whether every thread is settled, the ends of its inputs, open transactions included, are where its commits are, and
-/// nothing of the app is left to others: who is killed amid a rebalance has partitions for as long as its session. Threads
-/// that move while the broker is asked make it untrue.
+/// Looks whether every thread is settled, the ends of its inputs, open transactions included, are where its commits
+/// are, and nothing of the app is left to others: who is killed amid a rebalance has partitions for as long as its
+/// session. Threads that move while the broker is asked make it untrue.
 pub(super) fn look(worker: &Shared) -> Result<Looked, Fault> {
     let before: Vec<Seen> = worker.views.iter().map(|view| view.get()).collect();
     if !before.iter().all(|seen| seen.settled) {
@@ -66,8 +66,8 @@ fn to_be_read(worker: &Shared) -> Result<Vec<TopicPartition>, Fault> {
     Ok(all)
 }
 
-/// Returns the partitions of the inputs, also those that they were given since the worker began: the group has still to hand
-/// them out, and to read them. Those of them that tables do not let be read have failed.
+/// Returns the partitions of the inputs, also those that they were given since the worker began: the group has still to
+/// hand them out, and to read them. Those of them that tables do not let be read have failed.
 fn inputs(worker: &Shared) -> Result<Vec<TopicPartition>, Fault> {
     let mut all = Vec::new();
     for (at, topology) in worker.topologies.iter().enumerate() {

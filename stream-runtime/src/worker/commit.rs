@@ -83,8 +83,8 @@ struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Returns whether there is time left. A worker that is stopping has less. One that has lost its partitions has none:
-    /// the group takes no commit of it, and it can join again only after this one has ended.
+    /// Returns whether there is time left. A worker that is stopping has less. One that has lost its partitions has
+    /// none: the group takes no commit of it, and it can join again only after this one has ended.
     fn goes_on(&self, what: &str, why: Option<&Fault>) -> bool {
         let spent = self.began.elapsed();
         if spent >= SAY_INTERVAL && !self.said.replace(true) {
@@ -199,8 +199,8 @@ impl StreamThread {
             partition.spent();
             partition.meters.read(&partition.task);
         }
-        // Counted from its begin, so that what came meanwhile waits no longer than an interval; but a slow commit leaves
-        // half an interval for work.
+        // Counted from its begin, so that what came meanwhile waits no longer than an interval; but a slow commit
+        // leaves half an interval for work.
         let interval = self.worker.settings.intervals.commit;
         self.commits.last_commit =
             began.max(Instant::now().checked_sub(interval / 2).unwrap_or(began));
@@ -632,8 +632,8 @@ impl StreamThread {
         Ok(())
     }
 
-    /// Aborts the transaction, and returns what was reported meanwhile. `None`: its outcome is unknown, or the producer is
-    /// finished.
+    /// Aborts the transaction, and returns what was reported meanwhile. `None`: its outcome is unknown, or the producer
+    /// is finished.
     pub(super) fn abort(&self) -> Result<Option<Deliveries>, Error> {
         match &self.commits.outlet {
             Outlet::Exact(producer) => match self

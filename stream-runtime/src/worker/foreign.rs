@@ -1,8 +1,8 @@
 //! Offsets of the app's group that no worker of the app has committed.
 //!
-//! A consumer that takes the app's group id is given partitions, and moves their offsets past records that the app never
-//! saw. The group's protocol does not tell it from a worker. The text that workers write beside every offset does: see
-//! [`signature`].
+//! A consumer that takes the app's group id is given partitions, and moves their offsets past records that the app
+//! never saw. The group's protocol does not tell it from a worker. The text that workers write beside every offset
+//! does: see [`signature`].
 
 use super::settings::OnForeignCommit;
 use super::signatures::is_foreign;

@@ -157,8 +157,8 @@ impl Globals {
         Arc::new(all)
     }
 
-    /// Reads them to what was their end when `reading` began. `false`: the worker was asked to stop before. `moved` is when
-    /// something last came.
+    /// Reads them to what was their end when `reading` began. `false`: the worker was asked to stop before. `moved` is
+    /// when something last came.
     ///
     /// # Errors
     /// The broker does not give them, or nothing comes for as long as somebody's transaction may be open, and some.
@@ -203,8 +203,8 @@ impl Globals {
         Duration::from_millis(timeout) + Duration::from_secs(10)
     }
 
-    /// Reads the tables to what is their end now; from a broker that goes away meanwhile, or does not answer as it should,
-    /// on from where that was, once it is back. `None`: the worker was asked to stop.
+    /// Reads the tables to what is their end now; from a broker that goes away meanwhile, or does not answer as it
+    /// should, on from where that was, once it is back. `None`: the worker was asked to stop.
     ///
     /// # Errors
     /// The broker refuses, or nothing has come for too long.

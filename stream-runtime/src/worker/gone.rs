@@ -12,8 +12,8 @@ use crate::topology::SubTopology;
 const BROKER_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl StreamThread {
-    /// Asks, after a commit that was not delivered, whether the topics that these tasks send to are still there. Returns
-    /// whether one is not. A broker that does not answer says nothing of its topics.
+    /// Asks, after a commit that was not delivered, whether the topics that these tasks send to are still there.
+    /// Returns whether one is not. A broker that does not answer says nothing of its topics.
     pub(super) fn note_gone(&mut self, group: &[usize]) -> bool {
         let mut topics = BTreeSet::new();
         for &at in group {
@@ -42,7 +42,8 @@ impl StreamThread {
         topics
     }
 
-    /// Stops the tasks that send to a topic that is gone, each until it is there again; redoes the others' work at once.
+    /// Stops the tasks that send to a topic that is gone, each until it is there again; redoes the others' work at
+    /// once.
     pub(super) fn without_gone(&mut self, group: &[usize]) -> Result<(), Error> {
         let (mut stopped, mut others) = (Vec::new(), Vec::new());
         for &at in group {

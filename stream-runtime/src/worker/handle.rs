@@ -321,8 +321,8 @@ impl WorkerHandle {
         *self.others.lock() = why;
     }
 
-    /// Offsets between what is committed and the end of each input that this worker has; asks the broker, and blocks for
-    /// it, up to 3 s. `None` where the broker does not say: that is not known, and not 0.
+    /// Offsets between what is committed and the end of each input that this worker has; asks the broker, and blocks
+    /// for it, up to 3 s. `None` where the broker does not say: that is not known, and not 0.
     pub(crate) fn lags(&self) -> Vec<(TopicPartition, Option<i64>)> {
         let (inputs, places): (Vec<_>, Vec<_>) = self.places().clone().into_iter().unzip();
         let Some(facts) = self.facts() else {

@@ -74,8 +74,8 @@ impl StreamThread {
         self.group.member.subscribe(&topics)
     }
 
-    /// Another member has our instance id, and our partitions with it. Two workers with one id would take them from each
-    /// other for ever: each waits longer every time.
+    /// Another member has our instance id, and our partitions with it. Two workers with one id would take them from
+    /// each other for ever: each waits longer every time.
     fn fenced(&mut self, fault: &Fault) {
         if self.group.rejoin.at.is_some() {
             return;

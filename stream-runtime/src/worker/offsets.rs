@@ -43,8 +43,8 @@ impl StreamThread {
         self.ask_about(Some(share.name()), inputs, std::slice::from_ref(share));
     }
 
-    /// Returns whether a task is of a partition that its inputs did not have when the worker began, and cannot be taken:
-    /// its tables have rows by the number of partitions.
+    /// Returns whether a task is of a partition that its inputs did not have when the worker began, and cannot be
+    /// taken: its tables have rows by the number of partitions.
     pub(super) fn outgrown(&self, share: &TaskAssignment) -> bool {
         let count = self.worker.topics.counts.get(share.topology);
         is_bound(&self.worker.topologies[share.topology])

@@ -40,7 +40,8 @@ pub(super) struct Partition {
     pub(super) late: u64,
     /// What its outputs came to.
     pub(super) sent: Sent,
-    /// Behind a hop: stream time when it was looked at last, since when a source holds it there, and whether the log says so.
+    /// Behind a hop: stream time when it was looked at last, since when a source holds it there, and whether the log
+    /// says so.
     pub(super) held: (i64, Option<Instant>, bool),
 }
 
@@ -131,8 +132,8 @@ pub(super) struct TableState {
 }
 
 impl TableState {
-    /// Returns whether the store is to say how far it is although no row has changed: after so many marks, which come with
-    /// time alone, or after so long, recovery would read them all or the whole changelog.
+    /// Returns whether the store is to say how far it is although no row has changed: after so many marks, which come
+    /// with time alone, or after so long, recovery would read them all or the whole changelog.
     pub(super) fn is_behind(&self, wall: i64) -> bool {
         const MARKS: i64 = 1_000;
         self.changelog.is_some()

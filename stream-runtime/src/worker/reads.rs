@@ -97,8 +97,8 @@ impl WorkerHandle {
 }
 
 impl StreamThread {
-    /// Answers from the committed rows of a partition of this thread, or asks the group first: a worker that stood still,
-    /// as a process that was stopped does, has rows of yesterday, and others have its partitions.
+    /// Answers from the committed rows of a partition of this thread, or asks the group first: a worker that stood
+    /// still, as a process that was stopped does, has rows of yesterday, and others have its partitions.
     pub(super) fn read(&mut self, request: ReadRequest) {
         if request.answer.is_closed() {
             return;
@@ -170,8 +170,8 @@ impl StreamThread {
         });
     }
 
-    /// An offset that means nothing to anybody, at the end of its log so that no monitor sees a lag: of the topic of the
-    /// workers, or of a changelog where the app cannot have that topic.
+    /// An offset that means nothing to anybody, at the end of its log so that no monitor sees a lag: of the topic of
+    /// the workers, or of a changelog where the app cannot have that topic.
     fn harmless(&self) -> Place {
         if let Some(next) = self.worker.handle.workers.next() {
             return Place::new(self.worker.workers_topic.as_str(), 0, next);

@@ -1,7 +1,7 @@
 //! Bringing a task's tables back from store and changelog.
 //!
-//! A store that is not where to begin is emptied only after the changelog has shown the mark that the group's offsets name:
-//! where the changelog is gone, or is another one, the store may be the last copy of the rows.
+//! A store that is not where to begin is emptied only after the changelog has shown the mark that the group's offsets
+//! name: where the changelog is gone, or is another one, the store may be the last copy of the rows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -198,8 +198,8 @@ impl Recovery {
         }
     }
 
-    /// Reads what has come, unless the task's cache is full. Without any for `patience`, while there is more to come, it
-    /// is an error. `storing`: rows of the task are being written to the store.
+    /// Reads what has come, unless the task's cache is full. Without any for `patience`, while there is more to come,
+    /// it is an error. `storing`: rows of the task are being written to the store.
     pub(super) fn turn(
         &mut self,
         task: &mut Task,
@@ -377,7 +377,8 @@ impl Replay {
         Some(error.context(place))
     }
 
-    /// The changelog is read to its end: it is the one that the group's offsets name, and the store may go, or it is not.
+    /// The changelog is read to its end: it is the one that the group's offsets name, and the store may go, or it is
+    /// not.
     ///
     /// # Errors
     /// It is not. The store is as it was.

@@ -1,5 +1,5 @@
-//! What happens to a commit in which the broker refuses records for what they are: their events fail, by `on_error`, and
-//! all the rest is committed without them.
+//! What happens to a commit in which the broker refuses records for what they are: their events fail, by `on_error`,
+//! and all the rest is committed without them.
 
 use super::sent::Names;
 use super::sent::OutputName;

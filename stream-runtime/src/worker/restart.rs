@@ -32,7 +32,8 @@ impl StreamThread {
         self.end(at, Some(Instant::now()));
     }
 
-    /// Stops a task whose topic has settings with which results would be wrong; it starts again when they are right again.
+    /// Stops a task whose topic has settings with which results would be wrong; it starts again when they are right
+    /// again.
     pub(super) fn unfit(&mut self, name: TaskName, why: String) {
         let mut partitions = self.tasks.partitions.iter();
         if let Some(at) = partitions.position(|p| p.name == name && p.is_running()) {

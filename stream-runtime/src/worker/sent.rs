@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Events in a row whose records a topic refuses, and none that it takes, before that is the topic's doing: as long as it
-/// never took one, and afterwards.
+/// Events in a row whose records a topic refuses, and none that it takes, before that is the topic's doing: as long as
+/// it never took one, and afterwards.
 pub(super) const IN_A_ROW: (usize, usize) = (3, 100);
 
 /// How a topic has answered to a thread.
@@ -144,8 +144,8 @@ impl Sent {
     }
 }
 
-/// Outputs that were delivered of events that were taken together. They come together again, or, where one of them is at fault, one
-/// by one: what they send then is the same if it says the same.
+/// Outputs that were delivered of events that were taken together. They come together again, or, where one of them is
+/// at fault, one by one: what they send then is the same if it says the same.
 #[derive(Debug)]
 pub(super) struct DeliveredTogether {
     /// Input and offset of each.

@@ -10,8 +10,8 @@ const NAME: &str = "session.timeout.ms";
 /// A broker's session where it is not told: Apache Kafka's own.
 const BROKER_SESSION: Duration = Duration::from_secs(9);
 /// Time to have another coordinator, besides the time until its broker is missed. Where that broker was the active
-/// controller too, another one is elected first; then the group's log is loaded, and the clients look the coordinator up:
-/// 7 to 8 s on three nodes of Apache Kafka, and some to spare.
+/// controller too, another one is elected first; then the group's log is loaded, and the clients look the coordinator
+/// up: 7 to 8 s on three nodes of Apache Kafka, and some to spare.
 const MOVE: Duration = Duration::from_secs(11);
 
 /// Sets the session, unless the user has: as short as can be, so that a worker that is gone is missed soon, and on

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use crate::kafka::Properties;
 
-/// Time for which a source of a repartition topic is quiet before it does not hold the time of its readers, unless the app says.
+/// Time for which a source of a repartition topic is quiet before it does not hold the time of its readers, unless the
+/// app says.
 pub(crate) const SOURCE_IDLE: Duration = Duration::from_secs(1);
 
 /// Choice for a partition whose offset no worker of the app has committed.
 ///
-/// Such an offset is a consumer's that took the app's group id, or a person's who moved it. Where an app has never committed
-/// itself, as one of before, it is always taken, once.
+/// Such an offset is a consumer's that took the app's group id, or a person's who moved it. Where an app has never
+/// committed itself, as one of before, it is always taken, once.
 ///
 /// ```
 /// use stream_runtime::{App, OnForeignCommit};
@@ -49,12 +50,13 @@ pub(crate) struct TimeSettings {
     pub(crate) max_ahead: Duration,
     /// How long an input at its end is waited for while others have records.
     pub(crate) max_task_idle: Duration,
-    /// Time for which a source of a repartition topic is quiet before it does not hold the time of its readers; `None`: never.
+    /// Time for which a source of a repartition topic is quiet before it does not hold the time of its readers; `None`:
+    /// never.
     pub(crate) source_idle: Option<Duration>,
     /// Time for which the readers of a repartition topic wait for a source that has failed; `None`: without end.
     pub(crate) hold: Option<Duration>,
-    /// Event time by which a source of a repartition topic may be ahead of another on its thread; `None`: the size of its
-    /// readers' largest window, at least one minute.
+    /// Event time by which a source of a repartition topic may be ahead of another on its thread; `None`: the size of
+    /// its readers' largest window, at least one minute.
     pub(crate) source_ahead: Option<Duration>,
 }
 

@@ -3,8 +3,8 @@
 use crate::kafka::Committed;
 use crate::task::{self, signature};
 
-/// Seconds after an app's first commit with a text during which offsets without one are taken for those of workers built
-/// before.
+/// Seconds after an app's first commit with a text during which offsets without one are taken for those of workers
+/// built before.
 pub(super) const UPGRADE: i64 = 3_600;
 
 /// Summary of the texts beside the app's offsets.

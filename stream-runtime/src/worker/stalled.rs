@@ -1,5 +1,5 @@
-//! Tasks that cannot go on, as sources of the time behind `group_by`: their readers are told, wait for `hold`, and then go
-//! on without them. And tasks that start again where they may have said that they are idle.
+//! Tasks that cannot go on, as sources of the time behind `group_by`: their readers are told, wait for `hold`, and then
+//! go on without them. And tasks that start again where they may have said that they are idle.
 
 use super::failed::Stalled;
 use std::time::{Duration, Instant};
@@ -104,8 +104,8 @@ impl StreamThread {
         Ok(())
     }
 
-    /// Says of the sources of a static member that they count, before their tasks recover: it is back in the generation in which it
-    /// may have said that they are idle. Returns whether that is done; it is tried again otherwise.
+    /// Says of the sources of a static member that they count, before their tasks recover: it is back in the generation
+    /// in which it may have said that they are idle. Returns whether that is done; it is tried again otherwise.
     ///
     /// # Errors
     /// The thread cannot go on.

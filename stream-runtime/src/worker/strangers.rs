@@ -35,8 +35,8 @@ pub(super) struct Strangers {
 }
 
 impl Strangers {
-    /// Tells the worker of offsets without a text that had none at the last look either: who has just taken a partition from
-    /// a worker built before commits them again at once.
+    /// Tells the worker of offsets without a text that had none at the last look either: who has just taken a partition
+    /// from a worker built before commits them again at once.
     pub(super) fn compare(&self, committed: &[Committed], app: &str, handle: &WorkerHandle) {
         let unsigned = committed
             .iter()

@@ -1,9 +1,10 @@
 //! Transactions that a worker left open when it was killed: the others end them.
 //!
 //! The offsets that such a transaction holds are not stable, and what it wrote is not readable, until it is over:
-//! `transaction.timeout.ms` after it began, unless somebody starts transactions with its id. The text beside each committed
-//! offset names who wrote it, and the client id of each member who it is: a writer that is not a member is gone, or has been put out
-//! of the group, so that nothing of its transaction would be taken. To end one of a worker that lives costs it a commit.
+//! `transaction.timeout.ms` after it began, unless somebody starts transactions with its id. The text beside each
+//! committed offset names who wrote it, and the client id of each member who it is: a writer that is not a member is
+//! gone, or has been put out of the group, so that nothing of its transaction would be taken. To end one of a worker
+//! that lives costs it a commit.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,9 +20,9 @@ use crate::task::signature;
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl StreamThread {
-    /// Ends, on a thread that may wait, the open transactions of those who committed these inputs last and are not members of the
-    /// group: once for each generation of it, in the first thread of the worker that is given partitions. What cannot be found out
-    /// or done is left to the transactions' own time.
+    /// Ends, on a thread that may wait, the open transactions of those who committed these inputs last and are not
+    /// members of the group: once for each generation of it, in the first thread of the worker that is given
+    /// partitions. What cannot be found out or done is left to the transactions' own time.
     pub(super) fn end_what_is_open(&self, inputs: &[TopicPartition]) {
         let (worker, generation) = (Arc::clone(&self.worker), self.group.assigned_in);
         let before = worker

@@ -247,8 +247,8 @@ impl Drop for Crew {
     }
 }
 
-/// Tells of a worker, and follows the others until this is dropped. `None` when there is nothing to tell: the app keeps no
-/// tables, or the worker has no address.
+/// Tells of a worker, and follows the others until this is dropped. `None` when there is nothing to tell: the app keeps
+/// no tables, or the worker has no address.
 pub(super) fn start(
     plan: &Plan,
     settings: &WorkerSettings,
@@ -324,8 +324,8 @@ fn say_without_watermarks(workers: &Workers, own: &str, found: &mut Vec<String>)
 /// Looks, before a worker of an app with hops joins the group, for workers of a version without watermarks.
 ///
 /// # Errors
-/// There is one: watermarks would be bad records to it, and the times of its own sources would hold this worker's tables
-/// without end.
+/// There is one: watermarks would be bad records to it, and the times of its own sources would hold this worker's
+/// tables without end.
 pub(super) fn refuse_others_without_watermarks(
     plan: &Plan,
     own: uuid::Uuid,

@@ -1,4 +1,5 @@
-//! `{app}-workers`: each worker tells where it can be asked and which partitions of tables run there. Everybody follows.
+//! `{app}-workers`: each worker tells where it can be asked and which partitions of tables run there. Everybody
+//! follows.
 //!
 //! The topic has one partition, so that what is told has one order. A worker tells when its partitions change and every
 //! few seconds; in the end it takes its entry away. One that was killed tells nothing more: it is found out by asking.
@@ -14,7 +15,8 @@ use crate::sync::Mutex;
 
 /// What is told has this form; a reader leaves out a later one that it does not understand.
 pub(super) const FORMAT: u32 = 1;
-/// What a worker says that it knows when it takes the watermarks behind hops for what they are; those of before asked for it.
+/// What a worker says that it knows when it takes the watermarks behind hops for what they are; those of before asked
+/// for it.
 pub(super) const WATERMARKS: &str = "watermarks";
 /// The same when it reads the one header that records there have; it is asked for.
 pub(super) const HOP: &str = "hop";

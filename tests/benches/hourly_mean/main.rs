@@ -21,7 +21,8 @@ struct Args {
     records: u64,
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// The readings are grouped by their voltage, through a repartition topic, and counted behind it; with `--against` only.
+    /// The readings are grouped by their voltage, through a repartition topic, and counted behind it; with `--against`
+    /// only.
     #[arg(long, requires = "against")]
     hop: bool,
     /// Another framework at the same work, as NAME[:RECORDS]=COMMAND; may be repeated.

@@ -14,8 +14,8 @@ struct AverageVoltage {
     mean: f64,
 }
 
-/// Compares the records committed to `sink` from `offsets` on, of other keys than the meters', with the truth: each hour's
-/// count and sum, of those hours that close an hour late.
+/// Compares the records committed to `sink` from `offsets` on, of other keys than the meters', with the truth: each
+/// hour's count and sum, of those hours that close an hour late.
 pub fn check_hours(bootstrap: &str, sink: &str, offsets: &[i64], truth: &Truth) -> Result<()> {
     let mut expected: BTreeMap<i64, (u64, f64)> = BTreeMap::new();
     for ((_, start), (count, sum)) in truth {

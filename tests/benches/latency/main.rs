@@ -1,4 +1,5 @@
-//! How long a record takes from produce to committed output, at a steady rate, through an agent with a table and a sink.
+//! How long a record takes from produce to committed output, at a steady rate, through an agent with a table and a
+//! sink.
 //!
 //! `cargo bench -p tests --bench latency -- --rate 10000 --seconds 20`; with `--against DIRECTORY --rounds 5` beside
 //! another build.

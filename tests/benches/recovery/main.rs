@@ -146,8 +146,8 @@ fn forget(bed: &Bed, app: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the store has not grown for two of its rounds. It is written all the time: sled moves what is left of old
-/// pages about.
+/// Waits until the store has not grown for two of its rounds. It is written all the time: sled moves what is left of
+/// old pages about.
 fn wait_for_store(data: &Path) -> Result<()> {
     let until = Instant::now() + PATIENCE;
     let (mut last, mut since) = (0, Instant::now());

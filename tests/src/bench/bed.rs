@@ -14,7 +14,7 @@ pub const THREADS: &str = "2";
 /// Which broker; options of every benchmark.
 #[derive(clap::Args)]
 pub struct BedArgs {
-    /// A broker that runs already; its topics `bench_…` are deleted. Default: an embedded one in a process of its own.
+    /// A broker that runs already; its topics `bench_…` are deleted [default: an embedded one in its own process]
     #[arg(long)]
     broker: Option<String>,
     /// An Apache Kafka of its own.
@@ -28,9 +28,9 @@ pub struct BedArgs {
 /// Other builds that the framework of this one is compared with.
 #[derive(clap::Args)]
 pub struct AgainstArgs {
-    /// Programs of another build, such as `target/release` of an older checkout (`cargo build --release -p tests --bins`
-    /// there), to compare the framework's with instead of loops by hand; may be repeated, this build's own too, which says
-    /// how much two runs of the same differ.
+    /// Programs of another build, such as `target/release` of an older checkout (`cargo build --release -p tests
+    /// --bins` there), to compare the framework's with instead of loops by hand; may be repeated, this build's own too,
+    /// which says how much two runs of the same differ.
     #[arg(long, value_name = "DIRECTORY", value_parser = programs)]
     pub against: Vec<&'static Path>,
 }

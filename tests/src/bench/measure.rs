@@ -32,7 +32,8 @@ pub enum End<'a> {
     Ended,
 }
 
-/// Runs `command`, which prints `@started` and the time at its first record, and waits until it has processed `records`.
+/// Runs `command`, which prints `@started` and the time at its first record, and waits until it has processed
+/// `records`.
 pub fn run(command: &Command, log: &Path, records: u64, end: &End<'_>) -> Result<Cost> {
     let mut process = Leashed::start(command, log)?;
     let started = marked(&process.line_with("@started ", PATIENCE)?)?;

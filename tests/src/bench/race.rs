@@ -94,8 +94,8 @@ pub struct Race<'a> {
 }
 
 impl Race<'_> {
-    /// Runs the contenders in turn, round after round, and prints what each run cost, the medians and the comparisons; the
-    /// last line is `ratio exactly_once X at_least_once Y`, the framework's rate to that of the loop by hand.
+    /// Runs the contenders in turn, round after round, and prints what each run cost, the medians and the comparisons;
+    /// the last line is `ratio exactly_once X at_least_once Y`, the framework's rate to that of the loop by hand.
     /// `check` looks at a contender's outputs: the records of the sink from these offsets on.
     pub fn run(
         &self,

@@ -7,8 +7,8 @@ use std::process::Command;
 use std::sync::Once;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// `PROGRAM worker` on this broker, of this build or of the one in `programs`; its name in the group is `app`. Its tables
-/// lie under `data_dir`.
+/// `PROGRAM worker` on this broker, of this build or of the one in `programs`; its name in the group is `app`. Its
+/// tables lie under `data_dir`.
 pub fn command(
     programs: Option<&Path>,
     program: &str,

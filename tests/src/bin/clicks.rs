@@ -1,5 +1,5 @@
-//! Page views that come by user and are counted by page, then by quarters and by thirds of a day over all pages, and orders that meet their
-//! payments by a field: what `group_by` and a join's `on` make of a backlog.
+//! Page views that come by user and are counted by page, then by quarters and by thirds of a day over all pages, and
+//! orders that meet their payments by a field: what `group_by` and a join's `on` make of a backlog.
 
 use std::time::Duration;
 

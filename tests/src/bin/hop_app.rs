@@ -1,5 +1,5 @@
-//! The benchmark's hourly mean behind a hop: of each voltage, whose readings come from all partitions. Its name comes from
-//! `BENCH_APP`: a new group a run.
+//! The benchmark's hourly mean behind a hop: of each voltage, whose readings come from all partitions. Its name comes
+//! from `BENCH_APP`: a new group a run.
 
 use stream_runtime::prelude::*;
 use tests::bench::worker::mark_start;

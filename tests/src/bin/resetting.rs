@@ -1,5 +1,5 @@
-//! An app whose agents write topics for each other, with a hop, windows, a join and a topic that a command writes too: for
-//! tests of `reset`.
+//! An app whose agents write topics for each other, with a hop, windows, a join and a topic that a command writes too:
+//! for tests of `reset`.
 
 use stream_runtime::prelude::*;
 

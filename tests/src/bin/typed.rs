@@ -1,5 +1,5 @@
-//! An app whose topics have keys and records of many types, and one of everything that commands list. For tests of `send`,
-//! `tail`, `tables`, `functions`, `describe`.
+//! An app whose topics have keys and records of many types, and one of everything that commands list. For tests of
+//! `send`, `tail`, `tables`, `functions`, `describe`.
 
 use stream_runtime::prelude::*;
 use stream_runtime::web::Path;

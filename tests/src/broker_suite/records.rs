@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Time in which a topic is to be cleaned twice. Kafka's cleaner begins every 15 s, and on a busy machine takes its time.
+/// Time in which a topic is to be cleaned twice. Kafka's cleaner begins every 15 s, and on a busy machine takes its
+/// time.
 const CLEANED: Duration = Duration::from_secs(180);
 
 /// Topics are created with their configuration, once, and show it; what is wrong is refused.

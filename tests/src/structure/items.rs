@@ -94,8 +94,8 @@ impl<'ast> Visit<'ast> for Items {
     }
 }
 
-/// Returns the public items of a crate whose documentation has no example: what `lib.rs` and the modules that are public
-/// there offer, with the methods of those types. What is hidden from the documentation is left out.
+/// Returns the public items of a crate whose documentation has no example: what `lib.rs` and the modules that are
+/// public there offer, with the methods of those types. What is hidden from the documentation is left out.
 pub fn undocumented(package: &str) -> Vec<String> {
     let root =
         syn::parse_file(&std::fs::read_to_string(source(package).join("lib.rs")).unwrap()).unwrap();

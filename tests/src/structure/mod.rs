@@ -1,5 +1,6 @@
 //! The structure of the workspace's crates, read from their source: modules and who imports whom, sizes, words of the
-//! documentation. `tests/tests/architecture.rs` holds the rules; `cargo run -p tests --bin structure` prints the figures.
+//! documentation. `tests/tests/architecture.rs` holds the rules; `cargo run -p tests --bin structure` prints the
+//! figures.
 
 mod imports;
 mod items;

@@ -1,5 +1,5 @@
-//! What a user has running beside the numbers: a `tail`, a page that is asked for rows, and a `send` that is given lines.
-//! Each must live through every fault of the cluster.
+//! What a user has running beside the numbers: a `tail`, a page that is asked for rows, and a `send` that is given
+//! lines. Each must live through every fault of the cluster.
 
 use crate::client::{self, Isolation};
 use crate::http;

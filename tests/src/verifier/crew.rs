@@ -30,7 +30,8 @@ const ZOMBIE: Duration = Duration::from_millis(1_500);
 const CLOSING: Duration = Duration::from_secs(20);
 /// Longest wait, in ms, of commits after the broker is there again, and of rounds of the store with them.
 const OUTAGE: i64 = 15_000;
-/// The same with the product's own sessions and transactions, where commits wait longer and several outages may follow each other.
+/// The same with the product's own sessions and transactions, where commits wait longer and several outages may follow
+/// each other.
 const PATIENT: i64 = 60_000;
 
 /// From the start of a worker's process to its end.
@@ -77,7 +78,8 @@ pub struct Crew {
     /// All lives so far, in the order of their starts.
     lives: Vec<Life>,
     problems: Vec<String>,
-    /// Times at which the broker, or a node of a cluster, was killed and all was well again, if it is; wall clock in ms.
+    /// Times at which the broker, or a node of a cluster, was killed and all was well again, if it is; wall clock in
+    /// ms.
     outages: Vec<(i64, Option<i64>)>,
     deeds: Vec<Deed>,
     /// Each worker's pages.
@@ -511,8 +513,8 @@ impl Crew {
 }
 
 fn worked_until(outages: &[(i64, Option<i64>)], since: i64, killed: i64, settled: i64) -> i64 {
-    // A broker may take longer to start than a commit waits: what counts is since when it is back. It may go again before
-    // anything was committed.
+    // A broker may take longer to start than a commit waits: what counts is since when it is back. It may go again
+    // before anything was committed.
     outages.iter().rev().fold(killed, |until, &(went, back)| {
         let lately = back.is_none_or(|back| until - back < settled);
         match (since..=until).contains(&went) && lately {

@@ -152,7 +152,8 @@ pub fn waits<'a>(
     Ok(())
 }
 
-/// Key, two zeros, time, two zeros, offset; numbers big-endian with the sign flipped, zeros of the time escaped by `ff`.
+/// Key, two zeros, time, two zeros, offset; numbers big-endian with the sign flipped, zeros of the time escaped by
+/// `ff`.
 fn parse(bytes: &[u8]) -> Option<(Rc<str>, i64, i64)> {
     let end = bytes.windows(2).position(|two| two == [0, 0])?;
     let key = std::str::from_utf8(&bytes[..end]).ok()?;

@@ -369,8 +369,8 @@ pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Whether faults may crowd: on a cluster they do in every fifth minute, and come one by one in the others, of workers and of
-/// nodes in turn, so that it can be said what followed each.
+/// Whether faults may crowd: on a cluster they do in every fifth minute, and come one by one in the others, of workers
+/// and of nodes in turn, so that it can be said what followed each.
 #[derive(Debug, Default)]
 struct Pace {
     on_cluster: bool,
@@ -395,7 +395,8 @@ impl Pace {
     const ALONE: Duration = Duration::from_secs(6);
     /// And by how much the next one comes after the longest silence that the first may bring.
     const TOLD: Duration = Duration::from_secs(2);
-    /// Between two faults of workers that crowd on a cluster: those that were late come one after the other, not at once.
+    /// Between two faults of workers that crowd on a cluster: those that were late come one after the other, not at
+    /// once.
     const CROWD: Duration = Duration::from_secs(12);
 
     /// How things stand at this time of the run.
@@ -447,8 +448,8 @@ fn kinds(setup: &Setup, at: &At<'_>) -> Vec<Kind> {
     }
     let mut kinds = allowed;
     if setup.guarantee == Guarantee::AtLeastOnce {
-        // A zombie may write rows of yesterday when it thaws, or is cut off from its group: only transactions fence that.
-        // And there are none whose coordinator could be looked for.
+        // A zombie may write rows of yesterday when it thaws, or is cut off from its group: only transactions fence
+        // that. And there are none whose coordinator could be looked for.
         let only_exact = [
             Kind::Freeze,
             Kind::Amid,

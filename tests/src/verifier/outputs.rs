@@ -235,8 +235,8 @@ pub fn exactly(bootstrap: &str, input: &Input) -> Result<[Check; 3]> {
     Ok([each, last, once])
 }
 
-/// Windows behind the hop: each that is over by the slowest partition of the input closes, `once` or more often, with all
-/// that was in time in its own partition.
+/// Windows behind the hop: each that is over by the slowest partition of the input closes, `once` or more often, with
+/// all that was in time in its own partition.
 fn bucket_sums(bootstrap: &str, input: &Input, check: &mut Check, once: bool) -> Result<()> {
     let (sums, over) = numbers::bucket_sums(&input.numbers);
     let mut found: HashMap<(String, i64), Vec<i64>> = HashMap::new();

@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 const BEHIND: i64 = 3_000;
 /// For how long, in ms, the storer is without work only when nothing waits for it.
 const PAUSE: i64 = 1_000;
-/// What a commit may take, in ms, before its rows are handed to the store: of one broker, and of a cluster, where it waits for
-/// coordinators that move.
+/// What a commit may take, in ms, before its rows are handed to the store: of one broker, and of a cluster, where it
+/// waits for coordinators that move.
 const COMMIT: i64 = 1_000;
 pub(super) const COMMIT_ON_CLUSTER: i64 = 10_000;
 /// From how many offsets on a store says how far it is although no row has changed.
@@ -38,8 +38,8 @@ fn stored(rounds: &[(i64, Option<i64>)], killed: i64, commit: i64) -> i64 {
     (killed - BEHIND.max(commit)).min(handed_over - commit)
 }
 
-/// The first offset up to this one with nothing but marks from there on: time alone has moved, and the store need not know
-/// of so few.
+/// The first offset up to this one with nothing but marks from there on: time alone has moved, and the store need not
+/// know of so few.
 fn behind_rows(bootstrap: &str, topic: &str, partition: i32, offset: i64) -> Result<i64> {
     let from = (offset - MARKS).max(client::start_offset(bootstrap, topic, partition)?);
     let places = elsewhere_at_the_end(partition, from);

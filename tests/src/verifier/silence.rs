@@ -80,8 +80,8 @@ pub struct Silence {
 }
 
 impl Silence {
-    /// A single fault that was followed by too long a silence. Two nodes at once are more than one: while they are gone no
-    /// node coordinates anything, so all sessions may end, and the next coordinator waits for them once more.
+    /// A single fault that was followed by too long a silence. Two nodes at once are more than one: while they are gone
+    /// no node coordinates anything, so all sessions may end, and the next coordinator waits for them once more.
     pub fn is_too_long(&self) -> bool {
         let bound = match self.deed.kind {
             Kind::Two => bound() + WORKER_SESSION,

@@ -90,8 +90,8 @@ fn send_names_the_line_that_is_wrong() {
     }
 }
 
-/// Found by the verifier on three nodes: a `tail` showed a third of what there was, and then nothing more, without an error.
-/// Here its client waits two minutes for an answer that does not come.
+/// Found by the verifier on three nodes: a `tail` showed a third of what there was, and then nothing more, without an
+/// error. Here its client waits two minutes for an answer that does not come.
 #[test]
 fn a_tail_whose_client_brings_nothing_any_more_goes_on_with_another() {
     let broker = Broker::embedded();

@@ -1,4 +1,5 @@
-//! Everybody's clients against the embedded broker; Python's and kcat also against Apache Kafka, as a check of the test.
+//! Everybody's clients against the embedded broker; Python's and kcat also against Apache Kafka, as a check of the
+//! test.
 
 use std::path::Path;
 use std::process::Command;

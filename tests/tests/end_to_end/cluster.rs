@@ -61,8 +61,8 @@ fn each_hour_comes_once_while_the_node_that_leads_most_is_killed_and_comes_back(
     data::assert_same(&app.averages().unwrap(), &meters.expected());
 }
 
-/// A sink that wants three copies while one of three nodes is away takes nothing, and Kafka does not end a transaction that
-/// sends there: the worker is not ready, and nothing is lost or doubled when the node is back.
+/// A sink that wants three copies while one of three nodes is away takes nothing, and Kafka does not end a transaction
+/// that sends there: the worker is not ready, and nothing is lost or doubled when the node is back.
 #[test]
 fn a_worker_whose_sink_is_below_its_min_isr_is_not_ready_and_loses_nothing() {
     let Some(mut cluster) = Cluster::start_or_skip() else {

@@ -1,5 +1,5 @@
-//! What topics say of themselves; topics that do not exist: an external one is waited for, one that is asked for by name is
-//! an error.
+//! What topics say of themselves; topics that do not exist: an external one is waited for, one that is asked for by
+//! name is an error.
 
 use std::path::PathBuf;
 use std::time::Duration;

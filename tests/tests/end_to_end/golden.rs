@@ -1,5 +1,5 @@
-//! What other programs rely on, kept as files under `tests/golden`: command lines, plans, names of metrics, and the forms
-//! of all that lies in topics. `BLESS=1` writes them again; read the difference before it goes in.
+//! What other programs rely on, kept as files under `tests/golden`: command lines, plans, names of metrics, and the
+//! forms of all that lies in topics. `BLESS=1` writes them again; read the difference before it goes in.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

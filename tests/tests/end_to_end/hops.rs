@@ -1,5 +1,5 @@
-//! Time behind `group_by` and a join's `on`, in real workers: a day that lies there when they start comes to what it would
-//! have come to live.
+//! Time behind `group_by` and a join's `on`, in real workers: a day that lies there when they start comes to what it
+//! would have come to live.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -48,7 +48,8 @@ fn truth() -> Counts {
     counts
 }
 
-/// Views of all pages by parts of the day, of so many hours, whose hours are over when all have come; each with its first hour.
+/// Views of all pages by parts of the day, of so many hours, whose hours are over when all have come; each with its
+/// first hour.
 fn parts(hours: i64) -> BTreeMap<i64, u64> {
     let mut parts = BTreeMap::new();
     for (_, _, at) in day() {
@@ -250,8 +251,8 @@ fn two_workers_that_are_killed_behind_a_hop_count_all_in_time_on_apache_kafka() 
     }
 }
 
-/// Records of one partition of the views have gone before they were read, which stops it: what is behind the hop waits, says
-/// for whom, and goes on after `hold`.
+/// Records of one partition of the views have gone before they were read, which stops it: what is behind the hop waits,
+/// says for whom, and goes on after `hold`.
 fn a_source_that_has_failed(guarantee: &str) {
     let broker = Broker::embedded();
     let clicks = Clicks::new(&broker);

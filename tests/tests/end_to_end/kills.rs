@@ -77,7 +77,8 @@ fn ten_kills_on_the_embedded_broker() {
     ten_kills(&Broker::embedded());
 }
 
-// G1: Whatever crashes, every record counts once in every table, and every result is read once by those who read what is committed.
+// G1: Whatever crashes, every record counts once in every table, and every result is read once by those who read what
+// is committed.
 #[test]
 fn ten_kills_on_apache_kafka() {
     let Some(broker) = SharedApache::take() else {

@@ -1,4 +1,5 @@
-//! A known mistake that end-to-end tests find: what would not prove nothing. The other mutants are the simulations' to find.
+//! A known mistake that end-to-end tests find: what would not prove nothing. The other mutants are the simulations' to
+//! find.
 
 use crate::faults::closings;
 use tests::broker::Broker;

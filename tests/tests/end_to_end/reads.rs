@@ -414,8 +414,8 @@ fn reports(app: &App) -> Vec<[u64; 3]> {
     so_far.map(of).collect()
 }
 
-/// With one, two and three workers after each other, on what the ones before have left; a leader that dies is followed by
-/// the next one.
+/// With one, two and three workers after each other, on what the ones before have left; a leader that dies is followed
+/// by the next one.
 fn the_daily_report_is_of_all_shops(broker: &Broker) {
     let app = App::of(
         tests::bins::example("daily_report").unwrap(),

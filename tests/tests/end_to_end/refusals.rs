@@ -329,7 +329,8 @@ fn what_is_refused_is_its_event_s_dead_letter_on_the_embedded_broker() {
     }
 }
 
-// G9: What the broker refuses for what it is becomes its own event's dead letter; everything else of the commit is kept.
+// G9: What the broker refuses for what it is becomes its own event's dead letter; everything else of the commit is
+// kept.
 #[test]
 fn what_is_refused_is_its_event_s_dead_letter_on_apache_kafka() {
     for guarantee in ["exactly-once", "at-least-once"] {
@@ -402,8 +403,8 @@ fn fours_that_were_delivered(broker: &Broker) {
         .map(|record| text(record.bytes()).parse().unwrap())
         .collect();
     sums.sort_unstable();
-    // 26 went out with the four of which one was refused. These are dispatched one by one then, and of the refused one's
-    // two records the other goes out.
+    // 26 went out with the four of which one was refused. These are dispatched one by one then, and of the refused
+    // one's two records the other goes out.
     assert_eq!(sums, [5, 6, 7, 8, 10, 26, 42], "{}", worker.output());
 }
 

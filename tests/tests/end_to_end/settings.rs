@@ -72,8 +72,8 @@ fn java_s_settings_run_and_an_instance_id_of_the_file_is_the_worker_s() {
     );
 }
 
-/// A broker that wants longer sessions has them where nobody said how long; what it does not allow is named, both sides of
-/// it, and is not called a lack of transactions.
+/// A broker that wants longer sessions has them where nobody said how long; what it does not allow is named, both sides
+/// of it, and is not called a lack of transactions.
 #[test]
 fn what_a_broker_does_not_allow_is_taken_from_it_or_named_with_both_settings() {
     if let Some(reason) = cache::java_missing() {

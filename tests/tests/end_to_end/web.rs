@@ -45,8 +45,8 @@ fn until(address: &str, path: &str, good: impl Fn(&Answer) -> bool) -> Answer {
     }
 }
 
-/// The worker sends so many records, and each once. Its partitions come back one by one after a failure: who is ready has not
-/// done all that waited.
+/// The worker sends so many records, and each once. Its partitions come back one by one after a failure: who is ready
+/// has not done all that waited.
 fn ends_with(worker: Leashed, bootstrap: &str, topic: &str, count: usize) {
     let sent = || client::read_all(bootstrap, topic, Isolation::Committed).unwrap();
     let began = Instant::now();
@@ -157,7 +157,8 @@ fn pages_answer_from_committed_rows_and_send() {
 }
 
 // G13: A worker of which a partition has failed is not ready, and says why.
-/// A partition that only a person can mend stays failed: the worker goes on with the others, is not ready, and says why.
+/// A partition that only a person can mend stays failed: the worker goes on with the others, is not ready, and says
+/// why.
 #[test]
 fn a_worker_with_a_failed_partition_is_not_ready() {
     let broker = Broker::embedded();
@@ -181,8 +182,8 @@ fn a_worker_with_a_failed_partition_is_not_ready() {
     assert_eq!(status.code(), Some(1), "{}", worker.output());
 }
 
-/// A sink that is deleted under a worker: what goes there waits and says so, the other agent of the same thread goes on, and
-/// nothing is lost or doubled when the topic is back.
+/// A sink that is deleted under a worker: what goes there waits and says so, the other agent of the same thread goes
+/// on, and nothing is lost or doubled when the topic is back.
 fn a_sink_that_is_gone_stops_only_what_sends_to_it(broker: &Broker) {
     let bootstrap = broker.bootstrap();
     let app = counted(broker);
@@ -231,7 +232,8 @@ fn a_sink_that_is_gone_stops_only_what_sends_to_it_on_apache_kafka() {
     }
 }
 
-/// A sink that is deleted under a worker: nothing is committed, so it is not ready, and says so within 10 s of the commit.
+/// A sink that is deleted under a worker: nothing is committed, so it is not ready, and says so within 10 s of the
+/// commit.
 fn a_worker_without_its_sink_is_not_ready(broker: &Broker) {
     let bootstrap = broker.bootstrap();
     let app = counted(broker);
@@ -305,8 +307,8 @@ fn a_taken_port_is_said_and_the_usual_one_has_neighbours() {
     assert!(!silent.output().contains("web"), "{}", silent.output());
 }
 
-/// A stream thread that does not turn for 10 s is not ready; when it turns again, it is. A handler that blocks it was named
-/// before, and is not named twice.
+/// A stream thread that does not turn for 10 s is not ready; when it turns again, it is. A handler that blocks it was
+/// named before, and is not named twice.
 #[test]
 fn a_worker_whose_stream_thread_does_not_turn_is_not_ready() {
     let broker = Broker::embedded();

@@ -1,5 +1,5 @@
-//! `dead-letters resend`: the records go again to where they came from, closed windows to their agent, each once, whatever
-//! happens meanwhile.
+//! `dead-letters resend`: the records go again to where they came from, closed windows to their agent, each once,
+//! whatever happens meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

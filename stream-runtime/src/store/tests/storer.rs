@@ -173,8 +173,8 @@ fn a_tree_is_written_for_its_last_owner_alone() {
     assert_eq!(checkpoint(1).unwrap().changelog_offset, 6);
 }
 
-/// A partition moves from one stream thread of a worker to another while its last round waits for the disk: the new task
-/// finds no checkpoint and empties the tree. A checkpoint that came after that would vouch for rows that are gone.
+/// A partition moves from one stream thread of a worker to another while its last round waits for the disk: the new
+/// task finds no checkpoint and empties the tree. A checkpoint that came after that would vouch for rows that are gone.
 #[test]
 fn a_round_that_outlives_its_task_leaves_no_checkpoint_in_an_emptied_tree() {
     let (mut emptied, mut found) = (0, 0);

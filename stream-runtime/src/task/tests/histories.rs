@@ -116,7 +116,8 @@ fn at_least_once(topology: &Arc<SubTopology>, steps: &[(Step, usize, bool)]) {
     quiet.settle();
     for topic in ["out", "out2"] {
         let (closed, truth) = (driver.cluster.out(topic), quiet.cluster.out(topic));
-        // Rows may be ahead of the offsets: a record that is read again may then join sessions that it came too early for.
+        // Rows may be ahead of the offsets: a record that is read again may then join sessions that it came too early
+        // for.
         let holds = |out: &Out, has: &Out| {
             out.key == has.key
                 && out.start <= has.start

@@ -22,7 +22,8 @@ where
     })
 }
 
-/// `collect` reads `in` and writes `A`; what closes goes to `out` and into `B`; what closes of that goes to `out` as well.
+/// `collect` reads `in` and writes `A`; what closes goes to `out` and into `B`; what closes of that goes to `out` as
+/// well.
 pub fn rolled_up<A, B>() -> Arc<SubTopology>
 where
     A: TableSpec<Key = String, Value = Agg>,

@@ -1,4 +1,5 @@
-//! All rows of tables of every kind, as a reader gives them: of every partition, partly in the store and partly in memory.
+//! All rows of tables of every kind, as a reader gives them: of every partition, partly in the store and partly in
+//! memory.
 
 use std::collections::BTreeMap;
 

@@ -142,7 +142,8 @@ fn days_from_hours_that_an_internal_topic_brings_are_the_same_caught_up_as_live(
     assert_eq!(live.late(), 0);
 }
 
-// Two agents that write one topic, each under keys of its own; one of them is behind another such topic, and keeps no table.
+// Two agents that write one topic, each under keys of its own; one of them is behind another such topic, and keeps no
+// table.
 
 #[topic("internal-pages", value = Looked, key = String, internal)]
 struct Pages;

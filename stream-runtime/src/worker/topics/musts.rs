@@ -110,7 +110,8 @@ impl Must {
         }
         let differs = |(name, value): &(&str, &str)| {
             let has = config.get(*name)?.trim();
-            // Of the policies only compaction takes what somebody has still to read; nothing is deleted without a bound.
+            // Of the policies only compaction takes what somebody has still to read; nothing is deleted without a
+            // bound.
             let fits = match *name {
                 "cleanup.policy" => !policies(has).any(|policy| policy == "compact"),
                 _ => has == *value,

@@ -1,8 +1,8 @@
 //! Programs that must not compile, with what the compiler says of each: a case is `tests/ui/fail/NAME.rs` with
 //! `NAME.stderr` beside it, and a test of its own.
 //!
-//! `cargo test --workspace --locked --test refused agent_group_by` runs the cases with that in their names; with `BLESS=1`
-//! before it what the compiler says becomes what is expected.
+//! `cargo test --workspace --locked --test refused agent_group_by` runs the cases with that in their names; with
+//! `BLESS=1` before it what the compiler says becomes what is expected.
 
 mod libraries;
 mod words;

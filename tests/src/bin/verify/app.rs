@@ -77,8 +77,8 @@ struct Buckets {
     max: i64,
 }
 
-/// The numbers of ten seconds that leave the same remainder: of all partitions of the input, of which the slowest makes the
-/// time.
+/// The numbers of ten seconds that leave the same remainder: of all partitions of the input, of which the slowest makes
+/// the time.
 #[table(key = String, tumbling = "10s", grace = "5s")]
 #[derive(Clone, Default)]
 struct BucketSums {

@@ -28,8 +28,8 @@ struct Args {
     /// Start an Apache Kafka, and restart it as a fault
     #[arg(long)]
     apache: bool,
-    /// Start three nodes of Apache Kafka with three copies of everything, and kill, freeze and restart them; a tail, lookups of
-    /// rows and a sender run beside, and must live through it
+    /// Start three nodes of Apache Kafka with three copies of everything, and kill, freeze and restart them; a tail,
+    /// lookups of rows and a sender run beside, and must live through it
     #[arg(long, conflicts_with_all = ["broker", "apache"])]
     cluster: bool,
     /// Workers at any time; one more comes and goes

@@ -11,8 +11,8 @@ const METERS: usize = 1_000;
 /// 2026-01-01T00:00:00Z.
 const BEGIN: i64 = 1_767_225_600_000;
 
-/// Two workers after each other, the first of which is stopped amid a closing, with a commit of it behind it, and goes on
-/// after the second has closed all. Returns how often each meter's hour was told.
+/// Two workers after each other, the first of which is stopped amid a closing, with a commit of it behind it, and goes
+/// on after the second has closed all. Returns how often each meter's hour was told.
 pub fn told_by_a_zombie_and_its_heir(
     broker: &Broker,
     mutant: Option<&str>,

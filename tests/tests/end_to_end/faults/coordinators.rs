@@ -1,5 +1,5 @@
-//! Coordinators that are not there, are elsewhere, still load or are still busy, for as long as a test wants: the wire to
-//! the broker refuses what a coordinator would. And answers that get lost.
+//! Coordinators that are not there, are elsewhere, still load or are still busy, for as long as a test wants: the wire
+//! to the broker refuses what a coordinator would. And answers that get lost.
 
 use super::*;
 use kafka_protocol::messages::ApiKey;
@@ -290,8 +290,8 @@ fn a_commit_that_does_not_come_back_is_made_again_on_apache_kafka() {
     }
 }
 
-/// Offsets that are committed at-least-once, and the proof before them, are waited for with a bound too: the worker says
-/// what it waits for, is not ready, and goes on with another connection.
+/// Offsets that are committed at-least-once, and the proof before them, are waited for with a bound too: the worker
+/// says what it waits for, is not ready, and goes on with another connection.
 fn offsets_that_are_not_answered_are_committed_again(broker: &Broker) {
     let trial = Trial::new(broker);
     let hasty = "session.timeout.ms=20000\nheartbeat.interval.ms=500\n";
@@ -347,8 +347,8 @@ fn offsets_that_are_not_answered_are_committed_again_on_apache_kafka() {
 const LEFT_OPEN: &str =
     "session.timeout.ms=2000\nheartbeat.interval.ms=500\ntransaction.timeout.ms=60000\n";
 
-/// A worker is killed while its transaction holds the offsets of its partitions. Who takes these does not wait until the
-/// transaction's time is up.
+/// A worker is killed while its transaction holds the offsets of its partitions. Who takes these does not wait until
+/// the transaction's time is up.
 fn a_transaction_that_a_killed_worker_left_open_is_ended(broker: &Broker) {
     let trial = Trial::new(broker);
     let mut worker = trial.worker(LEFT_OPEN);

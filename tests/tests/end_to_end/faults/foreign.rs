@@ -57,8 +57,9 @@ fn came(broker: &Broker) -> Vec<(String, i64)> {
     came
 }
 
-/// A consumer with the app's group id takes partitions, commits, and goes: what it had is nobody's result. The worker is not
-/// ready while it is there and afterwards, names partition, offset and cure, and does not go on behind it unasked.
+/// A consumer with the app's group id takes partitions, commits, and goes: what it had is nobody's result. The worker
+/// is not ready while it is there and afterwards, names partition, offset and cure, and does not go on behind it
+/// unasked.
 fn a_consumer_with_the_group_id_of_an_app_is_noticed(broker: &Broker) {
     let bootstrap = broker.bootstrap();
     let app = stateless(broker);
@@ -154,7 +155,8 @@ fn a_consumer_with_the_group_id_of_an_app_is_noticed_on_apache_kafka() {
     }
 }
 
-/// Offsets that are there before any worker's are taken, once, and said: an app of before, or a place that somebody chose.
+/// Offsets that are there before any worker's are taken, once, and said: an app of before, or a place that somebody
+/// chose.
 #[test]
 fn offsets_of_before_the_first_start_are_taken_and_committed_again_as_the_app_s() {
     let broker = Broker::embedded();

@@ -20,8 +20,8 @@ fn finish(broker: &Broker, app: &App, feed: tests::feed::Feed, workers: &mut [Le
     println!("{compared} totals compared");
 }
 
-/// Frozen past its session and its transaction's timeout, under load, then continued: another has its partitions, and it
-/// writes nothing more in their name. It joins again.
+/// Frozen past its session and its transaction's timeout, under load, then continued: another has its partitions, and
+/// it writes nothing more in their name. It joins again.
 fn a_zombie_writes_nothing(broker: &Broker) {
     let bootstrap = broker.bootstrap();
     let app = app(broker);
@@ -156,8 +156,8 @@ fn a_static_member_comes_back_without_a_rebalance_on_apache_kafka() {
     }
 }
 
-/// Two workers with one instance id: the first is fenced, says which id it is, and does not end; when the other has gone
-/// it takes its place again.
+/// Two workers with one instance id: the first is fenced, says which id it is, and does not end; when the other has
+/// gone it takes its place again.
 fn a_taken_instance_id_is_named_and_waited_for(broker: &Broker) {
     let bootstrap = broker.bootstrap();
     let app = app(broker);

@@ -20,8 +20,8 @@ fn offsets_reset_by_hand_are_refused_until_the_tables_are_reset_too() {
     is_cured_by_reset(&broker, &app, (21, 217));
 }
 
-/// Offsets moved forward by hand, or by a consumer that took the app's group id: that partition refuses until somebody says
-/// that it is meant, and then goes on behind what was skipped.
+/// Offsets moved forward by hand, or by a consumer that took the app's group id: that partition refuses until somebody
+/// says that it is meant, and then goes on behind what was skipped.
 #[test]
 fn offsets_moved_forward_are_taken_when_that_is_said() {
     let broker = Broker::embedded();

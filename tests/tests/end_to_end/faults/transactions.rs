@@ -38,8 +38,8 @@ fn in_transaction(bootstrap: &str) -> bool {
     ends(Isolation::Committed) != ends(Isolation::Uncommitted)
 }
 
-/// Frozen in mid-transaction for longer than it may take: the broker aborts it. The worker is still a member; it does the
-/// work again, with a new producer.
+/// Frozen in mid-transaction for longer than it may take: the broker aborts it. The worker is still a member; it does
+/// the work again, with a new producer.
 fn a_transaction_aborted_by_its_timeout_is_done_again(broker: &Broker) {
     let bootstrap = broker.bootstrap();
     let app = app(broker);
@@ -135,8 +135,8 @@ fn a_worker_that_starts_while_the_broker_is_away_waits_for_it() {
     assert_eq!(orders::assert_each_counted_once(&broker.bootstrap()), 41);
 }
 
-/// The broker goes away in mid-transaction, and the worker is asked to end: it ends in order and in time, though neither
-/// commit nor abort can succeed. What it had not committed is done by the next.
+/// The broker goes away in mid-transaction, and the worker is asked to end: it ends in order and in time, though
+/// neither commit nor abort can succeed. What it had not committed is done by the next.
 fn a_worker_asked_to_end_while_the_broker_is_away_ends(broker: &mut Broker) {
     let bootstrap = broker.bootstrap();
     let app = app(broker);

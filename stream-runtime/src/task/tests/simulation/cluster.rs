@@ -259,8 +259,8 @@ impl Cluster {
         held.filter(|entry| self.is_committed(entry))
     }
 
-    /// Compacts a changelog: of each key only its last committed record is left, what was aborted goes. Tombstones stay,
-    /// as they do for days.
+    /// Compacts a changelog: of each key only its last committed record is left, what was aborted goes. Tombstones
+    /// stay, as they do for days.
     pub(super) fn compact(&mut self, table: usize) {
         let upto = self.stable_end_of(table);
         let last: BTreeMap<Vec<u8>, i64> = self

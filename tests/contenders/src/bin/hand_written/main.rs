@@ -1,5 +1,5 @@
-//! What the framework is measured with, as one would write it by hand on rdkafka: threads, poll, outputs, a commit every
-//! 100 ms, at-least-once or exactly-once. It does not recover; it is here to be measured.
+//! What the framework is measured with, as one would write it by hand on rdkafka: threads, poll, outputs, a commit
+//! every 100 ms, at-least-once or exactly-once. It does not recover; it is here to be measured.
 
 mod hourly_mean;
 mod stateless;
