@@ -185,7 +185,7 @@ pub fn optional<T: ToTokens>(value: Option<T>) -> TokenStream {
 /// Where the attribute stands.
 pub fn place(p: &TokenStream) -> TokenStream {
     quote! {
-        #p::Place { module: ::core::module_path!(), file: ::core::file!(), line: ::core::line!() }
+        #p::SourceLocation { module: ::core::module_path!(), file: ::core::file!(), line: ::core::line!() }
     }
 }
 

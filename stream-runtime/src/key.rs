@@ -18,8 +18,8 @@ use std::{fmt, hash::Hash};
 /// A key has two byte forms:
 ///
 /// * the **wire form** ([`encode`](Self::encode), [`decode`](Self::decode)) is what other Kafka clients see. It is that
-///   of
-/// Java's serializers: text as UTF-8, integers big-endian, a [`Uuid`](uuid::Uuid) as text, [`Bytes`](bytes::Bytes) raw;
+///   of Java's serializers: text as UTF-8, integers big-endian, a [`Uuid`](uuid::Uuid) as text, [`Bytes`](bytes::Bytes)
+///   raw;
 /// * the **ordered form** ([`encode_ordered`](Self::encode_ordered)) is what tables use: its bytes sort as the values
 ///   do, so signed integers have their sign bit flipped and all but the last part of a tuple end in a terminator.
 ///

@@ -325,12 +325,12 @@ pub mod __private {
     pub use crate::topology::OnError;
     pub use crate::topology::OnGap;
     pub use crate::topology::OnUnreadable;
-    pub use crate::topology::Place;
     pub use crate::topology::RecordInfo;
     pub use crate::topology::RegisteredTable;
     pub use crate::topology::RegisteredTopic;
     pub use crate::topology::RowsFrom;
     pub use crate::topology::Source;
+    pub use crate::topology::SourceLocation;
     pub use crate::topology::Start;
     pub use crate::topology::StateDescriptor;
     pub use crate::topology::StateFuture;

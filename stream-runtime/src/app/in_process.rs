@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio::runtime::Handle;
 
 use super::ending::{CliError, CliResult};
-use super::local_broker::{Joined, Place};
+use super::local_broker::{BrokerDir, Joined};
 use super::plan_lock::{self, Guard, On};
 use super::{App, States, WorkerOptions, WorkerRuntime, not_together};
 use crate::error::{Error, Kind, counted};
@@ -123,7 +123,7 @@ impl Broker {
         if configured.bootstrap().is_some() {
             return Ok(Broker::Configured(configured.clone()));
         }
-        let joined = Place::new(data_dir).join(port)?;
+        let joined = BrokerDir::new(data_dir).join(port)?;
         let mut properties = configured.clone();
         properties.set_broker(&joined.address().to_string());
         Ok(Broker::Local(properties, joined))

@@ -26,7 +26,7 @@ const HOST_CHECK_INTERVAL: Duration = Duration::from_millis(300);
 
 /// The files by which processes of a directory find its broker.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct BrokerDir {
     dir: PathBuf,
 }
 
@@ -51,10 +51,10 @@ struct Watch {
     thread: JoinHandle<Option<Host>>,
 }
 
-impl Place {
+impl BrokerDir {
     /// The place of the data directory `dir`.
     pub(crate) fn new(dir: &Path) -> Self {
-        Place {
+        BrokerDir {
             dir: dir.to_owned(),
         }
     }
@@ -131,7 +131,7 @@ impl Place {
 
     /// Joins the broker that runs for this directory, or runs it here; watches over it from then on.
     ///
-    /// Without a `port`: as [`host`](Place::host). One that runs already keeps its own.
+    /// Without a `port`: as [`host`](BrokerDir::host). One that runs already keeps its own.
     pub(crate) fn join(&self, port: Option<u16>) -> CliResult<Joined> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
@@ -248,7 +248,7 @@ impl Joined {
 }
 
 impl Watch {
-    fn start(place: Place, address: SocketAddr) -> CliResult<Watch> {
+    fn start(place: BrokerDir, address: SocketAddr) -> CliResult<Watch> {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("broker-watch".to_owned()).spawn(move || {
             let mut complained = false;
@@ -298,9 +298,9 @@ fn answers(address: SocketAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn place() -> (tempfile::TempDir, Place) {
+    fn place() -> (tempfile::TempDir, BrokerDir) {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place::new(&dir.path().join(".stream"));
+        let place = BrokerDir::new(&dir.path().join(".stream"));
         (dir, place)
     }
 
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn a_read_only_or_wrong_place_is_said() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = Place::new(file.path())
+        let error = BrokerDir::new(file.path())
             .host(Some(0))
             .err()
             .expect("refused");

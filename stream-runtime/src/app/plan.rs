@@ -6,8 +6,8 @@ use super::states::User;
 use super::{App, States};
 use crate::background::JobDescriptor;
 use crate::topology::{
-    AgentDescriptor, AgentShape, Edge, Place, Plan, PlanParts, Problem, Source, TableDescriptor,
-    TopicDescriptor, pattern, registry,
+    AgentDescriptor, AgentShape, Edge, Plan, PlanParts, Problem, Source, SourceLocation,
+    TableDescriptor, TopicDescriptor, pattern, registry,
 };
 use crate::web::{self, PageDescriptor};
 
@@ -235,7 +235,7 @@ impl App {
     }
 
     /// Whether a place is in the app's scope.
-    fn holds(&self, place: Place) -> bool {
+    fn holds(&self, place: SourceLocation) -> bool {
         self.chosen.scope.as_deref().is_none_or(|scope| {
             place
                 .module
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn a_scope_is_a_module_and_what_is_below() {
         let app = App::new("a").scope("my_app::billing");
-        let place = |module| Place {
+        let place = |module| SourceLocation {
             module,
             file: "f.rs",
             line: 1,

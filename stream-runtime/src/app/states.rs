@@ -6,13 +6,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind};
-use crate::topology::{AgentDescriptor, Edge, Place, Problem, StateDescriptor, registry};
+use crate::topology::{AgentDescriptor, Edge, Problem, SourceLocation, StateDescriptor, registry};
 
 /// A function outside the agents, and what its parameters tie it to.
 pub(super) struct User {
     pub(super) what: &'static str,
     pub(super) name: &'static str,
-    pub(super) place: Place,
+    pub(super) place: SourceLocation,
     pub(super) edges: Vec<Edge>,
 }
 
@@ -141,13 +141,13 @@ impl States {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::Place;
+    use crate::topology::SourceLocation;
 
     /// Registered, it would be in the way of every app of the tests.
     fn state(name: &'static str, type_id: fn() -> TypeId) -> &'static StateDescriptor {
         Box::leak(Box::new(StateDescriptor {
             name,
-            place: Place {
+            place: SourceLocation {
                 module: "m",
                 file: "f.rs",
                 line: 1,

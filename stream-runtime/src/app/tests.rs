@@ -213,7 +213,7 @@ mod half_linked {
 
     use crate::prelude::*;
     use crate::table::{Plain, TableSpec, open};
-    use crate::topology::{Place, TableDescriptor};
+    use crate::topology::{SourceLocation, TableDescriptor};
 
     #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
     struct Left;
@@ -225,7 +225,7 @@ mod half_linked {
         type Kind = Plain;
         const DESCRIPTOR: &'static TableDescriptor = &TableDescriptor {
             name: "left",
-            place: Place {
+            place: SourceLocation {
                 module: "my_models::rows",
                 file: "src/app/tests.rs",
                 line: 1,

@@ -10,7 +10,7 @@ use super::BackgroundContext;
 use crate::error::{Action, Failure};
 use crate::schedule::Schedule;
 use crate::task::backoff;
-use crate::topology::{Edge, Place, TopicDescriptor, registry};
+use crate::topology::{Edge, SourceLocation, TopicDescriptor, registry};
 
 /// A call on its way.
 pub type JobFuture = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
@@ -20,7 +20,7 @@ pub struct JobDescriptor {
     /// The function's name.
     pub name: &'static str,
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceLocation,
     /// When it is called.
     pub when: When,
     /// Whether only the leader calls it.

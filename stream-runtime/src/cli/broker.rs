@@ -4,7 +4,7 @@ use super::args::{BrokerArgs, Output};
 use super::context::Context;
 use super::error::{CliError, CliResult, output_error};
 use super::signal::Signals;
-use crate::app::local_broker::Place;
+use crate::app::local_broker::BrokerDir;
 use std::io::Write;
 
 pub(crate) fn run(cx: &Context<'_>, args: &BrokerArgs) -> CliResult {
@@ -14,7 +14,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &BrokerArgs) -> CliResult {
         let _inside = runtime.enter();
         Signals::listen()?
     };
-    let place = Place::new(cx.data_dir());
+    let place = BrokerDir::new(cx.data_dir());
     let Some(host) = place.host(args.port)? else {
         let dir = cx.data_dir().display();
         let at = place

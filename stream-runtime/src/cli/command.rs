@@ -9,7 +9,7 @@ use crate::error::{Error, Failure, Kind};
 use crate::handler::{State, TopicSpec};
 use crate::producer::Producer;
 use crate::table::{GlobalSpec, GlobalTable, TableSpec};
-use crate::topology::{Place, TopicDescriptor, registry};
+use crate::topology::{SourceLocation, TopicDescriptor, registry};
 
 use super::app_handle::AppHandle;
 
@@ -23,7 +23,7 @@ pub struct CommandDescriptor {
     /// The function's doc comment; its first line stands in the list of commands.
     pub about: &'static str,
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceLocation,
     /// Its parameters, in order.
     pub parts: &'static [CommandPart],
     /// Runs it.

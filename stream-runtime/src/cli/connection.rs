@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::error::{CliError, CliResult};
-use crate::app::local_broker::{Host, Place};
+use crate::app::local_broker::{BrokerDir, Host};
 use crate::kafka::Properties;
 
 /// Settings to talk to the configured broker, else to the one that runs for this directory.
@@ -13,7 +13,7 @@ pub(super) fn client(configured: &Properties, data_dir: &Path) -> CliResult<Prop
     if properties.bootstrap().is_some() {
         return Ok(properties);
     }
-    match Place::new(data_dir).running() {
+    match BrokerDir::new(data_dir).running() {
         Some(address) => {
             properties.set_broker(&address.to_string());
             Ok(properties)
@@ -36,7 +36,7 @@ impl Scratch {
     pub(super) fn start() -> CliResult<Scratch> {
         let dir = std::env::temp_dir().join(format!("stream-{}", uuid::Uuid::new_v4()));
         let mut scratch = Scratch { host: None, dir };
-        scratch.host = Place::new(&scratch.dir).host(Some(0))?;
+        scratch.host = BrokerDir::new(&scratch.dir).host(Some(0))?;
         if scratch.host.is_none() {
             return Err(CliError::failure(format_args!(
                 "{} is in use",

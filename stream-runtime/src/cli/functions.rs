@@ -10,7 +10,7 @@ use super::print::{Columns, field, json, line};
 use crate::app::App;
 use crate::background::{JobDescriptor, When};
 use crate::duration;
-use crate::topology::{Edge, Place};
+use crate::topology::{Edge, SourceLocation};
 use crate::web::PageDescriptor;
 
 /// A function beside the agents.
@@ -58,7 +58,7 @@ fn page(page: &PageDescriptor) -> FunctionView {
 fn view(
     name: &str,
     kind: &'static str,
-    place: Place,
+    place: SourceLocation,
     edges: &[fn() -> Option<Edge>],
 ) -> FunctionView {
     let mut view = FunctionView {

@@ -13,7 +13,7 @@ use super::confirm::confirmed;
 use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::print::{json, line};
-use crate::kafka::{Admin, Place, TopicPartition};
+use crate::kafka::{Admin, TopicPartition, TopicPartitionOffset};
 use crate::task::signature;
 use crate::topology::Plan;
 use inputs::{At, inputs, kept, places};
@@ -200,12 +200,12 @@ impl Work {
         let starts = self.partitions_of(self.again.iter());
         let offsets = [admin.starts(&starts)?, admin.ends(&ends)?].concat();
         let places = starts.into_iter().chain(ends).zip(offsets);
-        let places: Vec<Place> = places
-            .map(|((topic, partition), offset)| Place::new(topic, partition, offset))
+        let places: Vec<TopicPartitionOffset> = places
+            .map(|((topic, partition), offset)| TopicPartitionOffset::new(topic, partition, offset))
             .collect();
         // All of them at once: no partition starts again beside one that does not.
         let signed = places.into_iter().map(|place| (place, signature::fresh()));
-        let signed: Vec<(Place, String)> = signed.collect();
+        let signed: Vec<(TopicPartitionOffset, String)> = signed.collect();
         admin.set_committed(cx.id(), &signed)?;
         // With a repartition topic go the group's offsets in it; the workers tell again where they are.
         let gone = [&self.repartition[..], &self.windows, &self.workers].concat();

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::error::{CliError, CliResult, no_topic};
 use crate::kafka::{
-    Admin, Batch, Fault, Fetched, Isolation, Place, Properties, Reader, RecordView, TopicPartition,
-    Wake, again_saying,
+    Admin, Batch, Fault, Fetched, Isolation, Properties, Reader, RecordView, TopicPartition,
+    TopicPartitionOffset, Wake, again_saying,
 };
 use crate::task::watermark::{Word, words_of};
 
@@ -77,10 +77,10 @@ impl Follow {
         let wake = Wake::new();
         let read_from = |offsets: &[i64]| -> CliResult<_> {
             let reader = Reader::new(properties, &self.group, self.isolation, &wake)?;
-            let places: Vec<Place> = partitions
+            let places: Vec<TopicPartitionOffset> = partitions
                 .iter()
                 .zip(offsets)
-                .map(|(p, offset)| Place::new(self.topic.as_str(), *p, *offset))
+                .map(|(p, offset)| TopicPartitionOffset::new(self.topic.as_str(), *p, *offset))
                 .collect();
             let queues = reader.add(&places)?;
             Ok((reader, queues))

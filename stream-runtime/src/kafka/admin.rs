@@ -17,7 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client_config::Role;
 use super::client_log::Reporter;
 use super::group::{self, Committed, list_of, list_with};
-use super::{Fault, FaultKind, Isolation, Place, Properties, TopicPartition, ffi};
+use super::{Fault, FaultKind, Isolation, Properties, TopicPartition, TopicPartitionOffset, ffi};
 use crate::topology::pattern::is_kafka_s_own;
 
 /// A topic to create.
@@ -266,7 +266,7 @@ impl Admin {
     }
 
     /// Deletes the records before these offsets.
-    pub(crate) fn delete_records(&self, before: &[Place]) -> Result<(), Fault> {
+    pub(crate) fn delete_records(&self, before: &[TopicPartitionOffset]) -> Result<(), Fault> {
         let doing = || {
             let topics: std::collections::BTreeSet<&str> =
                 before.iter().map(|place| &*place.topic).collect();
@@ -415,7 +415,7 @@ impl Admin {
     pub(crate) fn set_committed(
         &self,
         group: &str,
-        offsets: &[(Place, String)],
+        offsets: &[(TopicPartitionOffset, String)],
     ) -> Result<(), Fault> {
         if offsets.is_empty() {
             return Ok(());

@@ -15,7 +15,8 @@ use super::client_config::Role;
 use super::client_log::Reporter;
 use super::ffi::{self, EventQueue};
 use super::{
-    Fault, FaultKind, GroupToken, PartitionQueue, Place, Properties, TopicPartition, Wake,
+    Fault, FaultKind, GroupToken, PartitionQueue, Properties, TopicPartition, TopicPartitionOffset,
+    Wake,
 };
 use crate::mutants::{self, Mutant};
 use crate::sync::Mutex;
@@ -217,7 +218,10 @@ impl GroupConsumer {
     }
 
     /// Takes the partitions from the offsets given. The queues come in the order of `places`.
-    pub(crate) fn assign(&self, places: &[Place]) -> Result<Vec<PartitionQueue>, Fault> {
+    pub(crate) fn assign(
+        &self,
+        places: &[TopicPartitionOffset],
+    ) -> Result<Vec<PartitionQueue>, Fault> {
         let doing = || "assign the partitions".to_owned();
         let queues = queues(&self.consumer, places, &self.wake, &doing())?;
         let list = list_of(places).map_err(|error| Fault::of(doing(), &error))?;
@@ -235,7 +239,7 @@ impl GroupConsumer {
     }
 
     /// Reads on from other offsets; what was prefetched is thrown away.
-    pub(crate) fn seek(&self, places: &[Place]) -> Result<(), Fault> {
+    pub(crate) fn seek(&self, places: &[TopicPartitionOffset]) -> Result<(), Fault> {
         if places.is_empty() {
             return Ok(());
         }
@@ -259,7 +263,7 @@ impl GroupConsumer {
     /// Commits offsets outside a transaction, each with a text beside it, and waits as long as `patient` says yes.
     pub(crate) fn commit(
         &self,
-        offsets: &[(Place, String)],
+        offsets: &[(TopicPartitionOffset, String)],
         patient: impl Fn() -> bool,
     ) -> Result<(), Fault> {
         let list = list_with(offsets).map_err(|error| Fault::of("commit offsets", &error))?;
@@ -298,7 +302,11 @@ impl Lookup {
 
     /// Commits an offset that nobody reads from: the group takes it from its members of this generation only. Waits
     /// for so long.
-    pub(crate) fn prove(&self, place: &Place, timeout: Duration) -> Result<(), Fault> {
+    pub(crate) fn prove(
+        &self,
+        place: &TopicPartitionOffset,
+        timeout: Duration,
+    ) -> Result<(), Fault> {
         let doing = "ask the group whether this worker is a member";
         let list = list_of(std::slice::from_ref(place)).map_err(|e| Fault::of(doing, &e))?;
         let began = Instant::now();
@@ -359,11 +367,11 @@ pub(super) fn committed<C: ConsumerContext>(
 /// The queues of partitions that are about to be assigned, in their order.
 pub(super) fn queues<C: ConsumerContext + 'static>(
     consumer: &Arc<BaseConsumer<C>>,
-    places: &[Place],
+    places: &[TopicPartitionOffset],
     wake: &Wake,
     doing: &str,
 ) -> Result<Vec<PartitionQueue>, Fault> {
-    let queue = |place: &Place| {
+    let queue = |place: &TopicPartitionOffset| {
         PartitionQueue::new(consumer, &place.topic, place.partition, wake).ok_or_else(|| {
             let text = format!("no queue for {}", place.topic);
             Fault::new(FaultKind::Other, doing, text)
@@ -372,7 +380,7 @@ pub(super) fn queues<C: ConsumerContext + 'static>(
     places.iter().map(queue).collect()
 }
 
-pub(super) fn list_of(places: &[Place]) -> Result<TopicPartitionList, KafkaError> {
+pub(super) fn list_of(places: &[TopicPartitionOffset]) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::with_capacity(places.len());
     for place in places {
         list.add_partition_offset(&place.topic, place.partition, Offset::Offset(place.offset))?;
@@ -381,7 +389,9 @@ pub(super) fn list_of(places: &[Place]) -> Result<TopicPartitionList, KafkaError
 }
 
 /// A list with a text beside each offset.
-pub(super) fn list_with(offsets: &[(Place, String)]) -> Result<TopicPartitionList, KafkaError> {
+pub(super) fn list_with(
+    offsets: &[(TopicPartitionOffset, String)],
+) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for (place, metadata) in offsets {
         let mut element = list.add_partition(&place.topic, place.partition);

@@ -47,14 +47,14 @@ pub(crate) use wake::Wake;
 
 /// A partition and the next offset to read from it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct TopicPartitionOffset {
     pub(crate) topic: std::sync::Arc<str>,
     pub(crate) partition: i32,
     /// Next offset to read.
     pub(crate) offset: i64,
 }
 
-impl Place {
+impl TopicPartitionOffset {
     pub(crate) fn new(topic: impl Into<std::sync::Arc<str>>, partition: i32, offset: i64) -> Self {
         Self {
             topic: topic.into(),

@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaRespErr;
 use super::client_config::Role;
 use super::client_log::Reporter;
 use super::group::{list_of, queues};
-use super::{Fault, Isolation, PartitionQueue, Place, Properties, Wake};
+use super::{Fault, Isolation, PartitionQueue, Properties, TopicPartitionOffset, Wake};
 
 /// Reads the partitions it is given. With every change of them librdkafka reads the others again from
 /// where they were added: add all at once, and drop the reader when all are done.
@@ -65,7 +65,10 @@ impl Reader {
     }
 
     /// Starts to read these; the queues come in the order of `places`.
-    pub(crate) fn add(&self, places: &[Place]) -> Result<Vec<PartitionQueue>, Fault> {
+    pub(crate) fn add(
+        &self,
+        places: &[TopicPartitionOffset],
+    ) -> Result<Vec<PartitionQueue>, Fault> {
         let doing = || "start reading".to_owned();
         let queues = queues(&self.consumer, places, &self.wake, &doing())?;
         let list = list_of(places).map_err(|error| Fault::of(doing(), &error))?;

@@ -171,7 +171,9 @@ fn a_record_comes_back_as_it_was_sent() {
 
     let wake = Wake::new();
     let reader = Reader::new(&properties, "readers", Isolation::Committed, &wake).unwrap();
-    let queues = reader.add(&[Place::new(Arc::clone(&topic), 1, 0)]).unwrap();
+    let queues = reader
+        .add(&[TopicPartitionOffset::new(Arc::clone(&topic), 1, 0)])
+        .unwrap();
     let (seen, end) = drain(|| reader.serve().unwrap(), &queues[0], 2);
     let headers = vec![
         ("a".to_owned(), Some(b"1".to_vec())),
@@ -200,7 +202,9 @@ fn a_queue_that_fills_wakes_the_thread() {
     let topic = topic(&properties, "wakes", 1);
     let wake = Wake::new();
     let reader = Reader::new(&properties, "readers", Isolation::Committed, &wake).unwrap();
-    let first = reader.add(&[Place::new(Arc::clone(&topic), 0, 0)]).unwrap();
+    let first = reader
+        .add(&[TopicPartitionOffset::new(Arc::clone(&topic), 0, 0)])
+        .unwrap();
     drain(|| reader.serve().unwrap(), &first[0], 0);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -271,7 +275,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
     let committed = admin(&properties).committed(&group, &mine).unwrap();
     assert_eq!(committed[0].offset, None);
     let queues = member
-        .assign(&[Place::new(Arc::clone(&input), 0, 0)])
+        .assign(&[TopicPartitionOffset::new(Arc::clone(&input), 0, 0)])
         .unwrap();
     let serve = || member.events(&mut Vec::new());
     assert_eq!(drain(serve, &queues[0], 10).0.len(), 10);
@@ -291,7 +295,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
         producer
             .send_offsets(
                 &[(
-                    Place::new(Arc::clone(&input), 0, offset),
+                    TopicPartitionOffset::new(Arc::clone(&input), 0, offset),
                     "marks".to_owned(),
                 )],
                 &member,
@@ -322,7 +326,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
     // The end lies behind the commit's marker, which is not a record.
     let reader = Reader::new(&properties, &group, Isolation::Committed, &wake).unwrap();
     let out = reader
-        .add(&[Place::new(Arc::clone(&output), 0, 0)])
+        .add(&[TopicPartitionOffset::new(Arc::clone(&output), 0, 0)])
         .unwrap();
     let (seen, end) = drain(|| reader.serve().unwrap(), &out[0], 1);
     assert_eq!(seen.iter().map(|s| s.0).collect::<Vec<_>>(), [at]);
@@ -349,7 +353,7 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
 
     // Back to an earlier place.
     member
-        .seek(&[Place::new(Arc::clone(&input), 0, 3)])
+        .seek(&[TopicPartitionOffset::new(Arc::clone(&input), 0, 3)])
         .unwrap();
     let (again, _) = drain(serve, &queues[0], 7);
     assert_eq!(
@@ -376,7 +380,10 @@ fn a_transaction_commits_outputs_and_offsets_or_neither() {
     }
     let error = producer
         .send_offsets(
-            &[(Place::new(Arc::clone(&input), 0, 9), String::new())],
+            &[(
+                TopicPartitionOffset::new(Arc::clone(&input), 0, 9),
+                String::new(),
+            )],
             &member,
             || true,
         )
@@ -403,9 +410,9 @@ fn two_members_share_and_one_hands_over() {
     first.subscribe(&[&input]).unwrap();
     let mine = wait_for(&first, assigned);
     assert_eq!(mine.len(), 2);
-    let places: Vec<Place> = mine
+    let places: Vec<TopicPartitionOffset> = mine
         .iter()
-        .map(|(t, p)| Place::new(Arc::clone(t), *p, 0))
+        .map(|(t, p)| TopicPartitionOffset::new(Arc::clone(t), *p, 0))
         .collect();
     drop(first.assign(&places).unwrap());
 
@@ -442,7 +449,10 @@ fn two_members_share_and_one_hands_over() {
         start.elapsed()
     );
     drop(first);
-    let one = [(Place::new(Arc::clone(&input), 0, 5), String::new())];
+    let one = [(
+        TopicPartitionOffset::new(Arc::clone(&input), 0, 5),
+        String::new(),
+    )];
     admin(&properties).set_committed(&group, &one).unwrap();
     assert_eq!(
         admin(&properties).committed(&group, &[(input, 0)]).unwrap()[0].offset,
@@ -468,7 +478,10 @@ fn a_second_producer_with_the_id_fences_the_first() {
     again(minute, || second.init()).unwrap();
     let error = first
         .send_offsets(
-            &[(Place::new(Arc::clone(&input), 0, 0), String::new())],
+            &[(
+                TopicPartitionOffset::new(Arc::clone(&input), 0, 0),
+                String::new(),
+            )],
             &member,
             || true,
         )
@@ -494,7 +507,9 @@ fn records_too_large_and_offsets_out_of_range_are_told() {
 
     let (wake, mut batch) = (Wake::new(), Batch::new(4));
     let reader = Reader::new(&properties, "readers", Isolation::Committed, &wake).unwrap();
-    let queues = reader.add(&[Place::new(topic, 0, 17)]).unwrap();
+    let queues = reader
+        .add(&[TopicPartitionOffset::new(topic, 0, 17)])
+        .unwrap();
     let (start, mut told) = (Instant::now(), None);
     while told.is_none() && start.elapsed() < Duration::from_secs(20) {
         let _ = reader.serve();

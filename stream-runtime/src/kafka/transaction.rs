@@ -12,7 +12,7 @@ use super::admin::Visitor;
 use super::client_config::Role;
 use super::group::{GroupConsumer, list_with};
 use super::producer::{self, DeliveryContext, Line};
-use super::{Deliveries, Fault, FaultKind, Outgoing, Place, Properties};
+use super::{Deliveries, Fault, FaultKind, Outgoing, Properties, TopicPartitionOffset};
 use crate::error::counted;
 use crate::mutants::{self, Mutant};
 
@@ -108,7 +108,7 @@ impl TransactionalProducer {
     /// its own, which is left to itself when `patient` says no. The producer can only be dropped then.
     pub(crate) fn send_offsets(
         &self,
-        offsets: &[(Place, String)],
+        offsets: &[(TopicPartitionOffset, String)],
         member: &GroupConsumer,
         patient: impl Fn() -> bool,
     ) -> Result<(), Fault> {
@@ -135,7 +135,7 @@ impl TransactionalProducer {
     /// Adds offsets of a group that has no members: nobody is fenced by them. As long as `patient` says yes.
     pub(crate) fn send_offsets_of(
         &self,
-        offsets: &[(Place, String)],
+        offsets: &[(TopicPartitionOffset, String)],
         group: &Visitor,
         patient: impl Fn() -> bool,
     ) -> Result<(), Fault> {
@@ -149,7 +149,7 @@ impl TransactionalProducer {
     fn add_offsets(
         &self,
         doing: &str,
-        offsets: &[(Place, String)],
+        offsets: &[(TopicPartitionOffset, String)],
         group: ConsumerGroupMetadata,
         patient: impl Fn() -> bool,
     ) -> Result<(), Fault> {

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::descriptor::{Edge, JoinShape, Place, RecordInfo, Source, TableDescriptor};
+use super::descriptor::{Edge, JoinShape, RecordInfo, Source, SourceLocation, TableDescriptor};
 use super::plan::{Plan, PlanParts, Problem};
 use super::resolve::AgentView;
 use crate::error::counted;
 
 /// Appends every problem.
 pub(super) fn check(agents: &[AgentView<'_>], parts: &PlanParts<'_>, problems: &mut Vec<Problem>) {
-    let mut say = |message: String, places: Vec<Place>| problems.push(Problem { message, places });
+    let mut say =
+        |message: String, places: Vec<SourceLocation>| problems.push(Problem { message, places });
     if agents.is_empty() {
         let listed = "the app lists no agents, and without the feature `inventory` it has no others: \
                       `App::agents(agents![collect, average])`";
@@ -52,10 +53,10 @@ pub(super) fn check(agents: &[AgentView<'_>], parts: &PlanParts<'_>, problems: &
 
 fn duplicates(
     what: &str,
-    items: impl Iterator<Item = (&'static str, Place)>,
-    say: &mut impl FnMut(String, Vec<Place>),
+    items: impl Iterator<Item = (&'static str, SourceLocation)>,
+    say: &mut impl FnMut(String, Vec<SourceLocation>),
 ) {
-    let mut by_name: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
+    let mut by_name: BTreeMap<&str, Vec<SourceLocation>> = BTreeMap::new();
     for (name, place) in items {
         let places = by_name.entry(name).or_default();
         if !places.contains(&place) {
@@ -76,9 +77,9 @@ fn duplicates(
 fn repartition_topics(
     agents: &[AgentView<'_>],
     parts: &PlanParts<'_>,
-    say: &mut impl FnMut(String, Vec<Place>),
+    say: &mut impl FnMut(String, Vec<SourceLocation>),
 ) {
-    let mut filled: BTreeMap<&str, Place> = BTreeMap::new();
+    let mut filled: BTreeMap<&str, SourceLocation> = BTreeMap::new();
     for agent in agents {
         let Some((_, topic)) = agent.feeds else {
             continue;
@@ -110,7 +111,7 @@ fn repartition_topics(
 fn topics(
     agents: &[AgentView<'_>],
     parts: &PlanParts<'_>,
-    say: &mut impl FnMut(String, Vec<Place>),
+    say: &mut impl FnMut(String, Vec<SourceLocation>),
 ) {
     let mut first: BTreeMap<&str, (&AgentView<'_>, RecordInfo)> = BTreeMap::new();
     for agent in agents {
@@ -164,7 +165,11 @@ fn topics(
 }
 
 /// The keys that an agent asks for are those that its topics are declared with, or that `group_by` gives its records.
-fn keys(agents: &[AgentView<'_>], parts: &PlanParts<'_>, say: &mut impl FnMut(String, Vec<Place>)) {
+fn keys(
+    agents: &[AgentView<'_>],
+    parts: &PlanParts<'_>,
+    say: &mut impl FnMut(String, Vec<SourceLocation>),
+) {
     let declared = |topic: &str| {
         let topic = parts.topics.iter().find(|t| t.name == topic)?;
         Some((topic.place, (topic.record)().key))
@@ -212,7 +217,11 @@ fn keys(agents: &[AgentView<'_>], parts: &PlanParts<'_>, say: &mut impl FnMut(St
 }
 
 /// What is sent to a topic is what it is declared with, and what is read from it.
-fn sent(agents: &[AgentView<'_>], parts: &PlanParts<'_>, say: &mut impl FnMut(String, Vec<Place>)) {
+fn sent(
+    agents: &[AgentView<'_>],
+    parts: &PlanParts<'_>,
+    say: &mut impl FnMut(String, Vec<SourceLocation>),
+) {
     for agent in agents {
         let from = agent.descriptor;
         let (Some(sink), Some(record)) = (from.sink, agent.shape.output) else {
@@ -372,7 +381,7 @@ pub(super) fn partitions(plan: &Plan, problems: &mut Vec<Problem>) {
 }
 
 /// Agents that hold several events are the only ones of their topics, and what holds them is fit for it.
-fn several(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
+fn several(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<SourceLocation>)) {
     for agent in agents {
         let (d, shape) = (agent.descriptor, agent.shape);
         let how = match d.options.concurrency {
@@ -422,7 +431,11 @@ fn is_topic(table: &TableDescriptor) -> bool {
 }
 
 /// The sides of a join are of two topics; what a record without a partner writes is judged late by the end of its time.
-fn sides(agent: &AgentView<'_>, join: &JoinShape, say: &mut impl FnMut(String, Vec<Place>)) {
+fn sides(
+    agent: &AgentView<'_>,
+    join: &JoinShape,
+    say: &mut impl FnMut(String, Vec<SourceLocation>),
+) {
     let place = agent.descriptor.place;
     if let [left, right] = agent.topics[..]
         && left == right
@@ -458,11 +471,11 @@ fn sides(agent: &AgentView<'_>, join: &JoinShape, say: &mut impl FnMut(String, V
     }
 }
 
-fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
-    let mut writers: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
+fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<SourceLocation>)) {
+    let mut writers: BTreeMap<&str, Vec<SourceLocation>> = BTreeMap::new();
     // Their ticks are events of their own, so they may write beside the one writer.
     let mut timers: BTreeSet<&str> = BTreeSet::new();
-    let mut used: BTreeMap<&str, (&'static TableDescriptor, Place)> = BTreeMap::new();
+    let mut used: BTreeMap<&str, (&'static TableDescriptor, SourceLocation)> = BTreeMap::new();
     let mut feeds_to: Vec<(&'static TableDescriptor, &'static TableDescriptor)> = Vec::new();
     for agent in agents {
         let place = agent.descriptor.place;
@@ -572,7 +585,7 @@ fn tables(agents: &[AgentView<'_>], say: &mut impl FnMut(String, Vec<Place>)) {
 /// Tables that feed each other by what closes: none of them would be closed before the others.
 fn circles(
     feeds: &[(&'static TableDescriptor, &'static TableDescriptor)],
-    say: &mut impl FnMut(String, Vec<Place>),
+    say: &mut impl FnMut(String, Vec<SourceLocation>),
 ) {
     let mut told: Vec<&str> = Vec::new();
     for (from, first) in feeds.iter().filter(|(from, fed)| from.name != fed.name) {

@@ -1,6 +1,6 @@
 //! Tasks that would wait for themselves: what they send comes back to them, and their time is that of who sends it.
 
-use super::descriptor::{Place, TableDescriptor};
+use super::descriptor::{SourceLocation, TableDescriptor};
 use super::plan::{InputPlan, Problem, SubTopology};
 
 /// One step from a task to the one that wrote what it reads: that one's index, and the topic.
@@ -60,7 +60,7 @@ fn of_windows(first: &SubTopology, way: &[Step<'_>]) -> Problem {
         let mut reads = agent.reads.iter();
         reads.any(|at| first.inputs[*at].windows_of.is_some())
     });
-    let agents: Vec<Place> = fed.map(|agent| agent.descriptor.place).collect();
+    let agents: Vec<SourceLocation> = fed.map(|agent| agent.descriptor.place).collect();
     tables.dedup();
     Problem {
         message: format!(

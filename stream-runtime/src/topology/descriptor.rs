@@ -13,7 +13,7 @@ use crate::window::Window;
 
 /// Where an item stands in the user's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SourceLocation {
     /// `module_path!()` of the item.
     pub module: &'static str,
     /// `file!()` of the item.
@@ -22,7 +22,7 @@ pub struct Place {
     pub line: u32,
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
@@ -262,7 +262,7 @@ pub struct AgentDescriptor {
     /// The function's name, or `name = ".."`.
     pub name: &'static str,
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceLocation,
     /// What it reads.
     pub source: Source,
     /// Where its return value goes.
@@ -298,7 +298,7 @@ pub struct TableDescriptor {
     /// The type in snake_case, or `name = ".."`.
     pub name: &'static str,
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceLocation,
     /// Key type's name.
     pub key: &'static str,
     /// What can be done with its keys.
@@ -341,7 +341,7 @@ impl TableDescriptor {
     /// A plain table with all defaults; what is missing is what makes it one.
     pub const DEFAULT: TableDescriptor = TableDescriptor {
         name: "",
-        place: Place {
+        place: SourceLocation {
             module: "",
             file: "",
             line: 0,
@@ -446,7 +446,7 @@ pub struct TopicDescriptor {
     /// The topic's name in Kafka.
     pub name: &'static str,
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceLocation,
     /// Record and key.
     pub record: fn() -> RecordInfo,
     /// Partition count asked for when it is created.
@@ -486,7 +486,7 @@ pub struct StateDescriptor {
     /// The function's name.
     pub name: &'static str,
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceLocation,
     /// Type of the resource.
     pub type_id: fn() -> TypeId,
     /// Makes it, before the streams start.

@@ -27,8 +27,8 @@ mod stages;
 pub use assemble::plan;
 pub use descriptor::{
     AgentDescriptor, AgentFuture, AgentOptions, AgentShape, Edge, GlobalDescriptor, JoinShape,
-    OnError, OnGap, OnUnreadable, Place, RecordInfo, RegisteredTable, RegisteredTopic, RowsFrom,
-    Source, Start, StateDescriptor, StateFuture, TableDescriptor, TopicDescriptor,
+    OnError, OnGap, OnUnreadable, RecordInfo, RegisteredTable, RegisteredTopic, RowsFrom, Source,
+    SourceLocation, Start, StateDescriptor, StateFuture, TableDescriptor, TopicDescriptor,
 };
 pub use feeder::{FeederPlan, FeederTime, FillPlan};
 pub use plan::{

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::descriptor::{
-    AgentDescriptor, AgentShape, Edge, GlobalDescriptor, Place, RecordInfo, TableDescriptor,
-    TopicDescriptor,
+    AgentDescriptor, AgentShape, Edge, GlobalDescriptor, RecordInfo, SourceLocation,
+    TableDescriptor, TopicDescriptor,
 };
 use super::feeder::{FeederPlan, FillPlan};
 
@@ -343,7 +343,7 @@ pub struct Problem {
     /// What is wrong and what to do.
     pub message: String,
     /// The places that clash.
-    pub places: Vec<Place>,
+    pub places: Vec<SourceLocation>,
 }
 
 impl std::fmt::Display for Problem {

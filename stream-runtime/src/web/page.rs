@@ -15,7 +15,7 @@ use axum::response::Response;
 #[cfg(feature = "web")]
 use crate::background::BackgroundContext;
 use crate::background::wire;
-use crate::topology::{Edge, Place, Problem, TopicDescriptor, registry};
+use crate::topology::{Edge, Problem, SourceLocation, TopicDescriptor, registry};
 
 /// An answer on its way.
 #[cfg(feature = "web")]
@@ -26,7 +26,7 @@ pub struct PageDescriptor {
     /// The function's name.
     pub name: &'static str,
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceLocation,
     /// As axum has it: `/count/{word}`.
     pub path: &'static str,
     /// In capitals: `GET`.
@@ -118,7 +118,7 @@ mod tests {
     ) -> &'static PageDescriptor {
         Box::leak(Box::new(PageDescriptor {
             name,
-            place: Place {
+            place: SourceLocation {
                 module: "m",
                 file: "f.rs",
                 line: 1,

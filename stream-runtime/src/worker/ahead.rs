@@ -1,7 +1,7 @@
 //! Source tasks of one hop on one thread, side by side: one that is far ahead of another that has records waiting sits
 //! out a turn. Its records could only lie in the tables behind the hop until the other has come as far.
 
-use super::context::Shared;
+use super::context::WorkerContext;
 use crate::topology::SubTopology;
 use crate::window::Window;
 
@@ -21,7 +21,7 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    pub(super) fn of(worker: &Shared) -> Self {
+    pub(super) fn of(worker: &WorkerContext) -> Self {
         let ahead = worker.settings.time.source_ahead;
         let hops = |topology: &SubTopology| {
             let topics = topology.fills.iter();
@@ -83,7 +83,7 @@ impl Ahead {
 }
 
 /// Returns the size of the largest window, or the distance of the widest join, that records of a topic come to, ms.
-fn largest_window(worker: &Shared, topic: &str) -> i64 {
+fn largest_window(worker: &WorkerContext, topic: &str) -> i64 {
     let reads = |t: &SubTopology| t.inputs.iter().any(|input| input.topic == topic);
     let readers = worker.topologies.iter().filter(|t| reads(t));
     let sizes = readers.flat_map(|topology| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::context::{Seen, Shared};
+use super::context::{Seen, WorkerContext};
 use super::repartition_lag::{self, Unread};
 use super::status::{PartitionState, TaskName};
 use super::thread::StreamThread;
@@ -26,7 +26,7 @@ pub(super) enum Looked {
 /// Looks whether every thread is settled, the ends of its inputs, open transactions included, are where its commits
 /// are, and nothing of the app is left to others: who is killed amid a rebalance has partitions for as long as its
 /// session. Threads that move while the broker is asked make it untrue.
-pub(super) fn look(worker: &Shared) -> Result<Looked, Fault> {
+pub(super) fn look(worker: &WorkerContext) -> Result<Looked, Fault> {
     let before: Vec<Seen> = worker.views.iter().map(|view| view.get()).collect();
     if !before.iter().all(|seen| seen.settled) {
         return Ok(Looked::Works);
@@ -50,7 +50,7 @@ pub(super) fn look(worker: &Shared) -> Result<Looked, Fault> {
 }
 
 /// Returns all that the app reads, whoever has it: it may come here with another key, or with its partition.
-fn to_be_read(worker: &Shared) -> Result<Vec<TopicPartition>, Fault> {
+fn to_be_read(worker: &WorkerContext) -> Result<Vec<TopicPartition>, Fault> {
     let mut all = inputs(worker)?;
     for topology in 0..worker.topologies.len() {
         all.extend(repartition_lag::sources(worker, topology)?);
@@ -68,7 +68,7 @@ fn to_be_read(worker: &Shared) -> Result<Vec<TopicPartition>, Fault> {
 
 /// Returns the partitions of the inputs, also those that they were given since the worker began: the group has still to
 /// hand them out, and to read them. Those of them that tables do not let be read have failed.
-fn inputs(worker: &Shared) -> Result<Vec<TopicPartition>, Fault> {
+fn inputs(worker: &WorkerContext) -> Result<Vec<TopicPartition>, Fault> {
     let mut all = Vec::new();
     for (at, topology) in worker.topologies.iter().enumerate() {
         let before = worker.topics.counts.get(at).copied().unwrap_or(0);

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::commit_producer::{Outlet, SEND_OFFSETS_TIMEOUT};
-use super::context::Shared;
+use super::context::WorkerContext;
 use super::partition::Partition;
 use super::status::PartitionState;
 use super::thread::StreamThread;
 use crate::error::{Error, Kind};
-use crate::kafka::{Deliveries, DeliveryFailure, Fault, FaultKind, GroupConsumer, NUMBERED, Place};
+use crate::kafka::{
+    Deliveries, DeliveryFailure, Fault, FaultKind, GroupConsumer, NUMBERED, TopicPartitionOffset,
+};
 use crate::task;
 use crate::topology::OutputKind;
 
@@ -74,7 +76,7 @@ impl Broken {
 
 /// The time that a commit has: every wait in it ends with it, and one line says what it waits for.
 struct Wait<'a> {
-    worker: &'a Shared,
+    worker: &'a WorkerContext,
     member: &'a GroupConsumer,
     thread: usize,
     began: Instant,
@@ -388,7 +390,7 @@ impl StreamThread {
     }
 
     /// Commits offsets outside a transaction.
-    fn commit_alone(&self, offsets: &[(Place, String)]) -> Result<(), Broken> {
+    fn commit_alone(&self, offsets: &[(TopicPartitionOffset, String)]) -> Result<(), Broken> {
         if !self
             .group
             .member
@@ -529,14 +531,15 @@ impl StreamThread {
     }
 
     /// Offsets of all input partitions of the tasks, moved or not, with their tables' incarnations.
-    fn offsets(&self, group: &[usize]) -> Vec<(Place, String)> {
+    fn offsets(&self, group: &[usize]) -> Vec<(TopicPartitionOffset, String)> {
         let mut offsets = Vec::new();
         for &at in group {
             let partition = &self.tasks.partitions[at];
             let metadata = partition.task.commit_metadata();
             for (at, offset) in partition.task.commit_offsets() {
                 let input = &partition.inputs[at];
-                let place = Place::new(Arc::clone(&input.topic), input.partition, offset);
+                let place =
+                    TopicPartitionOffset::new(Arc::clone(&input.topic), input.partition, offset);
                 offsets.push((place, metadata.clone()));
             }
         }
@@ -691,13 +694,17 @@ impl StreamThread {
 
 impl Partition {
     /// The offsets that are committed, as a commit would name them; `None` when it would name anything new.
-    pub(super) fn as_committed(&self) -> Option<Vec<(Place, String)>> {
+    pub(super) fn as_committed(&self) -> Option<Vec<(TopicPartitionOffset, String)>> {
         let known = |at: usize| self.tables[at].changelog.is_none() || self.task.mark(at).is_some();
         let metadata = self.task.committed_metadata();
         let offsets = self.inputs.iter().filter(|input| input.committed >= 0);
         let offsets: Vec<_> = offsets
             .map(|input| {
-                let place = Place::new(Arc::clone(&input.topic), input.partition, input.committed);
+                let place = TopicPartitionOffset::new(
+                    Arc::clone(&input.topic),
+                    input.partition,
+                    input.committed,
+                );
                 (place, metadata.clone())
             })
             .collect();

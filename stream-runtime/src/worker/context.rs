@@ -52,7 +52,7 @@ impl Default for EndedWriters {
 }
 
 /// The worker, as its threads see it.
-pub(super) struct Shared {
+pub(super) struct WorkerContext {
     /// The name on the wire: group id, and the beginning of transactional ids.
     pub(super) app: String,
     /// The topic in which workers tell of themselves.
@@ -77,7 +77,7 @@ pub(super) struct Shared {
     pub(super) ready: AtomicUsize,
 }
 
-impl Shared {
+impl WorkerContext {
     /// The name of a stream thread among all writers of the app: the same after a restart.
     pub(super) fn writer(&self, thread: usize) -> String {
         format!("{}-{thread}", self.slot.simple())

@@ -4,7 +4,7 @@ use super::partition::Input;
 use super::status::TaskName;
 use crate::clock;
 use crate::error::Error;
-use crate::kafka::Place;
+use crate::kafka::TopicPartitionOffset;
 use std::time::{Duration, Instant};
 
 use crate::task::watermark::SourceState;
@@ -57,7 +57,7 @@ pub(super) struct Stalled {
     /// Its times in the topics that it fills, as of its last commit.
     pub(super) times: Vec<i64>,
     /// The offsets of its last commit.
-    pub(super) offsets: Vec<(Place, String)>,
+    pub(super) offsets: Vec<(TopicPartitionOffset, String)>,
     /// Time at which telling is tried again.
     pub(super) again: Option<Instant>,
 }

@@ -11,8 +11,8 @@ use super::status::Progress;
 use super::stop::Stop;
 use crate::error::{Error, Kind};
 use crate::kafka::{
-    Admin, Batch, Fault, FaultKind, Fetched, Isolation, PartitionQueue, Place, Properties, Reader,
-    TopicPartition, Wake,
+    Admin, Batch, Fault, FaultKind, Fetched, Isolation, PartitionQueue, Properties, Reader,
+    TopicPartition, TopicPartitionOffset, Wake,
 };
 use crate::table::{AnyReplica, MARK_KEY, replica_of};
 use crate::task::States;
@@ -269,9 +269,9 @@ impl Globals {
         let (lows, ends) = (self.admin.starts(&places)?, self.admin.ends(&places)?);
         let starts = places.iter().zip(&lows).map(|(place, low)| {
             let next = self.next.get(place).copied().unwrap_or(*low);
-            Place::new(Arc::clone(&place.0), place.1, next)
+            TopicPartitionOffset::new(Arc::clone(&place.0), place.1, next)
         });
-        let starts: Vec<Place> = starts.collect();
+        let starts: Vec<TopicPartitionOffset> = starts.collect();
         let wake = Wake::new();
         let reader = Reader::new(&self.properties, &self.app, Isolation::Committed, &wake)?;
         let queues = reader.add(&starts)?;

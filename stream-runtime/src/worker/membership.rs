@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::context::Shared;
+use super::context::WorkerContext;
 use super::status::PartitionState;
 use super::thread::StreamThread;
 use crate::error::Error;
@@ -14,7 +14,7 @@ const PEACE: Duration = Duration::from_secs(60);
 impl StreamThread {
     /// The thread's member of the group, which has not joined yet.
     pub(super) fn member(
-        worker: &Shared,
+        worker: &WorkerContext,
         number: usize,
         wake: &Wake,
     ) -> Result<GroupConsumer, Fault> {
@@ -28,7 +28,7 @@ impl StreamThread {
         )
     }
 
-    fn instance(worker: &Shared, number: usize) -> Option<String> {
+    fn instance(worker: &WorkerContext, number: usize) -> Option<String> {
         let id = worker.settings.instance_id.as_ref()?;
         Some(format!("{id}-{number}"))
     }

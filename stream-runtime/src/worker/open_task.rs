@@ -17,7 +17,7 @@ use super::status::{PartitionState, TaskName};
 use super::thread::StreamThread;
 use super::topics::{SHORT_TOMBSTONES, grown};
 use crate::error::{Error, Kind};
-use crate::kafka::{Fault, FaultKind, Isolation, PartitionQueue, Place, Reader};
+use crate::kafka::{Fault, FaultKind, Isolation, PartitionQueue, Reader, TopicPartitionOffset};
 use crate::task::{self, CACHE_BYTES, StartAt, Task, TaskParts, TaskSettings, signature};
 use crate::topology::{InputPlan, OnGap, Start, SubTopology};
 
@@ -41,10 +41,12 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Where its inputs begin, as far as is known before its tables are back.
-    pub(super) fn places(&self) -> Vec<Place> {
+    pub(super) fn places(&self) -> Vec<TopicPartitionOffset> {
         let inputs = self.topology.inputs.iter().zip(&self.starts);
         inputs
-            .map(|(input, start)| Place::new(input.topic.as_str(), self.name.1, *start))
+            .map(|(input, start)| {
+                TopicPartitionOffset::new(input.topic.as_str(), self.name.1, *start)
+            })
             .collect()
     }
 }
@@ -76,7 +78,7 @@ impl StreamThread {
                 Err(error) => failed.push((share, error)),
             }
         }
-        let mut places: Vec<Place> = drafts.iter().flat_map(Draft::places).collect();
+        let mut places: Vec<TopicPartitionOffset> = drafts.iter().flat_map(Draft::places).collect();
         // What may come back by itself is assigned as well: nothing else is disturbed when it does.
         for (share, error) in &failed {
             if super::failed::comes_back(error) {
@@ -102,12 +104,12 @@ impl StreamThread {
     }
 
     /// The begin of each input's log.
-    fn first_places(&self, share: &TaskAssignment, found: &Found) -> Vec<Place> {
+    fn first_places(&self, share: &TaskAssignment, found: &Found) -> Vec<TopicPartitionOffset> {
         let topology = &self.worker.topologies[share.topology];
         let place = |topic: &str| {
             let key = (Arc::from(topic), share.partition);
             let low = found.inputs.get(&key).map_or(0, |source| source.low);
-            Place::new(key.0, key.1, low)
+            TopicPartitionOffset::new(key.0, key.1, low)
         };
         topology.inputs.iter().map(|i| place(&i.topic)).collect()
     }
@@ -118,7 +120,8 @@ impl StreamThread {
         mut drafts: Vec<Draft>,
         queues: Vec<Vec<PartitionQueue>>,
     ) -> Result<(), Error> {
-        let logs: Vec<Place> = drafts.iter().flat_map(|d| d.recovery.places()).collect();
+        let logs: Vec<TopicPartitionOffset> =
+            drafts.iter().flat_map(|d| d.recovery.places()).collect();
         let mut reader = None;
         if !logs.is_empty() {
             let made = Rc::new(Reader::new(
@@ -533,7 +536,7 @@ impl StreamThread {
         }
         let partition = &mut self.tasks.partitions[at];
         partition.task.begin_at(&offsets);
-        let moved: Vec<Place> = partition
+        let moved: Vec<TopicPartitionOffset> = partition
             .places(&offsets)
             .into_iter()
             .zip(&partition.inputs)

@@ -11,7 +11,9 @@ use super::recovery::Recovery;
 use super::sent::Sent;
 use super::signatures::Signed;
 use super::status::TaskName;
-use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place, Reader, TopicPartition};
+use crate::kafka::{
+    Batch, Fault, Fetched, PartitionQueue, Reader, TopicPartition, TopicPartitionOffset,
+};
 use crate::store::Tree;
 use crate::task::{Committed, Inbox, RawRecord, Retrying, Task, encode_headers};
 
@@ -101,7 +103,7 @@ pub(super) struct Input {
 
 impl Input {
     /// Read from a place; nobody has committed it.
-    pub(super) fn at((place, queue): (&Place, PartitionQueue)) -> Self {
+    pub(super) fn at((place, queue): (&TopicPartitionOffset, PartitionQueue)) -> Self {
         Self {
             topic: Arc::clone(&place.topic),
             partition: place.partition,
@@ -272,11 +274,13 @@ impl Partition {
     }
 
     /// Where to read the inputs on from.
-    pub(super) fn places(&self, offsets: &[i64]) -> Vec<Place> {
+    pub(super) fn places(&self, offsets: &[i64]) -> Vec<TopicPartitionOffset> {
         self.inputs
             .iter()
             .zip(offsets)
-            .map(|(input, offset)| Place::new(Arc::clone(&input.topic), input.partition, *offset))
+            .map(|(input, offset)| {
+                TopicPartitionOffset::new(Arc::clone(&input.topic), input.partition, *offset)
+            })
             .collect()
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::context::Shared;
+use super::context::WorkerContext;
 use super::stop::Stop;
 use super::topics::Existing;
 use super::topics::{check, list, pause};
@@ -101,7 +101,7 @@ impl Running {
 }
 
 /// Looks for other topics until the worker ends or there are some that fit: then it is to start again with this plan.
-pub(super) fn watch(worker: &Shared, running: &Running, replan: Replan<'_>) -> Option<Plan> {
+pub(super) fn watch(worker: &WorkerContext, running: &Running, replan: Replan<'_>) -> Option<Plan> {
     let every = every(&worker.settings.properties, LOOK_INTERVAL);
     let mut watch = Watch {
         running: &running.patterns,

@@ -17,7 +17,7 @@ use super::messages::Reply;
 use super::status::{PartitionState, TaskName};
 use super::thread::StreamThread;
 use crate::error::{Error, Kind};
-use crate::kafka::{GroupToken, Place};
+use crate::kafka::{GroupToken, TopicPartitionOffset};
 use crate::topology::TableDescriptor;
 
 /// Longest wait for a stream thread's answer: what takes longer is told as it is, and may be asked again.
@@ -172,18 +172,22 @@ impl StreamThread {
 
     /// An offset that means nothing to anybody, at the end of its log so that no monitor sees a lag: of the topic of
     /// the workers, or of a changelog where the app cannot have that topic.
-    fn harmless(&self) -> Place {
+    fn harmless(&self) -> TopicPartitionOffset {
         if let Some(next) = self.worker.handle.workers.next() {
-            return Place::new(self.worker.workers_topic.as_str(), 0, next);
+            return TopicPartitionOffset::new(self.worker.workers_topic.as_str(), 0, next);
         }
         for partition in &self.tasks.partitions {
             for table in &partition.tables {
                 if let Some(topic) = &table.changelog {
-                    return Place::new(Arc::clone(topic), partition.name.1, table.next.max(0));
+                    return TopicPartitionOffset::new(
+                        Arc::clone(topic),
+                        partition.name.1,
+                        table.next.max(0),
+                    );
                 }
             }
         }
-        Place::new(self.worker.workers_topic.as_str(), 0, 0)
+        TopicPartitionOffset::new(self.worker.workers_topic.as_str(), 0, 0)
     }
 
     /// Nothing is known of the place in the group.

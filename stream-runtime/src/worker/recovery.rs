@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::status::Progress;
 use crate::error::{Error, Kind};
-use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, Place};
+use crate::kafka::{Batch, Fault, Fetched, PartitionQueue, TopicPartitionOffset};
 use crate::store::{Checkpoint, Tree};
 use crate::table::{MARK_TAG, Mark};
 use crate::task::{Task, not_the_named};
@@ -185,9 +185,11 @@ impl Recovery {
     }
 
     /// Where to read, for each changelog of which something is to be read.
-    pub(super) fn places(&self) -> impl Iterator<Item = Place> + '_ {
+    pub(super) fn places(&self) -> impl Iterator<Item = TopicPartitionOffset> + '_ {
         let open = self.replays.iter().filter(|replay| replay.left() > 0);
-        open.map(|replay| Place::new(Arc::clone(&replay.topic), replay.partition, replay.next))
+        open.map(|replay| {
+            TopicPartitionOffset::new(Arc::clone(&replay.topic), replay.partition, replay.next)
+        })
     }
 
     /// The queues of [`places`](Self::places), in that order.

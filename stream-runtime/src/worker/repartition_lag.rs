@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::context::Shared;
+use super::context::WorkerContext;
 use super::thread::StreamThread;
-use crate::kafka::{Fault, Place, TopicPartition};
+use crate::kafka::{Fault, TopicPartition, TopicPartitionOffset};
 use crate::topology::FeederPlan;
 
 /// Every partition of the topics whose records come to a sub-topology with another key, those added meanwhile included.
 /// Asks the broker.
-pub(super) fn sources(worker: &Shared, topology: usize) -> Result<Vec<TopicPartition>, Fault> {
+pub(super) fn sources(
+    worker: &WorkerContext,
+    topology: usize,
+) -> Result<Vec<TopicPartition>, Fault> {
     let inputs = worker.topologies[topology].inputs.iter();
     let mut names: Vec<&String> = inputs.flat_map(|input| &input.sources).collect();
     names.sort_unstable();
@@ -28,7 +31,7 @@ pub(super) fn sources(worker: &Shared, topology: usize) -> Result<Vec<TopicParti
 }
 
 /// Of each input of a sub-topology, by its feeders: the partitions that they have; 0 when that is not known.
-pub(super) fn filled_from(worker: &Shared, topology: usize) -> Vec<Vec<i32>> {
+pub(super) fn filled_from(worker: &WorkerContext, topology: usize) -> Vec<Vec<i32>> {
     let inputs = worker.topologies[topology].inputs.iter();
     let count = |feeder: &FeederPlan| {
         worker
@@ -44,20 +47,23 @@ pub(super) fn filled_from(worker: &Shared, topology: usize) -> Vec<Vec<i32>> {
 }
 
 /// Partitions of an input topic when the worker began.
-pub(super) fn count(worker: &Shared, topic: &str) -> Option<i32> {
+pub(super) fn count(worker: &WorkerContext, topic: &str) -> Option<i32> {
     let mut topologies = worker.topologies.iter();
     let reader = topologies.position(|t| t.inputs.iter().any(|input| input.topic == topic));
     reader.and_then(|at| worker.topics.counts.get(at)).copied()
 }
 
 /// The partition of a repartition topic for records that are grouped by no key, as every worker has it.
-pub(super) fn keyless(worker: &Shared, topic: &str) -> Option<i32> {
+pub(super) fn keyless(worker: &WorkerContext, topic: &str) -> Option<i32> {
     let count = count(worker, topic).filter(|count| *count > 0);
     count.map(crate::key::partition_of_none)
 }
 
 /// Whether the group has committed all there is in these topics: what they bring has then come through.
-pub(super) fn are_drained(worker: &Shared, sources: &[TopicPartition]) -> Result<bool, Fault> {
+pub(super) fn are_drained(
+    worker: &WorkerContext,
+    sources: &[TopicPartition],
+) -> Result<bool, Fault> {
     Ok(first_unread(worker, sources)?.is_none())
 }
 
@@ -84,7 +90,7 @@ impl fmt::Display for Unread {
 
 /// Returns the first of these partitions of which the group has not committed all there is.
 pub(super) fn first_unread(
-    worker: &Shared,
+    worker: &WorkerContext,
     sources: &[TopicPartition],
 ) -> Result<Option<Unread>, Fault> {
     if sources.is_empty() {
@@ -132,7 +138,11 @@ impl StreamThread {
                 if own && input.committed > input.purged {
                     input.purged = input.committed;
                     let topic = Arc::clone(&input.topic);
-                    before.push(Place::new(topic, input.partition, input.committed));
+                    before.push(TopicPartitionOffset::new(
+                        topic,
+                        input.partition,
+                        input.committed,
+                    ));
                 }
             }
         }

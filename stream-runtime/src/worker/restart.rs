@@ -12,7 +12,7 @@ use super::partition::{Input, Partition, Phase};
 use super::status::{PartitionState, Retry, TaskName};
 use super::thread::StreamThread;
 use crate::error::{Error, Kind};
-use crate::kafka::{Fault, PartitionQueue, Place};
+use crate::kafka::{Fault, PartitionQueue, TopicPartitionOffset};
 /// Failures in a row after which a worker that is to end once it has caught up gives a task up.
 const FAILURES_BEFORE_GIVING_UP: u32 = 4;
 
@@ -155,7 +155,7 @@ impl StreamThread {
                 return Ok(());
             }
         };
-        let places: Vec<Place> = draft.places();
+        let places: Vec<TopicPartitionOffset> = draft.places();
         if let Err(fault) = self.group.member.seek(&places) {
             // After an offset that was out of range librdkafka seeks no more: only a new assignment helps.
             tracing::warn!(thread = self.number, "{fault}; starting again");

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::caught_up::Looked;
-use super::context::{Shared, View};
+use super::context::{View, WorkerContext};
 use super::globals::{Global, Globals};
 use super::instance_dir::Slot;
 use super::messages::Reply;
@@ -141,7 +141,7 @@ impl RunContext<'_> {
         let follower = globals::start(globals)?;
         let storer = Flusher::start(Arc::clone(&self.store)).map_err(no_thread)?;
         handle.begin(&plan, &limits.counts, threads, admin);
-        let worker = Arc::new(Shared {
+        let worker = Arc::new(WorkerContext {
             workers_topic: plan.workers_topic(),
             app: plan.app,
             topologies: plan.topologies.into_iter().map(Arc::new).collect(),
@@ -180,7 +180,7 @@ impl RunContext<'_> {
     /// Runs the stream threads, and what watches them.
     fn streams(
         &self,
-        worker: &Arc<Shared>,
+        worker: &Arc<WorkerContext>,
         names: &[&'static str],
         running: &Running,
         storer: &Flusher,
@@ -248,7 +248,7 @@ impl RunContext<'_> {
 }
 
 /// Looks from time to time at the settings of the app's own topics, on a thread that nobody waits for.
-fn watch_settings(worker: &Arc<Shared>, musts: Vec<Must>) -> std::io::Result<()> {
+fn watch_settings(worker: &Arc<WorkerContext>, musts: Vec<Must>) -> std::io::Result<()> {
     let Some(every) = patterns::every(&worker.settings.properties, SETTINGS_INTERVAL) else {
         return Ok(());
     };
@@ -317,7 +317,7 @@ fn fit(properties: &mut Properties, limits: &Limits) -> Result<(), Error> {
 
 /// One stream thread, from its first to its end.
 fn stream(
-    worker: Arc<Shared>,
+    worker: Arc<WorkerContext>,
     number: usize,
     storer: crate::store::StorerClient,
     pulse: Arc<Pulse>,
@@ -338,7 +338,7 @@ fn stream(
     result
 }
 
-fn wait_until_caught_up(worker: &Shared) {
+fn wait_until_caught_up(worker: &WorkerContext) {
     let mut says = Instant::now() + SAY_AFTER;
     while !worker.stop.is_asked() {
         let looked = caught_up::look(worker);

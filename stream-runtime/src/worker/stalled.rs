@@ -9,7 +9,7 @@ use super::partition::Partition;
 use super::status::TaskName;
 use super::thread::StreamThread;
 use crate::error::Error;
-use crate::kafka::{Fault, Place};
+use crate::kafka::{Fault, TopicPartitionOffset};
 use crate::table::NO_TIME;
 use crate::task::watermark::{SourceState, Word, put_watermark, source_of};
 
@@ -156,7 +156,11 @@ impl StreamThread {
     }
 
     /// One commit of watermarks alone, with the offsets as they are.
-    fn tell(&self, words: &[(String, Word)], offsets: &[(Place, String)]) -> Result<(), Fault> {
+    fn tell(
+        &self,
+        words: &[(String, Word)],
+        offsets: &[(TopicPartitionOffset, String)],
+    ) -> Result<(), Fault> {
         if let Outlet::Exact(producer) = &self.commits.outlet {
             producer.begin()?;
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::context::Shared;
+use super::context::WorkerContext;
 use super::thread::StreamThread;
 use crate::kafka::{Fault, TopicPartition, TransactionalProducer, again_saying};
 use crate::mutants::{self, Mutant};
@@ -45,7 +45,7 @@ impl StreamThread {
     }
 }
 
-fn end(worker: &Shared, inputs: &[TopicPartition]) -> Result<(), Fault> {
+fn end(worker: &WorkerContext, inputs: &[TopicPartition]) -> Result<(), Fault> {
     let committed = worker.admin.committed_last(&worker.app, inputs)?;
     let texts = committed.iter().map(|c| c.metadata.as_str());
     let own = worker.slot.simple().to_string();
@@ -81,7 +81,7 @@ fn end(worker: &Shared, inputs: &[TopicPartition]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn end_of(worker: &Shared, writer: &str) -> Result<(), Fault> {
+fn end_of(worker: &WorkerContext, writer: &str) -> Result<(), Fault> {
     let id = worker.transactional_id(writer);
     let producer = TransactionalProducer::new(&worker.settings.properties, &id)?;
     let patient = |spent| spent < TAKE_OVER_TIMEOUT && !worker.stop.is_asked();

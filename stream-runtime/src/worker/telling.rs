@@ -12,8 +12,8 @@ use super::workers::Workers;
 use super::workers::{HOP, WATERMARKS};
 use crate::error::{Error, Kind};
 use crate::kafka::{
-    Admin, Batch, Fault, Fetched, Isolation, Outgoing, PartitionQueue, Place, Properties, Reader,
-    Sender, TopicSettings, Wake,
+    Admin, Batch, Fault, Fetched, Isolation, Outgoing, PartitionQueue, Properties, Reader, Sender,
+    TopicPartitionOffset, TopicSettings, Wake,
 };
 use crate::topology::Plan;
 use std::sync::{Arc, mpsc};
@@ -85,7 +85,8 @@ impl Follower {
             Isolation::Uncommitted,
             &self.wake,
         )?;
-        let mut queues = reader.add(&[Place::new(Arc::clone(&self.topic), 0, next)])?;
+        let mut queues =
+            reader.add(&[TopicPartitionOffset::new(Arc::clone(&self.topic), 0, next)])?;
         let queue = queues.pop().ok_or_else(|| {
             Fault::new(
                 crate::kafka::FaultKind::Other,

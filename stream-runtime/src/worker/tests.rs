@@ -17,8 +17,8 @@ use super::run::{BROKER_TIMEOUT, worse};
 use super::{Ended, Status, Stop, WorkerHandle, WorkerSettings, run};
 use crate::error::{Error, Kind};
 use crate::kafka::{
-    Admin, Batch, Fetched, Isolation, Outgoing, Place, Properties, Reader, Sender, TopicSettings,
-    Wake,
+    Admin, Batch, Fetched, Isolation, Outgoing, Properties, Reader, Sender, TopicPartitionOffset,
+    TopicSettings, Wake,
 };
 use crate::prelude::*;
 use crate::topology::{Plan, PlanParts, plan};
@@ -198,9 +198,9 @@ fn totals(properties: &Properties, app: &str) -> BTreeMap<(String, String), (u64
         "an open transaction was left"
     );
     let reader = Reader::new(properties, "totals", Isolation::Committed, &Wake::new()).unwrap();
-    let places: Vec<Place> = partitions
+    let places: Vec<TopicPartitionOffset> = partitions
         .iter()
-        .map(|(t, p)| Place::new(Arc::clone(t), *p, 0))
+        .map(|(t, p)| TopicPartitionOffset::new(Arc::clone(t), *p, 0))
         .collect();
     let queues = reader.add(&places).unwrap();
     let (mut batch, mut found, start) = (Batch::new(256), BTreeMap::new(), Instant::now());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::ahead::Ahead;
 use super::backoff::Backoff;
 use super::commit_producer::{Outlet, SEND_OFFSETS_TIMEOUT};
-use super::context::{Seen, Shared};
+use super::context::{Seen, WorkerContext};
 use super::failed::Stalled;
 use super::failed::{Down, Failures};
 use super::metrics::CommitMeters;
@@ -141,7 +141,7 @@ pub(super) struct Reading {
 /// A stream thread.
 pub(super) struct StreamThread {
     pub(super) number: usize,
-    pub(super) worker: Arc<Shared>,
+    pub(super) worker: Arc<WorkerContext>,
     pub(super) wake: Wake,
     pub(super) pulse: Arc<Pulse>,
     pub(super) group: Membership,
@@ -162,7 +162,7 @@ pub(super) struct StreamThread {
 }
 
 /// Says what a thread waits for that cannot start transactions.
-fn say_waiting(worker: &Shared, fault: &Fault, spent: Duration) {
+fn say_waiting(worker: &WorkerContext, fault: &Fault, spent: Duration) {
     const LOG: &str = "__transaction_state";
     let why = match worker.admin.topic(LOG) {
         Ok(None) => format!(
@@ -180,7 +180,7 @@ fn say_waiting(worker: &Shared, fault: &Fault, spent: Duration) {
 impl StreamThread {
     /// Makes the clients. Does not join the group yet.
     pub(super) fn new(
-        worker: Arc<Shared>,
+        worker: Arc<WorkerContext>,
         number: usize,
         storer: StorerClient,
         pulse: Arc<Pulse>,
@@ -217,7 +217,7 @@ impl StreamThread {
     }
 
     /// A producer for this thread; a broker in trouble is waited for.
-    pub(super) fn outlet(worker: &Shared, number: usize) -> Result<Outlet, Error> {
+    pub(super) fn outlet(worker: &WorkerContext, number: usize) -> Result<Outlet, Error> {
         let id = worker.transactional_id(&worker.writer(number));
         let mut backoff = Backoff::default();
         loop {

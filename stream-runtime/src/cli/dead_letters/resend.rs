@@ -15,8 +15,8 @@ use crate::cli::print::{json, line};
 use crate::cli::progress::Progress;
 use crate::error::counted;
 use crate::kafka::{
-    OutHeaders, Outgoing, Place, Sender, TopicSettings, TopicView, TransactionalProducer, Visitor,
-    again,
+    OutHeaders, Outgoing, Sender, TopicPartitionOffset, TopicSettings, TopicView,
+    TransactionalProducer, Visitor, again,
 };
 use crate::task::letter::{Letter, Origin};
 use crate::task::letter_place::LetterPlace;
@@ -338,7 +338,7 @@ impl<'a> Post<'a> {
                 ))
                 .next("send all that wait: name no places"));
             };
-            let place = Place::new(tray.topic.as_str(), partition, offset);
+            let place = TopicPartitionOffset::new(tray.topic.as_str(), partition, offset);
             offsets.push((place, text));
         }
         match self {

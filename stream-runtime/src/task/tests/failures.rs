@@ -12,7 +12,7 @@ use crate::handler::{Event, Stream};
 use crate::record::Record;
 use crate::table::{Plain, Table, TableSpec, open};
 use crate::task::{Found, Limits, TaskSettings};
-use crate::topology::{AgentFuture, AgentOptions, OnError, Place, TableDescriptor};
+use crate::topology::{AgentFuture, AgentOptions, OnError, SourceLocation, TableDescriptor};
 use crate::{Failure, Result};
 
 thread_local! {
@@ -385,7 +385,7 @@ impl TableSpec for Texts {
     type Kind = Plain;
     const DESCRIPTOR: &'static TableDescriptor = &TableDescriptor {
         name: "texts",
-        place: Place {
+        place: SourceLocation {
             module: module_path!(),
             file: file!(),
             line: line!(),

@@ -12,7 +12,7 @@ use crate::handler::{Closed, ClosedForm, Event};
 use crate::record::Record;
 use crate::table::{Table, TableSpec, Tumbling, open};
 use crate::task::{Now, Pulse, RawRecord, Task, TaskParts, TaskSettings};
-use crate::topology::{AgentFuture, Place, Source, SubTopology, TableDescriptor};
+use crate::topology::{AgentFuture, Source, SourceLocation, SubTopology, TableDescriptor};
 use crate::window::Window;
 
 thread_local! {
@@ -127,7 +127,7 @@ impl TableSpec for Day {
     type Kind = Tumbling;
     const DESCRIPTOR: &'static TableDescriptor = &TableDescriptor {
         name: "day",
-        place: Place {
+        place: SourceLocation {
             module: module_path!(),
             file: file!(),
             line: line!(),

@@ -17,11 +17,12 @@ use crate::handler::{Event, Stream, Topic, TopicSpec, Unacked};
 use crate::table::{Plain, Table, TableSpec, open};
 use crate::task::Found;
 use crate::topology::{
-    AgentFuture, AgentOptions, OnError, Place, SubTopology, TableDescriptor, TopicDescriptor,
+    AgentFuture, AgentOptions, OnError, SourceLocation, SubTopology, TableDescriptor,
+    TopicDescriptor,
 };
 use crate::{Failure, Result};
 
-const HERE: Place = Place {
+const HERE: SourceLocation = SourceLocation {
     module: module_path!(),
     file: file!(),
     line: line!(),

@@ -11,7 +11,7 @@ use crate::record::Record;
 use crate::store::{Checkpoint, MemoryStore, SledOptions, SledStore, Store, Tree, TreeWrite};
 use crate::table::{Plain, Table, TableSpec, open};
 use crate::task::{Now, Pulse, RawRecord, Task, TaskParts, TaskSettings};
-use crate::topology::{AgentFuture, AgentOptions, Place, TableDescriptor};
+use crate::topology::{AgentFuture, AgentOptions, SourceLocation, TableDescriptor};
 
 #[derive(Debug)]
 struct Sums;
@@ -22,7 +22,7 @@ impl TableSpec for Sums {
     type Kind = Plain;
     const DESCRIPTOR: &'static TableDescriptor = &TableDescriptor {
         name: "sums",
-        place: Place {
+        place: SourceLocation {
             module: module_path!(),
             file: file!(),
             line: line!(),

@@ -13,7 +13,7 @@ use crate::table::{
     Hopping, Merge, MergeFn, Session, Sliding, Table, TableSpec, Tumbling, WindowedKind, open,
 };
 use crate::topology::{
-    AgentDescriptor, AgentFuture, AgentOptions, Place, PlanParts, Source, SubTopology,
+    AgentDescriptor, AgentFuture, AgentOptions, PlanParts, Source, SourceLocation, SubTopology,
     TableDescriptor, plan,
 };
 use crate::window::Window;
@@ -70,7 +70,7 @@ pub struct Agg {
     pub sum: i64,
 }
 
-pub const HERE: Place = Place {
+pub const HERE: SourceLocation = SourceLocation {
     module: module_path!(),
     file: file!(),
     line: line!(),
@@ -211,7 +211,7 @@ pub fn agent(
 ) -> &'static AgentDescriptor {
     Box::leak(Box::new(AgentDescriptor {
         name,
-        place: Place {
+        place: SourceLocation {
             line: name.len() as u32,
             ..HERE
         },

@@ -5,14 +5,14 @@ use crate::testing::{TestApp, at};
 
 #[record]
 #[derive(Clone)]
-struct Place {
+struct SourceLocation {
     country: String,
 }
 
 #[record]
 #[derive(Clone)]
 struct View {
-    place: Place,
+    place: SourceLocation,
     page: String,
     day: u32,
 }
@@ -40,7 +40,7 @@ async fn pages(view: Event<View>, mut pages: Table<ByPage>) -> Count {
 
 fn view(page: &str, country: &str, day: u32) -> View {
     View {
-        place: Place {
+        place: SourceLocation {
             country: country.to_owned(),
         },
         page: page.to_owned(),

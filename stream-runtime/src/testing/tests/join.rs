@@ -15,14 +15,14 @@ struct Order {
 
 #[record(timestamp = at)]
 struct Payment {
-    order: Place,
+    order: SourceLocation,
     #[field(coerce)]
     at: DateTime<Utc>,
     sum: u32,
 }
 
 #[record]
-struct Place {
+struct SourceLocation {
     id: String,
 }
 
@@ -51,7 +51,7 @@ fn order(id: &str, time: &str) -> Order {
 
 fn payment(id: &str, time: &str, sum: u32) -> Payment {
     Payment {
-        order: Place { id: id.to_owned() },
+        order: SourceLocation { id: id.to_owned() },
         at: at(time),
         sum,
     }

@@ -45,14 +45,14 @@ struct Flat {
     #[serde(rename = "N")]
     n: u64,
     #[serde(flatten)]
-    place: Place,
+    place: SourceLocation,
     #[serde(flatten)]
     rest: BTreeMap<String, serde_json::Value>,
 }
 
 #[record]
 #[derive(Clone, Debug, PartialEq)]
-struct Place {
+struct SourceLocation {
     #[serde(alias = "address")]
     ip: IpAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,7 +85,7 @@ enum Shape {
     ByPair(BTreeMap<(i32, Option<String>), IpAddr>),
     Sets(HashSet<i64>, BTreeSet<Vec<u8>>),
     Maybe {
-        a: Option<Place>,
+        a: Option<SourceLocation>,
         b: Option<Tagged>,
         c: Vec<Option<u8>>,
     },
@@ -97,7 +97,7 @@ enum Shape {
 fn shapes() -> Vec<Shape> {
     let (v4, v6): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "fe80::1".parse().unwrap());
     let id = Uuid::from_u128(7);
-    let place = |city: Option<&str>| Place {
+    let place = |city: Option<&str>| SourceLocation {
         ip: v6,
         city: city.map(str::to_owned),
         way: 'ß',

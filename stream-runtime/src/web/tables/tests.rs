@@ -11,7 +11,7 @@ use crate::background::{Asking, BackgroundContext, Found, Of, Reads};
 use crate::error::Error;
 use crate::prelude::*;
 use crate::table::{TableSpec, replica_of};
-use crate::topology::{Place, TableDescriptor};
+use crate::topology::{SourceLocation, TableDescriptor};
 use crate::web::page::PageDescriptor;
 use crate::web::server::router;
 use crate::web::{Door, Port};
@@ -82,7 +82,7 @@ impl Reads for Some7 {
 fn page(path: &'static str) -> &'static PageDescriptor {
     Box::leak(Box::new(PageDescriptor {
         name: "own",
-        place: Place {
+        place: SourceLocation {
             module: "m",
             file: "f.rs",
             line: 1,

@@ -144,7 +144,9 @@ fn words(properties: &Properties, topic: &str, partition: i32) -> Vec<(i64, Word
         admin.ends(&place).unwrap()[0],
     );
     let reader = Reader::new(properties, "words", Isolation::Committed, &Wake::new()).unwrap();
-    let queues = reader.add(&[Place::new(topic, partition, start)]).unwrap();
+    let queues = reader
+        .add(&[TopicPartitionOffset::new(topic, partition, start)])
+        .unwrap();
     let (mut batch, mut words, mut at) = (Batch::new(256), Vec::new(), start);
     let began = Instant::now();
     while at < end {

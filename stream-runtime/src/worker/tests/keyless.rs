@@ -60,7 +60,7 @@ fn what_is_grouped_by_no_key_lies_in_one_partition() {
     let reader = Reader::new(&properties, "keyless", Isolation::Committed, &Wake::new()).unwrap();
     let places = places
         .iter()
-        .map(|(topic, at)| Place::new(Arc::clone(topic), *at, 0));
+        .map(|(topic, at)| TopicPartitionOffset::new(Arc::clone(topic), *at, 0));
     let queues = reader.add(&places.collect::<Vec<_>>()).unwrap();
     let (mut batch, mut found) = (Batch::new(64), [0; 3]);
     for (at, queue) in queues.iter().enumerate() {

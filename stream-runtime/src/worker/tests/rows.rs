@@ -77,9 +77,9 @@ fn texts(properties: &Properties, topic: &str) -> Vec<(String, Vec<u8>)> {
     let partitions: Vec<_> = (0..count).map(|p| (Arc::clone(&topic), p)).collect();
     let ends = admin.ends(&partitions).unwrap();
     let reader = Reader::new(properties, "texts", Isolation::Committed, &Wake::new()).unwrap();
-    let places: Vec<Place> = partitions
+    let places: Vec<TopicPartitionOffset> = partitions
         .iter()
-        .map(|(t, p)| Place::new(Arc::clone(t), *p, 0))
+        .map(|(t, p)| TopicPartitionOffset::new(Arc::clone(t), *p, 0))
         .collect();
     let queues = reader.add(&places).unwrap();
     let (mut batch, mut found, start) = (Batch::new(256), Vec::new(), Instant::now());

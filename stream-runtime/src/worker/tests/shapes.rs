@@ -268,7 +268,9 @@ impl Bed {
             &Wake::new(),
         )
         .unwrap();
-        let queues = reader.add(&[Place::new(place.0, 0, 0)]).unwrap();
+        let queues = reader
+            .add(&[TopicPartitionOffset::new(place.0, 0, 0)])
+            .unwrap();
         let (mut batch, mut at, mut mark) = (Batch::new(256), 0, None);
         let start = Instant::now();
         while at < end {
