@@ -7,17 +7,18 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::add_partitions_to_txn_response::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
 };
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use kafka_protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
 use kafka_protocol::messages::{
     AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ApiKey,
-    EndTxnResponse, FindCoordinatorResponse, HeartbeatResponse, InitProducerIdResponse,
-    JoinGroupResponse, OffsetFetchRequest, OffsetFetchResponse, RequestHeader, SyncGroupResponse,
-    TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    BrokerId, EndTxnResponse, FindCoordinatorResponse, HeartbeatResponse, InitProducerIdResponse,
+    JoinGroupResponse, MetadataRequest, MetadataResponse, OffsetFetchRequest, OffsetFetchResponse,
+    RequestHeader, SyncGroupResponse, TopicName, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -216,6 +217,10 @@ impl Answer {
             ApiKey::JoinGroup => self.with(&JoinGroupResponse::default().with_error_code(error)),
             ApiKey::SyncGroup => self.with(&SyncGroupResponse::default().with_error_code(error)),
             ApiKey::Heartbeat => self.with(&HeartbeatResponse::default().with_error_code(error)),
+            ApiKey::Metadata => {
+                let request = MetadataRequest::decode(&mut body, version)?;
+                self.with(&no_brokers(&request, error))
+            }
             ApiKey::AddPartitionsToTxn => {
                 let request = AddPartitionsToTxnRequest::decode(&mut body, version)?;
                 self.with(&add_partitions(&request, error))
@@ -241,6 +246,22 @@ impl Answer {
         response.encode(&mut out, self.version)?;
         Ok(out.to_vec())
     }
+}
+
+/// What a node says that has just started, and knows of no other yet nor of itself: topics, and no broker.
+fn no_brokers(request: &MetadataRequest, error: i16) -> MetadataResponse {
+    let asked = request.topics.iter().flatten();
+    let topic = MetadataResponseTopic::default().with_error_code(error);
+    let mut topics: Vec<_> = asked
+        .map(|asked| topic.clone().with_name(asked.name.clone()))
+        .collect();
+    if topics.is_empty() {
+        let some = TopicName(StrBytes::from_static_str("some"));
+        topics.push(topic.with_name(Some(some)));
+    }
+    MetadataResponse::default()
+        .with_controller_id(BrokerId(-1))
+        .with_topics(topics)
 }
 
 fn add_partitions(request: &AddPartitionsToTxnRequest, error: i16) -> AddPartitionsToTxnResponse {

@@ -132,6 +132,7 @@ impl Admin {
         let until = Instant::now() + self.timeout;
         let mut slice = Duration::from_millis(500);
         loop {
+            self.revive();
             let left = until.saturating_duration_since(Instant::now());
             let asked = self.reader.fetch_metadata(topic, slice.min(left));
             for _ in 0..20 {
@@ -468,7 +469,17 @@ impl Admin {
             .collect())
     }
 
+    /// Both clients report to one place, and whichever has lost its brokers is given them again.
+    fn revive(&self) {
+        if self.reader.context().0.must_revive() {
+            let bootstrap = self.properties.bootstrap().unwrap_or_default();
+            ffi::add_brokers(self.reader.client(), bootstrap);
+            ffi::add_brokers(self.admin.inner(), bootstrap);
+        }
+    }
+
     fn explain(&self, fault: Fault) -> Fault {
+        self.revive();
         for _ in 0..20 {
             let _ = self.reader.poll(Duration::ZERO);
         }

@@ -1,11 +1,14 @@
 //! What librdkafka says, through `tracing`.
 
 use std::sync::MutexGuard;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use super::ffi;
 use crate::error::quiet;
 use crate::sync::Mutex;
 
@@ -96,15 +99,30 @@ fn say(line: &str) {
     }
 }
 
+/// When, after a client has said last that all of its brokers are down, it is given the bootstrap servers again.
+///
+/// A node that has just started may answer a question for metadata with topics and without any broker. librdkafka (2.10
+/// to 2.13 at least, its issue 5301) then lets all of its brokers go and, where its threads meet unluckily, looks for
+/// none any more, without another error. In an ordinary outage it says again and again that all are down.
+const REVIVALS: [Duration; 3] = [
+    Duration::from_secs(3),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+];
+
 /// Logs for one client, and remembers why it cannot reach the broker.
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
+    /// A revival may be due.
+    down: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     trouble: Option<(Instant, Code, String)>,
+    /// When all brokers were said to be down last, and revivals since then.
+    down: Option<(Instant, usize)>,
 }
 
 impl Reporter {
@@ -137,6 +155,8 @@ impl Reporter {
         }
         // Each of them was said, and a client that is asked rarely tells of it when they are back.
         if error.rdkafka_error_code() == Some(Code::AllBrokersDown) {
+            self.lock().down = Some((Instant::now(), 0));
+            self.down.store(true, Ordering::Relaxed);
             tracing::debug!(target: "stream_runtime::kafka", "{reason}");
             return;
         }
@@ -148,6 +168,36 @@ impl Reporter {
         let state = self.lock();
         let (at, code, reason) = state.trouble.as_ref()?;
         (at.elapsed() < TROUBLE).then(|| (*code, reason.clone()))
+    }
+
+    /// Gives the client its bootstrap servers again when that is due; to be called with each poll. A client that has not
+    /// lost them does not mind.
+    pub(super) fn revive<C: ClientContext>(&self, client: &Client<C>, bootstrap: &str) {
+        if self.must_revive() {
+            tracing::debug!(target: "stream_runtime::kafka", "all brokers have been down; looking for {bootstrap} again");
+            ffi::add_brokers(client, bootstrap);
+        }
+    }
+
+    /// The same for several clients that report to one place: whether each is to be given its servers now.
+    pub(super) fn must_revive(&self) -> bool {
+        self.down.load(Ordering::Relaxed) && self.is_revival_due(Instant::now())
+    }
+
+    fn is_revival_due(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        let Some((at, revivals)) = &mut state.down else {
+            return false;
+        };
+        if now.duration_since(*at) < REVIVALS[*revivals] {
+            return false;
+        }
+        *revivals += 1;
+        if *revivals == REVIVALS.len() {
+            state.down = None;
+            self.down.store(false, Ordering::Relaxed);
+        }
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -184,6 +234,21 @@ fn kind_of(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_that_says_nothing_more_of_its_brokers_is_revived_three_times() {
+        let reporter = Reporter::default();
+        let begin = Instant::now();
+        let due = |second| reporter.is_revival_due(begin + Duration::from_secs(second));
+        assert!(!due(60), "its brokers have not been down");
+        let all_down = KafkaError::Global(Code::AllBrokersDown);
+        reporter.error(&all_down, "3/3 brokers are down");
+        let at = [2, 5, 6, 12, 13, 29, 32, 33, 100].map(due);
+        let expected = [false, true, false, true, false, false, true, false, false];
+        assert_eq!(at, expected);
+        reporter.error(&all_down, "3/3 brokers are down");
+        assert!(!due(2), "librdkafka looks itself");
+    }
 
     const LOG: &str = "[thrd:127.0.0.1:9092/1]: 127.0.0.1:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)";
     const EVENT: &str = "127.0.0.1:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 17ms in state CONNECT, 3 identical error(s) suppressed)";

@@ -16,12 +16,22 @@ use std::ptr;
 use std::sync::Arc;
 
 use rdkafka::TopicPartitionList;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka_sys as sys;
 
 use super::Wake;
+
+/// Tells a client of brokers, as `host:port` with commas between them; it keeps those that it has.
+pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, brokers: &str) {
+    let Ok(brokers) = CString::new(brokers) else {
+        return;
+    };
+    // SAFETY: the client lives as long as the borrow, and librdkafka copies the list.
+    unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) };
+}
 
 /// Room for the pointers of one batch; made once, used for every queue of a thread.
 pub(crate) struct Batch {

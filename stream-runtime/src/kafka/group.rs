@@ -55,6 +55,7 @@ pub(crate) struct GroupConsumer {
     events: EventQueue<Wake>,
     consumer: Arc<BaseConsumer<GroupContext>>,
     wake: Wake,
+    bootstrap: String,
 }
 
 /// Asks whether the member is one still; may be used from another thread, because a broker in trouble lets the call
@@ -152,6 +153,7 @@ impl GroupConsumer {
             events,
             consumer,
             wake: wake.clone(),
+            bootstrap: properties.bootstrap().unwrap_or_default().to_owned(),
         })
     }
 
@@ -169,6 +171,8 @@ impl GroupConsumer {
 
     /// Serves librdkafka's events without waiting and appends what the group wants.
     pub(crate) fn events(&self, out: &mut Vec<GroupEvent>) {
+        let reporter = &self.consumer.context().reporter;
+        reporter.revive(self.consumer.client(), &self.bootstrap);
         // One poll serves one event. Always at least one: it also tells librdkafka that we are alive.
         for _ in 0..1000 {
             match self.consumer.poll(Duration::ZERO) {

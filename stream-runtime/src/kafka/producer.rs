@@ -240,13 +240,15 @@ fn say_lost(failure: &DeliveryFailure) {
 pub(super) struct DeliveryContext {
     reported: Mutex<Reported>,
     pub(super) reporter: Reporter,
+    bootstrap: String,
 }
 
 impl DeliveryContext {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(properties: &Properties) -> Self {
         Self {
             reported: Mutex::default(),
             reporter: Reporter::default(),
+            bootstrap: properties.bootstrap().unwrap_or_default().to_owned(),
         }
     }
 
@@ -422,6 +424,10 @@ impl Line {
 
     /// Serves the delivery reports that have come.
     pub(super) fn serve(&self) {
+        let context = self.producer.context();
+        context
+            .reporter
+            .revive(self.producer.client(), &context.bootstrap);
         // A poll serves one event.
         self.producer.poll(Duration::ZERO);
         while self.reports.has_events() {
@@ -484,7 +490,7 @@ impl Sender {
     fn of(role: Role<'_>, properties: &Properties) -> Result<Self, Fault> {
         let producer = role
             .config(properties)
-            .create_with_context(DeliveryContext::new())
+            .create_with_context(DeliveryContext::new(properties))
             .map_err(|error| properties.explain(Fault::of("make a producer", &error)))?;
         Ok(Self {
             line: Arc::new(Line::new(producer)?),

@@ -18,11 +18,12 @@ use super::{Fault, Isolation, PartitionQueue, Properties, TopicPartitionOffset, 
 /// Reads the partitions it is given. With every change of them librdkafka reads the others again from
 /// where they were added: add all at once, and drop the reader when all are done.
 pub(crate) struct Reader {
-    consumer: Arc<BaseConsumer<ReaderContext>>,
+    pub(super) consumer: Arc<BaseConsumer<ReaderContext>>,
     wake: Wake,
+    bootstrap: String,
 }
 
-struct ReaderContext(Reporter);
+pub(super) struct ReaderContext(Reporter);
 
 impl ClientContext for ReaderContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -61,6 +62,7 @@ impl Reader {
         Ok(Self {
             consumer: Arc::new(consumer),
             wake: wake.clone(),
+            bootstrap: properties.bootstrap().unwrap_or_default().to_owned(),
         })
     }
 
@@ -80,6 +82,8 @@ impl Reader {
 
     /// Serves librdkafka's events; call it now and then.
     pub(crate) fn serve(&self) -> Result<(), Fault> {
+        let reporter = &self.consumer.context().0;
+        reporter.revive(self.consumer.client(), &self.bootstrap);
         match self.consumer.poll(Duration::ZERO) {
             Some(Err(error)) => Err(Fault::of("read", &error)),
             _ => Ok(()),

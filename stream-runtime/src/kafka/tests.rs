@@ -101,6 +101,36 @@ fn drain(serve: impl Fn(), queue: &PartitionQueue, wanted: usize) -> (Vec<Seen>,
     (seen, end)
 }
 
+#[test]
+fn a_client_whose_brokers_are_gone_reads_on_when_it_is_told_of_some() {
+    use rdkafka::consumer::Consumer;
+    let properties = broker();
+    let topic = topic(&properties, "revived", 1);
+    let sender = Sender::new(&properties).unwrap();
+    sender.send(record(&topic, 0, b"k", Some(b"v"))).unwrap();
+    sender.flush(Duration::from_secs(10)).unwrap();
+    // Nobody listens on a port that was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = Properties::broker(&free.local_addr().unwrap().to_string());
+    drop(free);
+    let reader = Reader::new(&nobody, "readers", Isolation::Committed, &Wake::new()).unwrap();
+    let queues = reader
+        .add(&[TopicPartitionOffset::new(Arc::clone(&topic), 0, 0)])
+        .unwrap();
+    let start = Instant::now();
+    while reader.trouble().is_none() {
+        assert!(minute(start.elapsed()), "it says nothing");
+        let _ = reader.serve();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    ffi::add_brokers(
+        reader.consumer.client(),
+        properties.bootstrap().unwrap_or_default(),
+    );
+    let (seen, _) = drain(|| drop(reader.serve()), &queues[0], 1);
+    assert_eq!(seen.len(), 1);
+}
+
 /// Slow machines take more than one try.
 fn minute(spent: Duration) -> bool {
     spent < Duration::from_secs(60)

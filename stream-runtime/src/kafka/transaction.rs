@@ -35,7 +35,7 @@ impl TransactionalProducer {
     pub(crate) fn new(properties: &Properties, id: &str) -> Result<Self, Fault> {
         let producer = Role::Transactional { id }
             .config(properties)
-            .create_with_context(DeliveryContext::new())
+            .create_with_context(DeliveryContext::new(properties))
             .map_err(|error| {
                 properties.explain(Fault::of("make a transactional producer", &error))
             })?;

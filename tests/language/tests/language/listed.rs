@@ -81,7 +81,7 @@ fn an_app_is_what_it_lists() {
     let profiles = &workspace[workspace.find("[profile").unwrap()..];
     let package = format!(
         "[workspace]\n[package]\nname = \"listed\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
-         [dependencies]\nstream-runtime = {{ path = {:?}, default-features = false }}\n{profiles}",
+         [dependencies]\nstream-runtime = {{ path = {:?}, default-features = false, features = [\"cli\"] }}\n{profiles}",
         root.join("stream-runtime")
     );
     fs::create_dir(dir.path().join("src")).unwrap();

@@ -395,3 +395,29 @@ fn a_transaction_that_a_killed_worker_left_open_is_ended_on_apache_kafka() {
         a_transaction_that_a_killed_worker_left_open_is_ended(&broker);
     }
 }
+
+/// Found by a verifier's `tail` on three nodes: a node that has just started may answer that there are topics and no
+/// brokers. librdkafka then lets all of its brokers go, and looks for none any more.
+#[test]
+fn clients_that_were_told_of_no_broker_come_back() {
+    const LEADER_NOT_AVAILABLE: i16 = 5;
+    let broker = Broker::embedded();
+    let trial = Trial::new(&broker);
+    let often = ["--kafka", "topic.metadata.refresh.interval.ms=300"];
+    let command = [&["tail", INPUT, "--from-beginning", "--raw"][..], &often].concat();
+    let mut tail = trial.app.start(&command);
+    let mut worker = trial.worker(&format!(
+        "{PATIENT}topic.metadata.refresh.interval.ms=300\n"
+    ));
+    trial.progress().wait_for_more();
+    let lasts = Duration::from_secs(2);
+    trial.refuse(&[ApiKey::Metadata], LEADER_NOT_AVAILABLE, lasts);
+    trial.progress().wait_for_more();
+    assert!(worker.ended().is_none(), "{}", worker.output());
+    let shown = |tail: &Leashed| tail.stdout().lines().count();
+    let before = shown(&tail);
+    wait_until("the tail goes on", MINUTE, || shown(&tail) > before);
+    assert!(tail.ended().is_none(), "{}", tail.output());
+    drop(tail);
+    trial.finish(worker);
+}
