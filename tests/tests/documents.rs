@@ -201,7 +201,7 @@ fn guarantees() -> Vec<(String, String)> {
     lines.map(split).collect()
 }
 
-/// Adds the comments of a directory's tests that quote a guarantee: `// G3: ..`, in the line above a test.
+/// Adds the comments of a directory's tests that quote a guarantee: `// G3: ..`, in the lines above a test.
 fn quoted(dir: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -212,11 +212,16 @@ fn quoted(dir: &Path, found: &mut Vec<String>) {
             let mut lines = text.lines().map(str::trim).peekable();
             while let Some(line) = lines.next() {
                 let quote = line.strip_prefix("// ").filter(|it| it.starts_with('G'));
+                let Some(quote) = quote else {
+                    continue;
+                };
+                let mut quote = quote.to_owned();
+                while let Some(more) = lines.next_if(|line| line.starts_with("// ")) {
+                    quote.push_str(more.trim_start_matches('/'));
+                }
                 let next = lines.peek().copied().unwrap_or_default();
-                if let Some(quote) = quote
-                    && (next.starts_with("#[test") || next.starts_with("///"))
-                {
-                    found.push(quote.to_owned());
+                if next.starts_with("#[test") || next.starts_with("///") {
+                    found.push(quote);
                 }
             }
         }

@@ -170,8 +170,8 @@ impl Reporter {
         (at.elapsed() < TROUBLE).then(|| (*code, reason.clone()))
     }
 
-    /// Gives the client its bootstrap servers again when that is due; to be called with each poll. A client that has not
-    /// lost them does not mind.
+    /// Gives the client its bootstrap servers again when that is due; to be called with each poll. A client that has
+    /// them still does not mind.
     pub(super) fn revive<C: ClientContext>(&self, client: &Client<C>, bootstrap: &str) {
         if self.must_revive() {
             tracing::debug!(target: "stream_runtime::kafka", "all brokers have been down; looking for {bootstrap} again");
