@@ -28,6 +28,6 @@ pub(crate) fn set(properties: &mut Properties, name: &str, value: &str, by: &str
     if let Some(notice) = properties.set_at(name, value, by).map_err(wrong)? {
         tracing::warn!("{by}: {notice}");
     }
-    // What came before was right, so a mistake is this one's.
+    // The settings before this one were checked already.
     properties.check().map_err(wrong)
 }

@@ -1,4 +1,4 @@
-//! How a command ends, or a worker that does not start, when it does not end well.
+//! The end of a command, or of a start, that did not go well.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::error::{Error, Kind};
 use crate::kafka::{Fault, FaultKind};
 
-/// What went wrong, what to do next, and the exit code that says so.
+/// Error of a command: what went wrong, what to do next, and the exit code.
 #[derive(Debug)]
 pub(crate) struct CliError {
     text: String,
@@ -65,7 +65,7 @@ impl CliError {
         ExitCode::from(self.code)
     }
 
-    /// Whether there is anything to print.
+    /// Returns `true` if there is nothing to print.
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
     }
@@ -91,7 +91,7 @@ impl fmt::Display for CliError {
     }
 }
 
-/// What a command returns.
+/// Result of a command.
 pub(crate) type CliResult<T = ()> = Result<T, CliError>;
 
 impl From<Fault> for CliError {

@@ -92,7 +92,7 @@ pub(crate) enum On {
     Named,
 }
 
-/// What came of the comparison at a worker's start.
+/// Outcome of the comparison at a worker's start.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
     /// A person kept a plan, and it fits.
@@ -111,7 +111,7 @@ impl Guard {
     }
 }
 
-/// What a worker does at its start: compares with the file, or, on the development broker, with what is kept beside the
+/// Compares the plan at a worker's start: with the file, or, on the development broker, with what is kept beside the
 /// state.
 pub(crate) fn at_start(
     app: &App,
