@@ -1,7 +1,7 @@
 //! The settings of the Kafka client that the code names.
 
-use super::App;
 use super::ending::{CliError, CliResult};
+use super::{App, check_instance_id};
 use crate::kafka::Properties;
 
 impl App {
@@ -30,4 +30,13 @@ pub(crate) fn set(properties: &mut Properties, name: &str, value: &str, by: &str
     }
     // The settings before this one were checked already.
     properties.check().map_err(wrong)
+}
+
+/// Checks the `group.instance.id` among the settings, which is the worker's instance id.
+pub(crate) fn check_instance(properties: &Properties) -> CliResult {
+    let Some(id) = properties.instance_id() else {
+        return Ok(());
+    };
+    let told = || properties.told("group.instance.id");
+    check_instance_id(id).map_err(|error| CliError::usage(format!("{}: {error}", told())))
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::runtime::Handle;
 
+#[cfg(not(feature = "cli"))]
+use super::client_settings;
 use super::ending::{CliError, CliResult};
 use super::local_broker::{BrokerDir, Joined};
 use super::plan_lock::{self, Guard, On};
@@ -173,6 +175,7 @@ impl App {
         }
         let data_dir = PathBuf::from(DATA_DIR);
         let configured = self.client_settings().map_err(CliError::into_error)?;
+        client_settings::check_instance(&configured).map_err(CliError::into_error)?;
         let guard = guard(&self, Path::new(PLAN_LOCK), &configured, &data_dir);
         let worker = InProcess {
             states: self.all_states().make().await?,

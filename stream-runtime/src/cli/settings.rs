@@ -5,8 +5,8 @@ use clap::parser::ValueSource;
 
 use super::args::Global;
 use super::error::{CliError, CliResult};
-use crate::app::client_settings::set;
-use crate::app::{App, check_instance_id};
+use crate::app::App;
+use crate::app::client_settings::{check_instance, set};
 use crate::kafka::Properties;
 
 /// The client's settings; without bootstrap servers when no broker is named anywhere.
@@ -38,10 +38,7 @@ pub(super) fn properties(
     {
         properties.set_broker(broker);
     }
-    if let Some(id) = properties.instance_id() {
-        let told = || properties.told("group.instance.id");
-        check_instance_id(id).map_err(|error| CliError::usage(format!("{}: {error}", told())))?;
-    }
+    check_instance(&properties)?;
     Ok(properties)
 }
 
