@@ -357,7 +357,7 @@ impl<S: TableSpec> TablePartition for AlignedTable<S> {
         rows.committed();
         let mut closing = self.closing.borrow_mut();
         if rows.trim() {
-            closing.restart();
+            closing.reread();
         }
         if closing.moved {
             closing.committed = closing.cursor.clone();
@@ -381,7 +381,7 @@ impl<S: TableSpec> TablePartition for AlignedTable<S> {
 
     fn stored(&self, round: u64) {
         self.rows.borrow_mut().stored(round);
-        self.closing.borrow_mut().restart();
+        self.closing.borrow_mut().reread();
     }
 
     fn idle_target(&self, wall: i64) -> Option<i64> {

@@ -1,8 +1,9 @@
 //! Rows whose window is over, dispatched in the order of `(end, key)`, and the cursor behind them.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-use super::entry::Value;
+use super::entry::{OnDisk, Value};
 use super::layout;
 use super::row::RowSpec;
 use super::row_cache::{NO_DISK, RowCache};
@@ -12,15 +13,28 @@ use crate::store::Tree;
 
 /// Rows read from the store at a time.
 const CHUNK: usize = 4096;
+/// Bytes of rows read from the store at a time, about.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A cached row: its slot, and which of the rows that one after the other have been in that slot.
+#[derive(Clone, Copy)]
+struct Cached {
+    slot: u32,
+    uses: u16,
+}
 
 /// The closing of one partition's windows.
+///
+/// The rows of the window that is being closed come from the cache and from the store. Those in the cache are sorted
+/// once; the store's come in order, a chunk at a time, and are merged with them.
 pub(super) struct Closing<S: RowSpec> {
     /// The window that is being closed.
     end: i64,
-    /// Its next rows in order.
-    queue: VecDeque<u32>,
-    /// Whether the queue holds all that is left of the window.
-    whole: bool,
+    /// Its next rows in the cache, in order.
+    queue: VecDeque<Cached>,
+    /// Number of rows that were listed under the window when the queue was compared with them; `None`: it has to be.
+    listed: Option<usize>,
+    chunk: Chunk<S::Key>,
     active: bool,
     /// The last row that closed: end and key.
     pub(super) cursor: Option<(i64, S::Key)>,
@@ -30,12 +44,32 @@ pub(super) struct Closing<S: RowSpec> {
     pub(super) moved: bool,
 }
 
+/// The window's next rows in the store, keys and values in order, as of the last scan.
+struct Chunk<K> {
+    rows: VecDeque<(K, Vec<u8>)>,
+    /// The last key that was scanned; `None`: the scan begins behind the cursor.
+    after: Option<K>,
+    /// Whether the store has no more of the window.
+    whole: bool,
+}
+
+impl<K> Default for Chunk<K> {
+    fn default() -> Self {
+        Chunk {
+            rows: VecDeque::new(),
+            after: None,
+            whole: false,
+        }
+    }
+}
+
 impl<S: RowSpec> Default for Closing<S> {
     fn default() -> Self {
         Closing {
             end: 0,
             queue: VecDeque::new(),
-            whole: false,
+            listed: None,
+            chunk: Chunk::default(),
             active: false,
             cursor: None,
             committed: None,
@@ -45,10 +79,17 @@ impl<S: RowSpec> Default for Closing<S> {
 }
 
 impl<S: RowSpec> Closing<S> {
-    /// Forgets the queue; it is gathered again behind the cursor.
+    /// Forgets where it is; it begins again behind the cursor.
     pub(super) fn restart(&mut self) {
         self.queue.clear();
+        self.reread();
         self.active = false;
+    }
+
+    /// Forgets what was read: the store has other rows now, and the cache may have let some go.
+    pub(super) fn reread(&mut self) {
+        self.listed = None;
+        self.chunk = Chunk::default();
     }
 
     /// End of the first open window.
@@ -75,40 +116,35 @@ impl<S: RowSpec> Closing<S> {
                 if end.saturating_add(S::DESCRIPTOR.grace) > stream_time {
                     return Ok(None);
                 }
+                self.restart();
                 self.end = end;
                 self.active = true;
-                self.gather(rows)?;
             }
-            while let Some(&at) = self.queue.front() {
-                rows.load(at)?;
-                let slot = &rows.slots[at as usize];
-                let passed = self
-                    .cursor
-                    .as_ref()
-                    .is_some_and(|(end, key)| (slot.end, &slot.key) <= (*end, key));
-                if matches!(slot.value, Value::Here(_)) && !passed {
-                    return Ok(Some(at));
-                }
-                if passed && matches!(slot.value, Value::Here(_)) {
-                    self.drop_or_keep(rows, at);
-                }
-                self.queue.pop_front();
-            }
-            if self.whole {
+            self.fill(rows)?;
+            let Some(&Cached { slot: at, .. }) = self.queue.front() else {
                 self.finish_window(rows)?;
-            } else {
-                self.gather(rows)?;
+                continue;
+            };
+            rows.load(at)?;
+            let slot = &rows.slots[at as usize];
+            let is_here = matches!(slot.value, Value::Here(_));
+            let passed = !self.is_behind_cursor(&slot.key);
+            if is_here && !passed {
+                return Ok(Some(at));
             }
+            if is_here {
+                self.drop_or_keep(rows, at);
+            }
+            self.queue.pop_front();
         }
     }
 
-    /// The row in flight is closed: the cursor moves over it. It need not be at the head of the queue any more, which a
-    /// round of the store empties at any time.
+    /// The row in flight is closed: the cursor moves over it. It need not be at the head of the queue any more.
     pub(super) fn close_head(&mut self, rows: &mut RowCache<S>) {
         let Some(at) = rows.hand.take() else {
             return;
         };
-        if self.queue.front() == Some(&at) {
+        if self.queue.front().is_some_and(|row| row.slot == at) {
             self.queue.pop_front();
         }
         let slot = &rows.slots[at as usize];
@@ -127,78 +163,143 @@ impl<S: RowSpec> Closing<S> {
         }
     }
 
-    /// Fills the queue with the next rows of the window, from cache and store.
-    fn gather(&mut self, rows: &mut RowCache<S>) -> Result<(), Error> {
+    /// Whether a key of the window comes after the last row that closed.
+    fn is_behind_cursor(&self, key: &S::Key) -> bool {
+        let cursor = self.cursor.as_ref();
+        cursor.is_none_or(|(end, closed)| (self.end, key) > (*end, closed))
+    }
+
+    /// Makes the window's next row the first in the queue, wherever it is; the queue is empty when none is left.
+    fn fill(&mut self, rows: &mut RowCache<S>) -> Result<(), Error> {
+        let listed = rows.windows.open.get(&self.end).map_or(0, Vec::len);
+        match self.listed {
+            Some(known) if known == listed => {}
+            Some(known) if known < listed => self.insert(rows, known),
+            _ => self.compare(rows),
+        }
+        self.listed = Some(listed);
+        while self.queue.front().is_some_and(|row| !is_there(rows, *row)) {
+            self.queue.pop_front();
+        }
+        if self.chunk.rows.is_empty() && !self.chunk.whole {
+            self.scan(rows)?;
+        }
+        while let Some((key, _)) = self.chunk.rows.front() {
+            let first = self.queue.front();
+            match first.map(|row| rows.slots[row.slot as usize].key.cmp(key)) {
+                Some(Ordering::Less) => break,
+                // What is cached is as new, or newer.
+                Some(Ordering::Equal) => drop(self.chunk.rows.pop_front()),
+                Some(Ordering::Greater) | None => {
+                    if let Some((key, bytes)) = self.chunk.rows.pop_front() {
+                        let row = self.take_in(rows, key, &bytes)?;
+                        self.queue.push_front(row);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A row that was read from the store becomes a cached one.
+    fn take_in(
+        &mut self,
+        rows: &mut RowCache<S>,
+        key: S::Key,
+        bytes: &[u8],
+    ) -> Result<Cached, Error> {
+        let known = rows.cached();
+        let at = rows.place(self.end, key);
+        // What is in the queue is listed.
+        rows.windows.open.entry(self.end).or_default().push(at);
+        self.listed = self.listed.map(|listed| listed + 1);
+        if rows.cached() > known {
+            rows.read_in(at, bytes)?;
+        }
+        Ok(cached(rows, at))
+    }
+
+    /// Whether a slot has a row of the window that may be left to close.
+    fn is_left(&self, rows: &RowCache<S>, at: u32) -> bool {
+        let slot = &rows.slots[at as usize];
+        let is_of_window = slot.live && slot.end == self.end;
+        let is_here = is_of_window && !matches!(slot.value, Value::Absent);
+        // Of rows that are kept those that have closed are here too.
+        is_here && (S::DESCRIPTOR.retention == 0 || self.is_behind_cursor(&slot.key))
+    }
+
+    /// Compares the queue with the cached rows of the window. As long as none has come, only those go out that went.
+    fn compare(&mut self, rows: &RowCache<S>) {
+        let listed = rows.windows.open.get(&self.end).into_iter().flatten();
+        let listed = listed.copied().filter(|&at| self.is_left(rows, at));
+        let mut left: Vec<u32> = listed.collect();
+        let mut queue = std::mem::take(&mut self.queue);
+        queue.retain(|row| is_there(rows, *row) && self.is_left(rows, row.slot));
+        // What is in the queue is listed: as many are the same.
+        if queue.len() != left.len() {
+            let key = |at: u32| &rows.slots[at as usize].key;
+            left.sort_unstable_by(|&a, &b| key(a).cmp(key(b)));
+            left.dedup();
+            queue = left.into_iter().map(|at| cached(rows, at)).collect();
+        }
+        self.queue = queue;
+    }
+
+    /// Puts rows into the queue that were listed under the window since: those from `known` on.
+    fn insert(&mut self, rows: &RowCache<S>, known: usize) {
+        let is_on_disk = rows.is_open_on_disk(self.end);
+        let listed = rows.windows.open.get(&self.end).into_iter().flatten();
+        let new = listed.copied().skip(known).filter(|&at| {
+            // What somebody has looked up in the store comes with the next scans.
+            let comes = is_on_disk && matches!(rows.slots[at as usize].below, OnDisk::Stored);
+            !comes && self.is_left(rows, at)
+        });
+        let new: Vec<u32> = new.collect();
+        if new.is_empty() {
+            return;
+        }
+        self.queue.retain(|row| is_there(rows, *row));
+        for at in new {
+            let key = &rows.slots[at as usize].key;
+            let place = |row: &Cached| rows.slots[row.slot as usize].key.cmp(key);
+            if let Err(place) = self.queue.binary_search_by(place) {
+                self.queue.insert(place, cached(rows, at));
+            }
+        }
+    }
+
+    /// Reads the window's next rows from the store.
+    fn scan(&mut self, rows: &mut RowCache<S>) -> Result<(), Error> {
         let end = self.end;
-        let mut upto = None;
-        self.whole = true;
-        if rows.windows.disk.0 <= end && end <= rows.windows.disk.1 {
-            let (mut from, mut to) = (Vec::new(), Vec::new());
-            match &self.cursor {
-                Some((e, key)) if *e == end => {
-                    layout::push(true, end, key, &mut from);
-                    from.push(0);
-                }
-                _ => layout::push_end(end, &mut from),
+        let Some(tree) = rows.tree.clone().filter(|_| rows.is_open_on_disk(end)) else {
+            self.chunk.whole = true;
+            return Ok(());
+        };
+        let (mut from, mut to) = (Vec::new(), Vec::new());
+        let cursor = self.cursor.as_ref().filter(|(closed, _)| *closed == end);
+        match self.chunk.after.as_ref().or(cursor.map(|(_, key)| key)) {
+            Some(key) => {
+                layout::push(true, end, key, &mut from);
+                from.push(0);
             }
-            layout::push_end(end.saturating_add(1), &mut to);
-            let found: Vec<(Vec<u8>, Vec<u8>)> = match &rows.tree {
-                Some(tree) => tree
-                    .scan(&from, Some(&to))
-                    .take(CHUNK)
-                    .collect::<Result<_, _>>()
-                    .map_err(Error::from)?,
-                None => Vec::new(),
+            None => layout::push_end(end, &mut from),
+        }
+        layout::push_end(end.saturating_add(1), &mut to);
+        let mut bytes = 0;
+        let mut found = tree.scan(&from, Some(&to));
+        while self.chunk.rows.len() < CHUNK && bytes < CHUNK_BYTES {
+            let Some(row) = found.next() else {
+                self.chunk.whole = true;
+                break;
             };
-            self.whole = found.len() < CHUNK;
-            for (layout_key, _) in &found {
-                let (_, key) = layout::parse::<S::Key>(true, layout_key, S::DESCRIPTOR.name)?;
-                let known = rows.cached();
-                let at = rows.place(end, key);
-                if rows.cached() > known {
-                    rows.windows.open.entry(end).or_default().push(at);
-                }
-            }
-            if !self.whole {
-                upto = found
-                    .last()
-                    .map(|(k, _)| layout::parse::<S::Key>(true, k, S::DESCRIPTOR.name))
-                    .transpose()?
-                    .map(|(_, k)| k);
-            }
+            let (layout_key, value) = row?;
+            bytes += layout_key.len() + value.len();
+            let (_, key) = layout::parse::<S::Key>(true, &layout_key, S::DESCRIPTOR.name)?;
+            self.chunk.rows.push_back((key, value));
         }
-        let slots = &rows.slots;
-        let mut list: Vec<u32> = rows
-            .windows
-            .open
-            .get(&end)
-            .map(|list| {
-                list.iter()
-                    .copied()
-                    .filter(|&at| slots[at as usize].live && slots[at as usize].end == end)
-                    .collect()
-            })
-            .unwrap_or_default();
-        if let Some((e, key)) = &self.cursor
-            && *e == end
-            && S::DESCRIPTOR.retention > 0
-        {
-            list.retain(|&at| slots[at as usize].key > *key);
-        }
-        if let Some(last) = &upto {
-            list.retain(|&at| slots[at as usize].key <= *last);
-        }
-        list.sort_unstable_by(|&a, &b| slots[a as usize].key.cmp(&slots[b as usize].key));
-        list.dedup();
-        list.retain(|&at| !matches!(slots[at as usize].value, Value::Absent));
-        self.queue = list.into();
-        if self.queue.is_empty() && !self.whole {
-            // Every row of the chunk is already gone; step over it.
-            if let Some(key) = upto {
-                self.cursor = Some((end, key));
-                self.moved = true;
-            }
-        }
+        rows.weigh(self.chunk.rows.len(), bytes);
+        self.chunk.after = self.chunk.rows.back().map(|(key, _)| key.clone());
         Ok(())
     }
 
@@ -214,6 +315,20 @@ impl<S: RowSpec> Closing<S> {
         }
         Ok(())
     }
+}
+
+/// A row that is in the cache now.
+fn cached<S: RowSpec>(rows: &RowCache<S>, slot: u32) -> Cached {
+    Cached {
+        slot,
+        uses: rows.slots[slot as usize].uses,
+    }
+}
+
+/// Whether the cache has still that row in its slot.
+fn is_there<S: RowSpec>(rows: &RowCache<S>, row: Cached) -> bool {
+    let slot = &rows.slots[row.slot as usize];
+    slot.live && slot.uses == row.uses
 }
 
 /// The span of window ends that the store holds from `from` on; plain tables: everything or nothing.

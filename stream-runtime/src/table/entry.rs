@@ -51,6 +51,8 @@ pub(super) struct Entry<K, V> {
     pub(super) live: bool,
     /// In the list of rows that await the store.
     pub(super) listed: bool,
+    /// Counts the rows that have been in this slot one after the other.
+    pub(super) uses: u16,
     pub(super) below: OnDisk,
     /// Stream time of the last change; only tables with a `ttl` know it.
     pub(super) changed: i64,

@@ -106,7 +106,7 @@ impl<S: TableSpec> AlignedTable<S> {
             let size = S::DESCRIPTOR.window.map_or(0, |window| window.size());
             taken(end - size, end, row);
             // Its place may soon be another row's.
-            self.closing.borrow_mut().restart();
+            self.closing.borrow_mut().reread();
         }
         Ok(())
     }

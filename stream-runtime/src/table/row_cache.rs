@@ -254,12 +254,14 @@ impl<S: RowSpec> RowCache<S> {
             listed: false,
             below,
             changed: NO_TIME,
+            uses: 0,
             hash: hash as u32,
             commit: 0,
         };
         let at = match self.slots.free.pop() {
             Some(at) => {
-                self.slots[at as usize] = slot;
+                let uses = self.slots[at as usize].uses.wrapping_add(1);
+                self.slots[at as usize] = Entry { uses, ..slot };
                 at
             }
             None => {
@@ -307,7 +309,7 @@ impl<S: RowSpec> RowCache<S> {
     }
 
     /// Whether a window that has not closed may have rows in the store that are not cached.
-    fn is_open_on_disk(&self, end: i64) -> bool {
+    pub(super) fn is_open_on_disk(&self, end: i64) -> bool {
         self.windows.disk.0 <= end && end <= self.windows.disk.1
     }
 
@@ -340,17 +342,23 @@ impl<S: RowSpec> RowCache<S> {
         };
         self.weigh(1, self.scratch.len() + bytes.len());
         let at = self.insert(hash, end, key, Value::Unloaded, OnDisk::Stored);
-        match Self::decode(&self.slots[at as usize].key, &bytes) {
-            Ok((value, changed)) => {
-                let slot = &mut self.slots[at as usize];
-                (slot.value, slot.changed) = (Value::Here(value), changed);
-            }
-            Err(problem) => self.set_aside(at, &bytes, problem)?,
-        }
+        self.read_in(at, &bytes)?;
         if S::ALIGNED {
             self.list_window(end, at);
         }
         Ok(Some(at))
+    }
+
+    /// Gives a slot the row that the store has of it.
+    pub(super) fn read_in(&mut self, at: u32, bytes: &[u8]) -> Result<(), Error> {
+        match Self::decode(&self.slots[at as usize].key, bytes) {
+            Ok((value, changed)) => {
+                let slot = &mut self.slots[at as usize];
+                (slot.value, slot.changed) = (Value::Here(value), changed);
+                Ok(())
+            }
+            Err(problem) => self.set_aside(at, bytes, problem),
+        }
     }
 
     /// Files a row read from disk under its window, closed or open.

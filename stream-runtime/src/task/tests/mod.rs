@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod calls;
+mod closings;
 mod driver;
 mod failures;
 mod graphs;
