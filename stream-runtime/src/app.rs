@@ -106,7 +106,7 @@ impl std::fmt::Debug for Login {
 }
 
 impl App {
-    /// An app of this name: letters, digits, `.`, `_` and `-`, at most 100.
+    /// Creates an app of this name: letters, digits, `.`, `_` and `-`, at most 100.
     ///
     /// ```
     /// # use stream_runtime::App;
@@ -147,7 +147,8 @@ impl App {
         }
     }
 
-    /// The Kafka broker, as `kafka://host:9092`; several are separated by commas. Default: the broker of the directory.
+    /// Sets the Kafka broker, as `kafka://host:9092`; several are separated by commas. Default: the broker of the
+    /// directory.
     ///
     /// ```
     /// # use stream_runtime::App;
@@ -159,7 +160,7 @@ impl App {
         self
     }
 
-    /// User and password over TLS (`SASL_SSL`, `PLAIN`), as Confluent Cloud wants it.
+    /// Sets user and password over TLS (`SASL_SSL`, `PLAIN`), as Confluent Cloud wants it.
     ///
     /// ```
     /// # use stream_runtime::App;
@@ -174,7 +175,7 @@ impl App {
         self
     }
 
-    /// A setting of the Kafka client by librdkafka's name, or Java's; a wrong one is an error at start.
+    /// Sets a setting of the Kafka client by librdkafka's name, or Java's; a wrong one is an error at start.
     ///
     /// ```
     /// # use stream_runtime::App;
@@ -186,7 +187,7 @@ impl App {
         self
     }
 
-    /// Partitions of topics the app creates, at least 1. Default: the broker's.
+    /// Sets the partitions of topics the app creates, at least 1. Default: the broker's.
     ///
     /// ```
     /// # use stream_runtime::App;
@@ -202,7 +203,7 @@ impl App {
         self
     }
 
-    /// Replicas of topics the app creates, at least 1. Default: the broker's.
+    /// Sets the replicas of topics the app creates, at least 1. Default: the broker's.
     ///
     /// ```
     /// # use stream_runtime::App;
@@ -218,7 +219,7 @@ impl App {
         self
     }
 
-    /// What is promised about every record. Default: [`ProcessingGuarantee::ExactlyOnce`].
+    /// Sets what is promised about every record. Default: [`ProcessingGuarantee::ExactlyOnce`].
     ///
     /// ```
     /// # use stream_runtime::{App, ProcessingGuarantee};
@@ -230,8 +231,8 @@ impl App {
         self
     }
 
-    /// The version of the app's state, at least 1, default 1. A version `n` above 1 starts again as `{name}-v{n}`: own
-    /// offsets, own tables, own topics.
+    /// Sets the version of the app's state, at least 1, default 1. A version `n` above 1 starts again as `{name}-v{n}`:
+    /// own offsets, own tables, own topics.
     ///
     /// ```
     /// # use stream_runtime::App;
@@ -247,7 +248,7 @@ impl App {
         self
     }
 
-    /// A shared resource, injected as `State<T>`. Of two of one type the later one holds, also over a `#[state]`.
+    /// Adds a shared resource, injected as `State<T>`. Of two of one type the later one holds, also over a `#[state]`.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -266,7 +267,7 @@ impl App {
         self
     }
 
-    /// Where a topic without committed offsets is read from. Default: [`Start::Earliest`].
+    /// Sets where a topic without committed offsets is read from. Default: [`Start::Earliest`].
     ///
     /// ```
     /// # use stream_runtime::{App, Start};
@@ -291,7 +292,7 @@ impl App {
         self
     }
 
-    /// What to do when records were deleted before they were read. Default: [`OnGap::Stop`].
+    /// Sets what to do when records were deleted before they were read. Default: [`OnGap::Stop`].
     ///
     /// ```
     /// # use stream_runtime::{App, OnGap};
@@ -303,7 +304,7 @@ impl App {
         self
     }
 
-    /// How far an event time may be ahead of the wall clock; beyond it the record is bad. Default: one hour.
+    /// Sets how far an event time may be ahead of the wall clock; beyond it the record is bad. Default: one hour.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -316,8 +317,8 @@ impl App {
         self
     }
 
-    /// How long a task with several topics waits for one that is at its end while others have records, so that what is
-    /// on its way is taken in the order of event times. Default: 0, which goes on at once.
+    /// Sets how long a task with several topics waits for one that is at its end while others have records, so that
+    /// what is on its way is taken in the order of event times. Default: 0, which goes on at once.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -330,8 +331,8 @@ impl App {
         self
     }
 
-    /// Time for which a partition of a topic that `group_by`, or a join's `on`, reads brings nothing before it no
-    /// longer holds back the time of those behind: stream time there is the smallest of all partitions that bring
+    /// Sets the time for which a partition of a topic that `group_by`, or a join's `on`, reads brings nothing before it
+    /// no longer holds back the time of those behind: stream time there is the smallest of all partitions that bring
     /// something. `Duration::MAX`: a partition always holds it back. Default: 1 s; in
     /// [`TestApp`](crate::testing::TestApp) 0.
     ///
@@ -346,10 +347,10 @@ impl App {
         self
     }
 
-    /// Time for which those behind `group_by`, or a join's `on`, wait for a partition of the source that has failed:
-    /// until then the windows there stay open rather than being wrong, and afterwards its records are late. A partition
-    /// that recovers, or tries an event again, is waited for without end. `Duration::MAX`: a failed one too. Default: 5
-    /// min.
+    /// Sets the time for which those behind `group_by`, or a join's `on`, wait for a partition of the source that has
+    /// failed: until then the windows there stay open rather than being wrong, and afterwards its records are late. A
+    /// partition that recovers, or tries an event again, is waited for without end. `Duration::MAX`: a failed one too.
+    /// Default: 5 min.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -384,7 +385,7 @@ impl App {
         (idle != Duration::MAX).then_some(idle)
     }
 
-    /// Time between two commits: results are seen that much later. Default: 100 ms.
+    /// Sets the time between two commits: results are seen that much later. Default: 100 ms.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -401,7 +402,7 @@ impl App {
         self
     }
 
-    /// How long agents may take to end when the worker stops. Default: 10 s.
+    /// Sets how long agents may take to end when the worker stops. Default: 10 s.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -435,7 +436,7 @@ impl App {
         self
     }
 
-    /// Only these agents: a tuple of the functions.
+    /// Narrows the app to these agents: a tuple of the functions.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -452,7 +453,7 @@ impl App {
         self
     }
 
-    /// The same as [`only`](App::only), for the list that [`agents!`](crate::agents) makes:
+    /// Does the same as [`only`](App::only), for the list that [`agents!`](crate::agents) makes:
     /// `App::agents(agents![collect, average])`.
     ///
     /// Without the default feature `inventory` there is no registry, and an app is what it lists: agents,
@@ -468,7 +469,7 @@ impl App {
         self.only(agents)
     }
 
-    /// Only agents, tables and topics declared in this module or below it: `App::scope(module_path!())`.
+    /// Narrows the app to agents, tables and topics declared in this module or below it: `App::scope(module_path!())`.
     ///
     /// ```
     /// # use stream_runtime::App;

@@ -212,7 +212,7 @@ impl From<KeyError> for Error {
 }
 
 impl KeyError {
-    /// Whether the record has no key at all.
+    /// Returns `true` if the record has no key at all.
     ///
     /// ```
     /// use stream_runtime::KeyError;
@@ -223,7 +223,7 @@ impl KeyError {
         self.0 == Kind::Missing
     }
 
-    /// The record has no key.
+    /// Creates the error of a record without a key.
     ///
     /// ```
     /// use stream_runtime::KeyError;
@@ -242,7 +242,7 @@ impl KeyError {
         Self(Kind::Length { name, want, got })
     }
 
-    /// The bytes are not the encoding of a key of this name.
+    /// Creates the error of bytes that are not a key of this name.
     ///
     /// ```
     /// use stream_runtime::KeyError;

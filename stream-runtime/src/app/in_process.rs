@@ -13,7 +13,7 @@ use super::{App, States, WorkerOptions, WorkerRuntime, not_together};
 use crate::error::{Error, Kind, counted};
 use crate::kafka::Properties;
 use crate::web::{Door, Server};
-use crate::worker::{Ended, Stop};
+use crate::worker::{Ended, ShutdownSignal};
 
 /// Where state lies unless it is said otherwise.
 #[cfg(not(feature = "cli"))]
@@ -42,7 +42,7 @@ impl InProcess {
     /// # Errors
     /// It cannot start, cannot go on, or a partition has stopped.
     pub(crate) async fn run(self) -> Result<(), Error> {
-        let stop = StopOnDrop(Stop::new());
+        let stop = StopOnDrop(ShutdownSignal::new());
         let (asked, runtime) = (stop.0.clone(), Handle::current());
         let running = tokio::task::spawn_blocking(move || self.work(&asked, &runtime));
         running.await.map_err(|error| {
@@ -54,7 +54,7 @@ impl InProcess {
     }
 
     /// Runs it on this thread.
-    fn work(self, asked: &Stop, runtime: &Handle) -> Result<(), Error> {
+    fn work(self, asked: &ShutdownSignal, runtime: &Handle) -> Result<(), Error> {
         let (app, data_dir) = (&self.app, &self.data_dir);
         let plan = app.plan().map_err(not_together)?;
         let broker = Broker::find(&self.configured, data_dir, self.broker_port)
@@ -79,7 +79,7 @@ impl InProcess {
 }
 
 /// Asks the worker to stop when what waits for it is dropped.
-struct StopOnDrop(Stop);
+struct StopOnDrop(ShutdownSignal);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {

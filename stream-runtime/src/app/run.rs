@@ -16,7 +16,7 @@ use crate::producer::Outlet;
 use crate::topology::{Plan, Problem, TopicDescriptor};
 use crate::web::Server;
 use crate::worker::{
-    Ended, OnForeignCommit, SOURCE_IDLE, Status, Stop, WorkerHandle, WorkerSettings,
+    Ended, OnForeignCommit, SOURCE_IDLE, ShutdownSignal, Status, WorkerHandle, WorkerSettings,
 };
 
 /// What a flag or the environment says of a worker; the code's settings hold for the rest.
@@ -90,7 +90,7 @@ impl WorkerRuntime<'_> {
         plan: Plan,
         states: States,
         mut settings: WorkerSettings,
-        stop: &Stop,
+        stop: &ShutdownSignal,
         watch: impl FnOnce(&Arc<Status>) -> W,
     ) -> Result<Ended, Error> {
         let (functions, pages) = (self.app.beside(), self.app.pages());
@@ -142,11 +142,7 @@ fn outlet(
     if topics.peek().is_none() {
         return Ok(None);
     }
-    let outlet = Outlet::new(
-        &settings.properties,
-        app.new_topics.partitions,
-        app.new_topics.replication_factor,
-    )?;
+    let outlet = Outlet::new(&settings.properties, app.new_topics)?;
     topics.try_for_each(|topic| outlet.make(topic))?;
     Ok(Some(outlet))
 }

@@ -118,7 +118,7 @@ impl<S: TableSpec> TableReader<S> {
         })
     }
 
-    /// All rows of the table, partition by partition, wherever they are: `while let Some((key, row)) =
+    /// Reads all rows of the table, partition by partition, wherever they are: `while let Some((key, row)) =
     /// all.next().await? { .. }`. Of a table with windows it gives `(key, InWindow)`, one for each window of a key.
     ///
     /// ```
@@ -262,7 +262,7 @@ impl<S: TableSpec> AllRows<S>
 where
     S::Kind: AllKind,
 {
-    /// The next row; `None` after the last row of the last partition.
+    /// Returns the next row; `None` after the last row of the last partition.
     ///
     /// # Errors
     ///
@@ -335,7 +335,7 @@ where
 
 /// Tables without windows. The kind is asked for by each method, which then says what to call instead.
 impl<S: TableSpec> TableReader<S> {
-    /// The row of a key; `None` when there is none.
+    /// Returns the row of a key; `None` if there is none.
     ///
     /// # Errors
     ///
@@ -364,8 +364,9 @@ impl<S: TableSpec> TableReader<S> {
         self.ask(0, key, false, |row| row.map(row_of::<S>).transpose())
     }
 
-    /// The row of a key whose partition this worker has; nobody else is asked, and nothing is waited for. `None`: it is
-    /// not in that partition, though it may lie in another one, as [`get`](TableReader::get) would find out.
+    /// Returns the row of a key whose partition this worker has; nobody else is asked, and nothing is waited for.
+    /// `None`: it is not in that partition, though it may lie in another one, as [`get`](TableReader::get) would find
+    /// out.
     ///
     /// # Errors
     ///
@@ -406,7 +407,7 @@ impl AlignedKind for Hopping {}
 
 /// Tables whose windows lie at the same times for all keys.
 impl<S: TableSpec> TableReader<S> {
-    /// The row of a key in the newest window that holds `time`; `None` when there is none.
+    /// Returns the row of a key in the newest window that holds `time`; `None` if there is none.
     ///
     /// # Errors
     ///
@@ -453,8 +454,8 @@ impl FollowingKind for Sliding {}
 
 /// Tables whose windows follow the records of each key.
 impl<S: TableSpec> TableReader<S> {
-    /// The windows of a key, in the order of their ends: those that are open, and those whose `retention` runs. What
-    /// [`Table::windows`](crate::Table::windows) would have said at the last commit.
+    /// Returns the windows of a key, in the order of their ends: those that are open, and those whose `retention` runs.
+    /// What [`Table::windows`](crate::Table::windows) would have said at the last commit.
     ///
     /// # Errors
     ///

@@ -323,7 +323,7 @@ mod tests {
     use crate::background::{Asking, Found, Of, Reads};
     use crate::prelude::*;
     use crate::topology::TableDescriptor;
-    use crate::worker::{Ask, Status, Stop, WorkerHandle};
+    use crate::worker::{Ask, ShutdownSignal, Status, WorkerHandle};
 
     #[agent(topic = "run-words")]
     async fn some(_: String) {}
@@ -377,7 +377,7 @@ mod tests {
         let call = |name: &str| {
             let mut all = inventory::iter::<JobDescriptor>.into_iter();
             let descriptor = all.find(|one| one.name == name && one.place.module == module_path!());
-            let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+            let handle = WorkerHandle::new(ShutdownSignal::new(), Status::of(&plan));
             let cx =
                 BackgroundContext::reading("run", Arc::default(), None, handle, Arc::new(NoRows));
             let mut caller = Caller {

@@ -71,7 +71,7 @@ impl AppHandle {
         }
     }
 
-    /// The app's name.
+    /// Returns the app's name.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -88,7 +88,7 @@ impl AppHandle {
         &self.inner.app.name
     }
 
-    /// The broker's address: the configured one, else that of the broker that runs for this directory.
+    /// Returns the broker's address: the configured one, else that of the broker that runs for this directory.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl AppHandle {
         Ok(properties.bootstrap().unwrap_or_default().to_owned())
     }
 
-    /// Where the app keeps its files.
+    /// Returns the directory in which the app keeps its files.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -127,7 +127,8 @@ impl AppHandle {
         &self.inner.global.data_dir
     }
 
-    /// The same app on a broker and in a directory of its own, which are gone when the last handle is: for demos.
+    /// Starts the same app on a broker and in a directory of its own, which are gone when the last handle is: for
+    /// demos.
     ///
     /// # Errors
     ///
@@ -167,7 +168,7 @@ impl AppHandle {
         })
     }
 
-    /// A worker of the app, to be run in this process.
+    /// Creates a worker of the app, to be run in this process.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -206,7 +207,7 @@ impl AppHandle {
         }
     }
 
-    /// A producer to the topic of `S`, which is made if it does not exist.
+    /// Creates a producer to the topic of `S`, which is made if it does not exist.
     ///
     /// # Errors
     ///
@@ -227,8 +228,8 @@ impl AppHandle {
         Producer::new(self.outlet()?)
     }
 
-    /// The committed records of a topic from its beginning, and those that come; of `Option<MyTopic>` the tombstones
-    /// too, as `None`.
+    /// Reads the committed records of a topic from its beginning, and those that come; of `Option<MyTopic>` the
+    /// tombstones too, as `None`.
     ///
     /// # Errors
     ///
@@ -251,8 +252,8 @@ impl AppHandle {
         Records::start(self.client()?, &self.inner.app.id(), false)
     }
 
-    /// The committed records that a topic has now, partition by partition; of `Option<MyTopic>` the tombstones too, as
-    /// `None`.
+    /// Reads the committed records that a topic has now, partition by partition; of `Option<MyTopic>` the tombstones
+    /// too, as `None`.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -346,11 +347,7 @@ impl AppHandle {
             return Ok(Arc::clone(outlet));
         }
         let app = &self.inner.app;
-        let made = Outlet::new(
-            &self.client()?,
-            app.new_topics.partitions,
-            app.new_topics.replication_factor,
-        )?;
+        let made = Outlet::new(&self.client()?, app.new_topics)?;
         Ok(Arc::clone(outlet.insert(made)))
     }
 }
@@ -393,7 +390,7 @@ impl WorkerRun {
         self
     }
 
-    /// Stream threads, 1 to 256. Default: the number of cores.
+    /// Sets the number of stream threads, 1 to 256. Default: the number of cores.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;

@@ -1,6 +1,5 @@
 //! What every command has at hand.
 
-use crate::worker::NewTopics;
 use std::fmt;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -14,7 +13,6 @@ use super::style::Style;
 use crate::app::App;
 use crate::background::Token;
 use crate::kafka::{Admin, Properties, TopicSettings};
-use crate::producer;
 use crate::topology::Plan;
 
 /// How long a question to the broker may take.
@@ -112,25 +110,13 @@ impl<'a> Context<'a> {
 
     /// What the app would give the topic.
     fn topic_settings(&self, topic: &str) -> TopicSettings {
-        let NewTopics {
-            partitions,
-            replication_factor: replication,
-        } = self.app.new_topics;
         // A plan with problems is the worker's to report.
         let declared = self
             .app
             .plan()
             .ok()
             .and_then(|plan| plan.topics.get(topic).copied());
-        match declared {
-            Some(declared) => producer::settings(declared, partitions, replication),
-            None => TopicSettings {
-                name: topic.to_owned(),
-                partitions,
-                replication,
-                config: vec![("retention.ms".to_owned(), "-1".to_owned())],
-            },
-        }
+        self.app.new_topics.topic(topic, declared, None, &[])
     }
 
     /// The plan; every problem at once when it does not fit together. Nobody has looked what patterns match.

@@ -147,7 +147,7 @@ impl<S: ReadTopic> Records<S> {
         })
     }
 
-    /// The next record; waits for one.
+    /// Waits for the next record and returns it.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ use crate::app::{App, ProcessingGuarantee, WorkerOptions, WorkerRuntime, plan_lo
 use crate::background::Token;
 use crate::error::counted;
 use crate::web::{Door, Port, Server};
-use crate::worker::{Ended, OnForeignCommit, Status, Stop, WorkerSettings, signals};
+use crate::worker::{Ended, OnForeignCommit, ShutdownSignal, Status, WorkerSettings, signals};
 
 /// What an orderly end may take beyond the waits that `shutdown_timeout` bounds.
 const END_SLACK: Duration = Duration::from_secs(10);
@@ -20,7 +20,7 @@ const END_SLACK: Duration = Duration::from_secs(10);
 /// `worker` of the command line.
 pub(super) fn run(cx: &Context<'_>, args: &WorkerArgs) -> CliResult {
     // Before anything that takes time: who is asked to end while it starts ends in order, too.
-    let stop = Stop::new();
+    let stop = ShutdownSignal::new();
     let bound = 2 * shutdown_timeout(cx.app(), args) + END_SLACK;
     signals::listen(stop.clone(), bound)
         .map_err(|error| CliError::failure(format_args!("cannot listen for signals: {error}")))?;

@@ -52,7 +52,7 @@ impl Failure {
         self
     }
 
-    /// What is to be done.
+    /// Returns what is to be done.
     ///
     /// ```
     /// use stream_runtime::{Action, Failure};
@@ -64,7 +64,7 @@ impl Failure {
         self.action
     }
 
-    /// The error that the handler met.
+    /// Returns the error that the handler met.
     ///
     /// ```
     /// use stream_runtime::{Action, Failure};
@@ -77,7 +77,7 @@ impl Failure {
         &*self.error
     }
 
-    /// The error that the handler met, by value.
+    /// Returns the error that the handler met, by value.
     ///
     /// ```
     /// use stream_runtime::{Action, Failure};

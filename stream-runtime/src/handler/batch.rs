@@ -17,9 +17,9 @@ use crate::task::origin::Together;
 use crate::task::state::AgentCx;
 
 impl<T, K> Stream<T, K> {
-    /// The next events together: `n` of them, or fewer when the first has waited for `within`, when an older event of
-    /// another topic is due, or at 64 MiB. Never none. Acknowledges the batch before. `None` when the partition goes
-    /// away in order.
+    /// Returns the next events together: `n` of them, or fewer when the first has waited for `within`, when an older
+    /// event of another topic is due, or at 64 MiB. Never none. Acknowledges the batch before. `None` when the
+    /// partition goes away in order.
     ///
     /// A batch is one event to all that is promised: its effects are committed together, and it fails together. It is
     /// then retried as a whole; when its retries are used up, its events are dispatched one by one, so that `on_error`

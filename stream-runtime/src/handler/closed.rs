@@ -69,7 +69,7 @@ impl<S: TableSpec> Closed<S>
 where
     S::Kind: WindowedKind,
 {
-    /// A closed window as a unit test of an `on_close` agent needs it: one that begins at `start` and is as long as the
+    /// Creates a closed window for a unit test of an `on_close` agent: one that begins at `start` and is as long as the
     /// table says; a session, as if it had one record.
     ///
     /// ```
@@ -97,7 +97,7 @@ where
         }
     }
 
-    /// The same with another end, as sessions have it.
+    /// Sets another end, as sessions have it.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -138,7 +138,7 @@ impl<S: TableSpec> Closed<S> {
         (self.start, self.end)
     }
 
-    /// The row's key.
+    /// Returns the row's key.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -153,7 +153,7 @@ impl<S: TableSpec> Closed<S> {
         &self.row().0
     }
 
-    /// First instant of the window.
+    /// Returns the first instant of the window.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -168,7 +168,7 @@ impl<S: TableSpec> Closed<S> {
         date(self.start)
     }
 
-    /// First instant after the window.
+    /// Returns the first instant after the window.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -183,7 +183,7 @@ impl<S: TableSpec> Closed<S> {
         date(self.end)
     }
 
-    /// The row without its envelope.
+    /// Returns the row without its envelope.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;

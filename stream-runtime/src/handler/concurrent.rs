@@ -18,7 +18,7 @@ use crate::record::Payload;
 use crate::task::bad::Bad;
 use crate::task::dispatch::Current;
 use crate::task::dispatch::EventState;
-use crate::task::failure_policy::{Unwound, backoff};
+use crate::task::failure_policy::Unwound;
 use crate::task::state::AgentCx;
 
 /// Events in flight for each that may run: those that wait for their key, or for the release of one before them.
@@ -346,16 +346,7 @@ impl AgentCx {
                 None
             }
             Action::Retry if failed <= state.options.retries => {
-                let wait = backoff(state.options.backoff_ms, failed);
-                tracing::warn!(
-                    agent = state.name,
-                    at = shared.record_location(),
-                    attempt = failed,
-                    of = state.options.retries + 1,
-                    retry_in_ms = wait,
-                    "handler failed: {failure}"
-                );
-                Some(EventState::Retry(shared.times.mono.get() + wait))
+                Some(EventState::Retry(self.retry_at(failed, failure)))
             }
             Action::Retry | Action::Reject => self
                 .dispose(state.options.on_error, &failure.to_string())

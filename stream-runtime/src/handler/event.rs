@@ -38,7 +38,7 @@ impl<T, K> Deref for Event<T, K> {
 }
 
 impl<T: Payload, K: StreamKey> Event<T, K> {
-    /// An event as a unit test of an event-form agent needs it: offset 0 of partition 0, its time from the record or 0.
+    /// Creates an event for a unit test of an event-form agent: offset 0 of partition 0, its time from the record or 0.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -103,8 +103,8 @@ impl<T, K> Event<T, K> {
 }
 
 impl<T, K: StreamKey> Event<T, K> {
-    /// The record's key. A record without a key, or with bytes that are not `K`, is a bad record: the handler ends here
-    /// and `on_decode_error` decides; with `K = Option<..>` a missing key is `None`.
+    /// Returns the record's key. A record without a key, or with bytes that are not `K`, is a bad record: the handler
+    /// ends here and `on_decode_error` decides; with `K = Option<..>` a missing key is `None`.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -121,7 +121,8 @@ impl<T, K: StreamKey> Event<T, K> {
 }
 
 impl<T, K> Event<T, K> {
-    /// Event time in milliseconds since the epoch: the record's `timestamp` field, else the Kafka timestamp.
+    /// Returns the event time in milliseconds since the epoch: the record's `timestamp` field, else the Kafka
+    /// timestamp.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -134,7 +135,7 @@ impl<T, K> Event<T, K> {
         self.time
     }
 
-    /// Event time as a date; the nearest date there is for times beyond chrono's range.
+    /// Returns the event time as a date; the nearest date for times beyond chrono's range.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -148,7 +149,7 @@ impl<T, K> Event<T, K> {
         date(self.time)
     }
 
-    /// Offset of the record in its partition.
+    /// Returns the offset of the record in its partition.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -162,7 +163,7 @@ impl<T, K> Event<T, K> {
         self.offset
     }
 
-    /// The partition it came from.
+    /// Returns the partition it came from.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -176,7 +177,7 @@ impl<T, K> Event<T, K> {
         self.partition
     }
 
-    /// Its Kafka headers.
+    /// Returns its Kafka headers.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -204,7 +205,7 @@ impl<T, K> Event<T, K> {
         }
     }
 
-    /// The record without its envelope.
+    /// Returns the record without its envelope.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;

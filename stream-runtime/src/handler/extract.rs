@@ -228,7 +228,7 @@ pub struct TaskContext {
 }
 
 impl TaskContext {
-    /// The app's name.
+    /// Returns the app's name.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -241,7 +241,7 @@ impl TaskContext {
         &self.app
     }
 
-    /// The partition of the task.
+    /// Returns the partition of the task.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -254,7 +254,7 @@ impl TaskContext {
         self.partition
     }
 
-    /// Largest event time the task had acknowledged when this was made; `None` before the first record.
+    /// Returns the largest event time the task had acknowledged when this was made; `None` before the first record.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;

@@ -53,7 +53,7 @@ impl Headers {
         self
     }
 
-    /// Value of the last header of this name; `None` when there is none or its value is null.
+    /// Returns the value of the last header of this name; `None` if there is none or its value is null.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -67,7 +67,7 @@ impl Headers {
         self.0.iter().rev().find(|(n, _)| n == name)?.1.as_deref()
     }
 
-    /// The same as text; `None` when it is not UTF-8.
+    /// Returns the same as text; `None` if it is not UTF-8.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -81,7 +81,7 @@ impl Headers {
         std::str::from_utf8(self.get(name)?).ok()
     }
 
-    /// All headers.
+    /// Returns all headers, in their order.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -95,7 +95,7 @@ impl Headers {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_deref()))
     }
 
-    /// Number of headers.
+    /// Returns the number of headers.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -109,7 +109,7 @@ impl Headers {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns `true` if there is none.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;

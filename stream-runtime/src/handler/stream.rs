@@ -86,8 +86,8 @@ impl<T, K> Source<T, K> {
 }
 
 impl<T, K> Stream<T, K> {
-    /// The next event; acknowledges the one before. `None` when the partition goes away in order: what follows the
-    /// loop still runs, within the shutdown bound.
+    /// Acknowledges the event before and returns the next one. `None` when the partition goes away in order: what
+    /// follows the loop still runs, within the shutdown bound.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -113,7 +113,7 @@ impl<T, K> Stream<T, K> {
         .await
     }
 
-    /// Only the events that `keep` says. The others are acknowledged at once; they move stream time.
+    /// Keeps the events that `keep` says. The others are acknowledged at once; they move stream time.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -133,7 +133,7 @@ impl<T, K> Stream<T, K> {
         self.through(move |event| keep(&event).then_some(event))
     }
 
-    /// The events with what `f` makes of their records; key, time and headers stay.
+    /// Gives each event what `f` makes of its record; key, time and headers stay.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;

@@ -180,7 +180,7 @@ impl<S: TopicSpec> Topic<S> {
             .map_err(error_of)
     }
 
-    /// A record with headers or a time of its own.
+    /// Begins a record with headers or a time of its own.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -253,7 +253,7 @@ pub struct Message<'a, S: TopicSpec> {
 }
 
 impl<S: TopicSpec> Message<'_, S> {
-    /// Its key; without one it has the record's, else the event's.
+    /// Sets the key; without one the record has the record's, else the event's.
     pub fn key(mut self, key: S::Key) -> Self {
         self.key = Some(key);
         self
@@ -267,7 +267,7 @@ impl<S: TopicSpec> Message<'_, S> {
         self
     }
 
-    /// Its time; without one it has the record's, else the event's.
+    /// Sets the time; without one the record has the record's, else the event's.
     pub fn timestamp(mut self, time: chrono::DateTime<chrono::Utc>) -> Self {
         self.timestamp = Some(time.timestamp_millis());
         self

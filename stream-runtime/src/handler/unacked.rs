@@ -113,7 +113,7 @@ impl<T, K> Stream<T, K> {
 }
 
 impl<T, K> NoAck<T, K> {
-    /// The next event; those before stay in flight. `None` when the partition goes away in order.
+    /// Returns the next event; those before stay in flight. `None` when the partition goes away in order.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -134,7 +134,7 @@ impl<T, K> NoAck<T, K> {
 }
 
 impl<T, K> Unacked<T, K> {
-    /// The handler has finished with the event: its effects are committed once all events before it are acknowledged.
+    /// Acknowledges the event: its effects are committed once all events before it are acknowledged.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;

@@ -485,6 +485,38 @@ mod tests {
     }
 
     #[test]
+    fn what_a_group_refuses_says_what_to_do() {
+        let properties = Properties::default();
+        let told = |code| {
+            let fault = Fault::of_code("join the group", code);
+            fault.with_cure(&properties).to_string()
+        };
+        for (code, cure) in [
+            (
+                Code::InconsistentGroupProtocol,
+                "`kafka-consumer-groups --describe --members`",
+            ),
+            (Code::GroupMaxSizeReached, "`group.max.size`"),
+            (
+                Code::InvalidSessionTimeout,
+                "`group.min.session.timeout.ms`",
+            ),
+            (
+                Code::InvalidTransactionTimeout,
+                "`transaction.max.timeout.ms`",
+            ),
+        ] {
+            let text = told(code);
+            assert!(text.starts_with("could not join the group"), "{text}");
+            assert!(text.contains(cure), "{text}");
+        }
+        assert_eq!(
+            told(Code::NotCoordinator),
+            Fault::of_code("join the group", Code::NotCoordinator).to_string()
+        );
+    }
+
+    #[test]
     fn a_leader_that_has_moved_is_looked_for_again_and_a_coordinator_is_not() {
         let of = |code| Fault::of("ask", &KafkaError::OffsetFetch(code)).is_stale_leader();
         for code in [

@@ -9,13 +9,12 @@ use std::time::Duration;
 use crate::clock::{STAMP_AHEAD_MS, wall_ms};
 use crate::error::{Error, Kind};
 use crate::handler::{SentUnder, TopicSpec};
-use crate::kafka::{
-    Account, Admin, Deliveries, OutHeaders, Outgoing, Properties, Sender, TopicSettings,
-};
+use crate::kafka::{Account, Admin, Deliveries, OutHeaders, Outgoing, Properties, Sender};
 use crate::key::StreamKey;
 use crate::record::Record;
 use crate::sync::Mutex;
 use crate::topology::TopicDescriptor;
+use crate::worker::NewTopics;
 
 /// Records on their way before `send` waits.
 const MAX_IN_FLIGHT: usize = 200_000;
@@ -79,9 +78,8 @@ pub(crate) struct Kept {
 pub(crate) struct Client {
     sender: Sender,
     properties: Properties,
-    /// For topics that do not exist: partitions and replicas unless the topic says.
-    partitions: Option<i32>,
-    replication: Option<i32>,
+    /// For topics that do not exist.
+    new_topics: NewTopics,
     made: Mutex<HashSet<&'static str>>,
 }
 
@@ -127,16 +125,14 @@ impl Outbox {
 impl Outlet {
     pub(crate) fn new(
         properties: &Properties,
-        partitions: Option<i32>,
-        replication: Option<i32>,
+        new_topics: NewTopics,
     ) -> Result<Arc<Outlet>, Error> {
         let sender = Sender::single(properties).map_err(broker_error)?;
         let properties = properties.clone();
         Ok(Arc::new(Outlet::Kafka(Client {
             sender,
             properties,
-            partitions,
-            replication,
+            new_topics,
             made: Mutex::default(),
         })))
     }
@@ -243,33 +239,11 @@ impl Client {
                 return Err(Error::new(Kind::Refused, text));
             }
             admin
-                .create(&[settings(topic, self.partitions, self.replication)])
+                .create(&[self.new_topics.topic(topic.name, Some(topic), None, &[])])
                 .map_err(broker_error)?;
         }
         made.insert(topic.name);
         Ok(())
-    }
-}
-
-/// How the app makes this topic.
-pub(crate) fn settings(
-    topic: &TopicDescriptor,
-    partitions: Option<i32>,
-    replication: Option<i32>,
-) -> TopicSettings {
-    let mut config = Vec::new();
-    if topic.compact {
-        config.push(("cleanup.policy".to_owned(), "compact".to_owned()));
-    }
-    config.push((
-        "retention.ms".to_owned(),
-        topic.retention_ms.unwrap_or(-1).to_string(),
-    ));
-    TopicSettings {
-        name: topic.name.to_owned(),
-        partitions: topic.partitions.or(partitions),
-        replication: topic.replication_factor.or(replication),
-        config,
     }
 }
 
@@ -335,7 +309,7 @@ impl<S: TopicSpec> Producer<S> {
         Box::pin(self.queue(Some(bytes), None, None, Vec::new()))
     }
 
-    /// A record with headers or a time of its own.
+    /// Begins a record with headers or a time of its own.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -441,7 +415,7 @@ pub struct OutMessage<'a, S: TopicSpec> {
 }
 
 impl<'a, S: TopicSpec> OutMessage<'a, S> {
-    /// Its key; without one it has the record's, if the record carries one.
+    /// Sets the key; without one the record has the record's, if the record carries one.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -479,7 +453,7 @@ impl<'a, S: TopicSpec> OutMessage<'a, S> {
         self
     }
 
-    /// Its time; without one it has the record's, else now.
+    /// Sets the time; without one the record has the record's, else now.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -575,6 +549,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::kafka::TopicSettings;
     use crate::prelude::*;
 
     #[topic("producer-words", value = String, key = String)]
@@ -596,7 +571,14 @@ mod tests {
             config: vec![("max.message.bytes".to_owned(), "1000".to_owned())],
         };
         admin.create(&[small]).unwrap();
-        let outlet = Outlet::new(&properties, Some(1), None).unwrap();
+        let outlet = Outlet::new(
+            &properties,
+            NewTopics {
+                partitions: Some(1),
+                ..NewTopics::default()
+            },
+        )
+        .unwrap();
         (broker, dir, outlet)
     }
 

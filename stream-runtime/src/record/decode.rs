@@ -246,7 +246,7 @@ impl DecodeError {
         }))
     }
 
-    /// The path of the field, as in `address.city` or `parts[1].n`; none when it is the whole value.
+    /// Returns the path of the field, as in `address.city` or `parts[1].n`; none when it is the whole value.
     ///
     /// ```
     /// use stream_runtime::prelude::*;
@@ -262,7 +262,7 @@ impl DecodeError {
         self.0.field.as_deref()
     }
 
-    /// What is wrong, without place and preview.
+    /// Returns what is wrong, without place and preview.
     ///
     /// ```
     /// use stream_runtime::prelude::*;
@@ -278,7 +278,7 @@ impl DecodeError {
         &self.0.problem
     }
 
-    /// Whether the message had no value.
+    /// Returns `true` if the message had no value.
     ///
     /// ```
     /// use stream_runtime::prelude::*;

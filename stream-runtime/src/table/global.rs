@@ -98,7 +98,7 @@ impl<S: GlobalSpec> GlobalTable<S> {
         }
     }
 
-    /// A copy of the row.
+    /// Returns a copy of the row; `None` if there is none.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -194,7 +194,7 @@ impl<S: GlobalSpec> GlobalTable<S> {
         tokio::time::timeout(within, there).await.ok()
     }
 
-    /// Whether there is such a row.
+    /// Returns `true` if there is such a row.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -216,7 +216,7 @@ impl<S: GlobalSpec> GlobalTable<S> {
         self.replica().rows.pin().contains_key(key)
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -233,7 +233,7 @@ impl<S: GlobalSpec> GlobalTable<S> {
         self.replica().rows.len()
     }
 
-    /// Whether there are no rows.
+    /// Returns `true` if there are no rows.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -314,7 +314,7 @@ pub trait AnyReplica: Send + Sync {
     /// # Errors
     /// The bytes are not a key of the table, or the row has no form as JSON.
     fn shown(&self, key: &[u8]) -> Result<Option<serde_json::Value>, Error>;
-    /// Number of rows.
+    /// Returns the number of rows.
     fn rows(&self) -> usize;
     /// Type of the replica, by which the handles find it.
     fn id(&self) -> TypeId;

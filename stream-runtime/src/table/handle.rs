@@ -138,7 +138,7 @@ impl<S: TableSpec> Table<S> {
 
 /// Tables without windows. The kind is asked for by each method, which then says what to call instead.
 impl<S: TableSpec> Table<S> {
-    /// A copy of the row.
+    /// Returns a copy of the row; `None` if there is none.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -184,7 +184,7 @@ impl<S: TableSpec> Table<S> {
         self.plain().read_at(0, key, f).unwrap_or_else(|e| raise(e))
     }
 
-    /// Whether there is such a row.
+    /// Returns `true` if there is such a row.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -232,8 +232,8 @@ impl<S: TableSpec> Table<S> {
             .unwrap_or_else(|e| raise(e))
     }
 
-    /// All rows of this partition in the order of their keys, as copies. Rows beyond the cache are read from the store
-    /// in chunks, and do not take the place of others in the cache.
+    /// Reads all rows of this partition in the order of their keys, as copies. Rows beyond the cache are read from the
+    /// store in chunks, and do not take the place of others in the cache.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -251,7 +251,7 @@ impl<S: TableSpec> Table<S> {
         self.range(..)
     }
 
-    /// The rows whose keys lie in a range, in the order of their keys: text by its bytes, numbers by their value.
+    /// Reads the rows whose keys are in a range, in the order of their keys: text by its bytes, numbers by their value.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;

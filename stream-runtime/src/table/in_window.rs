@@ -22,7 +22,7 @@ use crate::record::date;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct InWindow<V> {
-    /// First instant of the window.
+    /// Returns the first instant of the window.
     pub start: DateTime<Utc>,
     /// First instant after it.
     pub end: DateTime<Utc>,
@@ -39,7 +39,7 @@ impl<V> InWindow<V> {
         }
     }
 
-    /// First instant of the window.
+    /// Returns the first instant of the window.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -59,7 +59,7 @@ impl<V> InWindow<V> {
         self.start
     }
 
-    /// First instant after the window.
+    /// Returns the first instant after the window.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;

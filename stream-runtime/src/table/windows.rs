@@ -43,7 +43,7 @@ impl<S: TableSpec> Table<S> {
         self.change(time.timestamp_millis(), <S::Key as KeyFor<Q>>::form(key), f)
     }
 
-    /// [`at`](Table::at) the time of the current event.
+    /// Returns the row [`at`](Table::at) the time of the current event.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -65,7 +65,7 @@ impl<S: TableSpec> Table<S> {
         self.read_time(self.event_time("current"), key)
     }
 
-    /// A copy of the row of the newest window that holds the time; `None` when there is none, or its row is gone.
+    /// Returns a copy of the row of the newest window that holds the time; `None` if there is none, or its row is gone.
     ///
     /// * tumbling windows: the one that holds it; hopping windows: the one that begins last;
     /// * session windows: the session that holds it, the gap behind its last record included;
@@ -92,8 +92,8 @@ impl<S: TableSpec> Table<S> {
         self.read_time(time.timestamp_millis(), key)
     }
 
-    /// [`at`](Table::at) so long before the time of the current event. Rows of windows that have closed are there as
-    /// long as the table's `retention` runs.
+    /// Returns the row [`at`](Table::at) so long before the time of the current event. Rows of windows that have closed
+    /// are there as long as the table's `retention` runs.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;
@@ -117,8 +117,8 @@ impl<S: TableSpec> Table<S> {
         self.read_time(self.event_time("delta").saturating_sub(before), key)
     }
 
-    /// Copies of the key's rows, one a window, in the order of the windows' ends: those that are open, and those whose
-    /// `retention` runs.
+    /// Returns copies of the key's rows, one a window, in the order of the windows' ends: those that are open, and
+    /// those whose `retention` runs.
     ///
     /// ```
     /// # use stream_runtime::prelude::*;

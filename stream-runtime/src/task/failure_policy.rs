@@ -26,6 +26,21 @@ pub(crate) fn backoff(first: u64, failed: u32) -> u64 {
 }
 
 impl AgentCx {
+    /// Returns when attempt `failed + 1` is due, as the monotonic clock has it, and says so.
+    pub(crate) fn retry_at(&self, failed: u32, failure: &Failure) -> u64 {
+        let agent = self.state();
+        let wait = backoff(agent.options.backoff_ms, failed);
+        tracing::warn!(
+            agent = agent.name,
+            at = self.shared.record_location(),
+            attempt = failed,
+            of = agent.options.retries + 1,
+            retry_in_ms = wait,
+            "handler failed: {failure}"
+        );
+        self.shared.times.mono.get() + wait
+    }
+
     /// What a handler ended with that did not return.
     pub(crate) fn unwound(&self, payload: Box<dyn Any + Send>) {
         match Unwound::of(payload) {

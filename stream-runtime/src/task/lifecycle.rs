@@ -12,7 +12,6 @@
 
 use super::agent::Status;
 use super::dispatch::{Current, EventState, InFlight};
-use super::failure_policy::backoff;
 use super::state::{AgentCx, TaskState};
 use crate::error::{Action, Error, Failure};
 use crate::table::{Hand, NO_TIME};
@@ -338,18 +337,8 @@ impl AgentCx {
         match failure.action() {
             Action::Fatal => self.fatal(&failure),
             Action::Retry if failed <= agent.options.retries => {
-                let wait = backoff(agent.options.backoff_ms, failed);
-                tracing::warn!(
-                    agent = agent.name,
-                    at = shared.record_location(),
-                    attempt = failed,
-                    of = agent.options.retries + 1,
-                    retry_in_ms = wait,
-                    "handler failed: {failure}"
-                );
-                agent
-                    .status
-                    .set(Status::Retry(shared.times.mono.get() + wait));
+                let due = self.retry_at(failed, &failure);
+                agent.status.set(Status::Retry(due));
             }
             Action::Retry | Action::Reject => {
                 self.give_up(agent.options.on_error, &failure.to_string())

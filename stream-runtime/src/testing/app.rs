@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::record::{Payload, Record};
 use crate::task::{Limits, TaskSettings};
 use crate::topology::{PatternPlan, Plan};
-use crate::worker::{Status, Stop, WorkerHandle};
+use crate::worker::{ShutdownSignal, Status, WorkerHandle};
 
 /// An app without Kafka, for tests: the code that a worker runs, over topics in memory, with a clock that the test
 /// owns.
@@ -150,7 +150,7 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    /// All agents of the process.
+    /// Creates an app of all agents of the process.
     ///
     /// ```
     /// use stream_runtime::testing::TestApp;
@@ -163,7 +163,8 @@ impl TestApp {
         Self::of(App::new("test"))
     }
 
-    /// Only these agents: a tuple of the functions. Of the `#[state]` functions, those run that these ask for.
+    /// Creates an app of these agents alone: a tuple of the functions. Of the `#[state]` functions, those run that
+    /// these ask for.
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
@@ -181,7 +182,7 @@ impl TestApp {
         Self::of(App::new("test").only(agents))
     }
 
-    /// Only what a module declares: `TestApp::scope(module_path!())`.
+    /// Creates an app of what a module declares: `TestApp::scope(module_path!())`.
     ///
     /// ```
     /// use stream_runtime::testing::TestApp;
@@ -194,7 +195,7 @@ impl TestApp {
         Self::of(App::new("test").scope(module))
     }
 
-    /// An app with its settings: name, states, guarantee, `max_ahead`.
+    /// Takes an app with its settings: name, states, guarantee, `max_ahead`.
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;
@@ -218,7 +219,7 @@ impl TestApp {
         }
     }
 
-    /// Partitions of every topic. Default 1.
+    /// Sets the partitions of every topic. Default 1.
     ///
     /// # Panics
     /// When the app has begun, or for less than 1.
@@ -243,7 +244,7 @@ impl TestApp {
         self
     }
 
-    /// Workers that share the partitions, each with a disk of its own. Default 1.
+    /// Sets the number of workers that share the partitions, each with a disk of its own. Default 1.
     ///
     /// # Panics
     /// When the app has begun, or for none.
@@ -270,7 +271,7 @@ impl TestApp {
         self
     }
 
-    /// A shared resource, injected as `State<T>`.
+    /// Adds a shared resource, injected as `State<T>`.
     ///
     /// # Panics
     /// When the app has begun.
@@ -296,7 +297,7 @@ impl TestApp {
         self
     }
 
-    /// A setting of a topic, by Kafka's name for it, as if it had been made by hand: `cleanup.policy`,
+    /// Sets a setting of a topic, by Kafka's name for it, as if it had been made by hand: `cleanup.policy`,
     /// `max.message.bytes`, `message.timestamp.before.max.ms` or `message.timestamp.after.max.ms`. What a topic with it
     /// does not take is refused as by a broker.
     ///
@@ -405,7 +406,7 @@ impl TestApp {
         };
         let globals = Globals::of(&plan)?;
         let states = Arc::new(states.into_map());
-        let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+        let handle = WorkerHandle::new(ShutdownSignal::new(), Status::of(&plan));
         globals.tell(&handle);
         let beside = Beside::new(
             self.app.beside(),
@@ -538,7 +539,7 @@ impl TestApp {
         done(self.drive().advance(time.timestamp_millis()));
     }
 
-    /// The worker ends in order: what has come is worked off, then the `#[task(on = "stop")]`s are called, each once.
+    /// Ends the worker in order: what has come is worked off, then the `#[task(on = "stop")]`s are called, each once.
     ///
     /// # Panics
     /// When a partition would stop, or a task is fatal.
@@ -587,7 +588,7 @@ impl TestApp {
         done(self.drive().raise(time.timestamp_millis()));
     }
 
-    /// The committed records of a topic, partition by partition; tombstones too as `Option<T>`.
+    /// Returns the committed records of a topic, partition by partition; tombstones too as `Option<T>`.
     ///
     /// # Panics
     /// When a partition would stop, or a record is not a `T`.
@@ -610,7 +611,7 @@ impl TestApp {
         self.committed(topic)
     }
 
-    /// The same without working anything off first: what others would read now.
+    /// Returns the same without working anything off first: what others would read now.
     ///
     /// # Panics
     /// When a record is not a `T`.
@@ -645,8 +646,8 @@ impl TestApp {
         .collect()
     }
 
-    /// The dead letters of an agent, by its name: the records' bytes (`None`: a tombstone), with headers that say why.
-    /// Agents that share a `dead_letter_topic` have theirs together.
+    /// Returns the dead letters of an agent, by its name: the records' bytes (`None`: a tombstone), with headers that
+    /// say why. Agents that share a `dead_letter_topic` have theirs together.
     ///
     /// # Panics
     /// When a partition would stop.
@@ -683,7 +684,7 @@ impl TestApp {
         }
     }
 
-    /// (record, window) pairs that came too late since the last crash.
+    /// Returns the number of (record, window) pairs that came too late since the last crash.
     ///
     /// # Panics
     /// When a partition would stop.
@@ -707,7 +708,7 @@ impl TestApp {
         drive.late()
     }
 
-    /// All workers die with what they have done since their last commit, and start again.
+    /// Kills all workers with what they have done since their last commit, and start again.
     ///
     /// # Panics
     /// When a partition would stop.
@@ -733,7 +734,7 @@ impl TestApp {
         done(drive.crash(false));
     }
 
-    /// One worker of several dies with what it has done since its last commit; the others give up what they have in
+    /// Kills one worker of several with what it has done since its last commit; the others give up what they have in
     /// order and take over. It is there again with the next [`rebalance`](TestApp::rebalance).
     ///
     /// # Panics
@@ -761,7 +762,7 @@ impl TestApp {
         done(drive.crash_worker(worker));
     }
 
-    /// The same as [`crash`](TestApp::crash), on machines that have nothing on their disks.
+    /// Kills all workers as [`crash`](TestApp::crash) does, and starts them on machines with empty disks.
     ///
     /// # Panics
     /// When a partition would stop.
@@ -787,7 +788,7 @@ impl TestApp {
         done(drive.crash(true));
     }
 
-    /// Every partition is revoked in order and assigned again, to another worker if there are several.
+    /// Revokes every partition in order and assigns it again, to another worker if there are several.
     ///
     /// # Panics
     /// When a partition would stop.
@@ -811,7 +812,7 @@ impl TestApp {
         done(self.drive().rebalance());
     }
 
-    /// Workers write what is committed to their disks.
+    /// Lets workers write what is committed to their disks.
     ///
     /// # Panics
     /// When a partition would stop.
@@ -886,7 +887,7 @@ impl TestApp {
         done(self.drive().store_all());
     }
 
-    /// The next commit is aborted; the work is done again.
+    /// Aborts the next commit; the work is done again.
     ///
     /// ```standalone_crate
     /// # use stream_runtime::prelude::*;

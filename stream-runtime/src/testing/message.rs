@@ -19,7 +19,7 @@ pub struct TestMessage<'a, T> {
 }
 
 impl TestApp {
-    /// A record with headers or a Kafka timestamp of its own.
+    /// Begins a record with headers or a Kafka timestamp of its own.
     ///
     /// ```standalone_crate
     /// use stream_runtime::prelude::*;

@@ -24,12 +24,12 @@ impl<T> Deref for Sent<T> {
 }
 
 impl<T> Sent<T> {
-    /// The record without its envelope.
+    /// Returns the record without its envelope.
     pub fn into_value(self) -> T {
         self.record
     }
 
-    /// Its key.
+    /// Returns its key.
     ///
     /// # Panics
     /// When the record has no key or its bytes are not `K`.
@@ -41,22 +41,22 @@ impl<T> Sent<T> {
         }
     }
 
-    /// The partition it went to.
+    /// Returns the partition it went to.
     pub fn partition(&self) -> i32 {
         self.partition
     }
 
-    /// Its offset there.
+    /// Returns its offset there.
     pub fn offset(&self) -> i64 {
         self.offset
     }
 
-    /// Its Kafka timestamp, epoch milliseconds.
+    /// Returns its Kafka timestamp in epoch milliseconds.
     pub fn timestamp(&self) -> i64 {
         self.timestamp
     }
 
-    /// The text of a header; `None` when there is none of the name or it is no UTF-8.
+    /// Returns the text of a header; `None` if there is none of the name or it is not UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self.headers.iter().rev().find(|(n, _)| n == name)?;
         std::str::from_utf8(value).ok()

@@ -109,19 +109,19 @@ impl TestApp {
 }
 
 impl<F: FnMut(&mut TestApp, &mut Random)> Simulation<F> {
-    /// The app, with its partitions and workers. Default: all agents of the process, one partition, one worker.
+    /// Sets the app, with its partitions and workers. Default: all agents of the process, one partition, one worker.
     pub fn app(mut self, app: TestApp) -> Self {
         self.app = app;
         self
     }
 
-    /// Steps: about half of them are inputs. Default 200.
+    /// Sets the number of steps: about half of them are inputs. Default 200.
     pub fn steps(mut self, steps: u32) -> Self {
         self.steps = steps;
         self
     }
 
-    /// What an input is: sends records, moves the clock.
+    /// Sets what an input is: sends records, moves the clock.
     pub fn input<G: FnMut(&mut TestApp, &mut Random)>(self, input: G) -> Simulation<G> {
         Simulation {
             seed: self.seed,
@@ -164,7 +164,7 @@ impl<F: FnMut(&mut TestApp, &mut Random)> Simulation<F> {
     }
 }
 
-/// The seeds 0 to `count`, or the one in the environment's `STREAM_SEED`.
+/// Returns the seeds 0 to `count`, or the one in the environment's `STREAM_SEED`.
 ///
 /// # Panics
 /// When `STREAM_SEED` is not a number.

@@ -242,7 +242,7 @@ mod tests {
     use crate::prelude::*;
     use crate::table::replica_of;
     use crate::web::{Json, StatusCode, axum};
-    use crate::worker::{Status, Stop, WorkerHandle};
+    use crate::worker::{ShutdownSignal, Status, WorkerHandle};
 
     #[topic("page-prices", value = String, key = String, compact)]
     struct Prices;
@@ -277,7 +277,8 @@ mod tests {
             let body = axum::body::to_bytes(body, 1 << 16).await.unwrap();
             (head.status, String::from_utf8_lossy(&body).into_owned())
         };
-        let [fills, ends] = [0; 2].map(|_| WorkerHandle::new(Stop::new(), Status::of(&plan)));
+        let [fills, ends] =
+            [0; 2].map(|_| WorkerHandle::new(ShutdownSignal::new(), Status::of(&plan)));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -260,7 +260,7 @@ mod tests {
     use crate::app::App;
     use crate::background::Client;
     use crate::prelude::*;
-    use crate::worker::{Status, Stop, WorkerHandle};
+    use crate::worker::{ShutdownSignal, Status, WorkerHandle};
 
     fn door(port: Port) -> Door {
         Door {
@@ -359,7 +359,7 @@ mod tests {
     fn a_page_that_fails_again_and_again_is_one_line_with_a_count() {
         let app = App::new("pages").only((some, broken));
         let plan = app.plan().ok().unwrap();
-        let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+        let handle = WorkerHandle::new(ShutdownSignal::new(), Status::of(&plan));
         let cx = BackgroundContext::new("pages", Arc::default(), None, handle, Client::new(None));
         let server = Server::new(door(Port::Exactly(0))).unwrap();
         let address = server.address;

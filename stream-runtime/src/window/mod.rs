@@ -36,7 +36,7 @@ pub enum Window {
 }
 
 impl Window {
-    /// Length of one window in milliseconds; of a session the gap that ends it.
+    /// Returns the length of one window in milliseconds; of a session the gap that ends it.
     ///
     /// ```
     /// use stream_runtime::Window;
@@ -53,7 +53,8 @@ impl Window {
         }
     }
 
-    /// Distance between the starts of two neighbours in milliseconds; 1 for windows that follow their records.
+    /// Returns the distance between the starts of two neighbours in milliseconds; 1 for windows that follow their
+    /// records.
     ///
     /// ```
     /// use stream_runtime::Window;
@@ -69,8 +70,8 @@ impl Window {
         }
     }
 
-    /// Starts of the tumbling or hopping windows that hold `time`, in ascending order: the multiples of the step in
-    /// `(time - size, time]`.
+    /// Returns the starts of the tumbling or hopping windows that hold `time`, in ascending order: the multiples of the
+    /// step in `(time - size, time]`.
     ///
     /// ```
     /// use stream_runtime::Window;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::handle::WorkerHandle;
 use super::settings::WorkerSettings;
+use super::shutdown_signal::ShutdownSignal;
 use super::status::Status;
-use super::stop::Stop;
 use super::topics::Unfit;
 use crate::kafka::{Admin, TopicPartition};
 use crate::store::Store;
@@ -64,7 +64,7 @@ pub(super) struct WorkerContext {
     pub(super) store: Arc<dyn Store>,
     pub(super) status: Arc<Status>,
     pub(super) handle: Arc<WorkerHandle>,
-    pub(super) stop: Stop,
+    pub(super) stop: ShutdownSignal,
     /// Identity of the worker's slot: the same after a restart.
     pub(super) slot: uuid::Uuid,
     pub(super) topics: TopicFacts,

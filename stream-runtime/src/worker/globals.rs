@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::handle::WorkerHandle;
 use super::replicas::Replicas;
+use super::shutdown_signal::ShutdownSignal;
 use super::status::Progress;
-use super::stop::Stop;
 use crate::error::{Error, Kind};
 use crate::kafka::{
     Admin, Batch, Fault, FaultKind, Fetched, Isolation, PartitionQueue, Properties, Reader,
@@ -76,7 +76,7 @@ pub(super) struct Globals {
     properties: Properties,
     app: String,
     admin: Arc<Admin>,
-    stop: Stop,
+    stop: ShutdownSignal,
     /// Whose rows they are; `None`: a command's.
     worker: Option<Arc<WorkerHandle>>,
     /// Next offset of each partition, as far as it was read.
@@ -123,7 +123,7 @@ impl Globals {
         properties: &Properties,
         app: &str,
         admin: &Arc<Admin>,
-        stop: &Stop,
+        stop: &ShutdownSignal,
     ) -> Self {
         Globals {
             globals,
@@ -490,7 +490,7 @@ pub(super) fn start(globals: Globals) -> Result<Option<std::thread::JoinHandle<(
 /// A global table for a program without a worker: read whole, and followed until this is dropped.
 pub(crate) struct Followed {
     replica: Arc<dyn AnyReplica>,
-    stop: Stop,
+    stop: ShutdownSignal,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -514,7 +514,7 @@ impl Followed {
         };
         let replica = replica_of(planned.table, planned.global)?;
         let global = Global::new(planned, topic.partitions, Arc::clone(&replica));
-        let stop = Stop::new();
+        let stop = ShutdownSignal::new();
         let globals = Globals::new(vec![global], properties, app, &Arc::new(admin), &stop);
         let thread = start(globals)?;
         Ok(Followed {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::messages::Reply;
 use super::replicas::Replicas;
+use super::shutdown_signal::ShutdownSignal;
 use super::status::{PartitionState, Status, TaskName};
-use super::stop::Stop;
 use super::workers::Workers;
 use crate::error::quiet;
 use crate::kafka::{Admin, TopicPartition, Wake};
@@ -25,7 +25,7 @@ const FORGOTTEN: Duration = Duration::from_secs(60);
 /// A worker from outside: what its partitions do, whether it leads, the rows it has, how to stop it. Nothing of it is
 /// touched on a record's way.
 pub(crate) struct WorkerHandle {
-    pub(crate) stop: Stop,
+    pub(crate) stop: ShutdownSignal,
     pub(crate) status: Arc<Status>,
     /// All workers of the app, as they tell of themselves.
     pub(crate) workers: Workers,
@@ -113,7 +113,7 @@ pub(super) struct Home {
 }
 
 impl WorkerHandle {
-    pub(crate) fn new(stop: Stop, status: Status) -> Arc<Self> {
+    pub(crate) fn new(stop: ShutdownSignal, status: Status) -> Arc<Self> {
         Arc::new(WorkerHandle {
             stop,
             status: Arc::new(status),
@@ -431,7 +431,7 @@ pub(super) fn idle() -> Arc<WorkerHandle> {
         patterns: Vec::new(),
         outside: Vec::new(),
     };
-    WorkerHandle::new(Stop::new(), Status::of(&plan))
+    WorkerHandle::new(ShutdownSignal::new(), Status::of(&plan))
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use super::context::WorkerContext;
 use super::status::PartitionState;
 use super::thread::StreamThread;
-use crate::error::Error;
+use crate::error::{Error, quiet};
 use crate::kafka::{Fault, FaultKind, GroupConsumer, GroupEvent, Wake};
 
 /// A member that lived this long before it was fenced is not one of two that fence each other.
 const PEACE: Duration = Duration::from_secs(60);
+/// Time in which a group gives a member its partitions, also where it first waits for the session of another to end.
+const GROUP_ANSWER: Duration = Duration::from_secs(30);
 
 impl StreamThread {
     /// The thread's member of the group, which has not joined yet.
@@ -64,7 +66,37 @@ impl StreamThread {
             self.group.member = Self::member(&self.worker, self.number, &self.wake)?;
             self.join()?;
         }
+        self.say_that_it_waits(now);
         Ok(())
+    }
+
+    /// Says once in a while what a member waits for that the group does not answer.
+    fn say_that_it_waits(&mut self, now: Instant) {
+        const LOG: &str = "__consumer_offsets";
+        if self.group.assigned.is_some() || self.group.rejoin.at.is_some() {
+            self.group.say_waiting = None;
+            return;
+        }
+        if now < *self.group.say_waiting.get_or_insert(now + GROUP_ANSWER) {
+            return;
+        }
+        let why = match self.worker.admin.topic(LOG) {
+            Ok(None) => format!(
+                "the cluster shows no `{LOG}`: where it cannot make it, its `offsets.topic.replication.factor` is larger than its number of brokers"
+            ),
+            Ok(Some(_)) => "the coordinator is away, or another member of the group has not answered yet and has a longer `max.poll.interval.ms`".to_owned(),
+            Err(fault) => fault.to_string(),
+        };
+        let line = format!(
+            "waiting for group `{}` to give partitions for more than {} s: {why}",
+            self.worker.app,
+            GROUP_ANSWER.as_secs()
+        );
+        if let Some(more) = quiet::news("group", &line) {
+            tracing::warn!("{line}{}", quiet::and(more));
+        }
+        // The question may have taken long.
+        self.group.say_waiting = Some(Instant::now() + GROUP_ANSWER);
     }
 
     /// Joins the group for the inputs, and for the leader's topic where there is one.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::context::WorkerContext;
-use super::stop::Stop;
+use super::shutdown_signal::ShutdownSignal;
 use super::topics::Existing;
 use super::topics::{check, list, pause};
 use crate::error::{Error, Kind};
@@ -30,7 +30,7 @@ pub(super) fn first(
     plan: Plan,
     replan: Replan<'_>,
     admin: &Admin,
-    stop: &Stop,
+    stop: &ShutdownSignal,
 ) -> Result<Plan, Error> {
     let own: Vec<String> = plan.again_topics().collect();
     if plan.patterns.is_empty() && own.is_empty() {

@@ -1,5 +1,6 @@
 //! What a worker is started with.
 
+use super::new_topics::NewTopics;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -58,15 +59,6 @@ pub(crate) struct TimeSettings {
     /// Event time by which a source of a repartition topic may be ahead of another on its thread; `None`: the size of
     /// its readers' largest window, at least one minute.
     pub(crate) source_ahead: Option<Duration>,
-}
-
-/// How topics are created.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct NewTopics {
-    /// Partitions; `None`: the broker's default.
-    pub(crate) partitions: Option<i32>,
-    /// Replicas; `None`: the broker's default.
-    pub(crate) replication_factor: Option<i32>,
 }
 
 /// Settings of one worker.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::stop::Stop;
+use super::shutdown_signal::ShutdownSignal;
 
 /// Exit code of a process that ended at once, as a shell has it for SIGINT.
 const HARD: i32 = 130;
@@ -17,7 +17,7 @@ const NOT_ENDED: i32 = 1;
 ///
 /// # Errors
 /// The system gives no thread or no signal handler.
-pub(crate) fn listen(stop: Stop, bound: Duration) -> std::io::Result<()> {
+pub(crate) fn listen(stop: ShutdownSignal, bound: Duration) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -3,7 +3,7 @@
 use super::backoff::Backoff;
 use super::handle::WorkerHandle;
 use super::settings::WorkerSettings;
-use super::stop::Stop;
+use super::shutdown_signal::ShutdownSignal;
 use super::workers::FORMAT;
 use super::workers::Held;
 use super::workers::SILENT;
@@ -230,7 +230,7 @@ impl Teller {
 
 /// A thread that follows the workers, and tells of this one.
 pub(crate) struct Crew {
-    stop: Stop,
+    stop: ShutdownSignal,
     /// Closed when the thread has ended.
     ended: mpsc::Receiver<()>,
 }
@@ -384,12 +384,12 @@ pub(crate) fn follow(
 }
 
 fn crew(
-    work: impl FnOnce(&Stop, &tokio::runtime::Runtime) + Send + 'static,
+    work: impl FnOnce(&ShutdownSignal, &tokio::runtime::Runtime) + Send + 'static,
 ) -> std::io::Result<Crew> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
-    let stop = Stop::new();
+    let stop = ShutdownSignal::new();
     let asked = stop.clone();
     let (ends, ended) = mpsc::channel::<()>();
     std::thread::Builder::new()
@@ -406,7 +406,7 @@ fn make_topic(
     topic: &str,
     settings: &WorkerSettings,
     admin: &Admin,
-    stop: &Stop,
+    stop: &ShutdownSignal,
     workers: &Workers,
 ) -> Option<()> {
     let mut backoff = Backoff::default();

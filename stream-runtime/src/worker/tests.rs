@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::run::{BROKER_TIMEOUT, worse};
-use super::{Ended, Status, Stop, WorkerHandle, WorkerSettings, run};
+use super::{Ended, ShutdownSignal, Status, WorkerHandle, WorkerSettings, run};
 use crate::error::{Error, Kind};
 use crate::kafka::{
     Admin, Batch, Fetched, Isolation, Outgoing, Properties, Reader, Sender, TopicPartitionOffset,
@@ -262,7 +262,7 @@ fn work_of(app: &str, module: &str, settings: WorkerSettings) -> Result<Ended, E
         .with_max_level(tracing::Level::INFO)
         .try_init();
     let plan = plan_of(app, module);
-    let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+    let handle = WorkerHandle::new(ShutdownSignal::new(), Status::of(&plan));
     let again = |_: &[String]| Ok(plan_of(app, module));
     run(plan, Arc::default(), settings, &handle, &again)
 }

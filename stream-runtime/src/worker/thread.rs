@@ -54,6 +54,8 @@ pub(super) struct Membership {
     pub(super) asking: bool,
     pub(super) ask_again: Option<Instant>,
     pub(super) rejoin: Rejoin,
+    /// When it is said next that the group has given no partitions; `None` while it has.
+    pub(super) say_waiting: Option<Instant>,
     /// When the group last took this worker for a member.
     pub(super) proven: Instant,
     pub(super) confirmed: Confirmed,
@@ -71,6 +73,7 @@ impl Membership {
             asking: false,
             ask_again: None,
             rejoin: Rejoin::default(),
+            say_waiting: None,
             proven: Instant::now(),
             confirmed: Confirmed::default(),
             events: Vec::new(),

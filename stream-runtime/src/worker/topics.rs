@@ -10,7 +10,7 @@ mod wanted;
 mod watch;
 
 use super::settings::WorkerSettings;
-use super::stop::Stop;
+use super::shutdown_signal::ShutdownSignal;
 use crate::error::{Error, Kind};
 use crate::kafka::{Admin, Properties};
 use crate::task;
@@ -63,7 +63,7 @@ pub(super) fn prepare(
     plan: &Plan,
     settings: &WorkerSettings,
     admin: &Admin,
-    stop: &Stop,
+    stop: &ShutdownSignal,
 ) -> Result<Limits, Error> {
     let mut existing = list(admin, stop)?;
     existing = wait_for_external(plan, admin, stop, existing)?;

@@ -15,7 +15,7 @@ use crate::topology::{SourceLocation, TableDescriptor};
 use crate::web::page::PageDescriptor;
 use crate::web::server::router;
 use crate::web::{Door, Port};
-use crate::worker::{Answer, Ask, Status, Stop, WorkerHandle};
+use crate::worker::{Answer, Ask, ShutdownSignal, Status, WorkerHandle};
 
 #[table(value = u64)]
 struct WebWords;
@@ -112,7 +112,7 @@ fn asked<const N: usize>(
         WebUnread::DESCRIPTOR,
     ];
     let tables = Tables::of(&plan, all);
-    let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+    let handle = WorkerHandle::new(ShutdownSignal::new(), Status::of(&plan));
     let prices = WebPrices::DESCRIPTOR;
     let replica = replica_of(prices, prices.global.unwrap()).unwrap();
     let seven = 7_i64.to_be_bytes();

@@ -274,7 +274,7 @@ impl Bed {
 
     fn start_with(&self, settings: WorkerSettings) -> Working {
         let plan = self.plan();
-        let handle = WorkerHandle::new(Stop::new(), Status::of(&plan));
+        let handle = WorkerHandle::new(ShutdownSignal::new(), Status::of(&plan));
         let (own, app) = (Arc::clone(&handle), self.app.clone());
         let scope = self.module.clone();
         let thread = std::thread::spawn(move || {

@@ -7,7 +7,7 @@ use super::existing::Existing;
 use crate::error::{Error, Kind};
 use crate::kafka::{Admin, Fault, FaultKind, TopicSettings};
 use crate::topology::Plan;
-use crate::worker::stop::Stop;
+use crate::worker::shutdown_signal::ShutdownSignal;
 
 /// How long a broker that does not answer is waited for at start.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -17,7 +17,7 @@ const REMIND_INTERVAL: Duration = Duration::from_secs(10);
 /// Creates topics and waits until the cluster shows them.
 pub(super) fn make(
     admin: &Admin,
-    stop: &Stop,
+    stop: &ShutdownSignal,
     existing: Existing,
     wanted: &[TopicSettings],
 ) -> Result<Existing, Error> {
@@ -47,14 +47,14 @@ pub(super) fn make(
 }
 
 /// The topics of the cluster; waits for a broker that does not answer.
-pub(in crate::worker) fn list(admin: &Admin, stop: &Stop) -> Result<Existing, Error> {
+pub(in crate::worker) fn list(admin: &Admin, stop: &ShutdownSignal) -> Result<Existing, Error> {
     Ok(patiently(stop, || admin.topics())?)
 }
 
 /// Configurations of topics; waits for a broker that does not answer.
 pub(super) fn configs(
     admin: &Admin,
-    stop: &Stop,
+    stop: &ShutdownSignal,
     names: &BTreeSet<&str>,
 ) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
     let names: Vec<&str> = names.iter().copied().collect();
@@ -62,7 +62,7 @@ pub(super) fn configs(
 }
 
 /// Asks the broker, and again as long as it does not answer.
-fn patiently<T>(stop: &Stop, ask: impl Fn() -> Result<T, Fault>) -> Result<T, Fault> {
+fn patiently<T>(stop: &ShutdownSignal, ask: impl Fn() -> Result<T, Fault>) -> Result<T, Fault> {
     let (start, mut reminded) = (Instant::now(), None::<Instant>);
     loop {
         let fault = match ask() {
@@ -84,7 +84,7 @@ fn patiently<T>(stop: &Stop, ask: impl Fn() -> Result<T, Fault>) -> Result<T, Fa
 pub(super) fn wait_for_external(
     plan: &Plan,
     admin: &Admin,
-    stop: &Stop,
+    stop: &ShutdownSignal,
     existing: Existing,
 ) -> Result<Existing, Error> {
     until(admin, stop, existing, |existing| {
@@ -113,7 +113,7 @@ pub(super) fn wait_for_external(
 /// Lists topics until none is missing.
 fn until(
     admin: &Admin,
-    stop: &Stop,
+    stop: &ShutdownSignal,
     mut existing: Existing,
     missing: impl Fn(&Existing) -> Vec<String>,
 ) -> Result<Existing, Error> {
@@ -143,7 +143,7 @@ fn until(
 }
 
 /// Rests; shorter when the worker is asked to stop.
-pub(in crate::worker) fn pause(stop: &Stop, time: Duration) {
+pub(in crate::worker) fn pause(stop: &ShutdownSignal, time: Duration) {
     let start = Instant::now();
     while start.elapsed() < time && !stop.is_asked() {
         std::thread::sleep(Duration::from_millis(20).min(time));
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_question_at_start_that_times_out_is_asked_again() {
-        let stop = Stop::new();
+        let stop = ShutdownSignal::new();
         for kind in [FaultKind::Retriable, FaultKind::Other] {
             let asked = Cell::new(0);
             let answer = patiently(&stop, || {

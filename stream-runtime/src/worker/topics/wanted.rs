@@ -46,7 +46,7 @@ pub(super) fn inputs_to_count(
         .collect();
     names
         .into_iter()
-        .map(|name| topic(plan, settings, name, None, forever()))
+        .map(|name| topic(plan, settings, name, None, &[]))
         .collect()
 }
 
@@ -57,7 +57,7 @@ pub(super) fn wanted(
     existing: &Existing,
 ) -> Vec<TopicSettings> {
     let mut wanted: BTreeMap<String, TopicSettings> = BTreeMap::new();
-    let mut add = |name: &str, partitions: Option<i32>, config: Vec<(&str, String)>| {
+    let mut add = |name: &str, partitions: Option<i32>, config: &[(&str, String)]| {
         if !existing.contains_key(name) {
             wanted
                 .entry(name.to_owned())
@@ -67,13 +67,16 @@ pub(super) fn wanted(
     for topology in &plan.topologies {
         let partitions = partitions_of(topology, plan, settings, existing);
         for input in &topology.inputs {
-            let mut config = forever();
-            if input.is_repartition() {
-                // Whatever the broker's defaults say; its stamps are event times.
-                config.push(("cleanup.policy", "delete".to_owned()));
-                config.push(("retention.bytes", "-1".to_owned()));
-                config.push(("message.timestamp.type", "CreateTime".to_owned()));
-            }
+            // Whatever the broker's defaults say; its stamps are event times.
+            let repartition = [
+                ("cleanup.policy", "delete".to_owned()),
+                ("retention.bytes", "-1".to_owned()),
+                ("message.timestamp.type", "CreateTime".to_owned()),
+            ];
+            let config = match input.is_repartition() {
+                true => &repartition[..],
+                false => &[],
+            };
             add(&input.topic, partitions, config);
         }
         for changelog in topology
@@ -81,32 +84,32 @@ pub(super) fn wanted(
             .iter()
             .filter_map(|table| table.changelog.as_deref())
         {
-            let config = vec![
+            let config = [
                 ("cleanup.policy", "compact".to_owned()),
                 ("delete.retention.ms", TOMBSTONES.as_millis().to_string()),
             ];
-            add(changelog, partitions, config);
+            add(changelog, partitions, &config);
         }
     }
     for global in plan.globals() {
         // A changelog has its table's count, and is wanted by now.
-        add(&global.topic, settings.new_topics.partitions, forever());
+        add(&global.topic, settings.new_topics.partitions, &[]);
     }
     if let Some(leader) = &settings.leader_topic {
-        add(leader, Some(1), forever());
+        add(leader, Some(1), &[]);
     }
     for output in plan
         .topologies
         .iter()
         .flat_map(|topology| &topology.outputs)
     {
-        let mut config = forever();
-        let partitions = match output.kind {
+        let partitions = settings.new_topics.partitions;
+        let letters = [("cleanup.policy", "delete".to_owned())];
+        let (partitions, config) = match output.kind {
             OutputKind::DeadLetters | OutputKind::Unreadable => {
-                config.push(("cleanup.policy", "delete".to_owned()));
-                settings.new_topics.partitions.or(Some(1))
+                (partitions.or(Some(1)), &letters[..])
             }
-            OutputKind::Sink => settings.new_topics.partitions,
+            OutputKind::Sink => (partitions, &[][..]),
             // Made with the inputs of its reader.
             OutputKind::Repartition => continue,
         };
@@ -115,45 +118,17 @@ pub(super) fn wanted(
     wanted.into_values().collect()
 }
 
-fn forever() -> Vec<(&'static str, String)> {
-    vec![("retention.ms", "-1".to_owned())]
-}
-
-/// A topic to create: what its `#[topic]` says comes before the rest.
 fn topic(
     plan: &Plan,
     settings: &WorkerSettings,
     name: &str,
     partitions: Option<i32>,
-    config: Vec<(&str, String)>,
+    config: &[(&str, String)],
 ) -> TopicSettings {
-    let declared = plan.topics.get(name);
-    let mut topic = TopicSettings {
-        name: name.to_owned(),
-        partitions: declared.and_then(|topic| topic.partitions).or(partitions),
-        replication: declared
-            .and_then(|topic| topic.replication_factor)
-            .or(settings.new_topics.replication_factor),
-        config: config
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
-    };
-    if let Some(declared) = declared {
-        if let Some(retention) = declared.retention_ms {
-            topic.config.retain(|(name, _)| name != "retention.ms");
-            topic
-                .config
-                .push(("retention.ms".to_owned(), retention.to_string()));
-        }
-        if declared.compact {
-            topic.config.retain(|(name, _)| name != "cleanup.policy");
-            topic
-                .config
-                .push(("cleanup.policy".to_owned(), "compact".to_owned()));
-        }
-    }
-    topic
+    let declared = plan.topics.get(name).copied();
+    settings
+        .new_topics
+        .topic(name, declared, partitions, config)
 }
 
 /// How many partitions the inputs of a sub-topology have, or are to have; `None`: as the broker likes, or as their

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::musts::Must;
 use crate::kafka::Admin;
 use crate::sync::Mutex;
-use crate::worker::stop::Stop;
+use crate::worker::shutdown_signal::ShutdownSignal;
 
 /// Interval between checks whether the worker ends.
 const REST: Duration = Duration::from_millis(500);
@@ -30,7 +30,7 @@ impl Unfit {
 /// What looks. It holds nothing of its worker but this: a question to a broker that is away may outlive the worker.
 pub(in crate::worker) struct Watch {
     pub(in crate::worker) admin: Arc<Admin>,
-    pub(in crate::worker) stop: Stop,
+    pub(in crate::worker) stop: ShutdownSignal,
     pub(in crate::worker) unfit: Arc<Unfit>,
     pub(in crate::worker) musts: Vec<Must>,
     pub(in crate::worker) broker: String,

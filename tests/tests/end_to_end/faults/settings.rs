@@ -139,10 +139,25 @@ fn settings_that_may_not_be_asked_for_are_said_to_be_unknown() {
 /// Kafka's own default wants three brokers for the log of transactions: on one node it is never made.
 #[test]
 fn a_log_of_transactions_that_cannot_be_made_is_named() {
+    a_log_that_cannot_be_made_is_named(
+        "transaction.state.log.replication.factor",
+        "waiting for the coordinator of transactions for 5 s",
+    );
+}
+
+#[test]
+fn a_log_of_offsets_that_cannot_be_made_is_named() {
+    a_log_that_cannot_be_made_is_named(
+        "offsets.topic.replication.factor",
+        "to give partitions for more than 30 s",
+    );
+}
+
+/// One node, and three copies are asked for.
+fn a_log_that_cannot_be_made_is_named(factor: &str, text: &str) {
     if let Some(reason) = cache::java_missing() {
         return skip::skip_or_fail(reason);
     }
-    let factor = "transaction.state.log.replication.factor";
     let kafka = ApacheKafka::start_with(&Options {
         properties: vec![(factor.to_owned(), "3".to_owned())],
         ..Options::default()
@@ -155,9 +170,6 @@ fn a_log_of_transactions_that_cannot_be_made_is_named() {
     );
     let mut worker = app.start(&["worker"]);
     let line = worker.line_with(factor, MINUTE).unwrap();
-    names(
-        &line,
-        &["waiting for the coordinator of transactions for 5 s"],
-    );
+    names(&line, &[text]);
     stop(&mut worker);
 }

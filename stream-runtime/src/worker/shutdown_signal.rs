@@ -10,24 +10,24 @@ use crate::sync::Mutex;
 /// Asks a worker to end in order: stop reading, commit what is acknowledged, store, leave the group.
 /// Clones ask the same worker.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stop(Arc<Inner>);
+pub(crate) struct ShutdownSignal(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     /// What this is a part of: asked with it.
-    whole: Option<Stop>,
+    whole: Option<ShutdownSignal>,
     asked: OnceLock<Instant>,
     wakes: Mutex<Vec<Wake>>,
 }
 
-impl Stop {
+impl ShutdownSignal {
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// One that is asked when this is, and can be asked alone.
-    pub(super) fn part(&self) -> Stop {
-        Stop(Arc::new(Inner {
+    pub(super) fn part(&self) -> ShutdownSignal {
+        ShutdownSignal(Arc::new(Inner {
             whole: Some(self.clone()),
             ..Inner::default()
         }))
@@ -42,7 +42,7 @@ impl Stop {
     }
 
     pub(crate) fn is_asked(&self) -> bool {
-        self.0.asked.get().is_some() || self.0.whole.as_ref().is_some_and(Stop::is_asked)
+        self.0.asked.get().is_some() || self.0.whole.as_ref().is_some_and(ShutdownSignal::is_asked)
     }
 
     /// When the whole was first asked. A part that was asked alone does not end the worker, which starts again.
@@ -79,10 +79,11 @@ mod tests {
 
     #[test]
     fn only_a_broker_out_of_reach_is_excused_and_only_at_the_end() {
-        let stop = Stop::new();
+        let stop = ShutdownSignal::new();
         let kinds = [Kind::Broker, Kind::Refused, Kind::Store];
-        let stopped =
-            |stop: &Stop| kinds.map(|kind| stop.excuse(Error::new(kind, "why")).is_stopped());
+        let stopped = |stop: &ShutdownSignal| {
+            kinds.map(|kind| stop.excuse(Error::new(kind, "why")).is_stopped())
+        };
         assert_eq!(stopped(&stop), [false, false, false]);
         stop.ask();
         assert_eq!(stopped(&stop), [true, false, false]);
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_part_is_asked_with_the_whole_and_alone() {
-        let whole = Stop::new();
+        let whole = ShutdownSignal::new();
         let (first, second) = (whole.part(), whole.part());
         first.ask();
         assert!(first.is_asked() && !second.is_asked() && !whole.is_asked());
