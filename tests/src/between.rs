@@ -153,13 +153,14 @@ fn serve(mut client: TcpStream, broker: &str, port: u16, refusals: &Mutex<Refusa
 }
 
 /// A broker's host and port as they are in every answer that names them.
-fn address(port: u16) -> Vec<u8> {
+pub(crate) fn address(port: u16) -> Vec<u8> {
     let mut bytes = b"127.0.0.1".to_vec();
     bytes.extend(i32::from(port).to_be_bytes());
     bytes
 }
 
-fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
+/// Puts one address in the place of the other; both have the same length.
+pub(crate) fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
     let mut at = 0;
     while let Some(found) = bytes[at..].windows(from.len()).position(|few| few == from) {
         at += found;

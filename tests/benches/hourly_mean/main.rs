@@ -9,7 +9,8 @@ use anyhow::Result;
 use clap::Parser;
 use tests::bench::bed::{AgainstArgs, BedArgs, PARTITIONS};
 use tests::bench::race::{BOTH_SIDES, Contender, Peer, READINGS, Race};
-use tests::bench::readings;
+use tests::bench::readings::{self, Shape};
+use tests::bench::setting::{Setting, StoreArgs, WayArgs};
 use tests::client;
 
 const MEANS: &str = "bench_means";
@@ -25,9 +26,16 @@ struct Args {
     /// only.
     #[arg(long, requires = "against")]
     hop: bool,
+    /// Readings of 1 KB with 30 fields, of which three are read.
+    #[arg(long, conflicts_with = "hop")]
+    wide: bool,
     /// Another framework at the same work, as NAME[:RECORDS]=COMMAND; may be repeated.
     #[arg(long, value_parser = Peer::parse)]
     peer: Vec<&'static Peer>,
+    #[command(flatten)]
+    way: WayArgs,
+    #[command(flatten)]
+    stores: StoreArgs,
     #[command(flatten)]
     against: AgainstArgs,
     #[command(flatten)]
@@ -38,17 +46,25 @@ fn main() -> Result<()> {
     let args = Args::parse();
     let bed = args.bed.make()?;
     println!("{} records to {}", args.records, bed.bootstrap);
-    let truth = readings::send(&bed.bootstrap, READINGS, PARTITIONS, args.records)?;
+    let (shape, app) = match (args.wide, args.hop) {
+        (true, _) => (Shape::Wide, "wide_app"),
+        (_, true) => (Shape::Narrow, "hop_app"),
+        _ => (Shape::Narrow, "hourly_app"),
+    };
+    let truth = readings::send(&bed.bootstrap, READINGS, PARTITIONS, args.records, shape)?;
     client::create_topic(&bed.bootstrap, MEANS, PARTITIONS, &[])?;
     let race = Race {
         bed: &bed,
         records: args.records,
         rounds: args.rounds,
         against: &args.against.against,
-        app: if args.hop { "hop_app" } else { "hourly_app" },
+        app,
         work: "hourly-mean",
         sink: MEANS,
         behind: args.hop,
+        wide: args.wide,
+        commit_ms: args.way.commit_ms,
+        settings: &Setting::all(&args.way, &args.stores.all()),
     };
     if args.hop {
         return race.run(&[], |from| {

@@ -13,7 +13,8 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tests::bench::bed::{AgainstArgs, Bed, BedArgs, PARTITIONS};
-use tests::bench::{measure, median, percentile, rows, worker};
+use tests::bench::setting::{StoreArgs, time, with_store};
+use tests::bench::{in_turn, measure, median, percentile, rows, worker};
 use tests::client;
 use tests::leash::Leashed;
 
@@ -25,9 +26,12 @@ struct Args {
     /// Records a second.
     #[arg(long, default_value_t = 10_000)]
     rate: u64,
-    /// Seconds of it, after a warm-up of three.
+    /// Seconds of it that count.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
+    /// How long before, in whole seconds: a broker that has just started may be slow.
+    #[arg(long, default_value = "3s", value_name = "TIME", value_parser = time)]
+    warm_up: Duration,
     /// The commit interval.
     #[arg(long, default_value_t = 100)]
     commit_ms: u64,
@@ -35,29 +39,48 @@ struct Args {
     #[arg(long, default_value_t = 1)]
     rounds: usize,
     #[command(flatten)]
+    stores: StoreArgs,
+    #[command(flatten)]
     against: AgainstArgs,
     #[command(flatten)]
     bed: BedArgs,
 }
 
-const WARM_UP: u64 = 3;
+/// One of those that run in turn: where the programs of another build are, and the worker's store.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    programs: Option<&'a Path>,
+    store: Option<&'a str>,
+}
+
+impl std::fmt::Display for Case<'_> {
+    /// What is not as usual, in brackets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = self.programs.map(|path| path.display().to_string());
+        let words: Vec<String> = path
+            .into_iter()
+            .chain(self.store.map(str::to_owned))
+            .collect();
+        match words.is_empty() {
+            true => Ok(()),
+            false => write!(f, " ({})", words.join(", ")),
+        }
+    }
+}
 
 fn main() -> Result<()> {
     let args = Args::parse();
     let bed = args.bed.make()?;
-    let builds: Vec<Option<&Path>> = std::iter::once(None)
-        .chain(args.against.against.iter().copied().map(Some))
-        .collect();
+    let builds = std::iter::once(None).chain(args.against.against.iter().copied().map(Some));
+    let of = |programs| {
+        let stores = args.stores.all().into_iter();
+        stores.map(move |store| Case { programs, store })
+    };
+    let cases: Vec<Case<'_>> = builds.flat_map(of).collect();
     for guarantee in ["exactly_once", "at_least_once"] {
-        let mut seen = vec![Vec::new(); builds.len()];
+        let mut seen = vec![Vec::new(); cases.len()];
         for round in 0..args.rounds {
-            for at in 0..builds.len() {
-                // Every other round backwards: the machine's pace drifts.
-                let at = if round % 2 == 0 {
-                    at
-                } else {
-                    builds.len() - 1 - at
-                };
+            for (at, case) in in_turn(round + 1, cases.iter().enumerate()) {
                 for topic in [SENT, CAME] {
                     if client::partitions(&bed.bootstrap, topic)? > 0 {
                         client::delete_topics(&bed.bootstrap, &[topic])?;
@@ -65,12 +88,12 @@ fn main() -> Result<()> {
                     client::create_topic(&bed.bootstrap, topic, PARTITIONS, &[])?;
                 }
                 let app = format!("bench_latency_{guarantee}_{round}_{at}");
-                let found = one(&args, &bed, builds[at], &app, guarantee)
+                let found = one(&args, &bed, case, &app, guarantee)
                     .with_context(|| guarantee.to_owned())?;
                 seen[at].push(found);
             }
         }
-        tell(&args, guarantee, &builds, &seen);
+        tell(&args, guarantee, &cases, &seen);
     }
     Ok(())
 }
@@ -82,36 +105,33 @@ struct Seen {
     cpu: f64,
 }
 
-/// The medians of each build's rounds.
-fn tell(args: &Args, guarantee: &str, builds: &[Option<&Path>], seen: &[Vec<Seen>]) {
-    for (build, seen) in builds.iter().zip(seen) {
+/// The medians of each case's rounds.
+fn tell(args: &Args, guarantee: &str, cases: &[Case<'_>], seen: &[Vec<Seen>]) {
+    for (case, seen) in cases.iter().zip(seen) {
         let of = |figure: &dyn Fn(&Seen) -> f64| median(seen.iter().map(figure).collect());
         let [p50, p99, p999, largest] = [0, 1, 2, 3].map(|at| of(&|seen| seen.percentiles[at]));
         println!(
-            "{guarantee:<14} {} records/s: p50 {p50:.1} ms, p99 {p99:.1} ms, p99.9 {p999:.1} ms, largest {largest:.1} ms, {:.2} µs CPU/record; aim p99 <= {} ms{}",
+            "{guarantee:<14} {} records/s: p50 {p50:.1} ms, p99 {p99:.1} ms, p99.9 {p999:.1} ms, largest {largest:.1} ms, {:.2} µs CPU/record; aim p99 <= {} ms{case}",
             args.rate,
             of(&|seen| seen.cpu),
-            args.commit_ms + 20,
-            build.map_or_else(String::new, |path| format!(" ({})", path.display()))
+            args.commit_ms + 20
         );
     }
-    for (build, other) in builds.iter().zip(seen).skip(1) {
+    for (case, other) in cases.iter().zip(seen).skip(1) {
         let pairs = seen[0].iter().zip(other);
         let ratio = median(pairs.map(|(own, other)| own.cpu / other.cpu).collect());
-        let path = build.map_or_else(String::new, |path| path.display().to_string());
-        println!("{guarantee:<14} this build to {path}: CPU {ratio:.3}");
+        println!(
+            "{guarantee:<14} this build{} to{case}: CPU {ratio:.3}",
+            cases[0]
+        );
     }
 }
 
-fn one(
-    args: &Args,
-    bed: &Bed,
-    programs: Option<&Path>,
-    app: &str,
-    guarantee: &str,
-) -> Result<Seen> {
+fn one(args: &Args, bed: &Bed, case: &Case<'_>, app: &str, guarantee: &str) -> Result<Seen> {
     let dir = tempfile::tempdir()?;
-    let mut command = worker::command(programs, "latency_app", app, &bed.bootstrap, dir.path());
+    let (programs, broker) = (case.programs, bed.bootstrap.as_str());
+    let mut command = worker::command(programs, "latency_app", app, broker, dir.path());
+    with_store(&mut command, case.store);
     command
         .args(["--processing-guarantee", guarantee])
         .args(["--commit-interval", &format!("{}ms", args.commit_ms)]);
@@ -119,7 +139,7 @@ fn one(
     rows::until_running(&mut process, Duration::from_secs(60))?;
     // A start is not a record's.
     let start = measure::cpu_seconds(process.pid())?;
-    let count = args.rate * (WARM_UP + args.seconds);
+    let count = args.rate * (args.warm_up.as_secs() + args.seconds);
     let mut latencies = std::thread::scope(|scope| {
         let reader = reader(bed)?;
         let reading = scope.spawn(move || read(&reader, count));
@@ -127,8 +147,8 @@ fn one(
         reading.join().expect("the reader panicked")
     })?;
     let cpu = measure::cpu_seconds(process.pid())? - start;
-    let warm_up = (args.rate * WARM_UP) as usize;
-    let mut counted = latencies.split_off(warm_up);
+    let warm_up = args.rate * args.warm_up.as_secs();
+    let mut counted = latencies.split_off(warm_up as usize);
     counted.sort_by(f64::total_cmp);
     process.signal("TERM")?;
     process.wait(Duration::from_secs(30))?;

@@ -9,8 +9,9 @@ use clap::Parser;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tests::bench::bed::{Bed, BedArgs};
-use tests::bench::rows::{self, ROWS};
-use tests::bench::{measure, median};
+use tests::bench::rows::{self, Order, ROWS};
+use tests::bench::setting::StoreArgs;
+use tests::bench::{in_turn, measure, median};
 use tests::client;
 use tests::leash::Leashed;
 
@@ -18,82 +19,150 @@ const PATIENCE: Duration = Duration::from_secs(900);
 
 #[derive(Parser)]
 struct Args {
-    /// Rows of 16 bytes to restore into an empty disk; they fit the cache up to about 530 000.
-    #[arg(long, default_value_t = 500_000)]
-    rows: u64,
+    /// Rows of 16 bytes to restore into an empty disk; they fit the cache up to about 530 000. Several, as
+    /// 450000,10000000, come back in turn, each on a broker of its own.
+    #[arg(long, default_values_t = [500_000], value_delimiter = ',')]
+    rows: Vec<u64>,
+    /// The rows were written in no order of their keys, and come back so.
+    #[arg(long)]
+    shuffled: bool,
     /// State of the worker that is killed, in MiB of rows of 1000 bytes.
     #[arg(long, default_value_t = 100)]
     state_mib: u64,
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     #[command(flatten)]
+    stores: StoreArgs,
+    #[command(flatten)]
     bed: BedArgs,
 }
 
-fn main() -> Result<()> {
-    let args = Args::parse();
-    let bed = args.bed.make()?;
-    empty_disk(&args, &bed).context("an empty disk")?;
-    client::delete_topics(&bed.bootstrap, &[ROWS])?;
-    killed(&args, &bed).context("after SIGKILL")
+/// Rows to restore, where they are, and the store that they are to come into.
+#[derive(Clone, Copy)]
+struct Restore<'a> {
+    rows: u64,
+    bed: &'a Bed,
+    store: Option<&'a str>,
 }
 
-fn empty_disk(args: &Args, bed: &Bed) -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let app = "bench_empty";
-    rows::send(&bed.bootstrap, 0, args.rows, 16)?;
-    fill(bed, app, &dir.path().join("filled"), args.rows, None)?.kill();
-    forget(bed, app)?;
-    let (mut rates, mut cpus) = (Vec::new(), Vec::new());
-    for round in 1..=args.rounds {
-        let data = dir.path().join(round.to_string());
-        let mut process =
-            Leashed::start(&rows::worker(app, bed, &data), data.with_extension("log"))?;
-        let began = rows::until_running(&mut process, PATIENCE)?;
-        let cpu = measure::cpu_seconds(process.pid())?;
-        if began.read < args.rows {
-            bail!("only {} of {} rows were read", began.read, args.rows);
-        }
-        let rate = args.rows as f64 / began.seconds();
-        let ns = cpu / args.rows as f64 * 1e9;
-        let peak = measure::peak_memory_mib(process.pid()).unwrap_or(0);
-        println!("{round:>6}  empty disk {rate:>9.0} rows/s {ns:>6.0} ns CPU/row {peak:>5} MiB");
-        rates.push(rate);
-        cpus.push(ns);
-        process.signal("TERM")?;
-        process.wait(PATIENCE)?;
+/// What a restore took: rows a second, CPU in ns a row, peak memory in MiB.
+type Cost = (f64, f64, u64);
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let mut beds = args.bed.make_all(args.rows.len())?;
+    empty_disk(&args, &beds).context("an empty disk")?;
+    beds.truncate(1);
+    let bed = beds.first().context("a broker")?;
+    client::delete_topics(&bed.bootstrap, &[ROWS])?;
+    for store in args.stores.all() {
+        killed(&args, bed, store).context("after SIGKILL")?;
     }
-    println!(
-        "median  empty disk {:>9.0} rows/s {:>6.0} ns CPU/row; aim 1000000 rows/s",
-        median(rates),
-        median(cpus)
-    );
     Ok(())
 }
 
-fn killed(args: &Args, bed: &Bed) -> Result<()> {
+const EMPTY: &str = "bench_empty";
+
+fn empty_disk(args: &Args, beds: &[Bed]) -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let count = args.state_mib * 1024 * 1024 / 1000;
-    rows::send(&bed.bootstrap, 0, count, 1000)?;
+    let stores = args.stores.all();
+    let mut all = Vec::new();
+    for (rows, bed) in args.rows.iter().copied().zip(beds) {
+        rows::send(&bed.bootstrap, rows, 16, Order::of(args.shuffled))?;
+        let restore = |store| Restore { rows, bed, store };
+        // The changelog is the same for every store.
+        let filled = dir.path().join(format!("filled-{rows}"));
+        fill(&restore(stores[0]), EMPTY, &filled, None)?.kill();
+        forget(bed, EMPTY)?;
+        all.extend(stores.iter().map(|store| restore(*store)));
+    }
+    let about = |restore: &Restore<'_>| -> String {
+        let rows = (args.rows.len() > 1).then(|| format!(" {} rows", restore.rows));
+        let store = restore.store.filter(|_| stores.len() > 1);
+        let store = store.map(|store| format!(" {store}"));
+        rows.unwrap_or_default() + &store.unwrap_or_default()
+    };
+    let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); all.len()];
+    for round in 1..=args.rounds {
+        for (number, restore) in in_turn(round, all.iter().enumerate()) {
+            let data = dir.path().join(format!("{round}-{number}"));
+            let cost = come_back(restore, &data)?;
+            let (rate, ns, peak) = cost;
+            println!(
+                "{round:>6}  empty disk{} {rate:>9.0} rows/s {ns:>6.0} ns CPU/row {peak:>5} MiB",
+                about(restore)
+            );
+            costs[number].push(cost);
+        }
+    }
+    for (restore, costs) in all.iter().zip(&costs) {
+        println!(
+            "median  empty disk{} {:>9.0} rows/s {:>6.0} ns CPU/row; aim 1000000 rows/s",
+            about(restore),
+            median(costs.iter().map(|cost| cost.0).collect()),
+            median(costs.iter().map(|cost| cost.1).collect())
+        );
+    }
+    for (restore, of) in all.iter().zip(&costs).skip(1) {
+        let ratio = |figure: fn(&Cost) -> f64| {
+            let pairs = of.iter().zip(&costs[0]);
+            median(pairs.map(|(a, b)| figure(a) / figure(b)).collect())
+        };
+        println!(
+            "empty disk,{} to{}: rate {:.2}, CPU {:.2}",
+            about(restore),
+            about(&all[0]),
+            ratio(|cost| cost.0),
+            ratio(|cost| cost.1)
+        );
+    }
+    Ok(())
+}
+
+/// A worker without files of its own, until all its partitions run.
+fn come_back(restore: &Restore<'_>, data: &Path) -> Result<Cost> {
+    let Restore { rows, bed, store } = *restore;
+    let command = rows::worker(EMPTY, bed, data, store);
+    let mut process = Leashed::start(&command, data.with_extension("log"))?;
+    let began = rows::until_running(&mut process, PATIENCE)?;
+    let cpu = measure::cpu_seconds(process.pid())?;
+    if began.read < rows {
+        bail!("only {} of {rows} rows were read", began.read);
+    }
+    let peak = measure::peak_memory_mib(process.pid()).unwrap_or(0);
+    process.signal("TERM")?;
+    process.wait(PATIENCE)?;
+    let rate = rows as f64 / began.seconds();
+    Ok((rate, cpu / rows as f64 * 1e9, peak))
+}
+
+fn killed(args: &Args, bed: &Bed, store: Option<&str>) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let rows = args.state_mib * 1024 * 1024 / 1000;
+    if client::partitions(&bed.bootstrap, ROWS)? == 0 {
+        rows::send(&bed.bootstrap, rows, 1000, Order::of(args.shuffled))?;
+    }
+    let restore = Restore { rows, bed, store };
+    let about = store.map_or_else(String::new, |store| format!("{store} "));
     for instance in [None, Some("bench")] {
         let how = if instance.is_some() {
             "with instance_id"
         } else {
             "without instance_id"
         };
-        let app = format!("bench_killed_{}", how.replace(' ', "_"));
+        let app = format!("bench_killed_{about}{how}").replace(' ', "_");
         let data = dir.path().join(&app);
-        let mut process = fill(bed, &app, &data, count, instance)?;
+        let mut process = fill(&restore, &app, &data, instance)?;
         wait_for_store(&data)?;
         let (mut since_assigned, mut since_start) = (Vec::new(), Vec::new());
         for round in 1..=args.rounds {
             process.kill();
             let started = Utc::now();
-            process = start(bed, &app, &data, instance)?;
+            process = start(&restore, &app, &data, instance)?;
             let began = rows::until_running(&mut process, PATIENCE)?;
             let (a, b) = (began.seconds(), rows::seconds(started, began.running));
             println!(
-                "{round:>6}  SIGKILL with {} MiB {how}: {a:.2} s from assignment, {b:.2} s from process start, {} changelog records read",
+                "{round:>6}  SIGKILL {about}with {} MiB {how}: {a:.2} s from assignment, {b:.2} s from process start, {} changelog records read",
                 args.state_mib, began.read
             );
             since_assigned.push(a);
@@ -102,7 +171,7 @@ fn killed(args: &Args, bed: &Bed) -> Result<()> {
             wait_for_store(&data)?;
         }
         println!(
-            "median  SIGKILL with {} MiB {how}: {:.2} s from assignment (aim 1 s), {:.2} s from process start",
+            "median  SIGKILL {about}with {} MiB {how}: {:.2} s from assignment (aim 1 s), {:.2} s from process start",
             args.state_mib,
             median(since_assigned),
             median(since_start)
@@ -113,22 +182,23 @@ fn killed(args: &Args, bed: &Bed) -> Result<()> {
     Ok(())
 }
 
-fn start(bed: &Bed, app: &str, data: &Path, instance: Option<&str>) -> Result<Leashed> {
-    let mut command = rows::worker(app, bed, data);
+fn start(restore: &Restore<'_>, app: &str, data: &Path, instance: Option<&str>) -> Result<Leashed> {
+    let mut command = rows::worker(app, restore.bed, data, restore.store);
     if let Some(instance) = instance {
         command.args(["--instance-id", instance]);
     }
     Leashed::start(&command, data.with_extension("log"))
 }
 
-/// A worker that has taken `count` rows.
-fn fill(bed: &Bed, app: &str, data: &Path, count: u64, instance: Option<&str>) -> Result<Leashed> {
+/// A worker that has taken all rows.
+fn fill(restore: &Restore<'_>, app: &str, data: &Path, instance: Option<&str>) -> Result<Leashed> {
+    let Restore { rows, bed, .. } = *restore;
     let began = Instant::now();
-    let mut process = start(bed, app, data, instance)?;
+    let mut process = start(restore, app, data, instance)?;
     rows::until_running(&mut process, PATIENCE)?;
-    rows::until_committed(&mut process, bed, app, ROWS, count, PATIENCE)?;
+    rows::until_committed(&mut process, bed, app, ROWS, rows, PATIENCE)?;
     println!(
-        "filled with {count} rows in {:.1} s",
+        "filled with {rows} rows in {:.1} s",
         began.elapsed().as_secs_f64()
     );
     Ok(process)

@@ -8,7 +8,8 @@ use anyhow::Result;
 use clap::Parser;
 use tests::bench::bed::{AgainstArgs, BedArgs, PARTITIONS};
 use tests::bench::race::{BOTH_SIDES, READINGS, Race};
-use tests::bench::readings;
+use tests::bench::readings::{self, Shape};
+use tests::bench::setting::{Setting, WayArgs};
 use tests::client;
 
 const HIGH: &str = "bench_high";
@@ -21,6 +22,8 @@ struct Args {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     #[command(flatten)]
+    way: WayArgs,
+    #[command(flatten)]
     against: AgainstArgs,
     #[command(flatten)]
     bed: BedArgs,
@@ -30,7 +33,13 @@ fn main() -> Result<()> {
     let args = Args::parse();
     let bed = args.bed.make()?;
     println!("{} records to {}", args.records, bed.bootstrap);
-    readings::send(&bed.bootstrap, READINGS, PARTITIONS, args.records)?;
+    readings::send(
+        &bed.bootstrap,
+        READINGS,
+        PARTITIONS,
+        args.records,
+        Shape::Narrow,
+    )?;
     client::create_topic(&bed.bootstrap, HIGH, PARTITIONS, &[])?;
     let truth = outputs::truth(&bed.bootstrap, READINGS)?;
     let race = Race {
@@ -42,6 +51,9 @@ fn main() -> Result<()> {
         work: "stateless",
         sink: HIGH,
         behind: false,
+        wide: false,
+        commit_ms: args.way.commit_ms,
+        settings: &Setting::all(&args.way, &[None]),
     };
     race.run(&BOTH_SIDES, |from| {
         outputs::check(&bed.bootstrap, HIGH, from, &truth)

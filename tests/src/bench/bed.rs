@@ -3,7 +3,7 @@
 use crate::apache::{ApacheKafka, Options};
 use crate::broker::Broker;
 use crate::client;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
 /// The partitions of every topic measured on.
@@ -38,7 +38,7 @@ pub struct AgainstArgs {
 /// A broker without topics of earlier runs. One of our own ends when this is dropped.
 pub struct Bed {
     pub bootstrap: String,
-    _own: Option<Broker>,
+    own: Option<Broker>,
 }
 
 /// A directory of programs. Lives as long as the process.
@@ -48,7 +48,25 @@ fn programs(text: &str) -> Result<&'static Path, String> {
     Ok(Box::leak(found.into_boxed_path()))
 }
 
+impl Bed {
+    /// Whether the broker is one of the benchmark's own, on loopback.
+    pub fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+}
+
 impl BedArgs {
+    /// Brokers for so many, each with one of its own.
+    ///
+    /// # Errors
+    /// There is one broker, and several are wanted; or it cannot be made.
+    pub fn make_all(&self, count: usize) -> Result<Vec<Bed>> {
+        if count > 1 && self.broker.is_some() {
+            bail!("a list needs a broker for each of its values: leave out --broker");
+        }
+        (0..count).map(|_| self.make()).collect()
+    }
+
     pub fn make(&self) -> Result<Bed> {
         let own = match &self.broker {
             Some(_) => None,
@@ -74,9 +92,6 @@ impl BedArgs {
             &bootstrap,
             &left.iter().map(String::as_str).collect::<Vec<_>>(),
         )?;
-        Ok(Bed {
-            bootstrap,
-            _own: own,
-        })
+        Ok(Bed { bootstrap, own })
     }
 }

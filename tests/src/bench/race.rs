@@ -2,7 +2,8 @@
 
 use super::bed::{Bed, PARTITIONS, THREADS};
 use super::measure::{self, Cost, End};
-use super::{median, percentile, worker};
+use super::setting::{Setting, Ways, with_store};
+use super::{in_turn, median, percentile, worker};
 use crate::{bins, client};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -91,39 +92,109 @@ pub struct Race<'a> {
     pub sink: &'static str,
     /// Some of the work is done behind a repartition topic: it is over when the framework's program ends.
     pub behind: bool,
+    /// The readings are wide ones.
+    pub wide: bool,
+    /// The interval of commits, in ms.
+    pub commit_ms: u64,
+    /// Under which each contender runs, one after the other within a round.
+    pub settings: &'a [Setting],
 }
+
+/// A contender and the number of the setting that it runs under.
+type Entry = (usize, Contender);
 
 impl Race<'_> {
     /// Runs the contenders in turn, round after round, and prints what each run cost, the medians and the comparisons;
-    /// the last line is `ratio exactly_once X at_least_once Y`, the framework's rate to that of the loop by hand.
+    /// the last line is `ratio exactly_once X at_least_once Y`, the framework's rate to that of the loop by hand. With
+    /// several settings there is one for each, and then their ratios to the first one.
     /// `check` looks at a contender's outputs: the records of the sink from these offsets on.
     pub fn run(
         &self,
-        in_turn: &[Contender],
+        contenders: &[Contender],
         mut check: impl FnMut(&[i64]) -> Result<()>,
     ) -> Result<()> {
         let others = self.others();
-        let in_turn = if others.is_empty() { in_turn } else { &others };
-        let dir = tempfile::tempdir()?;
-        let mut costs: BTreeMap<Contender, Vec<Cost>> = BTreeMap::new();
+        let contenders = if others.is_empty() {
+            contenders
+        } else {
+            &others
+        };
+        let (dir, ways) = (tempfile::tempdir()?, Ways::to(self.bed, self.settings)?);
+        let mut costs: BTreeMap<Entry, Vec<Cost>> = BTreeMap::new();
         for round in 1..=self.rounds {
-            // Every other round backwards: the machine's pace drifts.
-            let mut order = in_turn.to_vec();
-            if round % 2 == 0 {
-                order.reverse();
-            }
-            for contender in order {
+            for entry in in_turn(round, self.entries(contenders)) {
                 let cost = self
-                    .one(contender, round, dir.path(), &mut check)
-                    .with_context(|| format!("{contender}, round {round}"))?;
-                print(&round.to_string(), contender, cost);
-                costs.entry(contender).or_default().push(cost);
+                    .one(entry, round, &ways, dir.path(), &mut check)
+                    .with_context(|| format!("{}, round {round}", self.name(entry)))?;
+                self.print(&round.to_string(), entry, cost);
+                costs.entry(entry).or_default().push(cost);
             }
         }
-        for (contender, costs) in &costs {
-            print("median", *contender, middle(costs));
+        for (entry, costs) in &costs {
+            self.print("median", *entry, middle(costs));
         }
-        self.compare_builds(&costs);
+        for setting in 0..self.settings.len() {
+            self.compare_builds(setting, &costs);
+            self.compare_sides(setting, &costs);
+        }
+        self.compare_settings(&costs);
+        Ok(())
+    }
+
+    /// All that runs in a round. Who has no store runs once for all of them.
+    fn entries(&self, contenders: &[Contender]) -> Vec<Entry> {
+        let of = |contender: &Contender| {
+            let settings = 0..self.settings.len();
+            let each = settings.map(|setting| self.entry(setting, *contender));
+            let mut each: Vec<Entry> = each.collect();
+            each.dedup();
+            each
+        };
+        contenders.iter().flat_map(of).collect()
+    }
+
+    /// The entry that stands for a contender under a setting.
+    fn entry(&self, setting: usize, contender: Contender) -> Entry {
+        if matches!(contender, Contender::Framework(_) | Contender::Other(..)) {
+            return (setting, contender);
+        }
+        let own = &self.settings[setting];
+        let first = self.settings.iter().position(|it| it.is_as_far_as(own));
+        (first.unwrap_or(setting), contender)
+    }
+
+    /// An entry's name: with several settings, its own too.
+    fn name(&self, (setting, contender): Entry) -> String {
+        match self.several() {
+            true => format!("{contender} {}", self.settings[setting]),
+            false => contender.to_string(),
+        }
+    }
+
+    fn several(&self) -> bool {
+        self.settings.len() > 1
+    }
+
+    /// What a line about a setting begins with.
+    fn about(&self, setting: usize) -> String {
+        match self.several() {
+            true => format!("{}: ", self.settings[setting]),
+            false => String::new(),
+        }
+    }
+
+    fn print(&self, round: &str, entry: Entry, cost: Cost) {
+        println!(
+            "{round:>6}  {:<32} {:>9.0} records/s {:>6.0} ns CPU/record {:>5} MiB peak",
+            self.name(entry),
+            cost.records_per_second,
+            cost.cpu_ns_per_record,
+            cost.peak_mib
+        );
+    }
+
+    /// The framework to the loop by hand.
+    fn compare_sides(&self, setting: usize, costs: &BTreeMap<Entry, Vec<Cost>>) {
         use Contender::{ByHand, Framework};
         let (exact, least) = ("exactly_once", "at_least_once");
         let ratios = [
@@ -131,23 +202,36 @@ impl Race<'_> {
             (Framework(least), ByHand(least)),
             (Framework(exact), Framework(least)),
         ]
-        .map(|(a, b)| Ratio::of(&costs, a, b));
-        if let [Some(exact), Some(least), Some(guarantees)] = ratios {
-            println!("medians of the rounds' ratios:");
-            println!(
-                "framework to by hand, CPU: exactly_once {:.2} at_least_once {:.2}",
-                exact.cpu, least.cpu
-            );
-            println!(
-                "framework, exactly_once to at_least_once: {:.2}, CPU {:.2}",
-                guarantees.rate, guarantees.cpu
-            );
-            println!(
-                "ratio exactly_once {:.2} at_least_once {:.2}",
-                exact.rate, least.rate
-            );
+        .map(|(a, b)| Ratio::of(costs, self.entry(setting, a), self.entry(setting, b)));
+        let [Some(exact), Some(least), Some(guarantees)] = ratios else {
+            return;
+        };
+        println!("{}medians of the rounds' ratios:", self.about(setting));
+        println!(
+            "framework to by hand, CPU: exactly_once {:.2} at_least_once {:.2}",
+            exact.cpu, least.cpu
+        );
+        println!(
+            "framework, exactly_once to at_least_once: {:.2}, CPU {:.2}",
+            guarantees.rate, guarantees.cpu
+        );
+        println!(
+            "ratio exactly_once {:.2} at_least_once {:.2}",
+            exact.rate, least.rate
+        );
+    }
+
+    /// Each contender under each setting to the same under the first.
+    fn compare_settings(&self, costs: &BTreeMap<Entry, Vec<Cost>>) {
+        for (setting, contender) in costs.keys().filter(|(setting, _)| *setting > 0) {
+            let first = self.entry(0, *contender);
+            if let Some(ratio) = Ratio::of(costs, (*setting, *contender), first) {
+                println!(
+                    "{} to {}, {contender}: rate {:.2}, CPU {:.2}",
+                    self.settings[*setting], self.settings[0], ratio.rate, ratio.cpu
+                );
+            }
         }
-        Ok(())
     }
 
     /// This build and the others that it is compared with.
@@ -165,14 +249,16 @@ impl Race<'_> {
         }
     }
 
-    fn compare_builds(&self, costs: &BTreeMap<Contender, Vec<Cost>>) {
+    fn compare_builds(&self, setting: usize, costs: &BTreeMap<Entry, Vec<Cost>>) {
         for other in self.others() {
             let Contender::Other(guarantee, number, path) = other else {
                 continue;
             };
-            if let Some(ratio) = Ratio::of(costs, Contender::Framework(guarantee), other) {
+            let own = (setting, Contender::Framework(guarantee));
+            if let Some(ratio) = Ratio::of(costs, own, (setting, other)) {
                 println!(
-                    "this build to build {number} ({}), {guarantee}: rate {:.3}, CPU {:.3} (middle half {:.3} to {:.3})",
+                    "{}this build to build {number} ({}), {guarantee}: rate {:.3}, CPU {:.3} (middle half {:.3} to {:.3})",
+                    self.about(setting),
                     path.display(),
                     ratio.rate,
                     ratio.cpu,
@@ -186,16 +272,19 @@ impl Race<'_> {
     /// One run of one contender.
     fn one(
         &self,
-        contender: Contender,
+        entry: Entry,
         round: usize,
+        ways: &Ways<'_>,
         dir: &Path,
         check: &mut impl FnMut(&[i64]) -> Result<()>,
     ) -> Result<Cost> {
-        let bootstrap = self.bed.bootstrap.as_str();
-        let name = format!("bench_{}_{round}", contender.to_string().replace(' ', "_"));
+        let (setting, contender) = (&self.settings[entry.0], entry.1);
+        let (bootstrap, way) = (self.bed.bootstrap.as_str(), ways.bootstrap(setting));
+        let name = format!("bench_{}_{round}", self.name(entry).replace(' ', "_"));
         let before = client::end_offsets(bootstrap, self.sink, client::Isolation::Uncommitted)?;
         let mut count = self.records;
         let (partitions, records) = (PARTITIONS.to_string(), count.to_string());
+        let interval = self.commit_ms.to_string();
         let mut end = End::Committed {
             bootstrap,
             group: &name,
@@ -208,8 +297,11 @@ impl Race<'_> {
                     _ => None,
                 };
                 let dir = dir.join(&name);
-                let mut command = worker::command(programs, self.app, &name, bootstrap, &dir);
-                command.args(["--processing-guarantee", guarantee, "--until-caught-up"]);
+                let mut command = worker::command(programs, self.app, &name, &way, &dir);
+                command
+                    .args(["--processing-guarantee", guarantee, "--until-caught-up"])
+                    .args(["--commit-interval", &format!("{interval}ms")]);
+                with_store(&mut command, setting.store.as_deref());
                 if self.behind {
                     end = End::Ended;
                 }
@@ -225,19 +317,28 @@ impl Race<'_> {
                 )?;
                 let mut command = Command::new(bins::contender("hand_written")?);
                 command
-                    .args([self.work, "--broker", bootstrap, "--topic", READINGS])
+                    .args([self.work, "--broker", &way, "--topic", READINGS])
                     .args(["--partitions", &partitions, "--group", &name])
                     .args(["--changelog", &changelog, "--sink", self.sink])
                     .args(["--records", &records, "--threads", THREADS])
-                    .args(["--guarantee", guarantee]);
+                    .args(["--guarantee", guarantee, "--commit-ms", &interval]);
+                if self.wide {
+                    command.arg("--wide");
+                }
                 command
             }
             Contender::RawPoll => {
                 end = End::Printed;
                 let mut command = Command::new(bins::contender("raw_poll")?);
-                command
-                    .args(["--broker", bootstrap, "--topic", READINGS])
-                    .args(["--partitions", &partitions, "--records", &records]);
+                command.args(["--broker", &way, "--topic", READINGS]).args([
+                    "--partitions",
+                    &partitions,
+                    "--records",
+                    &records,
+                ]);
+                if self.wide {
+                    command.arg("--wide");
+                }
                 command
             }
             Contender::Peer(peer) => {
@@ -247,7 +348,7 @@ impl Race<'_> {
                 let mut command = Command::new(words.next().context("a peer's command")?);
                 command
                     .args(words)
-                    .env("BENCH_BROKER", bootstrap)
+                    .env("BENCH_BROKER", &way)
                     .env("BENCH_APP", &name)
                     .env("BENCH_TOPIC", READINGS)
                     .env("BENCH_SINK", self.sink)
@@ -275,7 +376,7 @@ struct Ratio {
 }
 
 impl Ratio {
-    fn of(costs: &BTreeMap<Contender, Vec<Cost>>, a: Contender, b: Contender) -> Option<Self> {
+    fn of(costs: &BTreeMap<Entry, Vec<Cost>>, a: Entry, b: Entry) -> Option<Self> {
         let (a, b) = (costs.get(&a)?, costs.get(&b)?);
         let of = |figure: fn(&Cost) -> f64| -> Vec<f64> {
             let pairs = a.iter().zip(b);
@@ -289,16 +390,6 @@ impl Ratio {
             cpu: median(cpu),
         })
     }
-}
-
-fn print(round: &str, contender: Contender, cost: Cost) {
-    println!(
-        "{round:>6}  {:<32} {:>9.0} records/s {:>6.0} ns CPU/record {:>5} MiB peak",
-        contender.to_string(),
-        cost.records_per_second,
-        cost.cpu_ns_per_record,
-        cost.peak_mib
-    );
 }
 
 /// The middle of each figure on its own.

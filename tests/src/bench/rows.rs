@@ -1,6 +1,7 @@
 //! Rows for the plain table of `rows_app`: keys 0, 1, 2, …, each once.
 
 use super::bed::{Bed, PARTITIONS};
+use super::setting::with_store;
 use super::{measure, worker};
 use crate::client::{self, Committed, Sender};
 use crate::leash::{Leashed, tail};
@@ -13,14 +14,58 @@ use std::time::{Duration, Instant};
 /// The topic the rows come from.
 pub const ROWS: &str = "bench_rows";
 
-/// Sends `count` rows of `size` bytes that do not compress, beginning with key `first`.
-pub fn send(bootstrap: &str, first: u64, count: u64, size: usize) -> Result<()> {
+/// The order in which keys come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// From 0 on.
+    Ascending,
+    /// As if by chance, always the same.
+    Shuffled,
+}
+
+impl Order {
+    /// Shuffled or not.
+    pub fn of(shuffled: bool) -> Self {
+        match shuffled {
+            true => Self::Shuffled,
+            false => Self::Ascending,
+        }
+    }
+
+    /// The key at this place among `count` keys.
+    fn key(self, place: u64, count: u64) -> u64 {
+        match self {
+            Self::Ascending => place,
+            Self::Shuffled => shuffled(place, count),
+        }
+    }
+}
+
+/// Gives each of the numbers below `count` another one, without a list of them: mixes within the next power of two, in
+/// steps that can be taken back, again until the number is one of ours.
+fn shuffled(place: u64, count: u64) -> u64 {
+    let bits = (u64::BITS - count.saturating_sub(1).leading_zeros()).max(2);
+    let mask = (1_u64 << bits) - 1;
+    let mut key = place;
+    loop {
+        for odd in [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9_u64] {
+            key = key.wrapping_mul(odd).wrapping_add(odd >> 32) & mask;
+            key ^= key >> (bits / 2);
+        }
+        if key < count {
+            return key;
+        }
+    }
+}
+
+/// Sends `count` rows of `size` bytes that do not compress, with keys from 0 on.
+pub fn send(bootstrap: &str, count: u64, size: usize, order: Order) -> Result<()> {
     if client::partitions(bootstrap, ROWS)? == 0 {
         client::create_topic(bootstrap, ROWS, PARTITIONS, &[("retention.ms", "-1")])?;
     }
     let sender = Sender::new(bootstrap)?;
     let (mut random, mut row) = (88_172_645_463_325_252_u64, vec![0_u8; size]);
-    for key in first..first + count {
+    for key in (0..count).map(|place| order.key(place, count)) {
         for chunk in row.chunks_mut(8) {
             random ^= random << 13;
             random ^= random >> 7;
@@ -32,9 +77,11 @@ pub fn send(bootstrap: &str, first: u64, count: u64, size: usize) -> Result<()> 
     sender.finish()
 }
 
-/// A worker of `rows_app`.
-pub fn worker(app: &str, bed: &Bed, data_dir: &Path) -> Command {
-    worker::command(None, "rows_app", app, &bed.bootstrap, data_dir)
+/// A worker of `rows_app`, with this store if there is one.
+pub fn worker(app: &str, bed: &Bed, data_dir: &Path, store: Option<&str>) -> Command {
+    let mut command = worker::command(None, "rows_app", app, &bed.bootstrap, data_dir);
+    with_store(&mut command, store);
+    command
 }
 
 /// What a worker was seen to use while it worked.
@@ -42,6 +89,14 @@ pub struct Used {
     pub seconds: f64,
     pub cpu_seconds: f64,
     pub peak_mib: u64,
+}
+
+impl Used {
+    /// So many a second, and the CPU time of each in ns.
+    pub fn of(&self, count: u64) -> (f64, f64) {
+        let count = count as f64;
+        (count / self.seconds, self.cpu_seconds / count * 1e9)
+    }
 }
 
 /// Waits until the group has committed `records` of the topic, and looks at the process meanwhile.
@@ -156,4 +211,27 @@ pub fn until_running(process: &mut Leashed, patience: Duration) -> Result<Began>
 /// The time that a line of the log begins with.
 fn time_of(line: &str) -> Option<DateTime<Utc>> {
     line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_comes_once_shuffled_too() {
+        for count in [1, 2, 3, 5, 1_000, 1_024, 1_025, 100_000] {
+            let mut keys: Vec<u64> = (0..count)
+                .map(|place| Order::Shuffled.key(place, count))
+                .collect();
+            let follow = keys.windows(2).filter(|two| two[0] < two[1]).count();
+            keys.sort_unstable();
+            assert!(keys.iter().copied().eq(0..count), "{count}");
+            // By chance, every other key is larger than the one before.
+            if count >= 1_000 {
+                let share = follow as f64 / count as f64;
+                assert!((0.45..0.55).contains(&share), "{count}: {share}");
+            }
+        }
+        assert_eq!(Order::Ascending.key(7, 10), 7);
+    }
 }

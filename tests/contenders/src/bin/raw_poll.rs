@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use contenders::{Reading, mark};
+use contenders::{Reading, WideReading, mark};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
@@ -17,6 +17,9 @@ struct Args {
     partitions: i32,
     #[arg(long)]
     records: u64,
+    /// The readings have 30 fields, of which three are of interest.
+    #[arg(long)]
+    wide: bool,
 }
 
 fn main() -> Result<()> {
@@ -47,9 +50,14 @@ fn main() -> Result<()> {
                 if records == 0 {
                     mark("started");
                 }
-                let reading: Reading =
-                    serde_json::from_slice(message.payload().unwrap_or_default())?;
-                sum += reading.voltage;
+                let value = message.payload().unwrap_or_default();
+                sum += if args.wide {
+                    let reading: WideReading = serde_json::from_slice(value)?;
+                    reading.voltage
+                } else {
+                    let reading: Reading = serde_json::from_slice(value)?;
+                    reading.voltage
+                };
                 records += 1;
                 if records % 4096 == 0 {
                     heard = Instant::now();

@@ -4,7 +4,7 @@ use crate::table::{HOUR, Mean, Table};
 use crate::thread::{Out, Work};
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use contenders::Reading;
+use contenders::{Reading, WideReading};
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::BaseRecord;
@@ -24,9 +24,18 @@ pub struct HourlyMean {
 }
 
 impl Work for HourlyMean {
-    fn take(&mut self, message: &BorrowedMessage<'_>, _: &Out<'_>) -> Result<()> {
-        let reading: Reading = serde_json::from_slice(message.payload().context("no value")?)?;
+    fn take(&mut self, message: &BorrowedMessage<'_>, out: &Out<'_>) -> Result<()> {
+        let value = message.payload().context("no value")?;
         let key = std::str::from_utf8(message.key().context("no key")?)?;
+        if out.args.wide {
+            let reading: WideReading = serde_json::from_slice(value)?;
+            if reading.power > 0.0 {
+                let time = reading.datetime.timestamp_millis();
+                self.table.add(time, key, reading.voltage);
+            }
+            return Ok(());
+        }
+        let reading: Reading = serde_json::from_slice(value)?;
         self.table
             .add(reading.datetime.timestamp_millis(), key, reading.voltage);
         Ok(())

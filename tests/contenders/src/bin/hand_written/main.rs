@@ -42,6 +42,9 @@ struct Args {
     commit_ms: u64,
     #[arg(long, default_value_t = 5)]
     linger_ms: u64,
+    /// The readings of the hourly mean have 30 fields, of which three are of interest.
+    #[arg(long)]
+    wide: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
