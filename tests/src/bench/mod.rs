@@ -2,6 +2,7 @@
 
 pub mod bed;
 pub mod distance;
+pub mod idle;
 pub mod measure;
 pub mod race;
 pub mod readings;
