@@ -41,6 +41,7 @@ mod offsets;
 mod open_task;
 mod partition;
 mod patterns;
+mod prefetch;
 mod questions;
 mod reads;
 mod rebalance;

@@ -7,6 +7,7 @@ use super::globals;
 use super::handle::WorkerHandle;
 use super::patterns;
 use super::patterns::Replan;
+use super::prefetch;
 use super::session;
 use super::settings::WorkerSettings;
 use super::telling;
@@ -34,10 +35,6 @@ use crate::topology::{AgentPlan, Plan};
 
 /// How long a question to the broker may take.
 pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Bytes that a worker's consumers may hold fetched and not read, about.
-const PREFETCH_BYTES: usize = 256 << 20;
-/// What librdkafka keeps beside the bytes of a record that was fetched and not read, about.
-const FETCHED_RECORD_BYTES: usize = 512;
 /// How often the settings of the app's own topics are looked at, unless the user says how often topics are.
 const SETTINGS_INTERVAL: Duration = Duration::from_secs(60);
 /// Interval between checks whether the worker has caught up.
@@ -293,18 +290,9 @@ fn names(plan: &Plan) -> Vec<&'static str> {
 
 /// Sets what follows from the topics, unless the user has.
 fn fit(properties: &mut Properties, limits: &Limits) -> Result<(), Error> {
-    let prefetch = PREFETCH_BYTES / limits.partitions.max(1);
     for (name, value) in [
         ("message.max.bytes", limits.message),
         ("batch.size", limits.batch),
-        (
-            "queued.max.messages.kbytes",
-            prefetch.clamp(1 << 20, 16 << 20) >> 10,
-        ),
-        (
-            "queued.min.messages",
-            (prefetch / FETCHED_RECORD_BYTES).clamp(1_000, 10_000),
-        ),
     ] {
         if properties.get(name).is_none() {
             properties
@@ -312,7 +300,7 @@ fn fit(properties: &mut Properties, limits: &Limits) -> Result<(), Error> {
                 .map_err(|text| Error::new(Kind::Internal, text))?;
         }
     }
-    Ok(())
+    prefetch::fit(properties, limits.partitions)
 }
 
 /// One stream thread, from its first to its end.
