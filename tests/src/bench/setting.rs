@@ -9,8 +9,9 @@ use std::time::Duration;
 /// The stores to run with, an option of benchmarks with state.
 #[derive(clap::Args)]
 pub struct StoreArgs {
+    // Workers have one store so far: the option is for those of other builds.
     /// The worker's store, as its own option `--store` has it; several, as sled,lsm, run in turn [default: the worker's]
-    #[arg(long, value_delimiter = ',', value_name = "STORES")]
+    #[arg(long, hide = true, value_delimiter = ',', value_name = "STORES")]
     store: Vec<String>,
 }
 

@@ -152,9 +152,6 @@ impl Crew {
             ["--shutdown-timeout", "5s"],
         ];
         args.extend(more.as_flattened().iter().map(|word| (*word).to_owned()));
-        if let Some(store) = &self.setup.store {
-            args.extend(["--store".to_owned(), store.clone()]);
-        }
         args
     }
 
@@ -494,11 +491,6 @@ impl Crew {
         killed
             .filter(|(_, life)| life.killed.is_some())
             .filter_map(move |(at, life)| Some((life, next(at)?)))
-    }
-
-    /// The kind of the workers' stores, if it is not left to them.
-    pub fn store(&self) -> Option<&str> {
-        self.setup.store.as_deref()
     }
 
     /// Where the workers' stores lie.

@@ -37,7 +37,7 @@ use crate::cluster::Cluster;
 use crate::feed::Feed;
 use crate::numbers::{self, Amount};
 use crate::pairs;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use beside::Beside;
 use crew::Crew;
 use nodes::Nodes;
@@ -91,8 +91,6 @@ pub struct Setup {
     pub seed: u64,
     pub workers: usize,
     pub guarantee: Guarantee,
-    /// The workers' store, as their own option `--store` has it; none is not said to them.
-    pub store: Option<String>,
     /// Records a second.
     pub rate: u64,
     /// Kinds of faults; none means all that broker and guarantee allow.
@@ -159,13 +157,6 @@ impl Outcome {
 pub fn run(setup: &Setup, at: At<'_>) -> Result<Outcome> {
     let bootstrap = at.bootstrap();
     let kinds = kinds(setup, &at);
-    if let Some(store) = &setup.store {
-        let known = tables::STORES;
-        ensure!(
-            known.contains(&store.as_str()),
-            "--store {store}: the verifier looks into stores of workers, and knows only {known:?}"
-        );
-    }
     if matches!(at, At::Theirs(_)) {
         clear(&bootstrap)?;
     }

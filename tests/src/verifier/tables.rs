@@ -7,10 +7,9 @@ use super::{APP, Check, Guarantee, HOP, INPUT, PARTITIONS};
 use crate::client::{self, Isolation};
 use crate::numbers::{Burst, Summary};
 use crate::pairs::{self, Meetings};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use stream_runtime::store::{SledOptions, SledStore, Store};
 
 /// The first byte of a row's key in a changelog; the mark has another.
@@ -66,19 +65,6 @@ fn fold(bootstrap: &str, table: &str) -> Result<Vec<Folded>> {
         },
     )?;
     Ok(folded)
-}
-
-/// The stores that can be looked into, by the words of a worker's `--store`; the first is the usual one.
-pub const STORES: [&str; 1] = ["sled"];
-
-/// Opens the files of a worker's store, and says whether they could be read.
-fn open(store: Option<&str>, dir: &Path) -> Result<(Box<dyn Store>, bool)> {
-    if let Some(store) = store.filter(|store| *store != STORES[0]) {
-        bail!("what a store {store} holds cannot be looked into");
-    }
-    let store = SledStore::open(dir, SledOptions::default())?;
-    let whole = store.set_aside().is_none();
-    Ok((Box::new(store), whole))
 }
 
 #[derive(Deserialize)]
@@ -139,9 +125,11 @@ pub fn folds(
         });
     }
     for worker in crew.stores() {
-        let (store, whole) =
-            open(crew.store(), &worker).with_context(|| worker.display().to_string())?;
-        check.holds(whole, || format!("{} did not open", worker.display()));
+        let store = SledStore::open(&worker, SledOptions::default())
+            .with_context(|| worker.display().to_string())?;
+        check.holds(store.set_aside().is_none(), || {
+            format!("{} did not open", worker.display())
+        });
         for (table, partition) in store.trees()? {
             let Some(folded) = logs.get(table.as_str()) else {
                 continue;

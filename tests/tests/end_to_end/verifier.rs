@@ -17,7 +17,6 @@ fn verify(broker: &mut Broker, guarantee: Guarantee, kinds: &[Kind], seconds: u6
         seed: Chaos::new().below(1 << 32),
         workers: 2,
         guarantee,
-        store: None,
         rate: 1_200,
         kinds: kinds.to_vec(),
         env: Vec::new(),

@@ -38,9 +38,6 @@ struct Args {
     /// What is promised about every record
     #[arg(long, default_value = "exactly-once")]
     guarantee: Promise,
-    /// The workers' store, as their own option `--store` has it [default: theirs]
-    #[arg(long, value_name = "STORE")]
-    store: Option<String>,
     /// Records a second
     #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u64).range(100..))]
     rate: u64,
@@ -101,7 +98,6 @@ fn verify(args: &Args) -> anyhow::Result<bool> {
             Promise::ExactlyOnce => Guarantee::ExactlyOnce,
             Promise::AtLeastOnce => Guarantee::AtLeastOnce,
         },
-        store: args.store.clone(),
         rate: args.rate,
         kinds: kinds.collect::<anyhow::Result<_>>()?,
         env: std::env::vars()
