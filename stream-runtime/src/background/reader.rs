@@ -454,8 +454,8 @@ impl FollowingKind for Sliding {}
 
 /// Tables whose windows follow the records of each key.
 impl<S: TableSpec> TableReader<S> {
-    /// Returns the windows of a key, in the order of their ends: those that are open, and those whose `retention` runs.
-    /// What [`Table::windows`](crate::Table::windows) would have said at the last commit.
+    /// Returns the windows of a key, in the order of their ends: those that are open, and those whose `retention` runs,
+    /// as [`Table::windows`](crate::Table::windows) had them at the last commit.
     ///
     /// # Errors
     ///

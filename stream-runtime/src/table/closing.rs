@@ -49,7 +49,7 @@ struct Chunk<K> {
     rows: VecDeque<(K, Vec<u8>)>,
     /// The last key that was scanned; `None`: the scan begins behind the cursor.
     after: Option<K>,
-    /// Whether the store has no more of the window.
+    /// Set when the store has no more rows of the window.
     whole: bool,
 }
 
@@ -163,7 +163,7 @@ impl<S: RowSpec> Closing<S> {
         }
     }
 
-    /// Whether a key of the window comes after the last row that closed.
+    /// Returns whether a key of the window comes after the last row that closed.
     fn is_behind_cursor(&self, key: &S::Key) -> bool {
         let cursor = self.cursor.as_ref();
         cursor.is_none_or(|(end, closed)| (self.end, key) > (*end, closed))
@@ -188,7 +188,7 @@ impl<S: RowSpec> Closing<S> {
             let first = self.queue.front();
             match first.map(|row| rows.slots[row.slot as usize].key.cmp(key)) {
                 Some(Ordering::Less) => break,
-                // What is cached is as new, or newer.
+                // The cached row is as new, or newer.
                 Some(Ordering::Equal) => drop(self.chunk.rows.pop_front()),
                 Some(Ordering::Greater) | None => {
                     if let Some((key, bytes)) = self.chunk.rows.pop_front() {
@@ -202,7 +202,7 @@ impl<S: RowSpec> Closing<S> {
         Ok(())
     }
 
-    /// A row that was read from the store becomes a cached one.
+    /// Caches a row that was read from the store.
     fn take_in(
         &mut self,
         rows: &mut RowCache<S>,
@@ -211,7 +211,7 @@ impl<S: RowSpec> Closing<S> {
     ) -> Result<Cached, Error> {
         let known = rows.cached();
         let at = rows.place(self.end, key);
-        // What is in the queue is listed.
+        // Rows in the queue are listed under their window.
         rows.windows.open.entry(self.end).or_default().push(at);
         self.listed = self.listed.map(|listed| listed + 1);
         if rows.cached() > known {
@@ -220,7 +220,7 @@ impl<S: RowSpec> Closing<S> {
         Ok(cached(rows, at))
     }
 
-    /// Whether a slot has a row of the window that may be left to close.
+    /// Returns whether the row in a slot is one of the window that has not closed.
     fn is_left(&self, rows: &RowCache<S>, at: u32) -> bool {
         let slot = &rows.slots[at as usize];
         let is_of_window = slot.live && slot.end == self.end;
@@ -236,7 +236,7 @@ impl<S: RowSpec> Closing<S> {
         let mut left: Vec<u32> = listed.collect();
         let mut queue = std::mem::take(&mut self.queue);
         queue.retain(|row| is_there(rows, *row) && self.is_left(rows, row.slot));
-        // What is in the queue is listed: as many are the same.
+        // Rows in the queue are listed under their window, so equal numbers are the same rows.
         if queue.len() != left.len() {
             let key = |at: u32| &rows.slots[at as usize].key;
             left.sort_unstable_by(|&a, &b| key(a).cmp(key(b)));
@@ -251,7 +251,7 @@ impl<S: RowSpec> Closing<S> {
         let is_on_disk = rows.is_open_on_disk(self.end);
         let listed = rows.windows.open.get(&self.end).into_iter().flatten();
         let new = listed.copied().skip(known).filter(|&at| {
-            // What somebody has looked up in the store comes with the next scans.
+            // A row that was looked up in the store comes with the next scans.
             let comes = is_on_disk && matches!(rows.slots[at as usize].below, OnDisk::Stored);
             !comes && self.is_left(rows, at)
         });
@@ -325,7 +325,7 @@ fn cached<S: RowSpec>(rows: &RowCache<S>, slot: u32) -> Cached {
     }
 }
 
-/// Whether the cache has still that row in its slot.
+/// Returns whether the slot still has that row.
 fn is_there<S: RowSpec>(rows: &RowCache<S>, row: Cached) -> bool {
     let slot = &rows.slots[row.slot as usize];
     slot.live && slot.uses == row.uses

@@ -96,6 +96,18 @@ impl WorkerContext {
         }
     }
 
+    /// Returns why a coordinator may not answer: the cluster cannot make the `log` that it keeps, whose replicas
+    /// `setting` says, or `otherwise`.
+    pub(super) fn why_no_coordinator(&self, log: &str, setting: &str, otherwise: &str) -> String {
+        match self.admin.topic(log) {
+            Ok(None) => format!(
+                "the cluster shows no `{log}`: where it cannot make it, its `{setting}` is larger than its number of brokers"
+            ),
+            Ok(Some(_)) => otherwise.to_owned(),
+            Err(fault) => fault.to_string(),
+        }
+    }
+
     /// The worker was asked to end, and its time for that is over: the broker is not waited for any more.
     pub(super) fn is_late(&self) -> bool {
         let bound = self.settings.shutdown_timeout + GRACE;

@@ -72,21 +72,21 @@ impl StreamThread {
 
     /// Says once in a while what a member waits for that the group does not answer.
     fn say_that_it_waits(&mut self, now: Instant) {
-        const LOG: &str = "__consumer_offsets";
         if self.group.assigned.is_some() || self.group.rejoin.at.is_some() {
             self.group.say_waiting = None;
             return;
         }
-        if now < *self.group.say_waiting.get_or_insert(now + GROUP_ANSWER) {
+        // A worker that ends asks the broker nothing.
+        if self.worker.stop.is_asked()
+            || now < *self.group.say_waiting.get_or_insert(now + GROUP_ANSWER)
+        {
             return;
         }
-        let why = match self.worker.admin.topic(LOG) {
-            Ok(None) => format!(
-                "the cluster shows no `{LOG}`: where it cannot make it, its `offsets.topic.replication.factor` is larger than its number of brokers"
-            ),
-            Ok(Some(_)) => "the coordinator is away, or another member of the group has not answered yet and has a longer `max.poll.interval.ms`".to_owned(),
-            Err(fault) => fault.to_string(),
-        };
+        let why = self.worker.why_no_coordinator(
+            "__consumer_offsets",
+            "offsets.topic.replication.factor",
+            "the coordinator is away, or another member of the group has not answered yet and has a longer `max.poll.interval.ms`",
+        );
         let line = format!(
             "waiting for group `{}` to give partitions for more than {} s: {why}",
             self.worker.app,

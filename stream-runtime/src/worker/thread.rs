@@ -166,14 +166,11 @@ pub(super) struct StreamThread {
 
 /// Says what a thread waits for that cannot start transactions.
 fn say_waiting(worker: &WorkerContext, fault: &Fault, spent: Duration) {
-    const LOG: &str = "__transaction_state";
-    let why = match worker.admin.topic(LOG) {
-        Ok(None) => format!(
-            "the cluster shows no `{LOG}`: where it cannot make it, its `transaction.state.log.replication.factor` is larger than its number of brokers"
-        ),
-        Ok(Some(_)) => "an earlier transaction of this worker has to end or time out first, or the coordinator is away".to_owned(),
-        Err(fault) => fault.to_string(),
-    };
+    let why = worker.why_no_coordinator(
+        "__transaction_state",
+        "transaction.state.log.replication.factor",
+        "an earlier transaction of this worker has to end or time out first, or the coordinator is away",
+    );
     tracing::warn!(
         "waiting for the coordinator of transactions for {} s: {why}; {fault}",
         spent.as_secs()
